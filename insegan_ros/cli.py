@@ -1,0 +1,172 @@
+"""The `insegan` command. Each subcommand is a few lines that call a library function; heavy imports happen inside."""
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
+
+from insegan_ros import __version__
+from insegan_ros.errors import ConfigError, InseganError
+
+
+def build_parser() -> ArgumentParser:
+    """The command line, made from the configurations' own dataclasses."""
+    parser = ArgumentParser(prog='insegan', description='Instance masks of equal parts in a bin, learnt without labels.', version=__version__)
+    commands = parser.add_subcommands(required=True, dest='command')
+    commands.add_subcommand('simulate', _simulate_parser(), help='make a data set of simulated bins')
+    commands.add_subcommand('train', _train_parser(), help='learn a segmenter from unlabelled depth')
+    commands.add_subcommand('segment', _segment_parser(), help='masks for depth images, recordings or shards')
+    commands.add_subcommand('evaluate', _evaluate_parser(), help='score a segmenter on labelled scenes, beside K-means')
+    commands.add_subcommand('benchmark', _benchmark_parser(), help='measure speed and quality, as a table or JSON')
+    commands.add_subcommand('demo', _demo_parser(), help='simulated camera and segmenter on real ROS 2 topics')
+    return parser
+
+
+def _simulate_parser() -> ArgumentParser:
+    from insegan_sim.generate import SimulateConfig
+    parser = ArgumentParser(description='Simulate bins: physics, depth, labels, poses. Goes on where it was stopped.')
+    parser.add_class_arguments(SimulateConfig)
+    return parser
+
+
+def _train_parser() -> ArgumentParser:
+    from insegan_ros.training.recipes import RECIPES
+    parser = ArgumentParser(description='Train a method. Goes on where it was stopped.')
+    recipes = parser.add_subcommands(required=True, dest='recipe')
+    for name, (config, _) in RECIPES.items():
+        sub = ArgumentParser(description=config.__doc__)
+        sub.add_argument('--config', action=ActionConfigFile, help='YAML file with any of the values below')
+        sub.add_class_arguments(config)
+        recipes.add_subcommand(name, sub)
+    return parser
+
+
+def _segment_parser() -> ArgumentParser:
+    parser = ArgumentParser(description='Segment depth: PNG images (16 bit, mm), a RealSense .bag, a rosbag2 folder, a folder of shards.')
+    parser.add_argument('input', type=str, help='image, folder of images or shards, or recording')
+    _model_arguments(parser)
+    parser.add_argument('--out', type=str, default='masks', help='folder for labels (16-bit PNG), overlays, results.json; must not hold results yet')
+    parser.add_argument('--floor', type=list[float] | None, default=None, help="the floor's plane a, b, c, d in the optical frame; fitted to the first frame if left out")
+    parser.add_argument('--bounds', type=list[float] | None, default=None, help="the bin's x_min, y_min, x_max, y_max in m; needs --floor")
+    return parser
+
+
+def _evaluate_parser() -> ArgumentParser:
+    parser = ArgumentParser(description='Honest and paper protocol side by side, K-means on the same scenes.')
+    _model_arguments(parser)
+    parser.add_argument('--data', type=str, required=True, help='folder of labelled shards that no training has seen')
+    parser.add_argument('--limit', type=int, default=100, help='scenes a set: the first ones, and the first ones where K-means fails')
+    parser.add_argument('--json', type=str | None, default=None, help='file for the numbers, scene by scene')
+    parser.add_argument('--picture', type=str | None, default=None, help='PNG of the worst, the median and the best scene')
+    return parser
+
+
+def _benchmark_parser() -> ArgumentParser:
+    from insegan_ros.evaluation.benchmark import BENCHMARKS
+    parser = ArgumentParser(description='Measure on this machine.')
+    parser.add_argument('name', choices=sorted(BENCHMARKS), help='what to measure')
+    parser.add_argument('--budget', choices=['small', 'full'], default='full', help='small: minutes, and every row says so')
+    parser.add_argument('--json', type=str | None, default=None, help='file for the rows')
+    return parser
+
+
+def _demo_parser() -> ArgumentParser:
+    from insegan_ros.demo_config import DemoConfig
+    parser = ArgumentParser(description='Simulated camera and segmenter as two processes; prints frames/s, latency, mIoU; writes demo.png and demo.json.')
+    parser.add_class_arguments(DemoConfig)
+    return parser
+
+
+def _model_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument('--model', type=str, required=True, help='checkpoint folder, shipped name (insegan-nut), or kmeans')
+    parser.add_argument('--segmenter', type=str, default='', help="another way to run the checkpoint, such as insegan (the paper's pose encoder)")
+    parser.add_argument('--device', type=str, default='auto', help='auto, cpu, cuda, cuda:N')
+    parser.add_argument('--instances', type=int, default=5, help='number of parts, for kmeans')
+
+
+def _simulate(arguments: Namespace) -> None:
+    from insegan_sim.generate import SimulateConfig, simulate
+    print(simulate(SimulateConfig(**arguments.as_dict())))
+
+
+def _train(arguments: Namespace) -> None:
+    from insegan_ros.training.recipes import RECIPES
+    config_class, train = RECIPES[arguments.recipe]
+    values = arguments[arguments.recipe]
+    values.pop('config', None)
+    parser = ArgumentParser()
+    parser.add_class_arguments(config_class, 'it')
+    print(train(parser.instantiate_classes(Namespace(it=values)).it))
+
+
+def _segment(arguments: Namespace) -> None:
+    from insegan_ros.segment import segment_input
+    from insegan_ros.segmenters.registry import load_segmenter
+    from insegan_ros.workspace import Workspace
+    if arguments.bounds and not arguments.floor:
+        raise ConfigError('--bounds is given without --floor: expected both')
+    workspace = Workspace(tuple(arguments.floor), tuple(arguments.bounds) if arguments.bounds else None) if arguments.floor else None
+    segmenter = load_segmenter(arguments.model, arguments.segmenter, workspace, arguments.device, arguments.instances)
+    count = segment_input(Path(arguments.input), segmenter, Path(arguments.out))
+    print(f'{count} frames segmented into {arguments.out}')
+
+
+def _evaluate(arguments: Namespace) -> None:
+    from insegan_ros.evaluation.evaluate import evaluate, scene_rows
+    from insegan_ros.evaluation.report import print_summary, worst_to_best
+    from insegan_ros.segmenters.registry import load_segmenter
+    segmenter = load_segmenter(arguments.model, arguments.segmenter, None, arguments.device, arguments.instances)
+    result = evaluate(segmenter, arguments.data, arguments.instances)
+    summary = result.summary(arguments.limit)
+    print_summary(summary)
+    if arguments.json:
+        Path(arguments.json).write_text(json.dumps({'model': arguments.model, 'data': arguments.data, **summary, 'rows': scene_rows(result)}, indent=1) + '\n')
+    if arguments.picture:
+        worst_to_best(segmenter, arguments.data, result, Path(arguments.picture))
+
+
+def _benchmark(arguments: Namespace) -> None:
+    from insegan_ros.evaluation.benchmark import run_benchmark
+    rows = run_benchmark(arguments.name, arguments.budget)
+    if arguments.json:
+        Path(arguments.json).write_text(json.dumps(rows, indent=1) + '\n')
+
+
+def _demo(arguments: Namespace) -> None:
+    try:
+        from insegan_ros.nodes.demo import run_demo
+    except ImportError as error:
+        raise ConfigError(f'ROS 2 is not there ({error}): expected a sourced ROS 2, or the rclpy wheels that `make setup` installs') from error
+    from insegan_ros.demo_config import DemoConfig
+    numbers = run_demo(DemoConfig(**arguments.as_dict()))
+    print(json.dumps(numbers, indent=2))
+
+
+COMMANDS = {'simulate': _simulate, 'train': _train, 'segment': _segment, 'evaluate': _evaluate, 'benchmark': _benchmark, 'demo': _demo}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point. A mistake of the user's is one line and exit status 2; being stopped is 130."""
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        arguments: Any = build_parser().parse_args(argv)
+        values = arguments[arguments.command]
+        values.pop('config', None)
+        COMMANDS[arguments.command](values)
+    except InseganError as error:
+        print(f'insegan: {error}', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.close(sys.stdout.fileno())
+        return 0
+    return 0
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

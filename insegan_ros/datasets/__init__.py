@@ -1,0 +1,1 @@
+"""Scenes on disk: HDF5 shards and recordings."""

@@ -1,0 +1,116 @@
+"""Recordings as frames: RealSense .bag (ROS 1, written by librealsense), rosbag2 folders (sqlite3, mcap), depth images."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from rosbags.highlevel import AnyReader
+from rosbags.highlevel.anyreader import AnyReaderError
+from rosbags.rosbag1 import ReaderError as Rosbag1Error
+from rosbags.rosbag2 import ReaderError as Rosbag2Error
+from rosbags.serde import SerdeError
+from rosbags.typesys import Stores, get_typestore
+
+from insegan_ros.datasets.images import depth_from_message
+from insegan_ros.errors import DatasetError, InputError
+from insegan_ros.frame import Frame, Intrinsics
+
+IMAGE_TYPE, INFO_TYPE = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CameraInfo'
+DEPTH_ENCODINGS = ('16UC1', 'mono16', '32FC1')
+
+
+def read_frames(source: str | Path, depth_topic: str = '') -> Iterator[Frame]:
+    """Every depth frame of a recording, in order, with its intrinsics.
+
+    source: a RealSense .bag or a rosbag2 folder. Raises DatasetError where it cannot be read or holds no depth.
+    """
+    path = Path(source)
+    if not path.exists():
+        raise DatasetError(f'{path} does not exist: expected a RealSense .bag or a rosbag2 folder')
+    try:
+        with AnyReader([path], default_typestore=get_typestore(Stores.ROS2_KILTED)) as reader:
+            yield from _frames(reader, path, depth_topic)
+    except (AnyReaderError, Rosbag1Error, Rosbag2Error, SerdeError, OSError) as error:
+        raise DatasetError(f'{path} cannot be read as a recording ({error}): expected a RealSense .bag or a rosbag2 folder') from error
+
+
+def _frames(reader: AnyReader, path: Path, depth_topic: str) -> Iterator[Frame]:
+    topic = depth_topic or _find_depth_topic(reader, path)
+    info_topic = _info_topic(reader, topic, path)
+    intrinsics: Intrinsics | None = None
+    pending: list[tuple[Any, int]] = []
+    wanted = [c for c in reader.connections if c.topic in (topic, info_topic)]
+    for connection, stamp, raw in reader.messages(connections=wanted):
+        message = deserialize(reader, connection, raw)
+        if connection.msgtype == INFO_TYPE:
+            intrinsics = intrinsics_from_message(message)
+            while pending:
+                yield _frame(*pending.pop(0), intrinsics)
+        elif connection.msgtype == IMAGE_TYPE:
+            if intrinsics is None:
+                pending.append((message, stamp))
+            else:
+                yield _frame(message, stamp, intrinsics)
+    if pending:
+        raise DatasetError(f'{path} holds depth on {topic} but no camera_info on {info_topic}: expected both')
+
+
+def _frame(message: Any, stamp: int, intrinsics: Intrinsics) -> Frame:
+    header = message.header.stamp
+    own = header.sec * 10**9 + header.nanosec
+    return Frame(depth_from_message(message), intrinsics, stamp_ns=own or stamp, frame_id=message.header.frame_id or 'camera_depth_optical_frame')
+
+
+def deserialize(reader: AnyReader, connection: Any, raw: bytes) -> Any:
+    """A message of a recording. librealsense leaves four bytes behind its ROS 1 images, which the strict reader refuses."""
+    try:
+        return reader.deserialize(raw, connection.msgtype)
+    except (SerdeError, AssertionError):
+        if reader.is2 or connection.msgtype != IMAGE_TYPE:
+            raise
+        return reader.deserialize(raw[:-4], connection.msgtype)
+
+
+def intrinsics_from_message(message: Any) -> Intrinsics:
+    """Intrinsics of a CameraInfo, of ROS 1 (K) or ROS 2 (k)."""
+    k = message.K if hasattr(message, 'K') else message.k
+    return Intrinsics(float(k[0]), float(k[4]), float(k[2]), float(k[5]), int(message.width), int(message.height))
+
+
+def _find_depth_topic(reader: AnyReader, path: Path) -> str:
+    candidates = sorted({c.topic for c in reader.connections if c.msgtype == IMAGE_TYPE and 'depth' in c.topic.lower()},
+                        key=lambda name: ('aligned' in name, name))
+    for topic in candidates:
+        for connection, _, raw in reader.messages(connections=[c for c in reader.connections if c.topic == topic]):
+            if deserialize(reader, connection, raw).encoding in DEPTH_ENCODINGS:
+                return topic
+            break
+    images = sorted({c.topic for c in reader.connections if c.msgtype == IMAGE_TYPE})
+    raise DatasetError(f'{path} holds no depth images: expected a topic with "depth" in its name and encoding 16UC1 or 32FC1, '
+                       f'found images on {", ".join(images) or "no topic"}')
+
+
+def _info_topic(reader: AnyReader, topic: str, path: Path) -> str:
+    infos = {c.topic for c in reader.connections if c.msgtype == INFO_TYPE}
+    # realsense-ros: .../depth/image_rect_raw beside .../depth/camera_info; librealsense: .../Depth_0/image/data, .../Depth_0/info/camera_info.
+    base = topic.rsplit('/', 1)[0]
+    for name in (f'{base}/camera_info', f'{base.rsplit("/", 1)[0]}/info/camera_info'):
+        if name in infos:
+            return name
+    raise DatasetError(f'{path} holds depth on {topic} but no camera_info beside it: found {", ".join(sorted(infos)) or "none"}')
+
+
+def read_depth_image(path: str | Path, intrinsics: Intrinsics | None = None) -> Frame:
+    """A 16-bit depth PNG in millimetres (0 = no reading). Without intrinsics a D435's field of view is assumed."""
+    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if image is None:
+        raise InputError(f'{path} cannot be read as an image: expected a 16-bit depth PNG in millimetres')
+    if image.dtype != np.uint16 or image.ndim != 2:
+        raise InputError(f'{path} is {image.dtype} with {1 if image.ndim == 2 else image.shape[2]} channels: expected a 16-bit depth PNG in millimetres')
+    height, width = image.shape
+    focal = 615.0 * width / 640
+    known = intrinsics or Intrinsics(focal, focal, (width - 1) / 2, (height - 1) / 2, width, height)
+    return Frame(np.where(image > 0, image * np.float32(1e-3), np.float32(np.nan)).astype(np.float32), known)

@@ -1,0 +1,25 @@
+"""Fast DDS settings that let large images through: the default shared-memory segment is smaller than one depth image."""
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+PROFILE = 'fastdds.xml'
+
+
+def profile_path() -> Path | None:
+    """The shipped profile: in the source tree, or in an installation's share folder."""
+    here = Path(__file__).resolve()
+    candidates = [here.parents[1] / 'config' / PROFILE, Path(sys.prefix) / 'share/insegan_ros/config' / PROFILE]
+    candidates += [parent / 'share/insegan_ros/config' / PROFILE for parent in here.parents[:6]]
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def dds_environment() -> dict[str, str]:
+    """Environment variables that point Fast DDS to the profile, unless the user has chosen one. Jazzy reads the second name."""
+    path = profile_path()
+    names = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
+    if path is None or any(name in os.environ for name in names):
+        return {}
+    return dict.fromkeys(names, str(path))

@@ -1,0 +1,26 @@
+"""The demo's configuration, apart from the demo so that the command line can be built without ROS."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class DemoConfig:
+    """The demo: what lies in the bin, which model looks at it, for how long."""
+
+    part: str = 'nut'
+    """Part in the bin; the shipped checkpoint insegan-PART segments it unless `model` names another."""
+    model: str = ''
+    """Checkpoint folder or name, or kmeans."""
+    out: str = 'out'
+    """Folder for demo.png and demo.json."""
+    seconds: float = 20.0
+    """How long to watch once masks flow."""
+    rate: float = 30.0
+    """The camera's frames a second."""
+    instances: int = 5
+    """Parts in the bin."""
+    seed: int = 100
+    """Seed of the bins."""
+    timeout_s: float = 60.0
+    """How long to wait for the first masks."""

@@ -1,0 +1,26 @@
+"""The errors that a user can meet. Each carries one line: what was found, what was expected, what to do."""
+
+
+class InseganError(Exception):
+    """Base of all errors that are the input's fault, not the program's."""
+
+
+class InputError(InseganError):
+    """An image, camera_info or recording that cannot be used."""
+
+
+class DatasetError(InseganError):
+    """A data folder or shard that is missing, empty, cut short or of another kind."""
+
+
+class CheckpointError(InseganError):
+    """A checkpoint that is missing, cut short or not one of ours."""
+
+
+class ConfigError(InseganError):
+    """A value in a configuration or on the command line that is unknown or out of range."""
+
+
+def unknown(kind: str, name: str, known: list[str]) -> ConfigError:
+    """The one sentence for a name that no registry knows."""
+    return ConfigError(f'unknown {kind} "{name}": expected one of {", ".join(sorted(known))}')

@@ -1,0 +1,61 @@
+"""The dense segmenter: a small U-Net that sees a height map and gives, at every pixel, foreground and the way to its instance's centre."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from insegan_ros.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class DisplacementConfig:
+    """Shape of the dense network."""
+
+    width: int = 24
+    """Channels at full resolution; doubled at every level."""
+    levels: int = 4
+    """Resolutions of the U-Net; images are padded to multiples of 2^(levels - 1)."""
+
+    def __post_init__(self) -> None:
+        if self.width % 8 or not 2 <= self.levels <= 6:
+            raise ConfigError(f'width is {self.width}, levels {self.levels}: expected a multiple of 8, and 2 to 6')
+
+
+class DisplacementNet(nn.Module):
+    """U-Net, group norm. Output channels: foreground logit, dx, dy in px (pixel + displacement = centre), log of the
+    displacement's expected error (a Laplace scale, so that it says where it cannot tell)."""
+
+    def __init__(self, config: DisplacementConfig) -> None:
+        super().__init__()
+        self.config = config
+        widths = [config.width * min(2 ** level, 6) for level in range(config.levels)]
+        self.down = nn.ModuleList(_block(a, b) for a, b in zip([1, *widths[:-1]], widths))
+        self.up = nn.ModuleList(_block(a + b, b) for a, b in zip(widths[:0:-1], widths[-2::-1]))
+        self.head = nn.Conv2d(widths[0], 4, 1)
+        nn.init.zeros_(self.head.bias)
+
+    @property
+    def stride(self) -> int:
+        """Image sides must be multiples of this."""
+        return 2 ** (self.config.levels - 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """image (B, 1, H, W) in [-1, 1] -> (B, 4, H, W): foreground logit, dx, dy (px), log error (px)."""
+        skips, x = [], image
+        for index, block in enumerate(self.down):
+            x = block(nn.functional.max_pool2d(x, 2) if index else x)
+            skips.append(x)
+        for block, skip in zip(self.up, skips[-2::-1]):
+            x = block(torch.cat([interpolate(x, scale_factor=2.0, mode='bilinear', align_corners=False), skip], 1))
+        out = self.head(x)
+        # Displacements are tens of px, the convolution's natural scale is one.
+        return out * out.new_tensor([1, 8, 8, 1])[:, None, None]
+
+
+def _block(a: int, b: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(a, b, 3, 1, 1, bias=False), nn.GroupNorm(8, b), nn.LeakyReLU(0.1),
+        nn.Conv2d(b, b, 3, 1, 1, bias=False), nn.GroupNorm(8, b), nn.LeakyReLU(0.1))

@@ -1,0 +1,67 @@
+"""Between ROS messages and the core's dataclasses, copied once and never cast twice."""
+from __future__ import annotations
+
+import numpy as np
+import roma
+import torch
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import Point, Pose, PoseArray, Quaternion
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
+
+from insegan_ros.datasets.images import depth_from_message
+from insegan_ros.datasets.recordings import intrinsics_from_message
+from insegan_ros.frame import Frame, Intrinsics
+
+
+def frame_from_messages(image: Image, info: CameraInfo) -> Frame:
+    """Depth and its camera_info as a Frame. Raises InputError for encodings and sizes that cannot be used."""
+    intrinsics = intrinsics_from_message(info)
+    return Frame(depth_from_message(image), intrinsics, stamp_ns=stamp_ns(image.header), frame_id=image.header.frame_id)
+
+
+def stamp_ns(header: Header) -> int:
+    """The header's stamp in nanoseconds."""
+    return header.stamp.sec * 10**9 + header.stamp.nanosec
+
+
+def image_message(pixels: np.ndarray, encoding: str, header: Header) -> Image:
+    """An Image of (H, W) or (H, W, 3) pixels."""
+    pixels = np.ascontiguousarray(pixels)
+    message = Image(header=header, height=pixels.shape[0], width=pixels.shape[1], encoding=encoding,
+                    is_bigendian=0, step=pixels.strides[0])
+    # frombytes on the message's own array: assigning bytes or an ndarray is a hundred times slower.
+    message.data.frombytes(memoryview(pixels).cast('B'))
+    return message
+
+
+def labels_from_message(message: Image) -> np.ndarray:
+    """16UC1 labels as (H, W) uint16."""
+    return np.frombuffer(message.data, np.uint16).reshape(message.height, message.step // 2)[:, :message.width]
+
+
+def depth_message(frame: Frame) -> Image:
+    """Depth as RealSense drivers publish it: 16UC1 millimetres, 0 = no reading."""
+    millimetres = np.nan_to_num(frame.depth_m * 1000).round().clip(0, 65535).astype(np.uint16)
+    return image_message(millimetres, '16UC1', header_of(frame))
+
+
+def header_of(frame: Frame) -> Header:
+    """Stamp and frame_id of a frame."""
+    return Header(stamp=Time(sec=frame.stamp_ns // 10**9, nanosec=frame.stamp_ns % 10**9), frame_id=frame.frame_id)
+
+
+def camera_info_message(intrinsics: Intrinsics, header: Header) -> CameraInfo:
+    """A CameraInfo of an undistorted camera."""
+    k = intrinsics.matrix
+    return CameraInfo(header=header, width=intrinsics.width, height=intrinsics.height, distortion_model='plumb_bob',
+                      d=[0.0] * 5, k=k.ravel().tolist(), r=np.eye(3).ravel().tolist(),
+                      p=np.hstack([k, np.zeros((3, 1))]).ravel().tolist())
+
+
+def pose_array_message(poses: np.ndarray, header: Header) -> PoseArray:
+    """Camera-from-object poses (N, 4, 4) as a PoseArray."""
+    quaternions = roma.rotmat_to_unitquat(torch.from_numpy(poses[:, :3, :3].astype(float))).tolist() if len(poses) else []
+    return PoseArray(header=header, poses=[
+        Pose(position=Point(x=float(p[0, 3]), y=float(p[1, 3]), z=float(p[2, 3])), orientation=Quaternion(x=q[0], y=q[1], z=q[2], w=q[3]))
+        for p, q in zip(poses, quaternions)])

@@ -1,0 +1,192 @@
+"""`insegan demo`: a simulated camera and the segmenter as two processes on real DDS, watched from a third, scored and drawn."""
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, Image
+from tqdm import tqdm
+
+from insegan_ros.datasets.images import depth_from_message
+from insegan_ros.datasets.recordings import intrinsics_from_message
+from insegan_ros.dds import dds_environment
+from insegan_ros.demo_config import DemoConfig
+from insegan_ros.errors import ConfigError, InseganError
+from insegan_ros.evaluation.metrics import honest_miou, paper_miou
+from insegan_ros.frame import Frame, Intrinsics
+from insegan_ros.nodes.conversions import labels_from_message, stamp_ns
+from insegan_ros.overlay import overlay
+from insegan_ros.segmenters.kmeans import KMeansSegmenter
+from insegan_ros.workspace import Workspace
+
+CAMERA = '/camera/camera'
+QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.RELIABLE)
+
+
+class Watcher(Node):
+    """Subscribes as a robot would: masks, and the camera's depth and truth beside them."""
+
+    def __init__(self) -> None:
+        super().__init__('insegan_demo')
+        self.depth: dict[int, Image] = {}
+        self.truth: dict[int, Image] = {}
+        self.intrinsics: Intrinsics | None = None
+        self.results: list[tuple[int, int, Image]] = []
+        self.create_subscription(Image, f'{CAMERA}/depth/image_rect_raw', lambda m: self._keep(self.depth, m), QOS)
+        self.create_subscription(Image, f'{CAMERA}/ground_truth/labels', lambda m: self._keep(self.truth, m), QOS)
+        self.create_subscription(CameraInfo, f'{CAMERA}/depth/camera_info', self._on_info, QOS)
+        self.create_subscription(Image, '/segmenter/instances', self._on_masks, QOS)
+
+    @staticmethod
+    def _keep(store: dict[int, Image], message: Image) -> None:
+        store[stamp_ns(message.header)] = message
+        while len(store) > 90:
+            store.pop(next(iter(store)))
+
+    def _on_info(self, message: CameraInfo) -> None:
+        self.intrinsics = intrinsics_from_message(message)
+
+    def _on_masks(self, message: Image) -> None:
+        self.results.append((stamp_ns(message.header), self.get_clock().now().nanoseconds, message))
+
+
+def run_demo(config: DemoConfig) -> dict:
+    """Run it; returns the numbers that demo.json holds. Raises InseganError where no masks came."""
+    out = Path(config.out)
+    out.mkdir(parents=True, exist_ok=True)
+    os.environ.update(dds_environment())
+    try:
+        rclpy.init()
+    except Exception as error:  # rcl's own types
+        raise ConfigError(f'ROS 2 cannot start: {str(error).splitlines()[0]} (expected ROS_DOMAIN_ID between 0 and 232)') from error
+    processes: list[subprocess.Popen] = []
+    watcher = Watcher()
+    executor = SingleThreadedExecutor()
+    executor.add_node(watcher)
+    try:
+        _refuse_busy_domain(watcher, executor)
+        processes = _start(config)
+        _wait_for_masks(watcher, executor, processes, config.timeout_s)
+        pairs = _watch(watcher, executor, config.seconds)
+    finally:
+        _stop(processes)
+        executor.shutdown()
+        watcher.destroy_node()
+        rclpy.try_shutdown()
+    numbers = _score(watcher, pairs, config, out / 'demo.png')
+    (out / 'demo.json').write_text(json.dumps(numbers, indent=2) + '\n')
+    return numbers
+
+
+def _refuse_busy_domain(watcher: Watcher, executor: SingleThreadedExecutor) -> None:
+    topics = (f'{CAMERA}/depth/image_rect_raw', '/segmenter/instances')
+    end = time.monotonic() + 1.0
+    while time.monotonic() < end:
+        executor.spin_once(timeout_sec=0.1)
+        for topic in topics:
+            if watcher.count_publishers(topic):
+                raise ConfigError(f'ROS domain {os.environ.get("ROS_DOMAIN_ID", "0")} is in use: somebody publishes {topic} already; '
+                                  'expected a free domain, set ROS_DOMAIN_ID to another')
+
+
+def _start(config: DemoConfig) -> list[subprocess.Popen]:
+    """The two nodes as processes of their own, started as launch would."""
+    camera = ['-p', f'part:={config.part}', '-p', f'rate:={config.rate}', '-p', f'instances:={config.instances}', '-p', f'seed:={config.seed}']
+    model = config.model or f'insegan-{config.part}'
+    workspace = _workspace(config)
+    segmenter = ['-p', f'model:={model}', '-p', 'autostart:=true', '-p', f'instances:={config.instances}',
+                 '-p', f'floor:={[float(v) for v in workspace.floor]}', '-p', f'bounds:={[float(v) for v in workspace.bounds]}',
+                 '-r', f'depth/image:={CAMERA}/depth/image_rect_raw', '-r', f'depth/camera_info:={CAMERA}/depth/camera_info']
+    return [subprocess.Popen([sys.executable, '-m', f'insegan_ros.nodes.{name}', '--ros-args', *arguments], start_new_session=True)
+            for name, arguments in (('sim_camera', camera), ('segmenter', segmenter))]
+
+
+def _workspace(config: DemoConfig) -> Workspace:
+    from insegan_sim.camera import DepthCamera
+    from insegan_sim.parts import load_part
+    return DepthCamera.realsense(load_part(config.part)).workspace
+
+
+def _wait_for_masks(watcher: Watcher, executor: SingleThreadedExecutor, processes: list[subprocess.Popen], timeout_s: float) -> None:
+    end = time.monotonic() + timeout_s
+    while not watcher.results:
+        executor.spin_once(timeout_sec=0.1)
+        if any(process.poll() is not None for process in processes):
+            raise InseganError('one of the nodes stopped before any masks came: its message stands above')
+        if time.monotonic() > end:
+            raise InseganError(f'no masks came within {timeout_s:.0f} s: expected them on /segmenter/instances; the nodes\' messages stand above')
+    watcher.results.clear()
+
+
+def _watch(watcher: Watcher, executor: SingleThreadedExecutor, seconds: float) -> list[tuple[Image, Image, Image]]:
+    """Spin for a while; a frame of every bin with its depth, masks and truth, for the score."""
+    pairs: list[tuple[Image, Image, Image]] = []
+    scored, last_truth = 0, b''
+    begun = time.monotonic()
+    with tqdm(total=round(seconds), desc='demo', unit='s', bar_format='{l_bar}{bar}| {n_fmt}/{total_fmt} s') as bar:
+        while (passed := time.monotonic() - begun) < seconds:
+            executor.spin_once(timeout_sec=0.05)
+            bar.update(int(passed) - bar.n)
+            for stamp, _, masks in watcher.results[scored:]:
+                depth, truth = watcher.depth.get(stamp), watcher.truth.get(stamp)
+                if depth is not None and truth is not None and bytes(truth.data) != last_truth:
+                    last_truth = bytes(truth.data)
+                    pairs.append((depth, masks, truth))
+            scored = len(watcher.results)
+    return pairs
+
+
+def _score(watcher: Watcher, pairs: list[tuple[Image, Image, Image]], config: DemoConfig, picture: Path) -> dict:
+    if not pairs or not watcher.results or watcher.intrinsics is None:
+        raise InseganError(f'{len(watcher.results)} masks came and {len(pairs)} of them met their depth and truth: expected some; is the machine overloaded?')
+    latencies = [(arrived - stamp) / 1e6 for stamp, arrived, _ in watcher.results]
+    span = (watcher.results[-1][1] - watcher.results[0][1]) / 1e9
+    kmeans = KMeansSegmenter(config.instances, _workspace(config))
+    rows, pictures = [], []
+    for depth, masks, truth in pairs:
+        frame = Frame(depth_from_message(depth), watcher.intrinsics)
+        ours, theirs, real = labels_from_message(masks), kmeans.segment(frame).labels, labels_from_message(truth)
+        rows.append((honest_miou(real, ours), honest_miou(real, theirs), paper_miou(real, ours), paper_miou(real, theirs)))
+        pictures.append((frame.depth_m, ours, real, theirs))
+    means = np.mean(rows, axis=0)
+    median = int(np.argsort([row[0] for row in rows])[len(rows) // 2])
+    cv2.imwrite(str(picture), cv2.cvtColor(demo_picture(*pictures[median]), cv2.COLOR_RGB2BGR))
+    return {'part': config.part, 'model': config.model or f'insegan-{config.part}', 'frames': len(watcher.results),
+            'frames_per_s': round((len(watcher.results) - 1) / max(span, 1e-9), 2),
+            'latency_ms_median': round(float(np.median(latencies)), 2), 'latency_ms_p99': round(float(np.percentile(latencies, 99)), 2),
+            'bins': len(pairs), 'miou': round(float(means[0]), 4), 'miou_kmeans': round(float(means[1]), 4),
+            'paper_miou': round(float(means[2]), 4), 'paper_miou_kmeans': round(float(means[3]), 4)}
+
+
+def demo_picture(depth_m: np.ndarray, masks: np.ndarray, truth: np.ndarray, kmeans: np.ndarray) -> np.ndarray:
+    """Input, masks, truth and K-means side by side, (H, W, 3) uint8 RGB."""
+    rows = []
+    for title, labels in (('depth', np.zeros_like(masks)), ('insegan_ros', masks), ('truth', truth), ('K-means', kmeans)):
+        panel = overlay(depth_m, labels)
+        bar = np.full((34, panel.shape[1], 3), 24, np.uint8)
+        cv2.putText(bar, title, (10, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (235, 235, 235), 1, cv2.LINE_AA)
+        rows.append(np.vstack([bar, panel]))
+    return np.vstack([np.hstack(rows[:2]), np.hstack(rows[2:])])
+
+
+def _stop(processes: list[subprocess.Popen]) -> None:
+    for process in processes:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+    for process in processes:
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -1,0 +1,56 @@
+"""The segmenter's parameters, each with a description and a range; the manual's table is made from this list."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from rcl_interfaces.msg import IntegerRange, ParameterDescriptor
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from insegan_ros.errors import InputError
+from insegan_ros.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class ParameterSpec:
+    """Name, type, default, description, and for integers the range."""
+
+    name: str
+    kind: Parameter.Type
+    default: Any
+    description: str
+    low: int = 0
+    high: int = 0
+
+
+PARAMETERS = (
+    ParameterSpec('model', Parameter.Type.STRING, 'insegan-nut', 'checkpoint folder, name of a shipped checkpoint, or kmeans'),
+    ParameterSpec('segmenter', Parameter.Type.STRING, '', "how to run the checkpoint; empty: the checkpoint's own way (displacement); insegan: the pose encoder"),
+    ParameterSpec('device', Parameter.Type.STRING, 'auto', 'auto, cpu, cuda or cuda:N'),
+    ParameterSpec('instances', Parameter.Type.INTEGER, 5, 'number of parts, for methods that must be told (kmeans)', 1, 1000),
+    ParameterSpec('floor', Parameter.Type.DOUBLE_ARRAY, [], "the bin floor's plane a, b, c, d in the optical frame, (a, b, c) towards the camera; empty: fitted to every frame"),
+    ParameterSpec('bounds', Parameter.Type.DOUBLE_ARRAY, [], "the bin's inside: x_min, y_min, x_max, y_max in m in the optical frame, used with floor; empty: the whole image"),
+    ParameterSpec('autostart', Parameter.Type.BOOL, False, 'configure and activate at start, without a lifecycle manager'),
+)
+
+
+def declare(node: Node) -> None:
+    """Declare all parameters on a node."""
+    for spec in PARAMETERS:
+        limits = [IntegerRange(from_value=spec.low, to_value=spec.high, step=1)] if spec.high else []
+        descriptor = ParameterDescriptor(name=spec.name, type=spec.kind.value, description=spec.description, integer_range=limits)
+        # An empty list has no type of its own.
+        value = Parameter(spec.name, spec.kind, spec.default).value
+        node.declare_parameter(spec.name, value, descriptor)
+
+
+def workspace_from(node: Node) -> Workspace | None:
+    """The workspace that floor and bounds describe; None where no floor is given. Raises InputError."""
+    floor, bounds = (list(node.get_parameter(name).value or []) for name in ('floor', 'bounds'))
+    for name, values in (('floor', floor), ('bounds', bounds)):
+        if len(values) not in (0, 4):
+            raise InputError(f'parameter {name} has {len(values)} values: expected 4 or none')
+    if bounds and not floor:
+        raise InputError('parameter bounds is given without floor: expected both')
+    return Workspace(tuple(floor), tuple(bounds) if bounds else None) if floor else None

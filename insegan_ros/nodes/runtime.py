@@ -1,0 +1,37 @@
+"""What every node's main shares: start, spin, stop without a stack trace."""
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+
+from insegan_ros.errors import InseganError
+
+
+def run_node(make: Callable[[], Node], args: list[str] | None = None) -> int:
+    """Run one node until SIGINT or SIGTERM. Returns the process's exit status."""
+    try:
+        rclpy.init(args=args)
+    except Exception as error:  # rcl reports a bad domain or malformed --ros-args with types of its own
+        print(f'ROS 2 cannot start: {str(error).splitlines()[0]} (is ROS_DOMAIN_ID between 0 and 232, and are the --ros-args well formed?)',
+              file=sys.stderr)
+        return 2
+    node = None
+    try:
+        node = make()
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        executor.spin()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except InseganError as error:
+        print(error, file=sys.stderr)
+        return 2
+    finally:
+        if node is not None:
+            node.destroy_node()
+        rclpy.try_shutdown()
+    return 0

@@ -1,0 +1,86 @@
+"""The `sim_camera` node: a simulated RealSense over a simulated bin, on the topics that realsense-ros uses.
+
+    ~/depth/image_rect_raw (16UC1 mm), ~/depth/camera_info, and the truth on ~/ground_truth/labels (16UC1)
+
+As node `camera` in namespace `/camera`, `~` is /camera/camera, as with the real driver. The bins are simulated before
+the first frame, so that publishing costs next to nothing; each is shown for `dwell_s`, with fresh sensor noise.
+"""
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.node import Node
+from rclpy.qos import qos_profile_system_default
+from sensor_msgs.msg import CameraInfo, Image
+
+from insegan_ros.frame import Frame, Instances
+from insegan_ros.nodes.conversions import camera_info_message, depth_message, header_of, image_message
+from insegan_ros.nodes.runtime import run_node
+from insegan_sim.camera import DepthCamera
+from insegan_sim.generate import scene_stream
+from insegan_sim.parts import PARTS, load_part
+
+NOISE_VARIANTS = 4
+
+
+class SimCameraNode(Node):
+    """See the module's text."""
+
+    def __init__(self) -> None:
+        super().__init__('camera', namespace='/camera')
+        part = self._declare('part', 'nut', f'one of {", ".join(PARTS)}')
+        instances = self._declare('instances', 5, 'parts in the bin', 1, 20)
+        seed = self._declare('seed', 100, 'seed of the bins', 0, 2**31)
+        scenes = self._declare('scenes', 24, 'bins, simulated at start', 1, 10000)
+        width = self._declare('width', 640, 'px', 64, 1920)
+        height = self._declare('height', 480, 'px', 64, 1200)
+        rate = self._declare('rate', 30.0, 'frames a second', 0.1, 120.0)
+        dwell_s = self._declare('dwell_s', 0.8, 'seconds that a bin is shown', 0.01, 1e6)
+        noise_m = self._declare('noise_m', 0.0005, 'standard deviation of the depth noise in m', 0.0, 0.1)
+        camera = DepthCamera.realsense(load_part(part), width, height)
+        stream = scene_stream(part, camera, instances, seed)
+        self.scenes = [self._messages(*next(stream), noise_m, np.random.default_rng(seed + i)) for i in range(scenes)]
+        stream.close()
+        self.frames_a_scene = max(int(round(dwell_s * rate)), 1)
+        self.sent = 0
+        self.depth = self.create_publisher(Image, '~/depth/image_rect_raw', qos_profile_system_default)
+        self.info = self.create_publisher(CameraInfo, '~/depth/camera_info', qos_profile_system_default)
+        self.truth = self.create_publisher(Image, '~/ground_truth/labels', qos_profile_system_default)
+        self.timer = self.create_timer(1 / rate, self._publish)
+        self.get_logger().info(f'{scenes} bins of {instances} x {part} simulated; publishing {self.depth.topic_name} at {rate:g} Hz')
+
+    def _declare(self, name: str, default: int | float | str, text: str, low: float | None = None, high: float | None = None):
+        descriptor = ParameterDescriptor(description=text)
+        if isinstance(default, int):
+            descriptor.integer_range = [IntegerRange(from_value=low, to_value=high, step=1)]
+        elif isinstance(default, float):
+            descriptor.floating_point_range = [FloatingPointRange(from_value=float(low), to_value=float(high), step=0.0)]
+        return self.declare_parameter(name, default, descriptor).value
+
+    @staticmethod
+    def _messages(frame: Frame, truth: Instances, noise_m: float, rng: np.random.Generator) -> tuple[list[Image], Image, CameraInfo]:
+        header = header_of(frame)
+        noisy = [replace(frame, depth_m=(frame.depth_m + rng.normal(0, noise_m, frame.depth_m.shape)).astype(np.float32))
+                 for _ in range(NOISE_VARIANTS)]
+        return ([depth_message(one) for one in noisy], image_message(truth.labels, '16UC1', header),
+                camera_info_message(frame.intrinsics, header))
+
+    def _publish(self) -> None:
+        depth, truth, info = self.scenes[self.sent // self.frames_a_scene % len(self.scenes)]
+        image = depth[self.sent % NOISE_VARIANTS]
+        stamp = self.get_clock().now().to_msg()
+        for publisher, message in ((self.info, info), (self.truth, truth), (self.depth, image)):
+            message.header.stamp = stamp
+            publisher.publish(message)
+        self.sent += 1
+
+
+def main() -> int:
+    """Entry point of `ros2 run insegan_ros sim_camera`."""
+    return run_node(SimCameraNode)
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

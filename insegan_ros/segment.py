@@ -1,0 +1,72 @@
+"""`insegan segment`: any input, one label image and one overlay a frame, and what was found as JSON."""
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from insegan_ros.datasets.recordings import read_depth_image, read_frames
+from insegan_ros.datasets.shards import ShardDataset
+from insegan_ros.errors import DatasetError, InputError
+from insegan_ros.frame import Frame, Instances
+from insegan_ros.overlay import overlay
+from insegan_ros.segmenters.base import Segmenter
+
+
+def frames_of(source: Path) -> Iterator[Frame]:
+    """The frames of an image, a folder of images or shards, or a recording, in order."""
+    if source.is_dir() and (source / 'metadata.yaml').exists() or source.suffix in ('.bag', '.db3', '.mcap'):
+        yield from read_frames(source)
+    elif source.is_dir() and any(source.glob('scenes-*.h5')):
+        yield from (frame for frame, _ in ShardDataset(source))
+    elif source.is_dir():
+        images = sorted(source.glob('*.png'))
+        if not images:
+            raise DatasetError(f'{source} holds no depth images, shards or recording: expected *.png, scenes-*.h5 or metadata.yaml')
+        yield from (read_depth_image(path) for path in images)
+    elif source.exists():
+        yield read_depth_image(source)
+    else:
+        raise DatasetError(f'{source} does not exist: expected a depth image, a folder or a recording')
+
+
+def segment_input(source: Path, segmenter: Segmenter, out: Path) -> int:
+    """Segment every frame of `source` into `out`: NNNNNN_labels.png (16 bit), NNNNNN_overlay.png, results.json.
+
+    Returns the number of frames. A frame that cannot be used is written into results.json with the reason.
+    Raises DatasetError where `out` holds results already: nothing is written over.
+    """
+    results = out / 'results.json'
+    if results.exists():
+        raise DatasetError(f'{out} holds results already: expected another --out')
+    rows = []
+    for index, frame in enumerate(tqdm(frames_of(source), desc='segment', unit='frame')):
+        if index == 0:
+            out.mkdir(parents=True, exist_ok=True)
+        try:
+            found, error = segmenter.segment(frame), None
+        except InputError as problem:
+            found, error = Instances.none(frame.depth_m.shape), str(problem)
+        cv2.imwrite(str(out / f'{index:06d}_labels.png'), found.labels)
+        cv2.imwrite(str(out / f'{index:06d}_overlay.png'), cv2.cvtColor(overlay(frame.depth_m, found.labels), cv2.COLOR_RGB2BGR))
+        rows.append(_row(index, frame, found, error))
+    if not rows:
+        raise DatasetError(f'{source} holds no depth frames')
+    results.write_text(json.dumps(rows, indent=1) + '\n')
+    return len(rows)
+
+
+def _row(index: int, frame: Frame, found: Instances, error: str | None) -> dict[str, object]:
+    valid = frame.depth_m[np.isfinite(frame.depth_m)]
+    row: dict[str, object] = {
+        'frame': index, 'stamp_ns': frame.stamp_ns, 'frame_id': frame.frame_id, 'intrinsics': asdict(frame.intrinsics),
+        'depth_m': {'min': float(valid.min()), 'median': float(np.median(valid)), 'max': float(valid.max())} if valid.size else None,
+        'instances': [{'label': i + 1, 'score': round(float(score), 4), 'area_px': int((found.labels == i + 1).sum()),
+                       'pose': np.round(found.poses[i], 5).tolist() if found.poses is not None else None}
+                      for i, score in enumerate(found.scores)]}
+    return {**row, 'error': error} if error else row

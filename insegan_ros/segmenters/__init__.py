@@ -1,0 +1,1 @@
+"""Every method ends here, as `segment(frame) -> Instances`."""

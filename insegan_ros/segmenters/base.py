@@ -1,0 +1,65 @@
+"""One interface for all methods: `segment(frame) -> Instances`."""
+from __future__ import annotations
+
+import os
+from typing import Protocol
+
+import cv2
+import numpy as np
+import torch
+
+from insegan_ros.errors import ConfigError
+from insegan_ros.frame import Frame, Instances
+from insegan_ros.segmenters.geometry import poses_from_points
+from insegan_ros.workspace import Workspace, fit_floor
+
+
+class Segmenter(Protocol):
+    """A method that is ready to run. `workspace` may be replaced at any time; None fits the floor to the first frame."""
+
+    workspace: Workspace | None
+
+    def segment(self, frame: Frame) -> Instances:
+        """Labels at the frame's resolution, scores, poses. Raises InputError for a frame that cannot be used."""
+
+
+def resolve_workspace(workspace: Workspace | None, frame: Frame) -> Workspace:
+    """The given workspace, or one whose floor is fitted to this frame and that looks at all of it."""
+    return workspace if workspace is not None else Workspace(fit_floor(frame))
+
+
+def choose_device(name: str) -> torch.device:
+    """auto, cpu, cuda or cuda:N as a torch device. Raises ConfigError where it is not there."""
+    if name == 'auto':
+        return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f'device is "{name}": expected auto, cpu, cuda or cuda:N') from None
+    if device.type == 'cuda' and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(f'device is "{name}" but torch sees {torch.cuda.device_count()} CUDA devices: expected auto or cpu here')
+    if device.type not in ('cpu', 'cuda'):
+        raise ConfigError(f'device is "{name}": expected auto, cpu, cuda or cuda:N')
+    return device
+
+
+def to_instances(frame: Frame, window: tuple[int, int, int, int], labels: np.ndarray, scores: np.ndarray) -> Instances:
+    """Instances of the whole image from labels (h, w) of a window (left, top, right, bottom), biggest score first."""
+    left, top, right, bottom = window
+    order = np.argsort(-scores, kind='stable')
+    rank = np.zeros(len(scores) + 1, np.uint16)
+    rank[order + 1] = np.arange(1, len(scores) + 1)
+    whole = np.zeros(frame.depth_m.shape, np.uint16)
+    whole[top:bottom, left:right] = rank[labels]
+    return Instances(whole, scores[order].astype(np.float32), poses=poses_from_points(frame, whole, len(scores)))
+
+
+def clean(labels: np.ndarray, min_area_px: float) -> np.ndarray:
+    """Small filters on a label image: a median that closes single pixels, then fragments go."""
+    from insegan_ros.segmenters.votes import drop_fragments
+    return drop_fragments(cv2.medianBlur(labels.astype(np.uint16), 3), min_area_px)
+
+
+def path_or_name(text: str) -> bool:
+    """Whether a --model value names a checkpoint's place rather than a method."""
+    return os.sep in text or os.path.exists(text)

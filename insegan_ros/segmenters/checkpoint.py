@@ -1,0 +1,90 @@
+"""The checkpoint format: a folder with weights.safetensors, in whose metadata lie the configuration, the scales that the
+networks see the world in, the data's fingerprint and the measured quality. card.json and README.md say it to people."""
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from insegan_ros.errors import CheckpointError
+
+FORMAT = 'insegan-checkpoint-1'
+WEIGHTS = 'weights.safetensors'
+
+
+@dataclass(frozen=True)
+class Scales:
+    """How a camera's image becomes what the networks saw in training."""
+
+    pixel_m: float
+    """Metres that a pixel covers on the bin's floor."""
+    height_m: float
+    """The height that becomes +1; the floor is -1."""
+    part_area_px: float
+    """Median area of one whole part, in such pixels."""
+    part_radius_px: float
+    """Median radius of gyration of one whole part, in such pixels."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained method: which segmenter runs it, its configuration, scales, weights by network and history."""
+
+    method: str
+    segmenter: str
+    part: str
+    scales: Scales
+    config: dict[str, Any]
+    weights: dict[str, dict[str, Tensor]]
+    training: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, folder: Path) -> None:
+        """Write weights.safetensors into the folder, whole or not at all. Floats are stored as float16."""
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {f'{network}.{name}': (value.half() if value.is_floating_point() else value).detach().cpu().contiguous().clone()
+                   for network, state in self.weights.items() for name, value in state.items()}
+        head = {'method': self.method, 'segmenter': self.segmenter, 'part': self.part, 'scales': asdict(self.scales),
+                'config': self.config, 'training': self.training}
+        temporary = folder / f'{WEIGHTS}.part'
+        save_file(tensors, temporary, {'format': FORMAT, 'head': json.dumps(head)})
+        os.replace(temporary, folder / WEIGHTS)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Checkpoint:
+        """Read a checkpoint folder. Raises CheckpointError where it is missing, cut short or foreign."""
+        path = Path(folder)
+        path = path / WEIGHTS if path.is_dir() else path
+        if not path.is_file():
+            raise CheckpointError(f'no checkpoint at {folder}: expected a folder with {WEIGHTS}, such as checkpoints/insegan-nut')
+        try:
+            with safe_open(path, 'pt') as file:
+                meta = file.metadata() or {}
+                if meta.get('format') != FORMAT:
+                    raise CheckpointError(f'{path} is no checkpoint of ours: expected format {FORMAT}, found {meta.get("format")}')
+                head = json.loads(meta['head'])
+                weights: dict[str, dict[str, Tensor]] = {}
+                for key in file.keys():
+                    network, name = key.split('.', 1)
+                    value = file.get_tensor(key)
+                    weights.setdefault(network, {})[name] = value.float() if value.is_floating_point() else value
+        except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
+            raise CheckpointError(f'{path} cannot be read, it is cut short or damaged ({error}): copy or train it again') from error
+        return cls(head['method'], head['segmenter'], head['part'], Scales(**head['scales']), head['config'], weights, head['training'])
+
+    def restore(self, network: str, module: torch.nn.Module) -> torch.nn.Module:
+        """Put the weights of one network into a module of the same configuration."""
+        if network not in self.weights:
+            raise CheckpointError(f'this checkpoint holds {", ".join(sorted(self.weights))} but no {network}: '
+                                  f'expected one trained with it; its own segmenter is "{self.segmenter}"')
+        try:
+            module.load_state_dict(self.weights[network])
+        except RuntimeError as error:
+            raise CheckpointError(f'the weights of {network} do not fit its configuration ({str(error).splitlines()[0]})') from error
+        return module.eval()

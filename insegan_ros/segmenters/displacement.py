@@ -1,0 +1,84 @@
+"""The product's default: one dense network taught by a label factory, one rule from its displacements to instances."""
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+
+from insegan_ros.frame import Frame, Instances
+from insegan_ros.networks.displacement import DisplacementConfig, DisplacementNet
+from insegan_ros.segmenters.base import choose_device, clean, resolve_workspace, to_instances
+from insegan_ros.segmenters.checkpoint import Checkpoint
+from insegan_ros.segmenters.votes import assign, find_centres
+from insegan_ros.workspace import Workspace, pixel_size_m, resize_height
+
+
+class DisplacementSegmenter:
+    """Segments frames of any size and any camera: the image is brought to the metres a pixel of the training.
+
+    Needs no number of instances. `min_votes`: votes that make an instance, as a share of one whole part's area.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, workspace: Workspace | None = None, device: str = 'auto',
+                 min_votes: float = 0.15, min_height: float = 0.08) -> None:
+        self.scales, self.workspace = checkpoint.scales, workspace
+        self.min_votes, self.min_height_m = min_votes, min_height * checkpoint.scales.height_m
+        self.device = choose_device(device)
+        config = DisplacementConfig(**checkpoint.config['displacement']['network'])
+        self.network = checkpoint.restore('displacement', DisplacementNet(config)).to(self.device)
+
+    def segment(self, frame: Frame) -> Instances:
+        """See Segmenter."""
+        workspace = resolve_workspace(self.workspace, frame)
+        height = workspace.height_map(frame)
+        left, top, right, bottom = window = workspace.window(frame.intrinsics)
+        height = height[top:bottom, left:right]
+        scale = pixel_size_m(workspace, frame.intrinsics) / self.scales.pixel_m
+        field = self.infer(resize_height(height, scale))
+        foreground = height > self.min_height_m
+        labels, scores = self._instances(field, foreground)
+        return to_instances(frame, window, labels, scores)
+
+    @torch.inference_mode()
+    def infer(self, height_m: np.ndarray) -> np.ndarray:
+        """The network's output (H, W, 4) for a height map in metres at the training's metres a pixel: foreground
+        probability, x and y of the vote (px), expected error (px)."""
+        rows, columns = height_m.shape
+        stride = self.network.stride
+        image = np.clip(height_m / self.scales.height_m, 0, 1) * 2 - 1
+        image = np.pad(image, ((0, -rows % stride), (0, -columns % stride)), constant_values=-1)
+        out = self.network(torch.from_numpy(image.astype(np.float32))[None, None].to(self.device))[0].cpu().numpy()
+        out = out[:, :rows, :columns]
+        y, x = np.mgrid[:rows, :columns]
+        return np.stack([1 / (1 + np.exp(-out[0])), x + out[1], y + out[2], np.exp(np.clip(out[3], -3, 5))], -1).astype(np.float32)
+
+    def _instances(self, field: np.ndarray, foreground: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Labels at the window's own resolution and a score an instance."""
+        shape = field.shape[:2]
+        share = cv2.resize(foreground.astype(np.float32), shape[::-1], interpolation=cv2.INTER_AREA)
+        voting = (field[..., 0] > 0.5) & (share > 0.3)
+        targets = field[voting][:, 1:3]
+        confidence = 1 / (1 + (field[voting][:, 3] / (0.5 * self.scales.part_radius_px)) ** 2)
+        found = find_centres(targets, confidence.astype(np.float32), shape, 0.6 * self.scales.part_radius_px,
+                             self.min_votes * self.scales.part_area_px)
+        if not len(found):
+            return np.zeros(foreground.shape, np.uint16), np.zeros(0, np.float32)
+        fine = self._upsample(field, foreground.shape)
+        pixels = foreground & (fine[..., 0] > 0.5)
+        labels = np.zeros(foreground.shape, np.uint16)
+        labels[pixels] = assign(fine[pixels][:, 1:3], found) + 1
+        zoom = foreground.size / (shape[0] * shape[1])
+        labels = clean(labels, 0.03 * self.scales.part_area_px * zoom)
+        return labels, self._scores(labels, fine)
+
+    @staticmethod
+    def _upsample(field: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+        # Votes are positions in working pixels, so the field itself can be interpolated.
+        return cv2.resize(field, shape[::-1], interpolation=cv2.INTER_LINEAR)
+
+    def _scores(self, labels: np.ndarray, fine: np.ndarray) -> np.ndarray:
+        """How sure the votes of an instance are: 1 for an expected error of none, falling with the part's radius."""
+        count = int(labels.max(initial=0))
+        area = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+        error = np.bincount(labels.ravel(), weights=fine[..., 3].ravel(), minlength=count + 1)[1:] / np.maximum(area, 1)
+        return (1 / (1 + error / self.scales.part_radius_px)).astype(np.float32)

@@ -1,0 +1,37 @@
+"""What every segmenter shares once it has labels: poses and scores of instances from the depth itself."""
+from __future__ import annotations
+
+import numpy as np
+
+from insegan_ros.frame import Frame
+
+
+def poses_from_points(frame: Frame, labels: np.ndarray, count: int) -> np.ndarray:
+    """Camera-from-object poses (N, 4, 4) float32 of visible surfaces: origin the mean point, axes the principal ones.
+
+    x is the longest axis, z the shortest and points to the camera: a grasp-ready frame that needs no mesh. The part's
+    own frame is not known without one. An instance with fewer than three readings gets its ray at the median depth.
+    """
+    poses = np.tile(np.eye(4, dtype=np.float32), (count, 1, 1))
+    points = frame.intrinsics.rays() * frame.depth_m[..., None]
+    valid = np.isfinite(frame.depth_m) & (labels > 0)
+    flat_labels, flat_points = labels[valid], points[valid].astype(float)
+    order = np.argsort(flat_labels, kind='stable')
+    bounds = np.searchsorted(flat_labels[order], np.arange(1, count + 2))
+    for index in range(count):
+        own = flat_points[order[bounds[index]:bounds[index + 1]]]
+        if len(own) >= 3:
+            poses[index] = _principal_frame(own)
+    return poses
+
+
+def _principal_frame(points: np.ndarray) -> np.ndarray:
+    centre = points.mean(0)
+    _, vectors = np.linalg.eigh(np.cov((points - centre).T))
+    x, z = vectors[:, 2], vectors[:, 0]
+    z = z if z[2] < 0 else -z
+    x = x if x[np.abs(x).argmax()] > 0 else -x
+    pose = np.eye(4, dtype=np.float32)
+    pose[:3, :3] = np.stack([x, np.cross(z, x), z], axis=1)
+    pose[:3, 3] = centre
+    return pose

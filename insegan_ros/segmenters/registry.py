@@ -1,0 +1,56 @@
+"""The one registry: a segmenter by its name, or by the checkpoint that it was trained into."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from insegan_ros.errors import CheckpointError, unknown
+from insegan_ros.segmenters.base import Segmenter
+from insegan_ros.segmenters.checkpoint import Checkpoint
+from insegan_ros.segmenters.displacement import DisplacementSegmenter
+from insegan_ros.segmenters.insegan import InSeGANSegmenter
+from insegan_ros.segmenters.kmeans import KMeansSegmenter
+from insegan_ros.workspace import Workspace
+
+# Those that need no training, and those that need a checkpoint. A new method is one line here.
+UNTRAINED: dict[str, Callable[..., Segmenter]] = {'kmeans': KMeansSegmenter}
+TRAINED: dict[str, Callable[..., Segmenter]] = {'displacement': DisplacementSegmenter, 'insegan': InSeGANSegmenter}
+
+SHIPPED = Path(__file__).resolve().parents[2] / 'checkpoints'
+
+
+def load_segmenter(model: str, segmenter: str = '', workspace: Workspace | None = None, device: str = 'auto', instances: int = 5) -> Segmenter:
+    """A segmenter that is ready to run.
+
+    model: a checkpoint's folder, the name of a shipped one (insegan-nut), or the name of an untrained method (kmeans,
+    which is told the number of `instances`). segmenter: another way to run the checkpoint (insegan: the paper's pose
+    encoder) instead of its own. Raises ConfigError for unknown names, CheckpointError for a checkpoint that cannot be used.
+    """
+    if model in UNTRAINED:
+        return UNTRAINED[model](instances=instances, workspace=workspace)
+    checkpoint = Checkpoint.load(find_checkpoint(model))
+    name = segmenter or checkpoint.segmenter
+    if name not in TRAINED:
+        raise unknown('segmenter', name, list(TRAINED))
+    return TRAINED[name](checkpoint, workspace=workspace, device=device)
+
+
+def find_checkpoint(model: str) -> Path:
+    """Where a checkpoint lies: the path itself, or a shipped one of that name. Raises CheckpointError."""
+    path = Path(model).expanduser()
+    if path.exists():
+        return path
+    for folder in shipped_folders():
+        if (folder / path.name).is_dir():
+            return folder / path.name
+    names = sorted({child.name for folder in shipped_folders() for child in folder.iterdir() if child.is_dir()})
+    raise CheckpointError(f'no checkpoint or method "{model}": expected a folder with weights.safetensors, one of the shipped '
+                          f'{", ".join(names) or "(none found)"}, or {", ".join(UNTRAINED)}')
+
+
+def shipped_folders() -> list[Path]:
+    """Folders with shipped checkpoints: beside the sources, and in the share folder of an installation."""
+    import sys
+    candidates = [SHIPPED, Path(sys.prefix) / 'share/insegan_ros/checkpoints']
+    candidates += [parent / 'share/insegan_ros/checkpoints' for parent in Path(__file__).resolve().parents[:6]]
+    return [folder for folder in candidates if folder.is_dir()]

@@ -1,0 +1,205 @@
+"""InSeGAN, from unlabelled height maps to a segmenter (Cherian et al., ICCV 2021; Eqs. 3 to 7), in three stages:
+
+1. gan: generator against discriminator, hinge loss (product) or Eq. 3 (paper), on height maps alone;
+2. encoder: the instance pose encoder learns to invert the frozen generator, L_E = L_E^a + L_E^i + L_E^p (Eq. 6);
+3. displacement: the generator is the label factory that teaches the dense segmenter (training/displacement.py).
+
+No stage opens a label.
+"""
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+from torch.nn.functional import l1_loss, mse_loss, softplus
+
+from insegan_ros.errors import ConfigError
+from insegan_ros.networks.alignment import align
+from insegan_ros.networks.insegan import Discriminator, Generator, GeneratorConfig, PoseEncoder
+from insegan_ros.training.pictures import tile
+from insegan_ros.training.state import average_into
+
+
+@dataclass(frozen=True)
+class GanConfig:
+    """Stage 1."""
+
+    steps: int = 3000
+    """Optimisation steps."""
+    batch: int = 32
+    """Images of each kind a step; the paper's size is 128."""
+    loss: Literal['hinge', 'cross_entropy'] = 'hinge'
+    """hinge (with spectral norm), or cross_entropy as in Eq. 3 (with instance norm)."""
+    rate: float = 4e-4
+    """Adam's learning rate of both networks; the paper's is 2e-4."""
+    betas: tuple[float, float] = (0.5, 0.99)
+    """Adam's moments."""
+    discriminator_width: int = 32
+    """Channels of the discriminator's first layer; the paper's size is 64."""
+    scope: Literal['both', 'image'] = 'both'
+    """What the discriminator judges: both, or the whole image alone (the paper)."""
+    candidates: int = 6
+    """Layouts drawn for every image, of which the least crowded is taken; 1 is the paper's."""
+    average: float = 0.995
+    """Decay of the moving average of G's weights, which is what the later stages use."""
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.batch < 1 or not 0 <= self.average < 1:
+            raise ConfigError(f'gan.steps is {self.steps}, gan.batch {self.batch}, gan.average {self.average}: expected 1 or more, 1 or more, 0 to below 1')
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Stage 2."""
+
+    steps: int = 400
+    """Optimisation steps; 0 leaves the pose encoder out."""
+    batch: int = 32
+    """Composites a step."""
+    rate: float = 1e-3
+    """Adam's learning rate."""
+    align_in: Literal['pose', 'latent'] = 'pose'
+    """Where instances are matched and L_E^a compares them: z of 128 cannot be read back from six degrees of freedom, so
+    pose compares Lambda(G_p(z)); latent is the paper's Eq. 4."""
+    weight_align: float = 1.0
+    """Weight of L_E^a (Eq. 4)."""
+    weight_intermediate: float = 1.0
+    """Lambda_1, weight of L_E^i."""
+    weight_pose: float = 1.0
+    """Lambda_2, weight of L_E^p (Eq. 5)."""
+    pose_loss: Literal['l1', 'mse'] = 'l1'
+    """Norm in L_E^p."""
+
+
+@dataclass(frozen=True)
+class InseganConfig:
+    """What the two networks are."""
+
+    instances: int = 5
+    """Parts in a training image."""
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    """Shape of the generator."""
+    gan: GanConfig = field(default_factory=GanConfig)
+    """Stage 1."""
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    """Stage 2."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.instances <= 50:
+            raise ConfigError(f'instances is {self.instances}: expected 1 to 50')
+
+
+class GanStage:
+    """Stage 1. `images` (N, 1, 64, 64) in [-1, 1] on the device: unlabelled height maps."""
+
+    name = 'gan'
+
+    def __init__(self, fabric: Fabric, config: InseganConfig, images: Tensor) -> None:
+        gan = config.gan
+        self.config, self.images, self.images_per_step = config, images, gan.batch
+        generator = Generator(config.generator)
+        discriminator = Discriminator(gan.discriminator_width, 'spectral' if gan.loss == 'hinge' else 'instance', gan.scope)
+        self.average = copy.deepcopy(generator).to(fabric.device).requires_grad_(False)
+        self.generator, self.optimiser_g = fabric.setup(generator, torch.optim.Adam(generator.parameters(), gan.rate, gan.betas))
+        self.discriminator, self.optimiser_d = fabric.setup(
+            discriminator, torch.optim.Adam(discriminator.parameters(), gan.rate, gan.betas))
+        # The bare module: latents are sampled outside of the wrapped forward pass.
+        self.sampler, self.fabric = generator, fabric
+
+    def parts(self) -> dict[str, Any]:
+        """See Stage."""
+        return {'generator': self.generator, 'discriminator': self.discriminator, 'average': self.average,
+                'optimiser_g': self.optimiser_g, 'optimiser_d': self.optimiser_d}
+
+    def step(self, index: int) -> dict[str, Tensor]:
+        """One step of D on real and generated images, one of G through the new D, with the same composites."""
+        gan, device = self.config.gan, self.images.device
+        chosen = torch.randint(len(self.images), (gan.batch,), device=device)
+        # Quarter turns alone: a mirror image of a chiral part is another part.
+        real = torch.rot90(self.images[chosen], int(torch.randint(4, ())), (2, 3))
+        scene = self.generator(self.sampler.sample_latents(gan.batch, self.config.instances, gan.candidates))
+        loss_d = self._loss_d(self.discriminator(real), self.discriminator(scene.image.detach()))
+        self.optimiser_d.zero_grad()
+        self.fabric.backward(loss_d)
+        self.optimiser_d.step()
+        loss_g = self._loss_g(self.discriminator(scene.image))
+        self.optimiser_g.zero_grad()
+        self.fabric.backward(loss_g)
+        self.optimiser_g.step()
+        average_into(self.average, self.generator, min(self.config.gan.average, index / (index + 10)))
+        return {'L_D': loss_d.detach(), 'L_G': loss_g.detach()}
+
+    def _loss_d(self, real: list[Tensor], fake: list[Tensor]) -> Tensor:
+        if self.config.gan.loss == 'hinge':
+            return sum((1 - r).relu().mean() + (1 + f).relu().mean() for r, f in zip(real, fake)) / len(real)
+        return sum(softplus(-r).mean() + softplus(f).mean() for r, f in zip(real, fake)) / len(real)
+
+    def _loss_g(self, fake: list[Tensor]) -> Tensor:
+        if self.config.gan.loss == 'hinge':
+            return -sum(f.mean() for f in fake) / len(fake)
+        return sum(softplus(-f).mean() for f in fake) / len(fake)
+
+    @torch.no_grad()
+    def pictures(self) -> dict[str, Tensor]:
+        """Real images, composites, and singles: the singles tell sooner than any loss."""
+        scene = self.average(self.average.sample_latents(8, self.config.instances, self.config.gan.candidates))
+        rows = [self.images[:8, 0], scene.image[:, 0]]
+        if scene.singles is not None:
+            rows.append(scene.singles.flatten(0, 1)[:16])
+        return {'real, composites, singles': tile(torch.cat(rows), 8)}
+
+
+class EncoderStage:
+    """Stage 2: the frozen generator's composites are read back to their latents."""
+
+    name = 'encoder'
+
+    def __init__(self, fabric: Fabric, config: InseganConfig, generator: Generator) -> None:
+        self.config, self.fabric, self.images_per_step = config, fabric, config.encoder.batch
+        self.generator = generator.eval().requires_grad_(False)
+        encoder = PoseEncoder(config.instances, config.generator.latent, generator.feature_channels, generator.feature_side)
+        self.encoder, self.optimiser = fabric.setup(encoder, torch.optim.Adam(encoder.parameters(), config.encoder.rate, (0.5, 0.999)))
+
+    def parts(self) -> dict[str, Any]:
+        """See Stage."""
+        return {'encoder': self.encoder, 'optimiser': self.optimiser}
+
+    def step(self, index: int) -> dict[str, Tensor]:
+        """One step of E by Eq. 6. G's weights take no gradient."""
+        options = self.config.encoder
+        device = next(self.generator.parameters()).device
+        z = torch.randn(options.batch, self.config.instances, self.config.generator.latent, device=device)
+        with torch.no_grad():
+            scene = self.generator(z)
+        z_hat, features = self.encoder(scene.image)
+        again = self.generator(z_hat)
+        losses = {'L_E^a': self._alignment_loss(z, z_hat, scene, again)}
+        losses['L_E^i'] = mse_loss(features, scene.features)
+        losses['L_E^p'] = (l1_loss if options.pose_loss == 'l1' else mse_loss)(again.image, scene.image)
+        total = (options.weight_align * losses['L_E^a'] + options.weight_intermediate * losses['L_E^i']
+                 + options.weight_pose * losses['L_E^p'])
+        self.optimiser.zero_grad()
+        self.fabric.backward(total)
+        self.optimiser.step()
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def _alignment_loss(self, z: Tensor, z_hat: Tensor, scene: Any, again: Any) -> Tensor:
+        if self.config.encoder.align_in == 'latent':
+            target, found = z, z_hat
+        else:
+            target = torch.cat([scene.rotation.flatten(2), 3 * scene.translation], -1)
+            found = torch.cat([again.rotation.flatten(2), 3 * again.translation], -1)
+        order = align(torch.cdist(target, found) ** 2)
+        return mse_loss(target, found.gather(1, order[..., None].expand_as(found)))
+
+    @torch.no_grad()
+    def pictures(self) -> dict[str, Tensor]:
+        """Composites above, what the encoder makes of them below."""
+        device = next(self.generator.parameters()).device
+        scene = self.generator(torch.randn(8, self.config.instances, self.config.generator.latent, device=device))
+        again = self.generator(self.encoder(scene.image)[0])
+        return {'composites, read back': tile(torch.cat([scene.image[:, 0], again.image[:, 0]]), 8)}

@@ -1,0 +1,109 @@
+"""The loop that every recipe shares: device and processes (Lightning Fabric), seeds, progress, logs, checkpoints, resume.
+
+A step's randomness depends on the seed, the stage's name and the step's number alone, so a run that was killed goes on
+as if it had not been.
+"""
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from insegan_ros.training.state import load_state, save_state
+
+
+class Stage(Protocol):
+    """One stage of a recipe: what a step is."""
+
+    name: str
+    images_per_step: int
+
+    def parts(self) -> dict[str, Any]:
+        """Everything that has a state_dict and must survive a kill."""
+
+    def step(self, index: int) -> dict[str, Tensor]:
+        """One optimisation step; returns the losses to show."""
+
+    def pictures(self) -> dict[str, Tensor]:
+        """Pictures (3 or 1, H, W) in [0, 1] worth a look now."""
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """Where and how often: the same for all recipes."""
+
+    device: str = 'auto'
+    """auto, cpu, cuda: Fabric's accelerator."""
+    devices: int = 1
+    """GPUs; more than one runs DDP (start it under torchrun)."""
+    precision: str = '32-true'
+    """Fabric's precision: 32-true, bf16-mixed, 16-mixed."""
+    save_every: int = 200
+    """Steps between saved states."""
+    log_every: int = 25
+    """Steps between log entries."""
+
+
+def make_fabric(config: LoopConfig) -> Fabric:
+    """Fabric for this configuration, launched."""
+    fabric = Fabric(accelerator=config.device, devices=config.devices, precision=config.precision)
+    fabric.launch()
+    return fabric
+
+
+def seed_step(seed: int, stage: str, step: int, rank: int = 0) -> None:
+    """Seed torch's generators for this one step."""
+    digest = hashlib.sha256(f'{seed}/{stage}/{step}/{rank}'.encode()).digest()
+    torch.manual_seed(int.from_bytes(digest[:8], 'little') >> 1)
+
+
+def run_stage(fabric: Fabric, stage: Stage, steps: int, folder: Path, seed: int, config: LoopConfig) -> float:
+    """Run a stage to `steps`, continuing where a former run stopped. Returns the seconds that all its steps took."""
+    path = folder / f'{stage.name}.state.safetensors'
+    start, before = load_state(path, stage.parts()) if path.exists() else (0, 0.0)
+    writer = SummaryWriter(str(folder / 'logs' / stage.name), purge_step=start) if fabric.is_global_zero else None
+    begun = time.perf_counter()
+    with tqdm(total=steps, initial=start, desc=stage.name, unit='step', disable=not fabric.is_global_zero) as bar:
+        try:
+            for index in range(start, steps):
+                seed_step(seed, stage.name, index, fabric.global_rank)
+                losses = stage.step(index)
+                bar.update()
+                done = index + 1
+                if done % config.log_every == 0 or done == steps:
+                    _log(bar, writer, stage, losses, done, (done - start) / (time.perf_counter() - begun) * fabric.world_size)
+                if done % config.save_every == 0 or done == steps:
+                    _save(fabric, writer, stage, path, done, before + time.perf_counter() - begun)
+        except KeyboardInterrupt:
+            bar.write(f'stopped in {stage.name} at step {bar.n}: the last saved state is in {path}; the same command goes on from there')
+            raise
+        finally:
+            if writer is not None:
+                writer.close()
+    return before + time.perf_counter() - begun
+
+
+def _log(bar: tqdm, writer: SummaryWriter | None, stage: Stage, losses: dict[str, Tensor], done: int, steps_per_s: float) -> None:
+    if writer is None:
+        return
+    values = {name: float(value) for name, value in losses.items()}
+    bar.set_postfix({**{name: f'{value:.3g}' for name, value in values.items()},
+                     'images/s': f'{steps_per_s * stage.images_per_step:.0f}'})
+    for name, value in values.items():
+        writer.add_scalar(name, value, done)
+
+
+def _save(fabric: Fabric, writer: SummaryWriter | None, stage: Stage, path: Path, done: int, seconds: float) -> None:
+    if writer is not None:
+        for name, picture in stage.pictures().items():
+            writer.add_image(name, picture, done)
+        save_state(path, stage.parts(), done, seconds)
+    fabric.barrier()

@@ -1,0 +1,14 @@
+"""Pictures of what a network makes, for TensorBoard and for model cards."""
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+
+def tile(images: Tensor, columns: int) -> Tensor:
+    """Images (N, H, W) in [-1, 1], side by side in rows of `columns`, as one (1, h, w) picture in [0, 1] with thin lines between."""
+    images = torch.cat([images, images.new_full((-len(images) % columns, *images.shape[1:]), -1.0)])
+    cells = pad((images.clamp(-1, 1) + 1) / 2, (0, 1, 0, 1), value=0.5)
+    rows = cells.reshape(-1, columns, *cells.shape[1:])
+    return rows.transpose(1, 2).reshape(1, rows.shape[0] * rows.shape[2], -1).cpu()

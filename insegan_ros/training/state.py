@@ -1,0 +1,70 @@
+"""The state of a training run as one safetensors file: modules and optimisers, no pickle."""
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from insegan_ros.errors import CheckpointError
+
+
+def save_state(path: Path, parts: dict[str, Any], step: int, seconds: float) -> None:
+    """Write the state_dicts of `parts` (name -> module or optimiser), the steps done and the seconds they took, whole or not at all."""
+    tensors: dict[str, Tensor] = {}
+    skeleton = {name: _strip(part.state_dict(), name, tensors) for name, part in parts.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix('.part')
+    save_file(tensors, temporary, {'step': str(step), 'seconds': str(seconds), 'skeleton': json.dumps(skeleton)})
+    os.replace(temporary, path)
+
+
+def load_state(path: Path, parts: dict[str, Any]) -> tuple[int, float]:
+    """Put a saved state back; returns the steps done and the seconds they took. Raises CheckpointError where it does not fit."""
+    try:
+        with safe_open(path, 'pt') as file:
+            meta = file.metadata()
+            skeleton = json.loads(meta['skeleton'])
+            for name, part in parts.items():
+                part.load_state_dict(_fill(skeleton[name], file))
+            return int(meta['step']), float(meta['seconds'])
+    except (SafetensorError, OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
+        raise CheckpointError(f'{path} does not continue this training ({str(error).splitlines()[0]}): '
+                              'expected a state of the same configuration; give another --out or delete it') from error
+
+
+def _strip(value: Any, key: str, tensors: dict[str, Tensor]) -> Any:
+    """A JSON skeleton of a state_dict whose tensors went into `tensors` under their path."""
+    if isinstance(value, Tensor):
+        # A copy: safetensors refuses tensors that share memory.
+        tensors[key] = value.detach().cpu().contiguous().clone()
+        return {'tensor': key}
+    if isinstance(value, dict):
+        return {'items': [[k, _strip(v, f'{key}/{k}', tensors)] for k, v in value.items()]}
+    if isinstance(value, (list, tuple)):
+        return {'list': [_strip(v, f'{key}/{i}', tensors) for i, v in enumerate(value)]}
+    return {'value': value}
+
+
+def _fill(skeleton: Any, file: Any) -> Any:
+    if 'tensor' in skeleton:
+        return file.get_tensor(skeleton['tensor'])
+    if 'items' in skeleton:
+        return {k: _fill(v, file) for k, v in skeleton['items']}
+    if 'list' in skeleton:
+        return [_fill(v, file) for v in skeleton['list']]
+    return skeleton['value']
+
+
+def average_into(target: torch.nn.Module, source: torch.nn.Module, decay: float) -> None:
+    """Exponential moving average of the weights, in place."""
+    with torch.no_grad():
+        for ours, theirs in zip(target.parameters(), source.parameters()):
+            ours.lerp_(theirs, 1 - decay)
+        for ours, theirs in zip(target.buffers(), source.buffers()):
+            ours.copy_(theirs)

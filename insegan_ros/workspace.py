@@ -1,0 +1,132 @@
+"""From depth to height above the bin's floor: what every network sees, in training and on the robot alike."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from insegan_ros.errors import InputError
+from insegan_ros.frame import Frame, Intrinsics
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The bin as the camera sees it.
+
+    floor (4,): plane n.p + d = 0 in the optical frame, n a unit vector towards the camera, so n.p + d is a height in m.
+    bounds: (x_min, y_min, x_max, y_max) in metres along the optical frame's x and y: what lies outside is not looked at.
+    None looks at the whole image.
+    """
+
+    floor: tuple[float, float, float, float]
+    bounds: tuple[float, float, float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if not np.isclose(np.linalg.norm(self.floor[:3]), 1.0, atol=1e-3) or self.floor[3] <= 0:
+            raise InputError(f'floor {self.floor} is no plane before the camera: expected a unit normal towards the camera and a positive distance')
+        if self.bounds is not None and not (self.bounds[0] < self.bounds[2] and self.bounds[1] < self.bounds[3]):
+            raise InputError(f'bounds {self.bounds} are empty: expected (x_min, y_min, x_max, y_max) in metres')
+
+    @property
+    def floor_distance_m(self) -> float:
+        """Depth of the floor on the optical axis."""
+        return self.floor[3] / max(-self.floor[2], 1e-6)
+
+    def contains(self, points: np.ndarray) -> np.ndarray:
+        """Which of the points (..., 3) lie within the bounds; NaN lies outside."""
+        if self.bounds is None:
+            return np.isfinite(points[..., 2])
+        x, y = points[..., 0], points[..., 1]
+        x_min, y_min, x_max, y_max = self.bounds
+        return (x >= x_min) & (x <= x_max) & (y >= y_min) & (y <= y_max)
+
+    def height_map(self, frame: Frame, min_height_m: float = 0.0) -> np.ndarray:
+        """(H, W) float32 metres above the floor; 0 where lower than min_height_m, out of bounds or not read."""
+        points = frame.intrinsics.rays() * frame.depth_m[..., None]
+        height = points @ np.asarray(self.floor[:3], np.float32) + np.float32(self.floor[3])
+        keep = self.contains(points) & (height > min_height_m)
+        return np.where(keep, height, 0).astype(np.float32)
+
+    def window(self, intrinsics: Intrinsics, margin: float = 0.12) -> tuple[int, int, int, int]:
+        """The pixels (left, top, right, bottom) in which the bounds lie, with room for what stands high at the rim."""
+        if self.bounds is None:
+            return 0, 0, intrinsics.width, intrinsics.height
+        x_min, y_min, x_max, y_max = self.bounds
+        pad_x, pad_y = (x_max - x_min) * margin / 2, (y_max - y_min) * margin / 2
+        depth = self.floor_distance_m
+        left = int(round((x_min - pad_x) / depth * intrinsics.fx + intrinsics.cx))
+        right = int(round((x_max + pad_x) / depth * intrinsics.fx + intrinsics.cx))
+        top = int(round((y_min - pad_y) / depth * intrinsics.fy + intrinsics.cy))
+        bottom = int(round((y_max + pad_y) / depth * intrinsics.fy + intrinsics.cy))
+        box = max(left, 0), max(top, 0), min(right + 1, intrinsics.width), min(bottom + 1, intrinsics.height)
+        if box[0] >= box[2] or box[1] >= box[3]:
+            raise InputError(f'the bin\'s bounds {self.bounds} m lie outside the {intrinsics.width}x{intrinsics.height} image: expected to see the bin')
+        return box
+
+
+def pixel_size_m(workspace: Workspace, intrinsics: Intrinsics) -> float:
+    """Metres that one pixel covers on the floor."""
+    return workspace.floor_distance_m / intrinsics.fx
+
+
+def resize_height(height: np.ndarray, scale: float) -> np.ndarray:
+    """Resize a height map so that the mean is kept (area) when it shrinks."""
+    size = max(int(round(height.shape[1] * scale)), 1), max(int(round(height.shape[0] * scale)), 1)
+    return cv2.resize(height, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+
+
+def square_height_map(frame: Frame, workspace: Workspace, size: int) -> tuple[np.ndarray, float]:
+    """The bin's window as a (size, size) float32 height map in metres, and the metres that one of its pixels covers.
+
+    This is what a generator is trained on; a segmenter later resizes any camera's image to the same metres a pixel.
+    """
+    height = workspace.height_map(frame)
+    left, top, right, bottom = workspace.window(frame.intrinsics)
+    side = max(right - left, bottom - top)
+    square = np.zeros((side, side), np.float32)
+    square[:bottom - top, :right - left] = height[top:bottom, left:right]
+    square = cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_LINEAR)
+    return square, side / size * pixel_size_m(workspace, frame.intrinsics)
+
+
+def fit_floor(frame: Frame, seed: int = 0, tolerance_m: float = 0.004) -> tuple[float, float, float, float]:
+    """The floor's plane, fitted to the scene itself: the farthest plane that many pixels share.
+
+    In inverse depth a plane is linear in the pixel: 1/z = a x + b y + c with x, y of the ray; robust to parts in the bin (RANSAC).
+    Raises InputError where too few pixels have a reading.
+    """
+    valid = np.isfinite(frame.depth_m) & (frame.depth_m > 0)
+    if valid.sum() < 100:
+        raise InputError(f'{int(valid.sum())} pixels have a depth reading: expected at least 100 to fit the bin\'s floor (is the lens covered?)')
+    points = (frame.intrinsics.rays() * frame.depth_m[..., None])[valid]
+    rng = np.random.default_rng(seed)
+    points = points[rng.choice(len(points), min(len(points), 5000), replace=False)].astype(float)
+    best, best_score = None, -1.0
+    for _ in range(200):
+        sample = points[rng.choice(len(points), 3, replace=False)]
+        plane = _plane_through(sample)
+        if plane is None:
+            continue
+        distance = points @ plane[:3] + plane[3]
+        # Parts stand above the floor, nothing lies below it: what lies below counts against a plane.
+        score = float((np.abs(distance) < tolerance_m).sum() - 2 * (distance < -3 * tolerance_m).sum())
+        if score > best_score:
+            best, best_score = plane, score
+    if best is None:
+        raise InputError('no plane was found in the depth image: expected to see the bin\'s floor; give floor as a parameter')
+    inliers = points[np.abs(points @ best[:3] + best[3]) < tolerance_m]
+    centre = inliers.mean(0)
+    normal = np.linalg.svd(inliers - centre, full_matrices=False)[2][2]
+    normal = normal if normal[2] < 0 else -normal
+    return tuple(float(v) for v in (*normal, -normal @ centre))
+
+
+def _plane_through(sample: np.ndarray) -> np.ndarray | None:
+    normal = np.cross(sample[1] - sample[0], sample[2] - sample[0])
+    length = np.linalg.norm(normal)
+    if length < 1e-12:
+        return None
+    normal = normal / length if normal[2] < 0 else -normal / length
+    # A wall seen at a grazing angle is no floor.
+    return np.array([*normal, -normal @ sample[0]]) if normal[2] < -0.5 else None

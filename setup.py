@@ -1,0 +1,35 @@
+from glob import glob
+
+from setuptools import setup
+
+package = 'insegan_ros'
+
+setup(
+    name=package,
+    version='0.1.0',
+    description='Instance masks of equal parts in a bin, learnt without labels, on ROS 2',
+    license='Apache-2.0',
+    python_requires='>=3.10',
+    # sim/ lies at the top of the repository and is imported as insegan_sim.
+    packages=[package, *(f'{package}.{room}' for room in (
+        'networks', 'factories', 'training', 'segmenters', 'datasets', 'evaluation', 'nodes')), 'insegan_sim'],
+    package_dir={'insegan_sim': 'sim'},
+    data_files=[
+        ('share/ament_index/resource_index/packages', [f'resource/{package}']),
+        (f'share/{package}', ['package.xml']),
+        (f'share/{package}/launch', glob('launch/*.py')),
+        (f'share/{package}/config', glob('config/*')),
+        *((f'share/{package}/{folder}', glob(f'{folder}/*.*')) for folder in sorted(glob('checkpoints/*'))),
+    ],
+    install_requires=[
+        'coacd', 'h5py', 'joblib', 'jsonargparse[signatures]', 'lightning', 'manifold3d', 'matplotlib', 'numpy', 'open3d',
+        'opencv-python', 'pybullet', 'pyrealsense2', 'PyYAML', 'roma', 'rosbags', 'safetensors', 'scikit-learn', 'scipy',
+        'tensorboard', 'torch', 'tqdm', 'trimesh',
+    ],
+    extras_require={'test': ['pytest']},
+    entry_points={'console_scripts': [
+        'insegan = insegan_ros.cli:main',
+        'segmenter = insegan_ros.nodes.segmenter:main',
+        'sim_camera = insegan_ros.nodes.sim_camera:main',
+    ]},
+)
