@@ -26,7 +26,11 @@ setup(
         'opencv-python', 'pybullet', 'pyrealsense2', 'PyYAML', 'roma', 'rosbags', 'safetensors', 'scikit-learn', 'scipy',
         'tensorboard', 'torch', 'tqdm', 'trimesh',
     ],
-    extras_require={'test': ['pytest']},
+    extras_require={
+        'test': ['pytest'],
+        # The real rclpy with Fast DDS from PyPI, for machines without a ROS 2 installation.
+        'ros': ['ros-rclpy[fastrtps]', 'ros-sensor-msgs', 'ros-geometry-msgs', 'ros-lifecycle-msgs', 'ros-std-msgs'],
+    },
     entry_points={'console_scripts': [
         'insegan = insegan_ros.cli:main',
         'segmenter = insegan_ros.nodes.segmenter:main',

@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,72 +14,59 @@ from insegan_ros import __version__
 from insegan_ros.errors import ConfigError, InseganError
 
 
-def build_parser() -> ArgumentParser:
-    """The command line, made from the configurations' own dataclasses."""
+def build_parser(command: str = '') -> ArgumentParser:
+    """The command line. Only `command` gets its arguments: the others would import simulator and torch for their help line."""
     parser = ArgumentParser(prog='insegan', description='Instance masks of equal parts in a bin, learnt without labels.', version=__version__)
     commands = parser.add_subcommands(required=True, dest='command')
-    commands.add_subcommand('simulate', _simulate_parser(), help='make a data set of simulated bins')
-    commands.add_subcommand('train', _train_parser(), help='learn a segmenter from unlabelled depth')
-    commands.add_subcommand('segment', _segment_parser(), help='masks for depth images, recordings or shards')
-    commands.add_subcommand('evaluate', _evaluate_parser(), help='score a segmenter on labelled scenes, beside K-means')
-    commands.add_subcommand('benchmark', _benchmark_parser(), help='measure speed and quality, as a table or JSON')
-    commands.add_subcommand('demo', _demo_parser(), help='simulated camera and segmenter on real ROS 2 topics')
+    for name, (help_line, add_arguments, _) in COMMANDS.items():
+        sub = ArgumentParser(description=help_line)
+        commands.add_subcommand(name, sub, help=help_line)
+        if name == command:
+            add_arguments(sub)
     return parser
 
 
-def _simulate_parser() -> ArgumentParser:
+def _simulate_arguments(parser: ArgumentParser) -> None:
     from insegan_sim.generate import SimulateConfig
-    parser = ArgumentParser(description='Simulate bins: physics, depth, labels, poses. Goes on where it was stopped.')
     parser.add_class_arguments(SimulateConfig)
-    return parser
 
 
-def _train_parser() -> ArgumentParser:
+def _train_arguments(parser: ArgumentParser) -> None:
     from insegan_ros.training.recipes import RECIPES
-    parser = ArgumentParser(description='Train a method. Goes on where it was stopped.')
     recipes = parser.add_subcommands(required=True, dest='recipe')
     for name, (config, _) in RECIPES.items():
         sub = ArgumentParser(description=config.__doc__)
         sub.add_argument('--config', action=ActionConfigFile, help='YAML file with any of the values below')
         sub.add_class_arguments(config)
         recipes.add_subcommand(name, sub)
-    return parser
 
 
-def _segment_parser() -> ArgumentParser:
-    parser = ArgumentParser(description='Segment depth: PNG images (16 bit, mm), a RealSense .bag, a rosbag2 folder, a folder of shards.')
+def _segment_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('input', type=str, help='image, folder of images or shards, or recording')
     _model_arguments(parser)
     parser.add_argument('--out', type=str, default='masks', help='folder for labels (16-bit PNG), overlays, results.json; must not hold results yet')
     parser.add_argument('--floor', type=list[float] | None, default=None, help="the floor's plane a, b, c, d in the optical frame; fitted to the first frame if left out")
     parser.add_argument('--bounds', type=list[float] | None, default=None, help="the bin's x_min, y_min, x_max, y_max in m; needs --floor")
-    return parser
 
 
-def _evaluate_parser() -> ArgumentParser:
-    parser = ArgumentParser(description='Honest and paper protocol side by side, K-means on the same scenes.')
+def _evaluate_arguments(parser: ArgumentParser) -> None:
     _model_arguments(parser)
     parser.add_argument('--data', type=str, required=True, help='folder of labelled shards that no training has seen')
     parser.add_argument('--limit', type=int, default=100, help='scenes a set: the first ones, and the first ones where K-means fails')
     parser.add_argument('--json', type=str | None, default=None, help='file for the numbers, scene by scene')
     parser.add_argument('--picture', type=str | None, default=None, help='PNG of the worst, the median and the best scene')
-    return parser
 
 
-def _benchmark_parser() -> ArgumentParser:
+def _benchmark_arguments(parser: ArgumentParser) -> None:
     from insegan_ros.evaluation.benchmark import BENCHMARKS
-    parser = ArgumentParser(description='Measure on this machine.')
     parser.add_argument('name', choices=sorted(BENCHMARKS), help='what to measure')
     parser.add_argument('--budget', choices=['small', 'full'], default='full', help='small: minutes, and every row says so')
     parser.add_argument('--json', type=str | None, default=None, help='file for the rows')
-    return parser
 
 
-def _demo_parser() -> ArgumentParser:
+def _demo_arguments(parser: ArgumentParser) -> None:
     from insegan_ros.demo_config import DemoConfig
-    parser = ArgumentParser(description='Simulated camera and segmenter as two processes; prints frames/s, latency, mIoU; writes demo.png and demo.json.')
     parser.add_class_arguments(DemoConfig)
-    return parser
 
 
 def _model_arguments(parser: ArgumentParser) -> None:
@@ -146,17 +134,25 @@ def _demo(arguments: Namespace) -> None:
     print(json.dumps(numbers, indent=2))
 
 
-COMMANDS = {'simulate': _simulate, 'train': _train, 'segment': _segment, 'evaluate': _evaluate, 'benchmark': _benchmark, 'demo': _demo}
+# name -> (help, what adds its arguments, what runs it)
+COMMANDS: dict[str, tuple[str, Callable[[ArgumentParser], None], Callable[[Namespace], None]]] = {
+    'simulate': ('make a data set of simulated bins; goes on where it was stopped', _simulate_arguments, _simulate),
+    'train': ('learn a segmenter from unlabelled depth; goes on where it was stopped', _train_arguments, _train),
+    'segment': ('masks for depth images (16-bit PNG in mm), recordings (RealSense .bag, rosbag2) or shards', _segment_arguments, _segment),
+    'evaluate': ("score a segmenter on labelled scenes: honest and paper's protocol, K-means beside it", _evaluate_arguments, _evaluate),
+    'benchmark': ('measure speed and quality on this machine', _benchmark_arguments, _benchmark),
+    'demo': ('simulated camera and segmenter as two processes on real ROS 2 topics, scored and drawn', _demo_arguments, _demo),
+}
 
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point. A mistake of the user's is one line and exit status 2; being stopped is 130."""
     argv = sys.argv[1:] if argv is None else argv
     try:
-        arguments: Any = build_parser().parse_args(argv)
+        arguments: Any = build_parser(argv[0] if argv else '').parse_args(argv)
         values = arguments[arguments.command]
         values.pop('config', None)
-        COMMANDS[arguments.command](values)
+        COMMANDS[arguments.command][2](values)
     except InseganError as error:
         print(f'insegan: {error}', file=sys.stderr)
         return 2

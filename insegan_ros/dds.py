@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib import metadata
 from pathlib import Path
 
 PROFILE = 'fastdds.xml'
@@ -17,9 +18,19 @@ def profile_path() -> Path | None:
 
 
 def dds_environment() -> dict[str, str]:
-    """Environment variables that point Fast DDS to the profile, unless the user has chosen one. Jazzy reads the second name."""
+    """Environment variables that point Fast DDS to the profile, unless the user has chosen one."""
     path = profile_path()
     names = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
     if path is None or any(name in os.environ for name in names):
         return {}
-    return dict.fromkeys(names, str(path))
+    # Humble and Jazzy read the second name, later ones warn of it.
+    return dict.fromkeys(names if _is_old() else names[:1], str(path))
+
+
+def _is_old() -> bool:
+    if 'ROS_DISTRO' in os.environ:
+        return os.environ['ROS_DISTRO'] in ('humble', 'iron', 'jazzy')
+    try:
+        return int(metadata.version('ros-rclpy').split('.')[0]) < 8
+    except (metadata.PackageNotFoundError, ValueError):
+        return False

@@ -8,6 +8,8 @@ from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
+from insegan_ros.dds import dds_environment
+
 ARGUMENTS = {
     'namespace': ('', 'namespace of the segmenter'),
     'params_file': (PathJoinSubstitution([FindPackageShare('insegan_ros'), 'config', 'robot.yaml']), 'YAML with parameters of the segmenter'),
@@ -23,7 +25,6 @@ ARGUMENTS = {
 def generate_launch_description() -> LaunchDescription:
     """See the module's text."""
     value = {name: LaunchConfiguration(name) for name in ARGUMENTS}
-    profile = PathJoinSubstitution([FindPackageShare('insegan_ros'), 'config', 'fastdds.xml'])
     segmenter = Node(
         package='insegan_ros', executable='segmenter', name='segmenter', namespace=value['namespace'], output='screen',
         parameters=[value['params_file'], {name: value[name] for name in ('model', 'device', 'autostart', 'use_sim_time')}],
@@ -32,5 +33,5 @@ def generate_launch_description() -> LaunchDescription:
         arguments=['--ros-args', '--log-level', value['log_level']])
     return LaunchDescription([
         *(DeclareLaunchArgument(name, default_value=default, description=text) for name, (default, text) in ARGUMENTS.items()),
-        *(SetEnvironmentVariable(name, profile) for name in ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')),
+        *(SetEnvironmentVariable(name, path) for name, path in dds_environment().items()),
         segmenter])

@@ -4,6 +4,7 @@ from __future__ import annotations
 from functools import lru_cache
 from itertools import permutations
 
+import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
@@ -25,8 +26,8 @@ def align(cost: Tensor) -> Tensor:
     count = cost.shape[-1]
     cost = cost.detach()
     if count > MAX_ENUMERATED:
-        solved = [linear_sum_assignment(matrix)[1] for matrix in cost.cpu().numpy()]
-        return torch.as_tensor(solved, device=cost.device, dtype=torch.long)
+        solved = np.stack([linear_sum_assignment(matrix)[1] for matrix in cost.cpu().numpy()])
+        return torch.from_numpy(solved).long().to(cost.device)
     table = _all_permutations(count).to(cost.device)
     totals = cost[:, torch.arange(count, device=cost.device), table].sum(-1)
     return table[totals.argmin(-1)]

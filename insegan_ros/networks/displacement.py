@@ -14,7 +14,7 @@ from insegan_ros.errors import ConfigError
 class DisplacementConfig:
     """Shape of the dense network."""
 
-    width: int = 24
+    width: int = 16
     """Channels at full resolution; doubled at every level."""
     levels: int = 4
     """Resolutions of the U-Net; images are padded to multiples of 2^(levels - 1)."""

@@ -132,11 +132,9 @@ class Generator(nn.Module):
             nn.ConvTranspose3d(2 * width, width, 4, 2, 1), nn.LeakyReLU(0.2))
         self.feature_side = config.side_px // 4
         self.project = nn.Sequential(nn.Conv2d(width * self.feature_side, 2 * width, 1), nn.LeakyReLU(0.2))
-        import os
-        IN = (lambda c: nn.InstanceNorm2d(c, affine=True)) if os.environ.get('IN') else (lambda c: nn.Identity())
         self.render = nn.Sequential(
-            nn.ConvTranspose2d(2 * width, width, 4, 2, 1), IN(width), nn.LeakyReLU(0.2),
-            nn.ConvTranspose2d(width, width // 2, 4, 2, 1), IN(width//2), nn.LeakyReLU(0.2),
+            nn.ConvTranspose2d(2 * width, width, 4, 2, 1), nn.LeakyReLU(0.2),
+            nn.ConvTranspose2d(width, width // 2, 4, 2, 1), nn.LeakyReLU(0.2),
             nn.Conv2d(width // 2, 1, 3, 1, 1))
         self.register_buffer('disk', soft_disk(config.side_px), persistent=False)
         for layers in (self.template_layers, self.project, self.render):

@@ -2,10 +2,9 @@
 from __future__ import annotations
 
 import numpy as np
-import roma
-import torch
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point, Pose, PoseArray, Quaternion
+from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
@@ -61,7 +60,7 @@ def camera_info_message(intrinsics: Intrinsics, header: Header) -> CameraInfo:
 
 def pose_array_message(poses: np.ndarray, header: Header) -> PoseArray:
     """Camera-from-object poses (N, 4, 4) as a PoseArray."""
-    quaternions = roma.rotmat_to_unitquat(torch.from_numpy(poses[:, :3, :3].astype(float))).tolist() if len(poses) else []
+    quaternions = Rotation.from_matrix(poses[:, :3, :3]).as_quat().tolist() if len(poses) else []
     return PoseArray(header=header, poses=[
         Pose(position=Point(x=float(p[0, 3]), y=float(p[1, 3]), z=float(p[2, 3])), orientation=Quaternion(x=q[0], y=q[1], z=q[2], w=q[3]))
         for p, q in zip(poses, quaternions)])

@@ -27,7 +27,6 @@ from insegan_ros.evaluation.metrics import honest_miou, paper_miou
 from insegan_ros.frame import Frame, Intrinsics
 from insegan_ros.nodes.conversions import labels_from_message, stamp_ns
 from insegan_ros.overlay import overlay
-from insegan_ros.segmenters.kmeans import KMeansSegmenter
 from insegan_ros.workspace import Workspace
 
 CAMERA = '/camera/camera'
@@ -71,6 +70,8 @@ def run_demo(config: DemoConfig) -> dict:
     except Exception as error:  # rcl's own types
         raise ConfigError(f'ROS 2 cannot start: {str(error).splitlines()[0]} (expected ROS_DOMAIN_ID between 0 and 232)') from error
     processes: list[subprocess.Popen] = []
+    # SIGTERM must not leave the nodes behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     watcher = Watcher()
     executor = SingleThreadedExecutor()
     executor.add_node(watcher)
@@ -152,6 +153,7 @@ def _score(watcher: Watcher, pairs: list[tuple[Image, Image, Image]], config: De
         raise InseganError(f'{len(watcher.results)} masks came and {len(pairs)} of them met their depth and truth: expected some; is the machine overloaded?')
     latencies = [(arrived - stamp) / 1e6 for stamp, arrived, _ in watcher.results]
     span = (watcher.results[-1][1] - watcher.results[0][1]) / 1e9
+    from insegan_ros.segmenters.kmeans import KMeansSegmenter  # scikit-learn takes seconds to import: not before the nodes start
     kmeans = KMeansSegmenter(config.instances, _workspace(config))
     rows, pictures = [], []
     for depth, masks, truth in pairs:

@@ -40,17 +40,25 @@ def declare(node: Node) -> None:
     for spec in PARAMETERS:
         limits = [IntegerRange(from_value=spec.low, to_value=spec.high, step=1)] if spec.high else []
         descriptor = ParameterDescriptor(name=spec.name, type=spec.kind.value, description=spec.description, integer_range=limits)
-        # An empty list has no type of its own.
-        value = Parameter(spec.name, spec.kind, spec.default).value
-        node.declare_parameter(spec.name, value, descriptor)
+        # An empty list has no type of its own: rclpy would take it for bytes and refuse numbers later.
+        descriptor.dynamic_typing = spec.default == []
+        node.declare_parameter(spec.name, spec.default, descriptor)
 
 
 def workspace_from(node: Node) -> Workspace | None:
     """The workspace that floor and bounds describe; None where no floor is given. Raises InputError."""
-    floor, bounds = (list(node.get_parameter(name).value or []) for name in ('floor', 'bounds'))
-    for name, values in (('floor', floor), ('bounds', bounds)):
-        if len(values) not in (0, 4):
-            raise InputError(f'parameter {name} has {len(values)} values: expected 4 or none')
+    floor, bounds = (_numbers(node, name) for name in ('floor', 'bounds'))
     if bounds and not floor:
         raise InputError('parameter bounds is given without floor: expected both')
     return Workspace(tuple(floor), tuple(bounds) if bounds else None) if floor else None
+
+
+def _numbers(node: Node, name: str) -> list[float]:
+    value = node.get_parameter(name).value
+    try:
+        values = [float(number) for number in value]
+    except (TypeError, ValueError):
+        raise InputError(f'parameter {name} is {value!r}: expected a list of 4 numbers or none') from None
+    if len(values) not in (0, 4):
+        raise InputError(f'parameter {name} has {len(values)} values: expected 4 or none')
+    return values

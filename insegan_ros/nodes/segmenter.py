@@ -36,8 +36,6 @@ class SegmenterNode(LifecycleNode):
     """See the module's text."""
 
     def __init__(self) -> None:
-        super().__init__('segmenter')
-        declare(self)
         self.segmenter: Segmenter | None = None
         self.inputs: list = []
         self.outputs: dict = {}
@@ -48,6 +46,8 @@ class SegmenterNode(LifecycleNode):
         self.running = False
         self.said: dict[str, float] = {}
         self.counts = {'in': 0, 'out': 0, 'refused': 0}
+        super().__init__('segmenter')
+        declare(self)
 
     # Lifecycle. rclpy swallows exceptions in these callbacks, so each is caught and said in words.
 

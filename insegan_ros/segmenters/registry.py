@@ -1,22 +1,21 @@
 """The one registry: a segmenter by its name, or by the checkpoint that it was trained into."""
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from insegan_ros.errors import CheckpointError, unknown
 from insegan_ros.segmenters.base import Segmenter
 from insegan_ros.segmenters.checkpoint import Checkpoint
-from insegan_ros.segmenters.displacement import DisplacementSegmenter
-from insegan_ros.segmenters.insegan import InSeGANSegmenter
-from insegan_ros.segmenters.kmeans import KMeansSegmenter
 from insegan_ros.workspace import Workspace
 
-# Those that need no training, and those that need a checkpoint. A new method is one line here.
-UNTRAINED: dict[str, Callable[..., Segmenter]] = {'kmeans': KMeansSegmenter}
-TRAINED: dict[str, Callable[..., Segmenter]] = {'displacement': DisplacementSegmenter, 'insegan': InSeGANSegmenter}
-
-SHIPPED = Path(__file__).resolve().parents[2] / 'checkpoints'
+# Those that need no training, and those that need a checkpoint. A new method is one line here; its module is imported
+# when it is asked for, so that a node starts without the others' libraries.
+UNTRAINED = {'kmeans': 'insegan_ros.segmenters.kmeans:KMeansSegmenter'}
+TRAINED = {'displacement': 'insegan_ros.segmenters.displacement:DisplacementSegmenter',
+           'insegan': 'insegan_ros.segmenters.insegan:InSeGANSegmenter'}
 
 
 def load_segmenter(model: str, segmenter: str = '', workspace: Workspace | None = None, device: str = 'auto', instances: int = 5) -> Segmenter:
@@ -27,12 +26,17 @@ def load_segmenter(model: str, segmenter: str = '', workspace: Workspace | None 
     encoder) instead of its own. Raises ConfigError for unknown names, CheckpointError for a checkpoint that cannot be used.
     """
     if model in UNTRAINED:
-        return UNTRAINED[model](instances=instances, workspace=workspace)
+        return _load(UNTRAINED[model])(instances=instances, workspace=workspace)
     checkpoint = Checkpoint.load(find_checkpoint(model))
     name = segmenter or checkpoint.segmenter
     if name not in TRAINED:
         raise unknown('segmenter', name, list(TRAINED))
-    return TRAINED[name](checkpoint, workspace=workspace, device=device)
+    return _load(TRAINED[name])(checkpoint, workspace=workspace, device=device)
+
+
+def _load(place: str) -> Callable[..., Segmenter]:
+    module, name = place.split(':')
+    return getattr(importlib.import_module(module), name)
 
 
 def find_checkpoint(model: str) -> Path:
@@ -50,7 +54,7 @@ def find_checkpoint(model: str) -> Path:
 
 def shipped_folders() -> list[Path]:
     """Folders with shipped checkpoints: beside the sources, and in the share folder of an installation."""
-    import sys
-    candidates = [SHIPPED, Path(sys.prefix) / 'share/insegan_ros/checkpoints']
-    candidates += [parent / 'share/insegan_ros/checkpoints' for parent in Path(__file__).resolve().parents[:6]]
+    here = Path(__file__).resolve()
+    candidates = [here.parents[2] / 'checkpoints', Path(sys.prefix) / 'share/insegan_ros/checkpoints']
+    candidates += [parent / 'share/insegan_ros/checkpoints' for parent in here.parents[:6]]
     return [folder for folder in candidates if folder.is_dir()]

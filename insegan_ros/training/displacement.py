@@ -26,7 +26,7 @@ class DisplacementTrainConfig:
 
     network: DisplacementConfig = field(default_factory=DisplacementConfig)
     """Shape of the network."""
-    steps: int = 1200
+    steps: int = 1500
     """Optimisation steps."""
     batch: int = 16
     """Composites a step."""

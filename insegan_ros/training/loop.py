@@ -44,6 +44,8 @@ class LoopConfig:
     """auto, cpu, cuda: Fabric's accelerator."""
     devices: int = 1
     """GPUs; more than one runs DDP (start it under torchrun)."""
+    threads: int = 0
+    """CPU threads; 0 leaves it to torch. On a CPU, two trainings with one thread each get further than one with two."""
     precision: str = '32-true'
     """Fabric's precision: 32-true, bf16-mixed, 16-mixed."""
     save_every: int = 200
@@ -54,6 +56,8 @@ class LoopConfig:
 
 def make_fabric(config: LoopConfig) -> Fabric:
     """Fabric for this configuration, launched."""
+    if config.threads:
+        torch.set_num_threads(config.threads)
     fabric = Fabric(accelerator=config.device, devices=config.devices, precision=config.precision)
     fabric.launch()
     return fabric

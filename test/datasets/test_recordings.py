@@ -1,0 +1,100 @@
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import Stores, get_typestore
+
+from insegan_ros.datasets.images import depth_from_message
+from insegan_ros.datasets.recordings import read_depth_image, read_frames
+from insegan_ros.errors import DatasetError, InputError
+
+
+def message(pixels: np.ndarray, encoding: str, pad: int = 0, big: bool = False) -> SimpleNamespace:
+    kind = pixels.dtype.newbyteorder('>' if big else '<')
+    rows = np.pad(pixels.astype(kind).view(np.uint8).reshape(pixels.shape[0], -1), ((0, 0), (0, pad)))
+    return SimpleNamespace(encoding=encoding, is_bigendian=big, height=pixels.shape[0], width=pixels.shape[1],
+                           step=rows.shape[1], data=rows.tobytes())
+
+
+@pytest.mark.parametrize('pad, big', [(0, False), (6, False), (0, True), (10, True)])
+def test_millimetres_and_metres_honour_step_and_endianness(pad, big):
+    millimetres = np.array([[0, 500, 65535], [1, 2, 3]], np.uint16)
+    depth = depth_from_message(message(millimetres, '16UC1', pad, big))
+    assert np.isnan(depth[0, 0]) and np.allclose(depth[0, 1:], (0.5, 65.535)) and depth.dtype == np.float32
+    metres = np.array([[0.5, np.nan, np.inf], [0.0, -1.0, 2.0]], np.float32)
+    depth = depth_from_message(message(metres, '32FC1', pad, big))
+    assert np.isfinite(depth).tolist() == [[True, False, False], [False, False, True]] and depth[1, 2] == 2
+
+
+@pytest.mark.parametrize('change, words', [
+    ({'encoding': 'rgb8'}, 'encoding "rgb8": expected 16UC1'), ({'data': b'\0' * 7}, 'carries 7 bytes'), ({'step': 2}, 'step 2')])
+def test_messages_that_cannot_be_depth_are_refused_in_words(change, words):
+    broken = message(np.ones((4, 4), np.uint16), '16UC1')
+    vars(broken).update(change)
+    with pytest.raises(InputError, match=words):
+        depth_from_message(broken)
+
+
+def test_the_real_recording_comes_out_in_metres_with_its_intrinsics(real_bag):
+    frames = list(read_frames(real_bag))
+    assert len(frames) == 2
+    for frame in frames:
+        assert frame.depth_m.shape == (480, 640) and frame.intrinsics.fx == pytest.approx(390.43, abs=0.01)
+        assert 1.4 < np.nanmedian(frame.depth_m) < 1.6 and 0.9 < np.isfinite(frame.depth_m).mean() < 0.95
+    assert frames[0].stamp_ns < frames[1].stamp_ns
+
+
+@pytest.mark.parametrize('plugin', [StoragePlugin.SQLITE3, StoragePlugin.MCAP])
+def test_rosbag2_frames_come_back_exactly(tmp_path, plugin):
+    depth = np.arange(12, dtype=np.uint16).reshape(3, 4) * 100
+    write_bag(tmp_path / 'bag', plugin, depth, with_info=True)
+    frames = list(read_frames(tmp_path / 'bag'))
+    assert [frame.stamp_ns for frame in frames] == [1_000_000_000, 2_000_000_000]
+    assert np.array_equal(np.nan_to_num(frames[1].depth_m * 1000).round(), depth) and frames[0].intrinsics.cx == 1.5
+    assert frames[0].frame_id == 'camera_depth_optical_frame'
+
+
+def write_bag(path, plugin, depth, with_info):
+    store = get_typestore(Stores.ROS2_KILTED)
+    types = store.types
+    info_type, image_type = types['sensor_msgs/msg/CameraInfo'], types['sensor_msgs/msg/Image']
+    with Writer(path, version=9, storage_plugin=plugin) as writer:
+        base = '/camera/camera/depth'
+        image = writer.add_connection(f'{base}/image_rect_raw', image_type.__msgtype__, typestore=store)
+        info = writer.add_connection(f'{base}/camera_info', info_type.__msgtype__, typestore=store) if with_info else None
+        for second in (1, 2):
+            header = types['std_msgs/msg/Header'](types['builtin_interfaces/msg/Time'](second, 0), 'camera_depth_optical_frame')
+            pixels = types['sensor_msgs/msg/Image'](header, 3, 4, '16UC1', 0, 8, depth.view(np.uint8).ravel())
+            writer.write(image, second * 10**9, store.serialize_cdr(pixels, image_type.__msgtype__))
+            if info:
+                k = np.array([2.0, 0, 1.5, 0, 2.0, 1.0, 0, 0, 1])
+                roi = types['sensor_msgs/msg/RegionOfInterest'](0, 0, 0, 0, False)
+                message = info_type(header, 3, 4, 'plumb_bob', np.zeros(5), k, np.eye(3).ravel(), np.zeros(12), 0, 0, roi)
+                writer.write(info, second * 10**9, store.serialize_cdr(message, info_type.__msgtype__))
+
+
+def test_depth_without_camera_info_is_refused(tmp_path):
+    write_bag(tmp_path / 'bag', StoragePlugin.SQLITE3, np.ones((3, 4), np.uint16), with_info=False)
+    with pytest.raises(DatasetError, match='no camera_info beside it'):
+        list(read_frames(tmp_path / 'bag'))
+
+
+def test_what_is_no_recording_is_refused(tmp_path):
+    with pytest.raises(DatasetError, match='does not exist'):
+        list(read_frames(tmp_path / 'none.bag'))
+    (tmp_path / 'broken.bag').write_bytes(b'#ROSBAG V2.0\n' + b'\0' * 50)
+    with pytest.raises(DatasetError, match='cannot be read as a recording'):
+        list(read_frames(tmp_path / 'broken.bag'))
+
+
+def test_depth_images_are_millimetres(tmp_path):
+    cv2.imwrite(str(tmp_path / 'd.png'), np.full((48, 64), 750, np.uint16))
+    assert np.allclose(read_depth_image(tmp_path / 'd.png').depth_m, 0.75)
+    cv2.imwrite(str(tmp_path / 'c.png'), np.zeros((48, 64, 3), np.uint8))
+    with pytest.raises(InputError, match='uint8 with 3 channels: expected a 16-bit depth PNG'):
+        read_depth_image(tmp_path / 'c.png')
+    (tmp_path / 'x.png').write_bytes(b'no image')
+    with pytest.raises(InputError, match='cannot be read as an image'):
+        read_depth_image(tmp_path / 'x.png')

@@ -1,0 +1,130 @@
+import numpy as np
+import pytest
+import roma
+import torch
+from scipy.optimize import linear_sum_assignment
+
+from insegan_ros.errors import ConfigError
+from insegan_ros.networks.alignment import align
+from insegan_ros.networks.insegan import Discriminator, Generator, GeneratorConfig, PoseEncoder, place, transform_volume
+
+PRODUCT = GeneratorConfig(width=8, patch=32)
+PAPER = GeneratorConfig(width=8, composition='average', placement='volume')
+VOLUME = GeneratorConfig(width=8, placement='volume')
+
+
+def rotation(axis: str, degrees: float) -> torch.Tensor:
+    return roma.euler_to_rotmat(axis, [degrees], degrees=True)[None].float()
+
+
+@pytest.mark.parametrize('axis, dims, turns', [('z', (2, 3), -1), ('x', (1, 2), -1), ('y', (1, 3), 1)])
+def test_a_quarter_turn_is_a_permutation_of_the_template_volume(axis, dims, turns):
+    torch.manual_seed(0)
+    volume = torch.randn(3, 8, 8, 8)
+    moved = transform_volume(volume, rotation(axis, 90), torch.zeros(1, 3))[0]
+    assert torch.allclose(moved, torch.rot90(volume, turns, dims), atol=1e-4)
+
+
+def test_a_translation_of_one_voxel_shifts_the_volume():
+    volume = torch.randn(2, 8, 8, 8)
+    moved = transform_volume(volume, torch.eye(3)[None], torch.tensor([[0.25, 0.0, 0.0]]))[0]
+    assert torch.allclose(moved[..., 1:], volume[..., :-1], atol=1e-4) and (moved[..., 0].abs() < 1e-4).all()
+
+
+def test_poses_side_by_side_do_not_mix():
+    volume = torch.randn(2, 6, 6, 6)
+    rotations, shifts = roma.random_rotmat(6), torch.randn(6, 3) * 0.2
+    together = transform_volume(volume, rotations, shifts)
+    alone = torch.cat([transform_volume(volume, rotations[i:i + 1], shifts[i:i + 1]) for i in range(6)])
+    assert torch.allclose(together, alone, atol=1e-5)
+
+
+def test_a_patch_lands_where_its_shift_says_and_keeps_its_mass():
+    canvas = place(torch.ones(1, 1, 8, 8), torch.tensor([[0.5, -0.25]]), 64)[0, 0]
+    y, x = np.nonzero(canvas.numpy() > 0.5)
+    assert (x.mean() - 31.5) / 32 == pytest.approx(0.5, abs=0.02) and (y.mean() - 31.5) / 32 == pytest.approx(-0.25, abs=0.02)
+    assert float(canvas.sum()) == pytest.approx(64, rel=0.01)
+
+
+@pytest.mark.parametrize('config', [PRODUCT, VOLUME, PAPER])
+def test_the_generator_does_not_care_for_the_order_of_instances(config):
+    torch.manual_seed(1)
+    generator, z = Generator(config).eval(), torch.randn(2, 5, 128)
+    image = generator(z).image
+    assert image.shape == (2, 1, 64, 64) and image.abs().max() <= 1
+    assert torch.allclose(image, generator(z[:, [3, 0, 4, 1, 2]]).image, atol=1e-5)
+
+
+@pytest.mark.parametrize('config', [PRODUCT, VOLUME])
+def test_removing_an_instance_leaves_the_others_as_they_were(config):
+    generator, z = Generator(config).eval(), torch.randn(1, 4, 128)
+    with torch.no_grad():
+        assert torch.allclose(generator(z).singles[:, :3], generator(z[:, :3]).singles, atol=1e-5)
+
+
+@pytest.mark.parametrize('config', [PRODUCT, PAPER])
+def test_nothing_of_z_reaches_the_image_but_the_pose(config):
+    torch.manual_seed(2)
+    generator = Generator(config).eval()
+    z = torch.randn(1, 2, 128)
+    # A direction that the decoder's first layer cannot see.
+    null = torch.linalg.svd(generator.pose_decoder.layers[0].weight)[2][-1].detach()
+    assert torch.allclose(generator(z).image, generator(z + 5 * null).image, atol=1e-4)
+
+
+def test_the_templates_layers_run_once_a_step_not_once_an_instance():
+    generator, calls = Generator(PRODUCT), []
+    generator.template_layers.register_forward_hook(lambda module, inputs, output: calls.append(output.shape))
+    generator(torch.randn(3, 5, 128))
+    assert calls == [(1, 8, 16, 16, 16)]
+
+
+def test_z_order_shows_the_highest_instance_everywhere():
+    scene = Generator(PRODUCT)(torch.randn(2, 5, 128))
+    assert torch.equal(scene.image[:, 0], scene.singles.amax(1))
+
+
+def test_first_poses_are_wide():
+    _, translation = Generator(PRODUCT).pose_decoder(torch.randn(500, 128))
+    assert (translation.std(0) > 0.25).all() and translation.abs().max() < 1
+
+
+def test_candidates_keep_parts_apart():
+    torch.manual_seed(0)
+    generator = Generator(PRODUCT)
+
+    def nearest(candidates: int) -> float:
+        xy = generator.pose_decoder(generator.sample_latents(64, 5, candidates))[1][..., :2]
+        return float((torch.cdist(xy, xy) + 10 * torch.eye(5)).amin((-1, -2)).mean())
+    assert nearest(8) > 1.5 * nearest(1)
+
+
+def test_a_composition_that_cannot_be_is_refused():
+    with pytest.raises(ConfigError, match='average.*expected placement volume'):
+        GeneratorConfig(composition='average')
+    with pytest.raises(ConfigError, match='expected a multiple of 8'):
+        GeneratorConfig(width=13)
+
+
+@pytest.mark.parametrize('scope, shapes', [('image', [(2, 1)]), ('both', [(2, 1), (2, 1, 8, 8)])])
+@pytest.mark.parametrize('norm', ['spectral', 'instance'])
+def test_discriminator_judges_the_whole_and_its_parts(scope, shapes, norm):
+    assert [tuple(logits.shape) for logits in Discriminator(8, norm, scope)(torch.randn(2, 1, 64, 64))] == shapes
+
+
+def test_encoder_gives_latents_and_features_of_the_generators_shape():
+    generator = Generator(PRODUCT)
+    scene = generator(torch.randn(2, 5, 128))
+    z, features = PoseEncoder(5, 128, generator.feature_channels, generator.feature_side, 8)(scene.image)
+    assert z.shape == (2, 5, 128) and features.shape == scene.features.shape
+
+
+@pytest.mark.parametrize('count', [1, 3, 5, 8])
+def test_alignment_is_a_permutation_with_the_hungarian_cost(count):
+    torch.manual_seed(count)
+    cost = torch.rand(16, count, count)
+    order = align(cost)
+    assert (order.sort(-1).values == torch.arange(count)).all()
+    for matrix, permutation in zip(cost, order):
+        rows, columns = linear_sum_assignment(matrix.numpy())
+        assert float(matrix[torch.arange(count), permutation].sum()) == pytest.approx(float(matrix.numpy()[rows, columns].sum()), abs=1e-5)

@@ -1,0 +1,48 @@
+import numpy as np
+
+from insegan_ros.segmenters.votes import assign, drop_fragments, find_centres
+
+
+def disks(*centres, radius=8, shape=(48, 64)):
+    y, x = np.mgrid[:shape[0], :shape[1]]
+    return [np.hypot(x - cx, y - cy) < radius for cx, cy in centres]
+
+
+def test_two_touching_disks_are_two_instances():
+    left, right = disks((20, 24), (35, 24))
+    pixels = left | right
+    targets = np.where(left[pixels][:, None], (20.0, 24.0), (35.0, 24.0)) + np.random.default_rng(0).normal(0, 1, (pixels.sum(), 2))
+    found = find_centres(targets, np.ones(len(targets), np.float32), (48, 64), 4.0, 40)
+    assert len(found) == 2
+    assert np.allclose(sorted(found[:, 0]), (20, 35), atol=0.5)
+    labels = assign(targets, found)
+    assert (labels[left[pixels]] == labels[left[pixels]][0]).all() and len(np.unique(labels)) == 2
+
+
+def test_a_centre_outside_of_its_part_is_found():
+    """A nut's centre lies in its hole, where no pixel votes from."""
+    y, x = np.mgrid[:48, :64]
+    radius = np.hypot(x - 30, y - 20)
+    ring = (radius < 12) & (radius > 6)
+    targets = np.tile((30.0, 20.0), (ring.sum(), 1))
+    assert np.allclose(find_centres(targets, np.ones(len(targets), np.float32), (48, 64), 4.0, 40), [(30, 20)], atol=0.1)
+
+
+def test_few_votes_make_no_instance():
+    targets = np.tile((30.0, 20.0), (10, 1))
+    assert len(find_centres(targets, np.ones(10, np.float32), (48, 64), 4.0, 40)) == 0
+    assert len(find_centres(np.zeros((0, 2)), np.zeros(0, np.float32), (48, 64), 4.0, 40)) == 0
+
+
+def test_votes_beyond_the_image_do_no_harm():
+    targets = np.tile((-40.0, 500.0), (100, 1))
+    assert len(find_centres(targets, np.ones(100, np.float32), (48, 64), 4.0, 40)) == 0
+
+
+def test_fragments_go_and_numbers_close_up():
+    labels = np.zeros((20, 20), np.uint16)
+    labels[2:8, 2:8], labels[15, 15], labels[10:14, 2:8] = 1, 2, 3
+    labels[18, 18] = 1
+    clean = drop_fragments(labels, 4)
+    assert set(np.unique(clean)) == {0, 1, 2}
+    assert (clean == 1).sum() == 36 and (clean == 2).sum() == 24

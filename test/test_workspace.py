@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+from conftest import box_scene
+
+from insegan_ros.errors import InputError
+from insegan_ros.frame import Frame
+from insegan_ros.workspace import Workspace, fit_floor, square_height_map
+
+
+def test_height_is_measured_from_the_floor_not_the_camera(camera):
+    frame = box_scene(camera, [(40, 40, 60, 60)])
+    height = Workspace((0, 0, -1, 0.5)).height_map(frame)
+    assert height[50, 50] == pytest.approx(0.04, abs=1e-6)
+    assert height[10, 10] == 0 and (height > 0).sum() == 400
+
+
+def test_what_lies_outside_the_bounds_is_not_seen(camera):
+    frame = box_scene(camera, [(0, 0, 160, 120)])
+    height = Workspace((0, 0, -1, 0.5), (-0.05, -0.05, 0.05, 0.05)).height_map(frame)
+    rows, columns = np.nonzero(height)
+    # 0.05 m at 0.46 m depth and 200 px focal length is 21.7 px.
+    assert rows.min() == 38 and rows.max() == 81 and columns.min() == 58 and columns.max() == 101
+
+
+def test_no_reading_is_floor_level_and_never_nan(camera):
+    depth = np.full((120, 160), np.nan, np.float32)
+    assert (Workspace((0, 0, -1, 0.5)).height_map(Frame(depth, camera)) == 0).all()
+
+
+def test_fitted_floor_finds_the_plane_under_the_parts(camera):
+    tilted = np.array([0.05, -0.1, -1.0])
+    tilted /= np.linalg.norm(tilted)
+    depth = (-0.6 / (camera.rays() @ tilted)).astype(np.float32)
+    depth[30:70, 30:70] -= 0.05
+    plane = fit_floor(Frame(depth, camera))
+    assert np.allclose(plane, (*tilted, 0.6), atol=2e-3)
+
+
+def test_fitting_a_floor_to_nothing_says_so(camera):
+    with pytest.raises(InputError, match='0 pixels have a depth reading'):
+        fit_floor(Frame(np.full((120, 160), np.nan, np.float32), camera))
+
+
+def test_square_map_covers_the_same_metres_for_any_resolution():
+    from insegan_sim.camera import DepthCamera
+    from insegan_sim.parts import load_part
+    part = load_part('nut')
+    pose = np.eye(4)[None]
+    pose[0, :3, 3] = (0.03, 0.02, 0.015)
+    maps = []
+    for camera in (DepthCamera.over_bin(part, 224), DepthCamera.realsense(part)):
+        frame, _ = camera.render(pose)
+        height, pixel_m = square_height_map(frame, camera.workspace, 64)
+        y, x = np.nonzero(height > 0.02)
+        maps.append(((x.mean() - 31.5) * pixel_m, (y.mean() - 31.5) * pixel_m, height.max()))
+    assert np.allclose(maps[0], maps[1], atol=0.002)
+    assert np.allclose(maps[0][:2], (0.03, -0.02), atol=0.003)
+
+
+def test_a_floor_behind_the_camera_is_refused():
+    with pytest.raises(InputError, match='no plane before the camera'):
+        Workspace((0, 0, -1, -0.5))

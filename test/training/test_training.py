@@ -1,0 +1,206 @@
+from dataclasses import replace
+
+import h5py
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from insegan_ros.errors import CheckpointError, ConfigError, DatasetError
+from insegan_ros.factories.insegan import InSeGANFactory, compose
+from insegan_ros.networks.displacement import DisplacementConfig
+from insegan_ros.networks.insegan import Generator, GeneratorConfig
+from insegan_ros.segmenters.checkpoint import Checkpoint
+from insegan_ros.training.displacement import DisplacementTrainConfig, degrade, displacement_loss, displacement_targets
+from insegan_ros.training.insegan import EncoderConfig, EncoderStage, GanConfig, GanStage, InseganConfig
+from insegan_ros.training.loop import LoopConfig, make_fabric, run_stage, seed_step
+from insegan_ros.training.recipes import TrainInseganConfig, train_insegan
+
+LOOP = LoopConfig(device='cpu', save_every=5, log_every=5)
+SMALL = InseganConfig(instances=3, generator=GeneratorConfig(width=8, patch=32), gan=GanConfig(steps=10, batch=4, discriminator_width=8),
+                      encoder=EncoderConfig(steps=4, batch=4))
+DENSE = DisplacementTrainConfig(DisplacementConfig(8, 2), steps=4, batch=4)
+
+
+def weights(module: torch.nn.Module) -> torch.Tensor:
+    return torch.cat([p.detach().flatten().clone() for p in module.parameters()])
+
+
+def images() -> torch.Tensor:
+    torch.manual_seed(0)
+    return torch.rand(8, 1, 64, 64) * 2 - 1
+
+
+def new_gan() -> GanStage:
+    seed_step(0, 'weights', 0)
+    return GanStage(make_fabric(LOOP), SMALL, images())
+
+
+def test_ten_steps_of_one_seed_give_the_same_weights_and_another_seed_others(tmp_path):
+    results = []
+    for name, seed in (('a', 0), ('b', 0), ('c', 1)):
+        stage = new_gan()
+        run_stage(stage.fabric, stage, 10, tmp_path / name, seed, LOOP)
+        results.append(weights(stage.generator))
+    assert torch.equal(results[0], results[1]) and not torch.equal(results[0], results[2])
+
+
+def test_a_killed_training_goes_on_to_the_same_weights(tmp_path):
+    whole = new_gan()
+    run_stage(whole.fabric, whole, 10, tmp_path / 'whole', 0, LOOP)
+
+    class Killed(GanStage):
+        def step(self, index):
+            if index == 7:
+                raise KeyboardInterrupt
+            return super().step(index)
+    seed_step(0, 'weights', 0)
+    killed = Killed(make_fabric(LOOP), SMALL, images())
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(killed.fabric, killed, 10, tmp_path / 'killed', 0, LOOP)
+    again = new_gan()
+    run_stage(again.fabric, again, 10, tmp_path / 'killed', 0, LOOP)
+    assert torch.equal(weights(whole.generator), weights(again.generator))
+    assert torch.equal(weights(whole.discriminator), weights(again.discriminator))
+    assert torch.equal(weights(whole.average), weights(again.average))
+
+
+def test_the_papers_losses_and_composition_train_too(tmp_path):
+    paper = replace(SMALL, generator=GeneratorConfig(width=8, composition='average', placement='volume'),
+                    gan=replace(SMALL.gan, loss='cross_entropy', scope='image', candidates=1),
+                    encoder=replace(SMALL.encoder, align_in='latent', pose_loss='mse'))
+    stage = GanStage(make_fabric(LOOP), paper, images())
+    before = weights(stage.generator)
+    losses = stage.step(0)
+    assert torch.isfinite(losses['L_D']) and not torch.equal(before, weights(stage.generator))
+    encoder = EncoderStage(stage.fabric, paper, stage.average)
+    assert all(torch.isfinite(loss) for loss in encoder.step(0).values())
+
+
+@pytest.mark.parametrize('align_in', ['pose', 'latent'])
+def test_the_encoders_step_leaves_the_generator_as_it_is(align_in):
+    generator = Generator(SMALL.generator)
+    stage = EncoderStage(make_fabric(LOOP), replace(SMALL, encoder=replace(SMALL.encoder, align_in=align_in)), generator)
+    before, learnt = weights(generator), weights(stage.encoder)
+    stage.step(0)
+    assert torch.equal(before, weights(generator)) and not torch.equal(learnt, weights(stage.encoder))
+    assert all(p.grad is None for p in generator.parameters())
+
+
+class TwoSquares(torch.nn.Module):
+    """A generator of which everything is known: slot i is a square of 12 px at its own place, height by slot."""
+
+    config = GeneratorConfig(width=8)
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, z):
+        from insegan_ros.networks.insegan import Scene
+        singles = torch.full((*z.shape[:2], 64, 64), -1.0)
+        for slot in range(z.shape[1]):
+            singles[:, slot, 10:22, 8 + 8 * slot:20 + 8 * slot] = 0.2 * slot
+        return Scene(singles.amax(1, keepdim=True), singles, None, None, None)
+
+
+def test_composites_carry_exact_visible_and_amodal_masks():
+    singles = TwoSquares()(torch.zeros(1, 2, 128)).singles
+    image, labels = compose(singles)
+    assert (labels[0] == 2).sum() == 144 and (labels[0] == 1).sum() == 96 and (labels[0] == 0).sum() == 4096 - 240
+    assert image[0, 0, 15, 17] == pytest.approx(0.2) and image[0, 0, 15, 10] == 0
+
+
+def test_the_factory_measures_the_part_and_varies_the_number():
+    factory = InSeGANFactory(TwoSquares(), 3)
+    assert factory.median_area == 144 and factory.median_radius == pytest.approx(4.9, abs=0.1)
+    torch.manual_seed(0)
+    batch = factory.sample(64)
+    counts = {int(row.flatten(1).any(1).sum()) for row in batch.amodal}
+    assert counts == {1, 2, 3, 4}
+    assert ((batch.labels > 0) == batch.amodal.any(1)).all()
+
+
+def test_targets_point_to_the_amodal_centre_even_where_hidden():
+    singles = TwoSquares()(torch.zeros(1, 2, 128)).singles
+    _, labels = compose(singles)
+    from insegan_ros.factories import LabelledBatch
+    foreground, displacement = displacement_targets(LabelledBatch(singles.amax(1, keepdim=True), labels, singles > -0.9))
+    # The hidden part of slot 0 still counts: its centre is at x = 13.5, not at the visible part's 11.5.
+    assert displacement[0, 0, 15, 9] == pytest.approx(4.5) and displacement[0, 1, 10, 9] == pytest.approx(5.5)
+    assert displacement[0, 0, 15, 18] == pytest.approx(3.5) and foreground.sum() == 240
+    assert (displacement[0, :, 40] == 0).all()
+
+
+def test_a_perfect_answer_has_a_smaller_loss_than_a_wrong_one():
+    foreground = torch.zeros(1, 8, 8)
+    foreground[0, 2:5, 2:5] = 1
+    displacement = torch.ones(1, 2, 8, 8) * foreground
+    right = torch.cat([20 * foreground[:, None] - 10, displacement, torch.full((1, 1, 8, 8), -2.0)], 1)
+    wrong = torch.cat([10 - 20 * foreground[:, None], -displacement, torch.full((1, 1, 8, 8), -2.0)], 1)
+    good, bad = displacement_loss(right, foreground, displacement), displacement_loss(wrong, foreground, displacement)
+    assert good['foreground'] < 0.01 < bad['foreground'] and good['displacement'] < bad['displacement']
+    assert good['error_px'] == 0 and bad['error_px'] == pytest.approx(4.0)
+
+
+def test_noise_stays_on_the_foreground():
+    torch.manual_seed(0)
+    image = torch.full((4, 1, 32, 32), -1.0)
+    image[..., 8:16, 8:16] = 0.3
+    noisy = degrade(image, 0.05, 0.0)
+    assert (noisy[..., :6, :] == -1).all() and noisy[..., 8:16, 8:16].std() > 0.005
+
+
+def test_a_generator_that_has_collapsed_is_named():
+    class Empty(TwoSquares):
+        def forward(self, z):
+            scene = super().forward(z)
+            return scene._replace(singles=torch.full_like(scene.singles, -1.0))
+    with pytest.raises(ConfigError, match='it has collapsed'):
+        InSeGANFactory(Empty(), 3)
+
+
+def small_recipe(data, out, **changes) -> TrainInseganConfig:
+    return TrainInseganConfig(str(data), str(out), 0, replace(SMALL, instances=5), DENSE, replace(LOOP, **changes))
+
+
+def test_a_recipe_ends_in_a_checkpoint_and_labels_do_not_matter(nut_data, tmp_path):
+    for path in nut_data.glob('*.h5'):
+        (tmp_path / 'blank').mkdir(exist_ok=True)
+        (tmp_path / 'blank' / path.name).write_bytes(path.read_bytes())
+        with h5py.File(tmp_path / 'blank' / path.name, 'a') as file:
+            file['labels'][...] = 0
+            file['poses'][...] = 0
+    folders = [train_insegan(small_recipe(data, tmp_path / name)) for data, name in ((nut_data, 'a'), (tmp_path / 'blank', 'b'))]
+    one, two = (load_file(folder / 'weights.safetensors') for folder in folders)
+    assert one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key in one)
+    loaded = Checkpoint.load(folders[0])
+    assert set(loaded.weights) == {'generator', 'encoder', 'displacement'} and loaded.part == 'nut'
+    assert 0.003 < loaded.scales.pixel_m < 0.004 and 0.02 < loaded.scales.height_m < 0.15
+    assert loaded.training['steps'] == {'gan': 10, 'encoder': 4, 'displacement': 4}
+
+
+def test_another_training_is_never_written_over(nut_data, tmp_path):
+    train_insegan(small_recipe(nut_data, tmp_path / 'run'))
+    before = (tmp_path / 'run/checkpoint/weights.safetensors').read_bytes()
+    with pytest.raises(ConfigError, match='another configuration or other data'):
+        train_insegan(replace(small_recipe(nut_data, tmp_path / 'run'), seed=5))
+    assert (tmp_path / 'run/checkpoint/weights.safetensors').read_bytes() == before
+    (tmp_path / 'mine').mkdir()
+    (tmp_path / 'mine/thesis.tex').write_text('x')
+    with pytest.raises(ConfigError, match='not empty and holds no training'):
+        train_insegan(small_recipe(nut_data, tmp_path / 'mine'))
+
+
+def test_an_empty_training_folder_is_refused_before_anything_is_made(tmp_path):
+    (tmp_path / 'data').mkdir()
+    with pytest.raises(DatasetError, match='holds no scenes'):
+        train_insegan(small_recipe(tmp_path / 'data', tmp_path / 'run'))
+    assert not (tmp_path / 'run').exists()
+
+
+def test_a_state_of_another_shape_is_refused(tmp_path):
+    stage = new_gan()
+    run_stage(stage.fabric, stage, 5, tmp_path, 0, LOOP)
+    other = GanStage(make_fabric(LOOP), replace(SMALL, generator=GeneratorConfig(width=16, patch=32)), images())
+    with pytest.raises(CheckpointError, match='does not continue this training'):
+        run_stage(other.fabric, other, 10, tmp_path, 0, LOOP)
