@@ -18,7 +18,8 @@ setup(
         ('share/ament_index/resource_index/packages', [f'resource/{package}']),
         (f'share/{package}', ['package.xml']),
         (f'share/{package}/launch', glob('launch/*.py')),
-        (f'share/{package}/config', glob('config/*')),
+        (f'share/{package}/config', glob('config/*.*')),
+        (f'share/{package}/config/train', glob('config/train/*.yaml')),
         *((f'share/{package}/{folder}', glob(f'{folder}/*.*')) for folder in sorted(glob('checkpoints/*'))),
     ],
     install_requires=[

@@ -57,6 +57,12 @@ def _evaluate_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('--picture', type=str | None, default=None, help='PNG of the worst, the median and the best scene')
 
 
+def _card_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument('--model', type=str, required=True, help='checkpoint folder of a finished training')
+    parser.add_argument('--out', type=str, required=True, help='new folder for weights, card.json, README.md and pictures')
+    parser.add_argument('--limit', type=int, default=100, help='random scenes, and scenes on which K-means fails')
+
+
 def _benchmark_arguments(parser: ArgumentParser) -> None:
     from insegan_ros.evaluation.benchmark import BENCHMARKS
     parser.add_argument('name', choices=sorted(BENCHMARKS), help='what to measure')
@@ -104,17 +110,26 @@ def _segment(arguments: Namespace) -> None:
 
 
 def _evaluate(arguments: Namespace) -> None:
-    from insegan_ros.evaluation.evaluate import evaluate, scene_rows
+    from insegan_ros.datasets.shards import ShardDataset
+    from insegan_ros.evaluation.evaluate import evaluate
     from insegan_ros.evaluation.report import print_summary, worst_to_best
     from insegan_ros.segmenters.registry import load_segmenter
+    dataset = ShardDataset(arguments.data)
     segmenter = load_segmenter(arguments.model, arguments.segmenter, None, arguments.device, arguments.instances)
-    result = evaluate(segmenter, arguments.data, arguments.instances)
-    summary = result.summary(arguments.limit)
-    print_summary(summary)
+    result = evaluate(segmenter, dataset, dataset.workspace, arguments.instances, arguments.limit)
+    print_summary(result.summary())
     if arguments.json:
-        Path(arguments.json).write_text(json.dumps({'model': arguments.model, 'data': arguments.data, **summary, 'rows': scene_rows(result)}, indent=1) + '\n')
+        numbers = {'model': arguments.model, 'data': arguments.data, **result.summary(), 'rows': result.rows()}
+        Path(arguments.json).write_text(json.dumps(numbers, indent=1) + '\n')
     if arguments.picture:
-        worst_to_best(segmenter, arguments.data, result, Path(arguments.picture))
+        worst_to_best(segmenter, dataset, result, Path(arguments.picture))
+
+
+def _card(arguments: Namespace) -> None:
+    from insegan_ros.evaluation.card import make_card
+    from insegan_ros.evaluation.report import print_summary
+    from insegan_ros.segmenters.registry import find_checkpoint
+    print_summary(make_card(find_checkpoint(arguments.model), Path(arguments.out), arguments.limit)['metrics'])
 
 
 def _benchmark(arguments: Namespace) -> None:
@@ -140,6 +155,7 @@ COMMANDS: dict[str, tuple[str, Callable[[ArgumentParser], None], Callable[[Names
     'train': ('learn a segmenter from unlabelled depth; goes on where it was stopped', _train_arguments, _train),
     'segment': ('masks for depth images (16-bit PNG in mm), recordings (RealSense .bag, rosbag2) or shards', _segment_arguments, _segment),
     'evaluate': ("score a segmenter on labelled scenes: honest and paper's protocol, K-means beside it", _evaluate_arguments, _evaluate),
+    'card': ('measure a finished training on unseen simulated bins and write its model card', _card_arguments, _card),
     'benchmark': ('measure speed and quality on this machine', _benchmark_arguments, _benchmark),
     'demo': ('simulated camera and segmenter as two processes on real ROS 2 topics, scored and drawn', _demo_arguments, _demo),
 }

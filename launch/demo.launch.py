@@ -2,26 +2,37 @@
 
     ros2 launch insegan_ros demo.launch.py part:=nut
 """
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+import tempfile
+from pathlib import Path
+
+import yaml
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution, PythonExpression
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
 
+def start(context: LaunchContext) -> list:
+    """Camera and segmenter; the floor and the bounds are asked of the simulator, so that no value stands twice."""
+    from insegan_sim.camera import DepthCamera
+    from insegan_sim.parts import load_part
+    part, rate = (LaunchConfiguration(name).perform(context) for name in ('part', 'rate'))
+    workspace = DepthCamera.realsense(load_part(part)).workspace
+    parameters = Path(tempfile.mkdtemp(prefix='insegan_demo_')) / 'segmenter.yaml'
+    parameters.write_text(yaml.safe_dump({'/**': {'ros__parameters': {
+        'floor': [float(v) for v in workspace.floor], 'bounds': [float(v) for v in workspace.bounds]}}}))
+    camera = Node(package='insegan_ros', executable='sim_camera', output='screen', parameters=[{'part': part, 'rate': float(rate)}])
+    robot = IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(PathJoinSubstitution([FindPackageShare('insegan_ros'), 'launch', 'robot.launch.py'])),
+        launch_arguments={'model': f'insegan-{part}', 'params_file': str(parameters)}.items())
+    return [robot, camera]
+
+
 def generate_launch_description() -> LaunchDescription:
     """See the module's text."""
-    part, rate = LaunchConfiguration('part'), LaunchConfiguration('rate')
-    share = FindPackageShare('insegan_ros')
-    camera = Node(package='insegan_ros', executable='sim_camera', output='screen',
-                  parameters=[{'part': part, 'rate': PythonExpression(['float(', rate, ')'])}])
-    robot = IncludeLaunchDescription(
-        PythonLaunchDescriptionSource(PathJoinSubstitution([share, 'launch', 'robot.launch.py'])),
-        launch_arguments={
-            'model': ['insegan-', part],
-            'params_file': PathJoinSubstitution([share, 'config', ['demo_', part, '.yaml']])}.items())
     return LaunchDescription([
         DeclareLaunchArgument('part', default_value='nut', description='nut, bolt, cylinder or cone'),
         DeclareLaunchArgument('rate', default_value='30.0', description='frames a second of the camera'),
-        camera, robot])
+        OpaqueFunction(function=start)])

@@ -1,18 +1,18 @@
 """A segmenter on labelled scenes: honest and paper protocol side by side, K-means on the same scenes."""
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from insegan_ros.datasets.shards import ShardDataset
 from insegan_ros.errors import DatasetError
 from insegan_ros.evaluation.metrics import count_error, foreground_iou, honest_miou, paper_miou
 from insegan_ros.frame import Frame, Instances
 from insegan_ros.segmenters.base import Segmenter
 from insegan_ros.segmenters.kmeans import KMeansSegmenter
+from insegan_ros.workspace import Workspace
 
 # The paper's hard test images are those where K-means fails: best-IoU mIoU below this.
 KMEANS_FAILS_BELOW = 0.7
@@ -35,53 +35,63 @@ def score(truth: Instances, found: Instances) -> SceneScore:
 
 
 @dataclass(frozen=True)
+class SceneResult:
+    """One evaluated scene: its number, whether it is among the first (random) and among those on which K-means fails (hard)."""
+
+    index: int
+    random: bool
+    hard: bool
+    ours: SceneScore
+    kmeans: SceneScore
+
+
+@dataclass(frozen=True)
 class Evaluation:
-    """Scores of a segmenter and of K-means on the same scenes, in order."""
+    """Scenes in order, and how many were looked at to find the hard ones."""
 
-    scenes: list[SceneScore]
-    kmeans: list[SceneScore]
+    scenes: list[SceneResult]
+    looked_at: int
 
-    def hard(self) -> list[int]:
-        """The scenes where K-means fails."""
-        return [i for i, s in enumerate(self.kmeans) if s.paper_miou < KMEANS_FAILS_BELOW]
-
-    def summary(self, limit: int = 100) -> dict[str, float | int]:
-        """Means over the first `limit` scenes, and over the first `limit` of those where K-means fails."""
-        out: dict[str, float | int] = {}
-        for suffix, chosen in (('', list(range(len(self.scenes)))[:limit]), ('_hard', self.hard()[:limit])):
+    def summary(self) -> dict[str, float | int]:
+        """Means over the random scenes, and with the suffix _hard over those on which K-means fails."""
+        out: dict[str, float | int] = {'looked_at': self.looked_at}
+        for suffix, chosen in (('', [s for s in self.scenes if s.random]), ('_hard', [s for s in self.scenes if s.hard])):
             out[f'scenes{suffix}'] = len(chosen)
-            for prefix, scores in (('', self.scenes), ('kmeans_', self.kmeans)):
+            if not chosen:
+                continue
+            for prefix, scores in (('', [s.ours for s in chosen]), ('kmeans_', [s.kmeans for s in chosen])):
                 for name in ('honest_miou', 'paper_miou', 'foreground_iou'):
-                    if chosen:
-                        out[f'{prefix}{name}{suffix}'] = round(float(np.mean([getattr(scores[i], name) for i in chosen])), 4)
-                if chosen:
-                    out[f'{prefix}count_error{suffix}'] = round(float(np.mean([abs(scores[i].count_error) for i in chosen])), 3)
+                    out[f'{prefix}{name}{suffix}'] = round(float(np.mean([getattr(score, name) for score in scores])), 4)
+                out[f'{prefix}count_error{suffix}'] = round(float(np.mean([abs(score.count_error) for score in scores])), 3)
         return out
 
-
-def evaluate(segmenter: Segmenter, data: str | Path, instances: int = 5, limit: int | None = None, progress: bool = True) -> Evaluation:
-    """Run a segmenter and K-means over a folder of labelled shards; the workspace is the data's."""
-    dataset = ShardDataset(data)
-    segmenter.workspace = dataset.workspace
-    kmeans = KMeansSegmenter(instances, dataset.workspace)
-    count = min(limit or len(dataset), len(dataset))
-    ours, theirs = [], []
-    for index, (frame, truth) in enumerate(tqdm(dataset, total=count, desc='evaluate', unit='scene', disable=not progress)):
-        if index >= count:
-            break
-        if not truth.labels.any():
-            raise DatasetError(f'scene {index} of {data} has no visible part: expected labelled scenes')
-        ours.append(score(truth, segmenter.segment(frame)))
-        theirs.append(score(truth, kmeans.segment(frame)))
-    return Evaluation(ours, theirs)
+    def rows(self) -> list[dict[str, object]]:
+        """One row a scene, for a JSON file."""
+        return [asdict(scene) for scene in self.scenes]
 
 
-def scene_rows(evaluation: Evaluation) -> list[dict[str, object]]:
-    """One row a scene, for a JSON file."""
-    return [{'scene': i, **asdict(ours), 'kmeans': asdict(theirs)}
-            for i, (ours, theirs) in enumerate(zip(evaluation.scenes, evaluation.kmeans))]
+def evaluate(segmenter: Segmenter, scenes: Iterable[tuple[Frame, Instances]], workspace: Workspace, instances: int = 5,
+             limit: int = 100, progress: bool = True) -> Evaluation:
+    """Score a segmenter on the first `limit` scenes and on the first `limit` on which K-means fails, K-means beside it.
 
-
-def truth_frames(data: str | Path, count: int) -> list[tuple[Frame, Instances]]:
-    """The first scenes of a folder."""
-    return [pair for pair, _ in zip(ShardDataset(data), range(count))]
+    Raises DatasetError for a scene without a visible part.
+    """
+    segmenter.workspace = workspace
+    kmeans = KMeansSegmenter(instances, workspace)
+    results: list[SceneResult] = []
+    hard_found, index = 0, -1
+    with tqdm(total=2 * limit, desc='evaluate', unit='scene', disable=not progress) as bar:
+        for index, (frame, truth) in enumerate(scenes):
+            if not truth.labels.any():
+                raise DatasetError(f'scene {index} has no visible part: expected labelled scenes')
+            theirs = score(truth, kmeans.segment(frame))
+            random, hard = index < limit, theirs.paper_miou < KMEANS_FAILS_BELOW and hard_found < limit
+            if random or hard:
+                results.append(SceneResult(index, random, hard, score(truth, segmenter.segment(frame)), theirs))
+                hard_found += hard
+                bar.update(random + hard)
+            if index + 1 >= limit and hard_found >= limit:
+                break
+    if not results:
+        raise DatasetError('there are no scenes: expected at least one')
+    return Evaluation(results, index + 1)

@@ -1,12 +1,14 @@
 """Evaluations for people: a table in the terminal, a picture of the worst, the median and the best scene, model cards."""
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from insegan_ros.evaluation.evaluate import Evaluation, truth_frames
+from insegan_ros.evaluation.evaluate import Evaluation
+from insegan_ros.frame import Frame, Instances
 from insegan_ros.overlay import overlay
 from insegan_ros.segmenters.base import Segmenter
 
@@ -21,17 +23,28 @@ def print_summary(summary: dict[str, float | int]) -> None:
     print('hard: the scenes on which K-means has a best-IoU below 0.7 (the paper\'s test set). honest: one to one, predicted foreground.')
 
 
-def worst_to_best(segmenter: Segmenter, data: str | Path, result: Evaluation, path: Path) -> None:
-    """Draw the worst, the median and the best scene: depth, masks, truth in a column each."""
-    order = np.argsort([scene.honest_miou for scene in result.scenes])
-    chosen = [int(order[0]), int(order[len(order) // 2]), int(order[-1])]
-    scenes = truth_frames(data, max(chosen) + 1)
+def worst_to_best(segmenter: Segmenter, scenes: Iterable[tuple[Frame, Instances]], result: Evaluation, path: Path) -> None:
+    """Draw the worst, the median and the best of the random scenes: depth, masks, truth in a column each."""
+    ranked = sorted((scene for scene in result.scenes if scene.random), key=lambda scene: scene.ours.honest_miou)
+    chosen = dict(zip(('worst', 'median', 'best'), (ranked[0], ranked[len(ranked) // 2], ranked[-1])))
+    wanted = {scene.index for scene in chosen.values()}
+    kept = {index: pair for index, pair in zip(range(max(wanted) + 1), scenes) if index in wanted}
     columns = []
-    for title, index in zip(('worst', 'median', 'best'), chosen):
-        frame, truth = scenes[index]
+    for title, scene in chosen.items():
+        frame, truth = kept[scene.index]
         found = segmenter.segment(frame)
         panels = [overlay(frame.depth_m, labels) for labels in (np.zeros_like(truth.labels), found.labels, truth.labels)]
-        bar = np.full((26, panels[0].shape[1], 3), 24, np.uint8)
-        cv2.putText(bar, f'{title} {result.scenes[index].honest_miou:.2f}', (6, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (235, 235, 235), 1, cv2.LINE_AA)
-        columns.append(np.vstack([bar, *panels]))
-    cv2.imwrite(str(path), cv2.cvtColor(np.hstack(columns), cv2.COLOR_RGB2BGR))
+        columns.append(np.vstack([titled(f'{title} {scene.ours.honest_miou:.2f}', panels[0]), *panels[1:]]))
+    write_picture(path, np.hstack(columns))
+
+
+def titled(title: str, panel: np.ndarray) -> np.ndarray:
+    """A panel (H, W, 3) with a line of text above it."""
+    bar = np.full((30, panel.shape[1], 3), 24, np.uint8)
+    cv2.putText(bar, title, (8, 21), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (235, 235, 235), 1, cv2.LINE_AA)
+    return np.vstack([bar, panel])
+
+
+def write_picture(path: Path, rgb: np.ndarray) -> None:
+    """Write (H, W, 3) uint8 RGB as PNG."""
+    cv2.imwrite(str(path), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))

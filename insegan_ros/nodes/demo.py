@@ -9,7 +9,6 @@ import sys
 import time
 from pathlib import Path
 
-import cv2
 import numpy as np
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
@@ -24,6 +23,7 @@ from insegan_ros.dds import dds_environment
 from insegan_ros.demo_config import DemoConfig
 from insegan_ros.errors import ConfigError, InseganError
 from insegan_ros.evaluation.metrics import honest_miou, paper_miou
+from insegan_ros.evaluation.report import titled, write_picture
 from insegan_ros.frame import Frame, Intrinsics
 from insegan_ros.nodes.conversions import labels_from_message, stamp_ns
 from insegan_ros.overlay import overlay
@@ -163,7 +163,7 @@ def _score(watcher: Watcher, pairs: list[tuple[Image, Image, Image]], config: De
         pictures.append((frame.depth_m, ours, real, theirs))
     means = np.mean(rows, axis=0)
     median = int(np.argsort([row[0] for row in rows])[len(rows) // 2])
-    cv2.imwrite(str(picture), cv2.cvtColor(demo_picture(*pictures[median]), cv2.COLOR_RGB2BGR))
+    write_picture(picture, demo_picture(*pictures[median]))
     return {'part': config.part, 'model': config.model or f'insegan-{config.part}', 'frames': len(watcher.results),
             'frames_per_s': round((len(watcher.results) - 1) / max(span, 1e-9), 2),
             'latency_ms_median': round(float(np.median(latencies)), 2), 'latency_ms_p99': round(float(np.percentile(latencies, 99)), 2),
@@ -173,13 +173,9 @@ def _score(watcher: Watcher, pairs: list[tuple[Image, Image, Image]], config: De
 
 def demo_picture(depth_m: np.ndarray, masks: np.ndarray, truth: np.ndarray, kmeans: np.ndarray) -> np.ndarray:
     """Input, masks, truth and K-means side by side, (H, W, 3) uint8 RGB."""
-    rows = []
-    for title, labels in (('depth', np.zeros_like(masks)), ('insegan_ros', masks), ('truth', truth), ('K-means', kmeans)):
-        panel = overlay(depth_m, labels)
-        bar = np.full((34, panel.shape[1], 3), 24, np.uint8)
-        cv2.putText(bar, title, (10, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (235, 235, 235), 1, cv2.LINE_AA)
-        rows.append(np.vstack([bar, panel]))
-    return np.vstack([np.hstack(rows[:2]), np.hstack(rows[2:])])
+    panels = [titled(title, overlay(depth_m, labels)) for title, labels in
+              (('depth', np.zeros_like(masks)), ('insegan_ros', masks), ('truth', truth), ('K-means', kmeans))]
+    return np.vstack([np.hstack(panels[:2]), np.hstack(panels[2:])])
 
 
 def _stop(processes: list[subprocess.Popen]) -> None:

@@ -1,6 +1,7 @@
 """What every node's main shares: start, spin, stop without a stack trace."""
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
 
@@ -32,6 +33,9 @@ def run_node(make: Callable[[], Node], args: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     finally:
+        # A second Ctrl-C, or launch's beside the terminal's, must not interrupt the tidying up.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()

@@ -154,6 +154,8 @@ class SegmenterNode(LifecycleNode):
                 self.counts['refused'] += 1
                 self._say(str(error))
             except Exception as error:  # a frame may fail, the node may not
+                if not self.context.ok():
+                    return
                 self.counts['refused'] += 1
                 self._say(f'a frame was left out: {type(error).__name__}: {error}')
 

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from torch.nn.functional import l1_loss, mse_loss, softplus
 
 from insegan_ros.errors import ConfigError
+from insegan_ros.factories.insegan import FOREGROUND_SHARE
 from insegan_ros.networks.alignment import align
-from insegan_ros.networks.insegan import Discriminator, Generator, GeneratorConfig, PoseEncoder
+from insegan_ros.networks.insegan import Discriminator, Generator, GeneratorConfig, PoseEncoder, Scene
 from insegan_ros.training.pictures import tile
 from insegan_ros.training.state import average_into
 
@@ -44,6 +45,12 @@ class GanConfig:
     """What the discriminator judges: both, or the whole image alone (the paper)."""
     candidates: int = 6
     """Layouts drawn for every image, of which the least crowded is taken; 1 is the paper's."""
+    compactness: float = 1.0
+    """Weight of the mean squared distance of an instance's mass from its centre, in half patches: one instance is one
+    piece around one place, not several pieces that travel together. 0 is the paper's."""
+    equal_area: float = 2.0
+    """Weight of the penalty on instances whose area is under half or over 1.6 times an equal share of the real images'
+    foreground: equal parts are neither absent nor double. 0 is the paper's."""
     average: float = 0.995
     """Decay of the moving average of G's weights, which is what the later stages use."""
 
@@ -93,6 +100,29 @@ class InseganConfig:
             raise ConfigError(f'instances is {self.instances}: expected 1 to 50')
 
 
+def spread(scene: Scene, side_px: int) -> Tensor:
+    """Mean over instances of the mean squared distance of what was rendered from where it was placed, in half sides of the
+    square that one instance is rendered on: scalar. About .1 for a compact part, towards 1 for pieces at the rim."""
+    size = scene.image.shape[-1]
+    axis = ((torch.arange(size, device=scene.image.device) + 0.5) / size * 2 - 1) * size / side_px
+    centre = scene.translation[..., :2].detach() * size / side_px
+    mass = (scene.singles + 1) / 2
+    squared_x, squared_y = ((axis - centre[..., i:i + 1]) ** 2 for i in (0, 1))
+    moment = (mass * (squared_y[..., :, None] + squared_x[..., None, :])).sum((-1, -2))
+    return (moment / (mass.sum((-1, -2)) + 1)).mean()
+
+
+def soft_area(heights: Tensor) -> Tensor:
+    """Differentiable number of pixels above the floor of (..., H, W) in [-1, 1]."""
+    return torch.sigmoid(30 * (heights - (2 * FOREGROUND_SHARE - 1))).sum((-1, -2))
+
+
+def unequal_area(singles: Tensor, share_px: float) -> Tensor:
+    """Mean squared excess of the singles' areas (B, n, H, W) over 1.6 equal shares, or shortfall below half of one; scalar."""
+    ratio = soft_area(singles) / share_px
+    return ((0.5 - ratio).relu() ** 2 + (ratio - 1.6).relu() ** 2).mean()
+
+
 class GanStage:
     """Stage 1. `images` (N, 1, 64, 64) in [-1, 1] on the device: unlabelled height maps."""
 
@@ -107,6 +137,8 @@ class GanStage:
         self.generator, self.optimiser_g = fabric.setup(generator, torch.optim.Adam(generator.parameters(), gan.rate, gan.betas))
         self.discriminator, self.optimiser_d = fabric.setup(
             discriminator, torch.optim.Adam(discriminator.parameters(), gan.rate, gan.betas))
+        # An equal share of the foreground: what one part covers, told by unlabelled images and their number of parts.
+        self.share_px = float(soft_area(images).mean()) / config.instances
         # The bare module: latents are sampled outside of the wrapped forward pass.
         self.sampler, self.fabric = generator, fabric
 
@@ -127,8 +159,12 @@ class GanStage:
         self.fabric.backward(loss_d)
         self.optimiser_d.step()
         loss_g = self._loss_g(self.discriminator(scene.image))
+        total = loss_g
+        if scene.singles is not None:
+            total = (total + gan.compactness * spread(scene, self.config.generator.side_px)
+                     + gan.equal_area * unequal_area(scene.singles, self.share_px))
         self.optimiser_g.zero_grad()
-        self.fabric.backward(loss_g)
+        self.fabric.backward(total)
         self.optimiser_g.step()
         average_into(self.average, self.generator, min(self.config.gan.average, index / (index + 10)))
         return {'L_D': loss_d.detach(), 'L_G': loss_g.detach()}

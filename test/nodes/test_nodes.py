@@ -1,0 +1,332 @@
+"""The nodes on real DDS: the segmenter in a process of its own, fed and watched from this one."""
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+rclpy = pytest.importorskip('rclpy')
+
+from geometry_msgs.msg import PoseArray  # noqa: E402
+from lifecycle_msgs.msg import Transition  # noqa: E402
+from lifecycle_msgs.srv import ChangeState, GetState  # noqa: E402
+from rclpy.executors import SingleThreadedExecutor  # noqa: E402
+from rclpy.node import Node  # noqa: E402
+from rclpy.qos import qos_profile_sensor_data  # noqa: E402
+from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
+from std_msgs.msg import Header  # noqa: E402
+
+from insegan_ros.dds import dds_environment  # noqa: E402
+from insegan_ros.frame import Frame, Intrinsics  # noqa: E402
+from insegan_ros.nodes.conversions import camera_info_message, image_message, labels_from_message, stamp_ns  # noqa: E402
+
+DOMAIN = str(1 + os.getpid() % 90)
+CAMERA = Intrinsics(300.0, 300.0, 159.5, 119.5, 320, 240)
+BOXES = ((60, 60, 110, 100), (200, 130, 250, 190))
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, **dds_environment(), 'ROS_DOMAIN_ID': DOMAIN, 'OMP_NUM_THREADS': '1'}
+
+
+class Process:
+    """One of our nodes in a process of its own, its messages in a file."""
+
+    def __init__(self, module: str, arguments: list[str], log: Path) -> None:
+        self.log = log
+        with open(log, 'w') as file:
+            self.popen = subprocess.Popen([sys.executable, '-m', module, *arguments], stdout=file, stderr=subprocess.STDOUT, env=environment())
+
+    def text(self) -> str:
+        return self.log.read_text()
+
+    def wait_for(self, words: str, spin=lambda: time.sleep(0.05), timeout_s: float = 60) -> str:
+        end = time.monotonic() + timeout_s
+        while words not in self.text():
+            assert time.monotonic() < end, f'"{words}" never came; the node said:\n{self.text()}'
+            spin()
+        return self.text()
+
+    def stop(self) -> int:
+        if self.popen.poll() is None:
+            self.popen.send_signal(signal.SIGINT)
+        return self.popen.wait(timeout=30)
+
+
+class Robot(Node):
+    """Feeds the segmenter and hears what it answers."""
+
+    def __init__(self) -> None:
+        super().__init__('robot')
+        self.depth = self.create_publisher(Image, '/cam/depth/image', 5)
+        self.info = self.create_publisher(CameraInfo, '/cam/depth/camera_info', 5)
+        self.masks: list[Image] = []
+        self.poses: list[PoseArray] = []
+        self.overlays: list[Image] = []
+        self.create_subscription(Image, '/segmenter/instances', self.masks.append, 10)
+        self.create_subscription(PoseArray, '/segmenter/poses', self.poses.append, 10)
+        self.create_subscription(Image, '/segmenter/overlay', self.overlays.append, qos_profile_sensor_data)
+        self.executor_of_mine = SingleThreadedExecutor()
+        self.executor_of_mine.add_node(self)
+        self.stamp = 0
+
+    def spin(self, seconds: float = 0.05) -> None:
+        self.executor_of_mine.spin_once(timeout_sec=seconds)
+
+    def header(self) -> Header:
+        self.stamp += 1
+        header = Header(frame_id='camera_depth_optical_frame')
+        header.stamp.sec = self.stamp
+        return header
+
+    def send(self, pixels: np.ndarray, encoding: str, intrinsics: Intrinsics | None) -> int:
+        header = self.header()
+        if intrinsics is not None:
+            self.info.publish(camera_info_message(intrinsics, header))
+            for _ in range(3):
+                self.spin(0.02)
+        self.depth.publish(image_message(pixels, encoding, header))
+        return stamp_ns(header)
+
+    def until(self, condition, timeout_s: float = 20) -> None:
+        end = time.monotonic() + timeout_s
+        while not condition():
+            assert time.monotonic() < end, 'it never came'
+            self.spin()
+
+    def answer(self, pixels: np.ndarray, encoding: str = '16UC1', intrinsics: Intrinsics | None = CAMERA, timeout_s: float = 30) -> np.ndarray:
+        """Send until the masks of exactly this frame come back."""
+        end = time.monotonic() + timeout_s
+        while time.monotonic() < end:
+            stamp = self.send(pixels, encoding, intrinsics)
+            until = time.monotonic() + 2
+            while time.monotonic() < until:
+                self.spin()
+                for mask in self.masks:
+                    if stamp_ns(mask.header) == stamp:
+                        assert mask.encoding == '16UC1' and mask.header.frame_id == 'camera_depth_optical_frame'
+                        return labels_from_message(mask)
+        raise AssertionError('no masks came')
+
+
+def box_depth() -> np.ndarray:
+    depth = np.full((240, 320), 600, np.uint16)
+    for left, top, right, bottom in BOXES:
+        depth[top:bottom, left:right] = 550
+    return depth
+
+
+def assert_boxes(labels: np.ndarray) -> None:
+    found = {int(labels[(top + bottom) // 2, (left + right) // 2]) for left, top, right, bottom in BOXES}
+    assert found == {1, 2}
+    for left, top, right, bottom in BOXES:
+        inside = labels[top:bottom, left:right]
+        assert (inside == inside[10, 10]).mean() > 0.95
+    assert labels[5, 5] == 0 and (labels > 0).sum() == pytest.approx(50 * 40 + 50 * 60, rel=0.05)
+
+
+@pytest.fixture(scope='module')
+def robot():
+    os.environ.update(environment())
+    rclpy.init()
+    node = Robot()
+    yield node
+    node.destroy_node()
+    rclpy.try_shutdown()
+
+
+@pytest.fixture(scope='module')
+def segmenter(robot, tmp_path_factory):
+    process = Process('insegan_ros.nodes.segmenter', [
+        '--ros-args', '-p', 'model:=kmeans', '-p', 'instances:=2', '-p', 'autostart:=true', '-p', 'floor:=[0.0, 0.0, -1.0, 0.6]',
+        '-r', 'depth/image:=/cam/depth/image', '-r', 'depth/camera_info:=/cam/depth/camera_info'], tmp_path_factory.mktemp('log') / 'segmenter.log')
+    process.wait_for('listening on /cam/depth/image')
+    yield process
+    assert process.stop() == 0
+    assert 'Traceback' not in process.text()
+
+
+def test_depth_without_camera_info_is_named_first(segmenter, robot):
+    for _ in range(20):
+        robot.send(box_depth(), '16UC1', None)
+        robot.spin(0.1)
+    segmenter.wait_for('no camera_info on /cam/depth/camera_info', robot.spin)
+
+
+def test_masks_poses_and_overlay_come_out_with_the_inputs_header(segmenter, robot):
+    assert_boxes(robot.answer(box_depth()))
+    robot.until(lambda: robot.poses)
+    assert len(robot.poses[-1].poses) == 2
+    position = robot.poses[-1].poses[0].position
+    assert position.z == pytest.approx(0.55, abs=0.01) and abs(position.x) < 0.2
+    robot.until(lambda: robot.overlays or robot.answer(box_depth()) is None)
+    picture = np.frombuffer(robot.overlays[-1].data, np.uint8).reshape(240, 320, 3)
+    assert robot.overlays[-1].encoding == 'rgb8'
+    left, top, right, bottom = BOXES[0]
+    inside = picture[top + 5:bottom - 5, left + 5:right - 5].reshape(-1, 3).astype(int)
+    assert (inside.max(1) - inside.min(1)).min() > 30, 'an instance is coloured'
+    floor = picture[5:20, 5:20].astype(int)
+    assert (floor.max(-1) - floor.min(-1)).max() == 0, 'the floor is grey'
+
+
+def test_metres_and_another_size_work_at_once(segmenter, robot):
+    assert_boxes(robot.answer((box_depth() / 1000).astype(np.float32), '32FC1'))
+    half = Intrinsics(150.0, 150.0, 79.5, 59.5, 160, 120)
+    labels = robot.answer(np.ascontiguousarray(box_depth()[::2, ::2]), '16UC1', half)
+    assert labels.shape == (120, 160) and labels.max() == 2
+    assert_boxes(robot.answer(box_depth()))
+
+
+@pytest.mark.parametrize('pixels, encoding, words', [
+    (np.zeros((240, 320, 3), np.uint8), 'rgb8', 'encoding "rgb8": expected 16UC1 (mm) or 32FC1 (m)'),
+    (np.full((100, 100), 600, np.uint16), '16UC1', 'depth is 100x100 but its camera_info says 320x240')])
+def test_images_that_cannot_be_used_are_refused_and_the_node_lives(segmenter, robot, pixels, encoding, words):
+    for _ in range(5):
+        robot.send(pixels, encoding, CAMERA)
+        robot.spin(0.1)
+    segmenter.wait_for(words, robot.spin)
+    assert segmenter.popen.poll() is None
+    assert_boxes(robot.answer(box_depth()))
+
+
+@pytest.mark.parametrize('pixels, encoding', [(np.zeros((240, 320), np.uint16), '16UC1'), (np.full((240, 320), np.nan, np.float32), '32FC1')])
+def test_no_reading_is_no_instance_and_a_warning(segmenter, robot, pixels, encoding):
+    assert not robot.answer(pixels, encoding).any()
+    segmenter.wait_for('the depth image has no reading at all', robot.spin)
+    assert_boxes(robot.answer(box_depth()))
+
+
+def test_the_newest_frame_wins_when_the_camera_is_faster(segmenter, robot):
+    robot.answer(box_depth())
+    robot.masks.clear()
+    sent = [robot.send(box_depth(), '16UC1', None) for _ in range(60)]
+    robot.until(lambda: any(stamp_ns(m.header) == sent[-1] for m in robot.masks))
+    answered = [stamp_ns(m.header) for m in robot.masks if stamp_ns(m.header) in sent]
+    assert answered[-1] == sent[-1] and len(answered) < len(sent) and answered == sorted(answered)
+
+
+def call(robot: Node, kind, name: str, request):
+    client = robot.create_client(kind, name)
+    assert client.wait_for_service(timeout_sec=20)
+    future = client.call_async(request)
+    robot.until(future.done, 60)
+    robot.destroy_client(client)
+    return future.result()
+
+
+def change(robot: Node, transition: int) -> bool:
+    return call(robot, ChangeState, '/segmenter/change_state', ChangeState.Request(transition=Transition(id=transition))).success
+
+
+def state(robot: Node) -> str:
+    return call(robot, GetState, '/segmenter/get_state', GetState.Request()).current_state.label
+
+
+def test_deactivate_releases_the_subscription_and_activate_takes_it_up(segmenter, robot):
+    assert state(robot) == 'active' and robot.count_subscribers('/cam/depth/image') == 1
+    assert change(robot, Transition.TRANSITION_DEACTIVATE) and state(robot) == 'inactive'
+    robot.until(lambda: robot.count_subscribers('/cam/depth/image') == 0)
+    assert change(robot, Transition.TRANSITION_CLEANUP) and state(robot) == 'unconfigured'
+    assert change(robot, Transition.TRANSITION_CONFIGURE) and change(robot, Transition.TRANSITION_ACTIVATE)
+    assert_boxes(robot.answer(box_depth()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('parameters, words', [
+    (['model:=nowhere'], 'no checkpoint or method "nowhere"'),
+    (['model:={broken}'], 'cut short or damaged'),
+    (['model:=kmeans', 'floor:=[1.0, 2.0]'], 'parameter floor has 2 values: expected 4 or none')])
+def test_a_model_that_cannot_be_loaded_is_said_and_the_node_stays(robot, tmp_path, parameters, words):
+    broken = tmp_path / 'broken'
+    broken.mkdir()
+    (broken / 'weights.safetensors').write_bytes(b'\x10\0\0\0\0\0\0\0{"a"')
+    arguments = [item for text in parameters for item in ('-p', text.format(broken=broken))]
+    process = Process('insegan_ros.nodes.segmenter', ['--ros-args', '-r', '__node:=other', '-p', 'autostart:=true', *arguments], tmp_path / 'log')
+    try:
+        process.wait_for(words)
+        assert process.popen.poll() is None
+        assert call(robot, GetState, '/other/get_state', GetState.Request()).current_state.label == 'unconfigured'
+    finally:
+        assert process.stop() == 0
+    assert 'Traceback' not in process.text()
+
+
+@pytest.mark.slow
+def test_an_unknown_part_ends_the_simulated_camera_with_one_line(tmp_path):
+    process = Process('insegan_ros.nodes.sim_camera', ['--ros-args', '-p', 'part:=sprocket'], tmp_path / 'log')
+    assert process.popen.wait(timeout=60) == 2
+    assert 'unknown part "sprocket": expected one of bolt, cone, cylinder, nut' in process.text() and 'Traceback' not in process.text()
+
+
+@pytest.mark.slow
+def test_a_domain_that_cannot_be_is_said(tmp_path):
+    process = subprocess.run([sys.executable, '-m', 'insegan_ros.cli', 'demo', '--out', str(tmp_path)], capture_output=True, text=True,
+                             env={**environment(), 'ROS_DOMAIN_ID': '4000'}, timeout=60)
+    assert process.returncode == 2 and 'ROS_DOMAIN_ID between 0 and 232' in process.stderr and 'Traceback' not in process.stderr
+
+
+@pytest.mark.slow
+def test_the_demo_refuses_a_domain_in_use(robot, tmp_path):
+    other = robot.create_publisher(Image, '/camera/camera/depth/image_rect_raw', 1)
+    try:
+        process = subprocess.run([sys.executable, '-m', 'insegan_ros.cli', 'demo', '--out', str(tmp_path)], capture_output=True, text=True,
+                                 env=environment(), timeout=60)
+    finally:
+        robot.destroy_publisher(other)
+    assert process.returncode == 2 and 'is in use: somebody publishes /camera/camera/depth/image_rect_raw already' in process.stderr
+
+
+@pytest.mark.slow
+def test_the_demo_flows_scores_and_leaves_nothing_behind(tmp_path):
+    import json
+
+    import cv2
+    process = subprocess.run([sys.executable, '-m', 'insegan_ros.cli', 'demo', '--out', str(tmp_path), '--seconds', '6', '--rate', '10'],
+                             capture_output=True, text=True, env={**environment(), 'ROS_DOMAIN_ID': str(int(DOMAIN) + 1)}, timeout=150)
+    assert process.returncode == 0, process.stderr
+    numbers = json.loads((tmp_path / 'demo.json').read_text())
+    assert numbers['frames'] > 10 and numbers['latency_ms_median'] < 1000 and numbers['miou'] > 0.7
+    picture = cv2.imread(str(tmp_path / 'demo.png'))
+    assert picture.shape == (2 * (480 + 30), 1280, 3) and picture.std() > 10
+    left = subprocess.run(['pgrep', '-f', f'{sys.executable} -m insegan_ros.nodes.sim_camera'], capture_output=True, text=True)
+    assert not left.stdout.strip()
+
+
+@pytest.mark.slow
+def test_the_simulated_camera_looks_like_a_realsense(robot, tmp_path):
+    heard: dict[str, list] = {'depth': [], 'info': [], 'truth': []}
+    base = '/camera/camera'
+    subscriptions = [robot.create_subscription(kind, topic, heard[name].append, 10) for name, kind, topic in (
+        ('depth', Image, f'{base}/depth/image_rect_raw'), ('info', CameraInfo, f'{base}/depth/camera_info'),
+        ('truth', Image, f'{base}/ground_truth/labels'))]
+    process = Process('insegan_ros.nodes.sim_camera', ['--ros-args', '-p', 'scenes:=2', '-p', 'rate:=10.0'], tmp_path / 'log')
+    try:
+        robot.until(lambda: all(heard.values()), 60)
+    finally:
+        process.stop()
+        for subscription in subscriptions:
+            robot.destroy_subscription(subscription)
+    depth, info, truth = (heard[name][0] for name in ('depth', 'info', 'truth'))
+    assert (depth.encoding, depth.width, depth.height, depth.header.frame_id) == ('16UC1', 640, 480, 'camera_depth_optical_frame')
+    assert (info.width, info.k[0]) == (640, 615.0) and truth.encoding == '16UC1'
+    millimetres = np.frombuffer(depth.data, np.uint16).reshape(480, 640)
+    labels = labels_from_message(truth)
+    assert labels.max() == 5 and 280 < np.median(millimetres) < 700
+    assert np.median(millimetres[labels > 0]) < np.median(millimetres[labels == 0]) - 10
+
+
+def test_frames_survive_the_way_through_messages():
+    from insegan_ros.nodes.conversions import depth_message, frame_from_messages
+    depth = np.full((240, 320), 0.512, np.float32)
+    depth[3, 4] = np.nan
+    frame = Frame(depth, CAMERA, stamp_ns=12_345_678_901)
+    message = depth_message(frame)
+    again = frame_from_messages(message, camera_info_message(CAMERA, message.header))
+    assert again.stamp_ns == frame.stamp_ns and again.intrinsics == CAMERA
+    assert np.isnan(again.depth_m[3, 4]) and np.allclose(again.depth_m, depth, atol=5e-4, equal_nan=True)
