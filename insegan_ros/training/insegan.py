@@ -114,7 +114,7 @@ def spread(scene: Scene, side_px: int) -> Tensor:
 
 def soft_area(heights: Tensor) -> Tensor:
     """Differentiable number of pixels above the floor of (..., H, W) in [-1, 1]."""
-    return torch.sigmoid(30 * (heights - (2 * FOREGROUND_SHARE - 1))).sum((-1, -2))
+    return torch.sigmoid(60 * (heights - (2 * FOREGROUND_SHARE - 1))).sum((-1, -2))
 
 
 def unequal_area(singles: Tensor, share_px: float) -> Tensor:
