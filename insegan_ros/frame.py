@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -35,11 +36,19 @@ class Intrinsics:
         return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1]], dtype=float)
 
     def rays(self) -> np.ndarray:
-        """(H, W, 3) float32 directions through the pixels' centres with z = 1, so that point = depth * ray."""
-        u = (np.arange(self.width, dtype=np.float32) - self.cx) / self.fx
-        v = (np.arange(self.height, dtype=np.float32) - self.cy) / self.fy
-        x, y = np.meshgrid(u, v)
-        return np.stack([x, y, np.ones_like(x)], axis=-1).astype(np.float32)
+        """(H, W, 3) float32 directions through the pixels' centres with z = 1, so that point = depth * ray. Read-only."""
+        return _rays(self)
+
+
+@lru_cache(maxsize=8)
+def _rays(camera: Intrinsics) -> np.ndarray:
+    # A camera's rays are the same for every frame.
+    u = (np.arange(camera.width, dtype=np.float32) - camera.cx) / camera.fx
+    v = (np.arange(camera.height, dtype=np.float32) - camera.cy) / camera.fy
+    x, y = np.meshgrid(u, v)
+    rays = np.stack([x, y, np.ones_like(x)], axis=-1).astype(np.float32)
+    rays.setflags(write=False)
+    return rays
 
 
 @dataclass(frozen=True)

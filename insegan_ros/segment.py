@@ -29,10 +29,8 @@ def frames_of(source: Path) -> Iterator[Frame]:
         if not images:
             raise DatasetError(f'{source} holds no depth images, shards or recording: expected *.png, scenes-*.h5 or metadata.yaml')
         yield from (read_depth_image(path) for path in images)
-    elif source.exists():
-        yield read_depth_image(source)
     else:
-        raise DatasetError(f'{source} does not exist: expected a depth image, a folder or a recording')
+        yield read_depth_image(source)
 
 
 def segment_input(source: Path, segmenter: Segmenter, out: Path) -> int:
@@ -41,6 +39,8 @@ def segment_input(source: Path, segmenter: Segmenter, out: Path) -> int:
     Returns the number of frames. A frame that cannot be used is written into results.json with the reason.
     Raises DatasetError where `out` holds results already: nothing is written over.
     """
+    if not source.exists():
+        raise DatasetError(f'{source} does not exist: expected a depth image, a folder or a recording')
     results = out / 'results.json'
     if results.exists():
         raise DatasetError(f'{out} holds results already: expected another --out')

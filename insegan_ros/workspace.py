@@ -41,9 +41,13 @@ class Workspace:
         x_min, y_min, x_max, y_max = self.bounds
         return (x >= x_min) & (x <= x_max) & (y >= y_min) & (y <= y_max)
 
-    def height_map(self, frame: Frame, min_height_m: float = 0.0) -> np.ndarray:
-        """(H, W) float32 metres above the floor; 0 where lower than min_height_m, out of bounds or not read."""
-        points = frame.intrinsics.rays() * frame.depth_m[..., None]
+    def height_map(self, frame: Frame, min_height_m: float = 0.0, window: tuple[int, int, int, int] | None = None) -> np.ndarray:
+        """(H, W) float32 metres above the floor; 0 where lower than min_height_m, out of bounds or not read.
+
+        window: (left, top, right, bottom) px, to compute that part of the image alone.
+        """
+        left, top, right, bottom = window or (0, 0, frame.intrinsics.width, frame.intrinsics.height)
+        points = frame.intrinsics.rays()[top:bottom, left:right] * frame.depth_m[top:bottom, left:right, None]
         height = points @ np.asarray(self.floor[:3], np.float32) + np.float32(self.floor[3])
         keep = self.contains(points) & (height > min_height_m)
         return np.where(keep, height, 0).astype(np.float32)
@@ -81,11 +85,10 @@ def square_height_map(frame: Frame, workspace: Workspace, size: int) -> tuple[np
 
     This is what a generator is trained on; a segmenter later resizes any camera's image to the same metres a pixel.
     """
-    height = workspace.height_map(frame)
-    left, top, right, bottom = workspace.window(frame.intrinsics)
+    left, top, right, bottom = window = workspace.window(frame.intrinsics)
     side = max(right - left, bottom - top)
     square = np.zeros((side, side), np.float32)
-    square[:bottom - top, :right - left] = height[top:bottom, left:right]
+    square[:bottom - top, :right - left] = workspace.height_map(frame, window=window)
     square = cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_LINEAR)
     return square, side / size * pixel_size_m(workspace, frame.intrinsics)
 

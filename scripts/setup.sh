@@ -6,8 +6,8 @@ PYTHON=${PYTHON:-python3}
 
 say() { printf 'setup: %s\n' "$*"; }
 
-"$PYTHON" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))' ||
-    { say "found $("$PYTHON" --version 2>&1), expected Python 3.10 to 3.14: set PYTHON=python3.x"; exit 1; }
+"$PYTHON" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' ||
+    { say "found $("$PYTHON" --version 2>&1), expected Python 3.11 to 3.13: set PYTHON=python3.x"; exit 1; }
 
 # Shared libraries that pyrealsense2, Open3D and OpenCV load, and the Debian/Ubuntu packages that hold them.
 declare -A PACKAGES=([libusb-1.0.so.0]=libusb-1.0-0 [libudev.so.1]=libudev1 [libGL.so.1]=libgl1 [libEGL.so.1]=libegl1

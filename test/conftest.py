@@ -15,7 +15,8 @@ import torch
 
 from insegan_ros.frame import Frame, Intrinsics
 
-torch.set_num_threads(min(torch.get_num_threads(), 2))
+# Small tensors gain nothing from threads, and lose much where cores are shared.
+torch.set_num_threads(1)
 ROOT = Path(__file__).resolve().parents[1]
 REAL_BAG = ROOT.parent / 'shared/data/realsense/single_depth_color_640x480.bag'
 

@@ -30,9 +30,8 @@ class DisplacementSegmenter:
     def segment(self, frame: Frame) -> Instances:
         """See Segmenter."""
         workspace = resolve_workspace(self.workspace, frame)
-        height = workspace.height_map(frame)
-        left, top, right, bottom = window = workspace.window(frame.intrinsics)
-        height = height[top:bottom, left:right]
+        window = workspace.window(frame.intrinsics)
+        height = workspace.height_map(frame, window=window)
         scale = pixel_size_m(workspace, frame.intrinsics) / self.scales.pixel_m
         field = self.infer(resize_height(height, scale))
         foreground = height > self.min_height_m

@@ -10,12 +10,13 @@ def poses_from_points(frame: Frame, labels: np.ndarray, count: int) -> np.ndarra
     """Camera-from-object poses (N, 4, 4) float32 of visible surfaces: origin the mean point, axes the principal ones.
 
     x is the longest axis, z the shortest and points to the camera: a grasp-ready frame that needs no mesh. The part's
-    own frame is not known without one. An instance with fewer than three readings gets its ray at the median depth.
+    own frame is not known without one. An instance with fewer than three readings
+    keeps the identity.
     """
     poses = np.tile(np.eye(4, dtype=np.float32), (count, 1, 1))
-    points = frame.intrinsics.rays() * frame.depth_m[..., None]
     valid = np.isfinite(frame.depth_m) & (labels > 0)
-    flat_labels, flat_points = labels[valid], points[valid].astype(float)
+    flat_labels = labels[valid]
+    flat_points = (frame.intrinsics.rays()[valid] * frame.depth_m[valid][:, None]).astype(float)
     order = np.argsort(flat_labels, kind='stable')
     bounds = np.searchsorted(flat_labels[order], np.arange(1, count + 2))
     for index in range(count):

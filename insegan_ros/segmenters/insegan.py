@@ -31,8 +31,8 @@ class InSeGANSegmenter:
     def segment(self, frame: Frame) -> Instances:
         """See Segmenter. Raises InputError where the bin is larger than what the network was trained on."""
         workspace = resolve_workspace(self.workspace, frame)
-        left, top, right, bottom = window = workspace.window(frame.intrinsics)
-        height = workspace.height_map(frame)[top:bottom, left:right]
+        window = workspace.window(frame.intrinsics)
+        height = workspace.height_map(frame, window=window)
         small = resize_height(height, pixel_size_m(workspace, frame.intrinsics) / self.scales.pixel_m)
         if max(small.shape) > IMAGE_SIZE + 2:
             side = IMAGE_SIZE * self.scales.pixel_m

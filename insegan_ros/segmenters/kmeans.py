@@ -24,8 +24,8 @@ class KMeansSegmenter:
     def segment(self, frame: Frame) -> Instances:
         """See Segmenter."""
         workspace = resolve_workspace(self.workspace, frame)
-        left, top, right, bottom = window = workspace.window(frame.intrinsics)
-        height = workspace.height_map(frame, self.min_height_m)[top:bottom, left:right]
+        window = workspace.window(frame.intrinsics)
+        height = workspace.height_map(frame, self.min_height_m, window)
         metres = workspace.floor_distance_m / frame.intrinsics.fx
         small = resize_height(height, min(1.0, WORKING_SIDE / max(height.shape)))
         zoom = height.shape[0] / small.shape[0], height.shape[1] / small.shape[1]

@@ -330,3 +330,11 @@ def test_frames_survive_the_way_through_messages():
     again = frame_from_messages(message, camera_info_message(CAMERA, message.header))
     assert again.stamp_ns == frame.stamp_ns and again.intrinsics == CAMERA
     assert np.isnan(again.depth_m[3, 4]) and np.allclose(again.depth_m, depth, atol=5e-4, equal_nan=True)
+
+
+def test_the_manuals_parameter_table_is_the_codes(root):
+    from insegan_ros.nodes.parameters import PARAMETERS
+    text = (root / 'docs/nodes.md').read_text()
+    table = text[text.index('<!-- parameters'):text.index('Parameters are read')]
+    rows = [line for line in table.splitlines() if line.startswith('| `')]
+    assert rows == [f'| `{p.name}` | `{p.default}` | {p.description} |' for p in PARAMETERS]

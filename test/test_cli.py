@@ -1,0 +1,87 @@
+"""The command as a user types it."""
+import json
+import os
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from insegan_ros.cli import main
+
+
+def run(*arguments: str, **options) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, '-m', 'insegan_ros.cli', *arguments], capture_output=True, text=True, timeout=200,
+                          env={**os.environ, 'OMP_NUM_THREADS': '2'}, **options)
+
+
+def test_help_names_every_command_without_ros_or_simulator():
+    code = "import sys; from insegan_ros.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\nprint(sorted(m for m in ('rclpy', 'torch', 'open3d', 'pybullet') if m in sys.modules))"
+    result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert all(name in result.stdout for name in ('simulate', 'train', 'segment', 'evaluate', 'card', 'benchmark', 'demo'))
+    assert result.stdout.strip().endswith('[]')
+
+
+def test_the_core_imports_without_ros():
+    code = ("import sys\nclass Block:\n def find_spec(self, name, *a):\n  if name.split('.')[0] in ('rclpy', 'sensor_msgs'): raise ImportError(name)\n"
+            "sys.meta_path.insert(0, Block())\nimport insegan_ros.cli, insegan_ros.segment, insegan_ros.training.recipes, insegan_ros.evaluation.card\nprint('fine')")
+    result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, env={**os.environ, 'DISPLAY': ''})
+    assert result.stdout.strip().endswith('fine'), result.stderr
+
+
+def test_segment_writes_masks_and_never_over_them(tmp_path, capsys):
+    depth = np.full((240, 320), 600, np.uint16)
+    depth[60:100, 60:110], depth[130:190, 200:250] = 550, 550
+    cv2.imwrite(str(tmp_path / 'depth.png'), depth)
+    arguments = ['segment', str(tmp_path / 'depth.png'), '--model', 'kmeans', '--instances', '2', '--out', str(tmp_path / 'masks')]
+    assert main(arguments) == 0
+    labels = cv2.imread(str(tmp_path / 'masks/000000_labels.png'), cv2.IMREAD_UNCHANGED)
+    assert labels.dtype == np.uint16 and {labels[80, 80], labels[160, 220]} == {1, 2} and labels[10, 10] == 0
+    rows = json.loads((tmp_path / 'masks/results.json').read_text())
+    assert len(rows[0]['instances']) == 2 and rows[0]['instances'][0]['area_px'] > 1500
+    assert cv2.imread(str(tmp_path / 'masks/000000_overlay.png')).shape == (240, 320, 3)
+    capsys.readouterr()
+    assert main(arguments) == 2
+    assert 'holds results already: expected another --out' in capsys.readouterr().err
+
+
+def test_the_real_recording_is_segmented(real_bag, tmp_path):
+    assert main(['segment', str(real_bag), '--model', 'insegan-nut', '--out', str(tmp_path / 'masks')]) == 0
+    rows = json.loads((tmp_path / 'masks/results.json').read_text())
+    assert len(rows) == 2 and all('error' not in row for row in rows)
+    assert rows[0]['intrinsics']['fx'] == pytest.approx(390.43, abs=0.01) and rows[0]['depth_m']['median'] == pytest.approx(1.47, abs=0.02)
+    for index in range(2):
+        labels = cv2.imread(str(tmp_path / f'masks/{index:06d}_labels.png'), cv2.IMREAD_UNCHANGED)
+        assert labels.shape == (480, 640) and labels.max() == len(rows[index]['instances']) > 0
+
+
+@pytest.mark.parametrize('arguments, words', [
+    (['simulate', '--part', 'sprocket'], 'unknown part "sprocket"'),
+    (['segment', 'nowhere.png', '--model', 'kmeans'], 'nowhere.png does not exist'),
+    (['segment', 'nowhere.png', '--model', 'nothing'], 'no checkpoint or method "nothing"'),
+    (['segment', 'x', '--model', 'kmeans', '--bounds', '[0,0,1,1]'], '--bounds is given without --floor'),
+    (['evaluate', '--model', 'kmeans', '--data', 'nowhere'], 'nowhere holds no scenes'),
+    (['train', 'insegan', '--data', 'nowhere', '--out', 'never'], 'nowhere holds no scenes')])
+def test_mistakes_are_one_line_and_status_2(arguments, words, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    error = capsys.readouterr().err.strip()
+    assert words in error and error.startswith('insegan: ') and '\n' not in error
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_configuration_value_out_of_range_is_named(capsys, tmp_path):
+    assert main(['simulate', '--part', 'nut', '--scenes', '0', '--out', str(tmp_path / 'x')]) == 2
+    assert 'scenes is 0: expected 1 to' in capsys.readouterr().err
+
+
+def test_simulate_and_evaluate_from_the_shell(tmp_path):
+    made = run('simulate', '--part', 'nut', '--scenes', '4', '--size', '96', '--workers', '1', '--seed', '9', '--out', str(tmp_path / 'data'))
+    assert made.returncode == 0, made.stderr
+    scored = run('evaluate', '--model', 'kmeans', '--data', str(tmp_path / 'data'), '--json', str(tmp_path / 'e.json'), '--picture', str(tmp_path / 'e.png'))
+    assert scored.returncode == 0 and 'honest mIoU' in scored.stdout
+    numbers = json.loads((tmp_path / 'e.json').read_text())
+    assert numbers['scenes'] == 4 and len(numbers['rows']) == 4
+    assert numbers['honest_miou'] == numbers['kmeans_honest_miou'] and 0.3 < numbers['honest_miou'] <= 1
+    assert cv2.imread(str(tmp_path / 'e.png')).shape == (30 + 3 * 96, 3 * 96, 3)
