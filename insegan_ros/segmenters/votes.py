@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from scipy.ndimage import find_objects
 
 
 def vote_map(targets: np.ndarray, weights: np.ndarray, shape: tuple[int, int], blur_px: float) -> np.ndarray:
@@ -31,13 +32,12 @@ def find_centres(targets: np.ndarray, weights: np.ndarray, shape: tuple[int, int
     """
     heat = vote_map(targets, weights, shape, max(radius_px / 2, 0.5))
     remaining, centres = weights.copy(), []
-    while True:
+    while remaining.sum() >= min_votes:
         y, x = np.unravel_index(int(heat.argmax()), shape)
-        near = np.hypot(targets[:, 0] - x, targets[:, 1] - y) < radius_px
-        mass = remaining[near].sum()
         if heat[y, x] <= 1e-6:
             break
-        if mass >= min_votes:
+        near = (targets[:, 0] - x) ** 2 + (targets[:, 1] - y) ** 2 < radius_px ** 2
+        if remaining[near].sum() >= min_votes:
             centres.append(np.average(targets[near], axis=0, weights=remaining[near] + 1e-9))
         remaining[near] = 0
         # Nothing else may stand within one radius of a peak, taken or too light.
@@ -46,19 +46,22 @@ def find_centres(targets: np.ndarray, weights: np.ndarray, shape: tuple[int, int
 
 
 def assign(targets: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """For every vote target (..., 2) the index of the nearest centre."""
-    distance = ((targets[..., None, :] - centres) ** 2).sum(-1)
-    return distance.argmin(-1)
+    """For every vote target (M, 2) the index of the nearest centre."""
+    x, y = np.ascontiguousarray(targets.T, np.float32)
+    return np.stack([(x - cx) ** 2 + (y - cy) ** 2 for cx, cy in centres]).argmin(0)
 
 
 def drop_fragments(labels: np.ndarray, min_area_px: float) -> np.ndarray:
     """Remove from every instance the pieces smaller than min_area_px, and renumber so that no number is left out."""
     out = np.zeros_like(labels)
     count = 0
-    for label in range(1, int(labels.max(initial=0)) + 1):
-        components, pieces, stats, _ = cv2.connectedComponentsWithStats((labels == label).astype(np.uint8), connectivity=8)
-        kept = [i for i in range(1, components) if stats[i, cv2.CC_STAT_AREA] >= min_area_px]
-        if kept:
+    for label, box in enumerate(find_objects(labels), start=1):
+        if box is None:
+            continue
+        _, pieces, stats, _ = cv2.connectedComponentsWithStats((labels[box] == label).astype(np.uint8), connectivity=8)
+        large = stats[:, cv2.CC_STAT_AREA] >= min_area_px
+        large[0] = False
+        if large.any():
             count += 1
-            out[np.isin(pieces, kept)] = count
+            out[box][large[pieces]] = count
     return out
