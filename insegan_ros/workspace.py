@@ -10,6 +10,11 @@ from insegan_ros.errors import InputError
 from insegan_ros.frame import Frame, Intrinsics
 
 
+# How much wider than the bin's floor a picture of it is: what stands high at the rim is seen beyond the floor's edge, the
+# more the nearer the camera. Training pictures are tight, so that parts are large in them.
+VIEW_MARGIN, TRAINING_MARGIN = 0.4, 0.12
+
+
 @dataclass(frozen=True)
 class Workspace:
     """The bin as the camera sees it.
@@ -52,7 +57,7 @@ class Workspace:
         keep = self.contains(points) & (height > min_height_m)
         return np.where(keep, height, 0).astype(np.float32)
 
-    def window(self, intrinsics: Intrinsics, margin: float = 0.12) -> tuple[int, int, int, int]:
+    def window(self, intrinsics: Intrinsics, margin: float = VIEW_MARGIN) -> tuple[int, int, int, int]:
         """The pixels (left, top, right, bottom) in which the bounds lie, with room for what stands high at the rim."""
         if self.bounds is None:
             return 0, 0, intrinsics.width, intrinsics.height
@@ -85,7 +90,7 @@ def square_height_map(frame: Frame, workspace: Workspace, size: int) -> tuple[np
 
     This is what a generator is trained on; a segmenter later resizes any camera's image to the same metres a pixel.
     """
-    left, top, right, bottom = window = workspace.window(frame.intrinsics)
+    left, top, right, bottom = window = workspace.window(frame.intrinsics, TRAINING_MARGIN)
     side = max(right - left, bottom - top)
     square = np.zeros((side, side), np.float32)
     square[:bottom - top, :right - left] = workspace.height_map(frame, window=window)

@@ -89,7 +89,7 @@ def benchmark_insta10(small: bool) -> list[Row]:
     return rows
 
 
-def evaluate_simulated(segmenter: Segmenter, part: str, limit: int = 100, instances: int = 5, most: int = 3000) -> Evaluation:
+def evaluate_simulated(segmenter: Segmenter, part: str, limit: int = 100, instances: int = 5, most: int = 1000) -> Evaluation:
     """Evaluate on bins simulated on the way, of a seed that no training uses; at most `most` are looked at for hard ones."""
     camera = DepthCamera.over_bin(load_part(part), 224)
     return evaluate(segmenter, islice(scene_stream(part, camera, instances, SEED), most), camera.workspace, instances, limit)

@@ -9,7 +9,7 @@ from insegan_ros.frame import Frame, Instances
 from insegan_ros.networks.insegan import IMAGE_SIZE, Generator, GeneratorConfig, PoseEncoder
 from insegan_ros.segmenters.base import choose_device, clean, resolve_workspace, to_instances
 from insegan_ros.segmenters.checkpoint import Checkpoint
-from insegan_ros.workspace import Workspace, pixel_size_m, resize_height
+from insegan_ros.workspace import TRAINING_MARGIN, Workspace, pixel_size_m, resize_height
 
 
 class InSeGANSegmenter:
@@ -31,7 +31,7 @@ class InSeGANSegmenter:
     def segment(self, frame: Frame) -> Instances:
         """See Segmenter. Raises InputError where the bin is larger than what the network was trained on."""
         workspace = resolve_workspace(self.workspace, frame)
-        window = workspace.window(frame.intrinsics)
+        window = workspace.window(frame.intrinsics, TRAINING_MARGIN)
         height = workspace.height_map(frame, window=window)
         small = resize_height(height, pixel_size_m(workspace, frame.intrinsics) / self.scales.pixel_m)
         if max(small.shape) > IMAGE_SIZE + 2:
