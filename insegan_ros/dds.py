@@ -6,6 +6,8 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+from insegan_ros.errors import ConfigError
+
 PROFILE = 'fastdds.xml'
 
 
@@ -25,6 +27,13 @@ def dds_environment() -> dict[str, str]:
         return {}
     # Humble and Jazzy read the second name, later ones warn of it.
     return dict.fromkeys(names if _is_old() else names[:1], str(path))
+
+
+def check_domain() -> None:
+    """Raise ConfigError where ROS_DOMAIN_ID is none: DDS would die of it later, in words of its own."""
+    domain = os.environ.get('ROS_DOMAIN_ID', '') or '0'
+    if not domain.isdigit() or int(domain) > 232:
+        raise ConfigError(f'ROS_DOMAIN_ID is "{domain}": expected ROS_DOMAIN_ID between 0 and 232')
 
 
 def _is_old() -> bool:

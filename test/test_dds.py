@@ -1,6 +1,9 @@
 import xml.etree.ElementTree as ElementTree
 
-from insegan_ros.dds import dds_environment, profile_path
+import pytest
+
+from insegan_ros.dds import check_domain, dds_environment, profile_path
+from insegan_ros.errors import ConfigError
 
 
 def test_the_profile_holds_several_large_images_and_keeps_udp():
@@ -21,3 +24,10 @@ def test_a_profile_that_the_user_has_chosen_stays(monkeypatch):
     assert set(dds_environment()) == {'FASTDDS_DEFAULT_PROFILES_FILE'}
     monkeypatch.setenv('FASTRTPS_DEFAULT_PROFILES_FILE', '/mine.xml')
     assert dds_environment() == {}
+
+
+@pytest.mark.parametrize('domain', ['4000', '-1', 'home'])
+def test_a_domain_that_cannot_be_is_refused(monkeypatch, domain):
+    monkeypatch.setenv('ROS_DOMAIN_ID', domain)
+    with pytest.raises(ConfigError, match='expected ROS_DOMAIN_ID between 0 and 232'):
+        check_domain()

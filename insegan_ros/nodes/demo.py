@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from insegan_ros.datasets.images import depth_from_message
 from insegan_ros.datasets.recordings import intrinsics_from_message
-from insegan_ros.dds import dds_environment
+from insegan_ros.dds import check_domain, dds_environment
 from insegan_ros.demo_config import DemoConfig
 from insegan_ros.errors import ConfigError, InseganError
 from insegan_ros.evaluation.metrics import honest_miou, paper_miou
@@ -62,13 +62,11 @@ class Watcher(Node):
 
 def run_demo(config: DemoConfig) -> dict:
     """Run it; returns the numbers that demo.json holds. Raises InseganError where no masks came."""
+    check_domain()
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
     os.environ.update(dds_environment())
-    try:
-        rclpy.init()
-    except Exception as error:  # rcl's own types
-        raise ConfigError(f'ROS 2 cannot start: {str(error).splitlines()[0]} (expected ROS_DOMAIN_ID between 0 and 232)') from error
+    rclpy.init()
     processes: list[subprocess.Popen] = []
     # SIGTERM must not leave the nodes behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

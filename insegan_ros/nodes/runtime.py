@@ -10,16 +10,17 @@ from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
+from insegan_ros.dds import check_domain
 from insegan_ros.errors import InseganError
 
 
 def run_node(make: Callable[[], Node], args: list[str] | None = None) -> int:
     """Run one node until SIGINT or SIGTERM. Returns the process's exit status."""
     try:
+        check_domain()
         rclpy.init(args=args)
-    except Exception as error:  # rcl reports a bad domain or malformed --ros-args with types of its own
-        print(f'ROS 2 cannot start: {str(error).splitlines()[0]} (is ROS_DOMAIN_ID between 0 and 232, and are the --ros-args well formed?)',
-              file=sys.stderr)
+    except Exception as error:  # rcl reports malformed --ros-args with types of its own
+        print(f'ROS 2 cannot start: {str(error).splitlines()[0]}', file=sys.stderr)
         return 2
     node = None
     try:
