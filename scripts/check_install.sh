@@ -20,6 +20,12 @@ borrow() {
         case ${path##*/} in __editable__*|insegan*|pip|pip-*|"*") continue ;; esac
         [ -e "$target/${path##*/}" ] || ln -s "$path" "$target/"
     done
+    # The ROS wheels keep their libraries and indices beside the site-packages.
+    mkdir -p "$1/share"
+    for path in "$root"/.venv/lib/* "$root"/.venv/share/*; do
+        local place=${path#"$root/.venv/"}
+        [ ! -e "$path" ] || [ -e "$1/$place" ] || ln -s "$path" "$1/$place"
+    done
 }
 
 echo '== pip install -e .'
