@@ -60,6 +60,9 @@ class SegmenterNode(LifecycleNode):
         except InseganError as error:
             self.get_logger().error(str(error))
             return TransitionCallbackReturn.FAILURE
+        except Exception as error:  # rclpy would swallow it
+            self.get_logger().error(f'the model could not be made ready: {type(error).__name__}: {error}')
+            return TransitionCallbackReturn.FAILURE
         self.outputs = {
             'instances': self.create_lifecycle_publisher(Image, '~/instances', OUTPUT_QOS),
             'overlay': self.create_lifecycle_publisher(Image, '~/overlay', OUTPUT_QOS),

@@ -1,7 +1,6 @@
 """One interface for all methods: `segment(frame) -> Instances`."""
 from __future__ import annotations
 
-import os
 from typing import Protocol
 
 import cv2
@@ -11,6 +10,7 @@ import torch
 from insegan_ros.errors import ConfigError
 from insegan_ros.frame import Frame, Instances
 from insegan_ros.segmenters.geometry import poses_from_points
+from insegan_ros.segmenters.votes import drop_fragments
 from insegan_ros.workspace import Workspace, fit_floor
 
 
@@ -56,10 +56,4 @@ def to_instances(frame: Frame, window: tuple[int, int, int, int], labels: np.nda
 
 def clean(labels: np.ndarray, min_area_px: float) -> np.ndarray:
     """Small filters on a label image: a median that closes single pixels, then fragments go."""
-    from insegan_ros.segmenters.votes import drop_fragments
     return drop_fragments(cv2.medianBlur(labels.astype(np.uint16), 3), min_area_px)
-
-
-def path_or_name(text: str) -> bool:
-    """Whether a --model value names a checkpoint's place rather than a method."""
-    return os.sep in text or os.path.exists(text)

@@ -13,9 +13,9 @@ from insegan_ros.segmenters.votes import assign, find_centres
 from insegan_ros.workspace import Workspace, pixel_size_m, resize_height
 
 
-# Votes within this share of the part's radius of gyration are one centre. Chosen, with min_votes, on 200 bins of nuts of
-# the training's seed: centres of stacked nuts lie close together.
-CENTRE_RADIUS = 0.4
+# Votes within this share of the part's radius of gyration are one centre. Chosen, with min_votes, on 350 bins of nuts and
+# bolts of the training's seeds: smaller tells stacked nuts apart, and takes bolts to pieces.
+CENTRE_RADIUS = 0.6
 
 
 class DisplacementSegmenter:

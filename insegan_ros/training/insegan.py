@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import torch
 from lightning.fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import l1_loss, mse_loss, softplus
 
 from insegan_ros.errors import ConfigError

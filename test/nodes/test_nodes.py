@@ -157,6 +157,7 @@ def test_depth_without_camera_info_is_named_first(segmenter, robot):
         robot.send(box_depth(), '16UC1', None)
         robot.spin(0.1)
     segmenter.wait_for('no camera_info on /cam/depth/camera_info', robot.spin)
+    assert not robot.masks
 
 
 def test_masks_poses_and_overlay_come_out_with_the_inputs_header(segmenter, robot):
