@@ -90,7 +90,8 @@ def run_demo(config: DemoConfig) -> dict:
 
 def _refuse_busy_domain(watcher: Watcher, executor: SingleThreadedExecutor) -> None:
     topics = (f'{CAMERA}/depth/image_rect_raw', '/segmenter/instances')
-    end = time.monotonic() + 1.0
+    # Discovery takes a moment, the longer the busier the machine is.
+    end = time.monotonic() + 2.5
     while time.monotonic() < end:
         executor.spin_once(timeout_sec=0.1)
         for topic in topics:

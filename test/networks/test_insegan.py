@@ -95,7 +95,7 @@ def test_candidates_keep_parts_apart():
 
     def nearest(candidates: int) -> float:
         xy = generator.pose_decoder(generator.sample_latents(64, 5, candidates))[1][..., :2]
-        return float((torch.cdist(xy, xy) + 10 * torch.eye(5)).amin((-1, -2)).mean())
+        return float((torch.cdist(xy, xy) + 10 * torch.eye(5)).amin((-1, -2)).mean().detach())
     assert nearest(8) > 1.5 * nearest(1)
 
 
