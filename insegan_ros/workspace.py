@@ -12,7 +12,7 @@ from insegan_ros.frame import Frame, Intrinsics
 
 # How much wider than the bin's floor a picture of it is: what stands high at the rim is seen beyond the floor's edge, the
 # more the nearer the camera. Training pictures are tight, so that parts are large in them.
-VIEW_MARGIN, TRAINING_MARGIN = 0.4, 0.12
+VIEW_MARGIN, TRAINING_MARGIN = 0.3, 0.12
 
 
 @dataclass(frozen=True)

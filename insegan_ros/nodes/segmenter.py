@@ -11,6 +11,7 @@ import threading
 import time
 
 import numpy as np
+import torch
 from geometry_msgs.msg import PoseArray
 from rclpy.lifecycle import LifecycleNode, State, TransitionCallbackReturn
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
@@ -56,6 +57,8 @@ class SegmenterNode(LifecycleNode):
         value = {name: self.get_parameter(name).value for name in ('model', 'segmenter', 'device', 'instances')}
         try:
             self.segmenter = load_segmenter(**value, workspace=workspace_from(self))
+            # The networks are small: a second thread on a CPU gains nothing and takes a core from the camera.
+            torch.set_num_threads(1)
             self._warm_up()
         except InseganError as error:
             self.get_logger().error(str(error))

@@ -18,6 +18,22 @@ from insegan_ros.workspace import Workspace, pixel_size_m, resize_height
 CENTRE_RADIUS = 0.6
 
 
+# Floor that the network sees around the parts, in its own pixels.
+RIM_PX = 6
+
+
+def crop_to_parts(window: tuple[int, int, int, int], height: np.ndarray, min_height_m: float, rim: int
+                  ) -> tuple[tuple[int, int, int, int], np.ndarray]:
+    """The window and its height map cut to what stands above the floor and `rim` px around it; empty where nothing does."""
+    above = height > min_height_m
+    rows, columns = np.flatnonzero(above.any(1)), np.flatnonzero(above.any(0))
+    if not len(rows):
+        return window, height[:0, :0]
+    top, bottom = max(rows[0] - rim, 0), min(rows[-1] + 1 + rim, height.shape[0])
+    left, right = max(columns[0] - rim, 0), min(columns[-1] + 1 + rim, height.shape[1])
+    return (window[0] + left, window[1] + top, window[0] + right, window[1] + bottom), height[top:bottom, left:right]
+
+
 class DisplacementSegmenter:
     """Segments frames of any size and any camera: the image is brought to the metres a pixel of the training.
 
@@ -38,6 +54,9 @@ class DisplacementSegmenter:
         window = workspace.window(frame.intrinsics)
         height = workspace.height_map(frame, window=window)
         scale = pixel_size_m(workspace, frame.intrinsics) / self.scales.pixel_m
+        window, height = crop_to_parts(window, height, self.min_height_m, int(np.ceil(RIM_PX / scale)))
+        if not height.size:
+            return Instances.none(frame.depth_m.shape)
         field = self.infer(resize_height(height, scale))
         foreground = height > self.min_height_m
         labels, scores = self._instances(field, foreground)
