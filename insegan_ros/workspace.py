@@ -110,7 +110,7 @@ def fit_floor(frame: Frame, seed: int = 0, tolerance_m: float = 0.004) -> tuple[
     points = (frame.intrinsics.rays() * frame.depth_m[..., None])[valid]
     rng = np.random.default_rng(seed)
     points = points[rng.choice(len(points), min(len(points), 5000), replace=False)].astype(float)
-    best, best_score = None, -1.0
+    best, best_score = None, -np.inf
     for _ in range(200):
         sample = points[rng.choice(len(points), 3, replace=False)]
         plane = _plane_through(sample)

@@ -18,6 +18,8 @@ from insegan_ros.workspace import Workspace, pixel_size_m, resize_height
 CENTRE_RADIUS = 0.6
 
 
+# Longest side in px that the network is given: six bins wide.
+MOST_WORKING_PX = 384
 # Floor that the network sees around the parts, in its own pixels.
 RIM_PX = 6
 
@@ -57,7 +59,8 @@ class DisplacementSegmenter:
         window, height = crop_to_parts(window, height, self.min_height_m, int(np.ceil(RIM_PX / scale)))
         if not height.size:
             return Instances.none(frame.depth_m.shape)
-        field = self.infer(resize_height(height, scale))
+        # A room in place of a bin must not become a picture of many megapixels.
+        field = self.infer(resize_height(height, min(scale, MOST_WORKING_PX / max(height.shape))))
         foreground = height > self.min_height_m
         labels, scores = self._instances(field, foreground)
         return to_instances(frame, window, labels, scores)

@@ -10,6 +10,10 @@ import numpy as np
 from scipy.ndimage import find_objects
 
 
+# Peaks looked at in one picture, so that clutter cannot hold a node up.
+MOST_PEAKS = 300
+
+
 def vote_map(targets: np.ndarray, weights: np.ndarray, shape: tuple[int, int], blur_px: float) -> np.ndarray:
     """Bilinear histogram of vote targets (M, 2) as (x, y) px with weights (M,), blurred; (H, W) float32."""
     height, width = shape
@@ -32,7 +36,9 @@ def find_centres(targets: np.ndarray, weights: np.ndarray, shape: tuple[int, int
     """
     heat = vote_map(targets, weights, shape, max(radius_px / 2, 0.5))
     remaining, centres = weights.copy(), []
-    while remaining.sum() >= min_votes:
+    for _ in range(MOST_PEAKS):
+        if remaining.sum() < min_votes:
+            break
         y, x = np.unravel_index(int(heat.argmax()), shape)
         if heat[y, x] <= 1e-6:
             break
