@@ -45,7 +45,7 @@ def _segment_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('input', type=str, help='image, folder of images or shards, or recording')
     _model_arguments(parser)
     parser.add_argument('--out', type=str, default='masks', help='folder for labels (16-bit PNG), overlays, results.json; must not hold results yet')
-    parser.add_argument('--floor', type=list[float] | None, default=None, help="the floor's plane a, b, c, d in the optical frame; fitted to the first frame if left out")
+    parser.add_argument('--floor', type=list[float] | None, default=None, help="the floor's plane a, b, c, d in the optical frame; fitted to every frame if left out")
     parser.add_argument('--bounds', type=list[float] | None, default=None, help="the bin's x_min, y_min, x_max, y_max in m; needs --floor")
 
 

@@ -15,7 +15,7 @@ from insegan_ros.workspace import Workspace, fit_floor
 
 
 class Segmenter(Protocol):
-    """A method that is ready to run. `workspace` may be replaced at any time; None fits the floor to the first frame."""
+    """A method that is ready to run. `workspace` may be replaced at any time; None fits the floor to every frame."""
 
     workspace: Workspace | None
 

@@ -12,12 +12,9 @@ from insegan_ros.segmenters.checkpoint import Checkpoint
 from insegan_ros.segmenters.votes import assign, find_centres
 from insegan_ros.workspace import Workspace, pixel_size_m, resize_height
 
-
 # Votes within this share of the part's radius of gyration are one centre. Chosen, with min_votes, on 350 bins of nuts and
 # bolts of the training's seeds: smaller tells stacked nuts apart, and takes bolts to pieces.
 CENTRE_RADIUS = 0.6
-
-
 # Longest side in px that the network is given: six bins wide.
 MOST_WORKING_PX = 384
 # Floor that the network sees around the parts, in its own pixels.
