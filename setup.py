@@ -19,16 +19,18 @@ setup(
         (f'share/{package}', ['package.xml']),
         (f'share/{package}/launch', glob('launch/*.py')),
         (f'share/{package}/config', glob('config/*.*')),
-        (f'share/{package}/config/train', glob('config/train/*.yaml')),
+        *((f'share/{package}/config/{folder}', glob(f'config/{folder}/*.yaml')) for folder in ('sensors', 'simulate', 'train')),
         *((f'share/{package}/{folder}', glob(f'{folder}/*.*')) for folder in sorted(glob('checkpoints/*'))),
     ],
     install_requires=[
         'coacd', 'h5py', 'joblib', 'jsonargparse[signatures]', 'lightning', 'manifold3d', 'matplotlib', 'numpy', 'open3d',
-        'opencv-python', 'pybullet', 'pyrealsense2', 'PyYAML', 'roma', 'rosbags', 'safetensors', 'scikit-learn', 'scipy',
+        'opencv-python', 'pybullet', 'pycocotools', 'pyrealsense2', 'PyYAML', 'roma', 'rosbags', 'safetensors', 'scikit-learn', 'scipy',
         'tensorboard', 'torch', 'tqdm', 'trimesh',
     ],
     extras_require={
-        'test': ['pytest'],
+        'test': ['pytest', 'ray'],
+        # Simulation on a cluster.
+        'ray': ['ray'],
         # The real rclpy with Fast DDS from PyPI, for machines without a ROS 2 installation.
         'ros': ['ros-rclpy[fastrtps]', 'ros-sensor-msgs', 'ros-geometry-msgs', 'ros-lifecycle-msgs', 'ros-std-msgs'],
     },

@@ -28,7 +28,24 @@ def build_parser(command: str = '') -> ArgumentParser:
 
 def _simulate_arguments(parser: ArgumentParser) -> None:
     from insegan_sim.generate import SimulateConfig
+    parser.add_argument('--config', action=ActionConfigFile, help='YAML file with any of the values below, such as config/simulate/heap.yaml')
     parser.add_class_arguments(SimulateConfig)
+
+
+def _dataset_arguments(parser: ArgumentParser) -> None:
+    actions = parser.add_subcommands(required=True, dest='action')
+    convert, inspect, parts = ArgumentParser(), ArgumentParser(), ArgumentParser()
+    convert.add_argument('source', type=str, help='folder of shards, BOP scenes, COCO annotations or Insta-10 folders; which of them is found by looking')
+    convert.add_argument('out', type=str, help='new folder')
+    convert.add_argument('--to', type=str, required=True, help='shards, bop, coco, insta10, or clouds (labelled PLY)')
+    inspect.add_argument('source', type=str, help='folder in any of these formats')
+    inspect.add_argument('--sheet', type=str | None, default=None, help='new PNG with a sample of the scenes')
+    inspect.add_argument('--json', type=str | None, default=None, help='file for the numbers')
+    parts.add_argument('sheet', type=str, help='new PNG')
+    parts.add_argument('--part', type=str, default='', help='which parts; the ten of the paper if left out')
+    for name, sub, text in (('convert', convert, 'from one format to another'), ('inspect', inspect, 'counts, sizes, fill, occlusion, contact sheet'),
+                            ('parts', parts, 'a picture of the parts')):
+        actions.add_subcommand(name, sub, help=text)
 
 
 def _train_arguments(parser: ArgumentParser) -> None:
@@ -84,17 +101,39 @@ def _model_arguments(parser: ArgumentParser) -> None:
 
 def _simulate(arguments: Namespace) -> None:
     from insegan_sim.generate import SimulateConfig, simulate
-    print(simulate(SimulateConfig(**arguments.as_dict())))
+    print(simulate(_instantiate(SimulateConfig, arguments)))
+
+
+def _dataset(arguments: Namespace) -> None:
+    values = arguments[arguments.action]
+    if arguments.action == 'convert':
+        from insegan_ros.datasets.convert import convert
+        print(f'{convert(Path(values.source), Path(values.out), values.to)} scenes in {values.out}')
+    elif arguments.action == 'inspect':
+        from insegan_ros.datasets.inspect import describe, inspect
+        result = inspect(Path(values.source), Path(values.sheet) if values.sheet else None)
+        print(describe(result))
+        if values.json:
+            Path(values.json).write_text(json.dumps(result, indent=1) + '\n')
+    else:
+        from insegan_sim.parts import PARTS, load_parts
+        from insegan_sim.thumbnails import draw_parts
+        draw_parts(load_parts(values.part or ','.join(PARTS)), Path(values.sheet))
 
 
 def _train(arguments: Namespace) -> None:
     from insegan_ros.training.recipes import RECIPES
     config_class, train = RECIPES[arguments.recipe]
     values = arguments[arguments.recipe]
+    print(train(_instantiate(config_class, values)))
+
+
+def _instantiate(config_class: type, values: Namespace) -> Any:
+    """A configuration of nested dataclasses from parsed values."""
     values.pop('config', None)
     parser = ArgumentParser()
     parser.add_class_arguments(config_class, 'it')
-    print(train(parser.instantiate_classes(Namespace(it=values)).it))
+    return parser.instantiate_classes(Namespace(it=values)).it
 
 
 def _segment(arguments: Namespace) -> None:
@@ -116,7 +155,7 @@ def _evaluate(arguments: Namespace) -> None:
     from insegan_ros.segmenters.registry import load_segmenter
     dataset = ShardDataset(arguments.data)
     segmenter = load_segmenter(arguments.model, arguments.segmenter, None, arguments.device, arguments.instances)
-    result = evaluate(segmenter, dataset, dataset.workspace, arguments.instances, arguments.limit)
+    result = evaluate(segmenter, dataset, arguments.limit)
     print_summary(result.summary())
     if arguments.json:
         numbers = {'model': arguments.model, 'data': arguments.data, **result.summary(), 'rows': result.rows()}
@@ -152,6 +191,7 @@ def _demo(arguments: Namespace) -> None:
 # name -> (help, what adds its arguments, what runs it)
 COMMANDS: dict[str, tuple[str, Callable[[ArgumentParser], None], Callable[[Namespace], None]]] = {
     'simulate': ('make a data set of simulated bins; goes on where it was stopped', _simulate_arguments, _simulate),
+    'dataset': ('convert a data set, look into one, or draw the parts', _dataset_arguments, _dataset),
     'train': ('learn a segmenter from unlabelled depth; goes on where it was stopped', _train_arguments, _train),
     'segment': ('masks for depth images (16-bit PNG in mm), recordings (RealSense .bag, rosbag2) or shards', _segment_arguments, _segment),
     'evaluate': ("score a segmenter on labelled scenes: honest and paper's protocol, K-means beside it", _evaluate_arguments, _evaluate),

@@ -2,21 +2,18 @@
 from __future__ import annotations
 
 import os
-import sys
 from importlib import metadata
 from pathlib import Path
 
 from insegan_ros.errors import ConfigError
+from insegan_ros.shipped import shipped_file
 
 PROFILE = 'fastdds.xml'
 
 
 def profile_path() -> Path | None:
-    """The shipped profile: in the source tree, or in an installation's share folder."""
-    here = Path(__file__).resolve()
-    candidates = [here.parents[1] / 'config' / PROFILE, Path(sys.prefix) / 'share/insegan_ros/config' / PROFILE]
-    candidates += [parent / 'share/insegan_ros/config' / PROFILE for parent in here.parents[:6]]
-    return next((path for path in candidates if path.is_file()), None)
+    """The shipped profile."""
+    return shipped_file('config', PROFILE)
 
 
 def dds_environment() -> dict[str, str]:

@@ -23,7 +23,7 @@ def frames_of(source: Path) -> Iterator[Frame]:
     if source.is_dir() and (source / 'metadata.yaml').exists() or source.suffix in ('.bag', '.db3', '.mcap'):
         yield from read_frames(source)
     elif source.is_dir() and any(source.glob('scenes-*.h5')):
-        yield from (frame for frame, _ in ShardDataset(source))
+        yield from (scene.frame for scene in ShardDataset(source))
     elif source.is_dir():
         images = sorted(source.glob('*.png'))
         if not images:

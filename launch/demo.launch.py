@@ -16,10 +16,9 @@ from launch_ros.substitutions import FindPackageShare
 
 def start(context: LaunchContext) -> list:
     """Camera and segmenter; the floor and the bounds are asked of the simulator, so that no value stands twice."""
-    from insegan_sim.camera import DepthCamera
-    from insegan_sim.parts import load_part
+    from insegan_sim.scenes import bin_setup
     part, rate = (LaunchConfiguration(name).perform(context) for name in ('part', 'rate'))
-    workspace = DepthCamera.realsense(load_part(part)).workspace
+    workspace = bin_setup(part, realsense=(640, 480)).camera.workspace
     parameters = Path(tempfile.mkdtemp(prefix='insegan_demo_')) / 'segmenter.yaml'
     parameters.write_text(yaml.safe_dump({'/**': {'ros__parameters': {
         'floor': [float(v) for v in workspace.floor], 'bounds': [float(v) for v in workspace.bounds]}}}))

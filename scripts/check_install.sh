@@ -40,10 +40,13 @@ cat > plain/check.py <<'PY'
 import insegan_ros
 import insegan_sim
 from insegan_ros.dds import profile_path
-from insegan_ros.segmenters.registry import load_segmenter, shipped_folders
+from insegan_ros.segmenters.registry import load_segmenter
+from insegan_ros.shipped import shipped_folders
+from insegan_sim.sensor import load_sensor
 assert '/plain/' in insegan_ros.__file__ and '/plain/' in insegan_sim.__file__, insegan_ros.__file__
 assert '/plain/' in str(profile_path()), profile_path()
-assert '/plain/' in str(shipped_folders()[0]), shipped_folders()
+assert '/plain/' in str(shipped_folders('checkpoints')[0]), shipped_folders('checkpoints')
+load_sensor('d435')
 print('loads', type(load_segmenter('insegan-nut', device='cpu')).__name__)
 PY
 (cd / && "$work/plain/bin/python" "$work/plain/check.py" && "$work"/plain/bin/insegan --version)

@@ -1,75 +1,207 @@
-"""The depth camera: ray casting (Embree through Open3D) at any resolution."""
+"""The camera: ray casting (Embree through Open3D) at any resolution; exact depth, labels, amodal masks, normals.
+
+Every kind of part is one ray-casting scene that is built once. An instance is rendered by turning the rays of its window
+into the part's frame, which leaves their parameter, the depth, as it is. No scene is built per picture, and what an
+instance hides comes for free.
+"""
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import open3d as o3d
 import trimesh
+from scipy.spatial.transform import Rotation
 
-from insegan_ros.frame import Frame, Instances, Intrinsics
+from insegan_ros.frame import Intrinsics
 from insegan_ros.workspace import Workspace
-from insegan_sim.bin import walls_mesh
+from insegan_sim.container import Container
 from insegan_sim.parts import Part
 
 # The bounds keep this distance from the walls, so that the walls themselves are no part.
 WALL_CLEARANCE_M = 0.003
 
 
-class DepthCamera:
-    """A camera that looks straight down on the centre of a bin from `distance_m` above its floor.
+@dataclass(frozen=True)
+class Jitter:
+    """How much a camera's mount and calibration differ from scene to scene: uniform in plus and minus these."""
 
-    Optical frame: x right, y down in the image, z into the bin; world x is the image's x, world y points up in the image.
+    position_m: float = 0.0
+    """Shift along each axis in m."""
+    tilt_deg: float = 0.0
+    """Turn about each of the image's axes, and about the optical axis."""
+    focal_share: float = 0.0
+    """Share of the focal length."""
+    centre_px: float = 0.0
+    """Shift of the principal point in px."""
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """What the camera sees without a sensor's faults.
+
+    depth_m (H, W) float32, NaN where nothing is; labels (H, W) uint16; amodal (N, H, W) bool, each instance as if alone;
+    normals (H, W, 3) float32 in the camera's frame, and surface (H, W, 3) float32, the point in the part's own frame (in the
+    world's where no part is), for textures: both None unless asked for.
     """
 
-    def __init__(self, part: Part, intrinsics: Intrinsics, distance_m: float) -> None:
-        self.part, self.intrinsics, self.distance_m = part, intrinsics, distance_m
-        self.camera_from_world = np.diag([1.0, -1.0, -1.0, 1.0])
-        self.camera_from_world[2, 3] = distance_m
-        half = part.bin_width_m / 2 - WALL_CLEARANCE_M
-        self.workspace = Workspace((0.0, 0.0, -1.0, distance_m), (-half, -half, half, half))
-        self._bin = walls_mesh(part.bin_width_m, 0.6 * part.diameter_m)
-        self._rays = self._ray_tensor()
+    depth_m: np.ndarray
+    labels: np.ndarray
+    amodal: np.ndarray
+    normals: np.ndarray | None = None
+    surface: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole camera before a container. camera_from_world (4, 4); optical frame: x right, y down in the image, z forward."""
+
+    container: Container
+    intrinsics: Intrinsics
+    camera_from_world: np.ndarray
+    _casters: dict[int, Caster] = field(default_factory=dict, compare=False, repr=False)
+
+    def __getstate__(self) -> dict[str, object]:
+        # What was prepared for rays cannot travel to another process, and is quickly made there.
+        return {**self.__dict__, '_casters': {}}
 
     @classmethod
-    def over_bin(cls, part: Part, size: int = 224) -> DepthCamera:
-        """A square picture that holds the bin with a rim: the data sets' camera."""
-        distance_m = 2.6 * part.bin_width_m
-        focal = size * distance_m / (part.bin_width_m * 1.16)
-        centre = (size - 1) / 2
-        return cls(part, Intrinsics(focal, focal, centre, centre, size, size), distance_m)
+    def over_bin(cls, container: Container, width: int = 224, height: int = 224) -> Camera:
+        """A picture that holds the container's opening with a rim, from 2.6 times its width: the data sets' camera."""
+        shelf = container.kind == 'shelf'
+        side = max(container.width_m, (container.height_m if shelf else container.depth_m) * width / height)
+        focal = width * 2.6 / 1.16
+        # A shelf's opening is nearer than its back.
+        distance_m = 2.6 * side + (container.depth_m if shelf else 0)
+        return cls._at(container, Intrinsics(focal, focal, (width - 1) / 2, (height - 1) / 2, width, height), distance_m)
 
     @classmethod
-    def realsense(cls, part: Part, width: int = 640, height: int = 480) -> DepthCamera:
-        """Intrinsics of a D435 whose depth is aligned to colour, as near to the bin as its smallest distance allows."""
+    def realsense(cls, container: Container, width: int = 640, height: int = 480) -> Camera:
+        """Intrinsics of a D435 whose depth is aligned to colour, as near to the container as its smallest distance allows."""
         focal = 615.0 * width / 640
-        centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
-        distance_m = max(0.28 + part.diameter_m, focal * part.bin_width_m * 1.2 / height)
-        return cls(part, Intrinsics(focal, focal, centre_x, centre_y, width, height), distance_m)
+        distance_m = max(0.28 + 1.2 * container.height_m, focal * container.width_m * 1.2 / min(height, width))
+        return cls._at(container, Intrinsics(focal, focal, (width - 1) / 2, (height - 1) / 2, width, height), distance_m)
 
-    def _ray_tensor(self) -> o3d.core.Tensor:
-        directions = self.intrinsics.rays() @ self.camera_from_world[:3, :3].astype(np.float32)
-        origin = np.broadcast_to(np.array([0, 0, self.distance_m], np.float32), directions.shape)
-        return o3d.core.Tensor(np.ascontiguousarray(np.concatenate([origin, directions], -1)))
+    @classmethod
+    def _at(cls, container: Container, intrinsics: Intrinsics, distance_m: float) -> Camera:
+        camera_from_world = np.diag([1.0, -1.0, -1.0, 1.0])
+        if container.kind == 'shelf':
+            # Level, before the open side: world x is the image's x, world y points into the picture, world z up in it.
+            camera_from_world[:3, :3] = [[1, 0, 0], [0, 0, -1], [0, 1, 0]]
+            camera_from_world[:3, 3] = [0, container.height_m / 2, distance_m - container.depth_m / 2]
+        else:
+            camera_from_world[2, 3] = distance_m
+        return cls(container, intrinsics, camera_from_world)
 
-    def render(self, world_poses: np.ndarray, stamp_ns: int = 0) -> tuple[Frame, Instances]:
-        """Ideal depth and the truth of it. world_poses: world-from-object, (N, 4, 4).
+    def jittered(self, jitter: Jitter, rng: np.random.Generator) -> Camera:
+        """This camera after a knock."""
+        if jitter == Jitter():
+            return self
+        move = np.eye(4)
+        move[:3, :3] = Rotation.from_euler('xyz', rng.uniform(-1, 1, 3) * jitter.tilt_deg, degrees=True).as_matrix()
+        # The tilt is about the point looked at, so that the container stays in view.
+        centre = np.array([0, 0, self.distance_m])
+        move[:3, 3] = centre - move[:3, :3] @ centre + rng.uniform(-1, 1, 3) * jitter.position_m
+        k = self.intrinsics
+        scale, shift = 1 + rng.uniform(-1, 1) * jitter.focal_share, rng.uniform(-1, 1, 2) * jitter.centre_px
+        intrinsics = replace(k, fx=k.fx * scale, fy=k.fy * scale, cx=k.cx + float(shift[0]), cy=k.cy + float(shift[1]))
+        return replace(self, intrinsics=intrinsics, camera_from_world=move @ self.camera_from_world)
 
-        The truth has labels 1..N in the order of the poses and camera-from-object poses; a hidden part keeps its number.
-        """
-        scene = o3d.t.geometry.RaycastingScene(nthreads=1)
-        _add(scene, self._bin, np.eye(4))
-        for pose in world_poses:
-            _add(scene, self.part.mesh, pose)
-        hit = scene.cast_rays(self._rays, nthreads=1)
-        # Rays have z = 1 in the optical frame, so the hit parameter is the depth itself.
+    @property
+    def distance_m(self) -> float:
+        """Distance of the backdrop (the floor, the shelf's back) on the optical axis, before any jitter."""
+        return float(np.linalg.norm(self._plane_point()))
+
+    def _plane_point(self) -> np.ndarray:
+        anchor = [0, self.container.depth_m / 2, self.container.height_m / 2, 1] if self.container.kind == 'shelf' else [0, 0, 0, 1]
+        return (self.camera_from_world @ anchor)[:3]
+
+    @property
+    def workspace(self) -> Workspace:
+        """The floor's plane and the container's inside; for a shelf the back's plane and the opening."""
+        shelf = self.container.kind == 'shelf'
+        normal = self.camera_from_world[:3, :3] @ ([0, -1, 0] if shelf else [0, 0, 1])
+        anchor = self._plane_point()
+        half_x = self.container.width_m / 2 - WALL_CLEARANCE_M
+        half_y = (self.container.height_m if shelf else self.container.depth_m) / 2 - WALL_CLEARANCE_M
+        floor = tuple(float(v) for v in (*normal, -normal @ anchor))
+        x, y = float(anchor[0]), float(anchor[1])
+        return Workspace(floor, (x - half_x, y - half_y, x + half_x, y + half_y))
+
+    def render(self, parts: Sequence[Part], world_poses: np.ndarray, surfaces: bool = False) -> Rendering:
+        """Ideal picture. world_poses: world-from-object, (N, 4, 4), one a part; labels 1..N in their order."""
+        k = self.intrinsics
+        rays = k.rays()
+        back = self._caster(self.container)
+        depth, normals = back.cast(rays, self.camera_from_world, surfaces)
+        surface = self._points(depth, self.camera_from_world) if surfaces else None
+        labels = np.zeros(depth.shape, np.uint16)
+        amodal = np.zeros((len(parts), *depth.shape), bool)
+        for index, (part, pose) in enumerate(zip(parts, world_poses)):
+            camera_from_object = self.camera_from_world @ pose
+            window = self._window(part, camera_from_object)
+            if window is None:
+                continue
+            caster = self._caster(part)
+            own_depth, own_normals = caster.cast(rays[window], camera_from_object, surfaces)
+            amodal[index][window] = np.isfinite(own_depth)
+            nearer = own_depth < np.nan_to_num(depth[window], nan=np.inf)
+            depth[window] = np.where(nearer, own_depth, depth[window])
+            labels[window] = np.where(nearer, index + 1, labels[window])
+            if surfaces:
+                normals[window] = np.where(nearer[..., None], own_normals, normals[window])
+                points = (rays[window] * own_depth[..., None] - camera_from_object[:3, 3]) @ camera_from_object[:3, :3]
+                surface[window] = np.where(nearer[..., None], points, surface[window])
+        return Rendering(depth, labels, amodal, normals, surface)
+
+    def _caster(self, thing: Part | Container) -> Caster:
+        if id(thing) not in self._casters:
+            # A container stands still before a fixed camera: its picture is made once.
+            self._casters[id(thing)] = Caster(thing, thing.mesh if isinstance(thing, Part) else thing.mesh(), keep=isinstance(thing, Container))
+        return self._casters[id(thing)]
+
+    def _window(self, part: Part, camera_from_object: np.ndarray) -> tuple[slice, slice] | None:
+        """The pixels that an instance can cover, or None where it is out of the picture."""
+        k = self.intrinsics
+        points = part.mesh.vertices @ camera_from_object[:3, :3].T + camera_from_object[:3, 3]
+        if (points[:, 2] <= 0).any():
+            return slice(0, k.height), slice(0, k.width)
+        u, v = points[:, 0] / points[:, 2] * k.fx + k.cx, points[:, 1] / points[:, 2] * k.fy + k.cy
+        left, right = max(int(u.min()), 0), min(int(u.max()) + 2, k.width)
+        top, bottom = max(int(v.min()), 0), min(int(v.max()) + 2, k.height)
+        return (slice(top, bottom), slice(left, right)) if left < right and top < bottom else None
+
+    def _points(self, depth: np.ndarray, camera_from_object: np.ndarray) -> np.ndarray:
+        return ((self.intrinsics.rays() * depth[..., None] - camera_from_object[:3, 3]) @ camera_from_object[:3, :3]).astype(np.float32)
+
+
+class Caster:
+    """One mesh, ready for rays. `thing` is held so that its id stays its own."""
+
+    def __init__(self, thing: object, mesh: trimesh.Trimesh, keep: bool) -> None:
+        self.thing, self.keep = thing, keep
+        self.scene = o3d.t.geometry.RaycastingScene(nthreads=1)
+        self.scene.add_triangles(o3d.core.Tensor(np.asarray(mesh.vertices, np.float32)), o3d.core.Tensor(np.asarray(mesh.faces, np.uint32)))
+        self.kept: tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray | None]] | None = None
+
+    def cast(self, rays: np.ndarray, camera_from_object: np.ndarray, normals: bool = False) -> tuple[np.ndarray, np.ndarray | None]:
+        """Depth (H, W) float32, NaN where nothing is hit, and normals (H, W, 3) in the camera's frame if asked for."""
+        if self.keep and self.kept is not None and self.kept[0] is rays and np.array_equal(self.kept[1], camera_from_object) and \
+                (not normals or self.kept[2][1] is not None):
+            depth, hit_normals = self.kept[2]
+            return depth.copy(), None if hit_normals is None else hit_normals.copy()
+        rotation = camera_from_object[:3, :3]
+        # Rays have z = 1 in the optical frame, so the hit's parameter is the depth itself.
+        turned = np.empty((*rays.shape[:2], 6), np.float32)
+        turned[..., :3] = -rotation.T @ camera_from_object[:3, 3]
+        turned[..., 3:] = rays @ rotation.astype(np.float32)
+        hit = self.scene.cast_rays(o3d.core.Tensor(turned), nthreads=1)
         depth = hit['t_hit'].numpy().astype(np.float32)
-        labels = hit['geometry_ids'].numpy()
         depth[~np.isfinite(depth)] = np.nan
-        labels = np.where(labels > len(world_poses), 0, labels).astype(np.uint16)
-        poses = (self.camera_from_world @ world_poses).astype(np.float32)
-        frame = Frame(depth, self.intrinsics, stamp_ns=stamp_ns)
-        return frame, Instances(labels, np.ones(len(world_poses), np.float32), poses=poses)
-
-
-def _add(scene: o3d.t.geometry.RaycastingScene, mesh: trimesh.Trimesh, pose: np.ndarray) -> None:
-    vertices = trimesh.transform_points(mesh.vertices, pose).astype(np.float32)
-    scene.add_triangles(o3d.core.Tensor(vertices), o3d.core.Tensor(np.asarray(mesh.faces, np.uint32)))
+        hit_normals = None
+        if normals:
+            hit_normals = hit['primitive_normals'].numpy() @ rotation.T.astype(np.float32)
+        if self.keep:
+            self.kept = rays, camera_from_object.copy(), (depth.copy(), None if hit_normals is None else hit_normals.copy())
+        return depth, hit_normals

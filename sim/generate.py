@@ -1,107 +1,256 @@
-"""The generator of data sets: scenes from a seed, in shards, on any number of processes."""
+"""Data sets of simulated scenes: described by one configuration, made in shards, on any number of processes."""
 from __future__ import annotations
 
+import fcntl
+import hashlib
+import json
+import re
+import shutil
+import time
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-import joblib
 import numpy as np
+import yaml
 from tqdm import tqdm
 
-from insegan_ros.datasets.shards import ShardInfo, shard_path, write_shard
+from insegan_ros.datasets.shards import FORMAT, ShardInfo, pack_shard, shard_path, write_whole
 from insegan_ros.errors import ConfigError, DatasetError
-from insegan_ros.frame import Frame, Instances
-from insegan_sim.bin import Bin
-from insegan_sim.camera import DepthCamera
-from insegan_sim.parts import load_part
+from insegan_sim.camera import Camera, Jitter
+from insegan_sim.container import KINDS
+from insegan_sim.engines import ENGINES, run_jobs
+from insegan_sim.meshes import load_mesh_part
+from insegan_sim.parts import Part, load_parts
+from insegan_sim.scenes import FILL, Setup, make_container, simulate_scene
+from insegan_sim.sensor import load_sensor
+from insegan_sim.world import World
+
+# The paper's splits beside training: so many scenes each, from streams of random numbers that never meet.
+SPLITS = {'training': 0, 'validation': 1, 'test': 2, 'hard': 3}
+SPLIT_SCENES = 100
+ESTIMATE_SCENES = 40
 
 
 @dataclass(frozen=True)
 class SimulateConfig:
-    """A data set of bins. Scene k depends on seed and k alone, whatever the number of workers."""
+    """A data set of simulated scenes. Scene k depends on these values and k alone, whatever the number of workers."""
 
     part: str = 'nut'
-    """Which part lies in the bin."""
+    """What lies in the bin: one of the ten parts, or several kinds joined by commas (nut,bolt; product-0:50 is fifty products)."""
+    mesh: str = ''
+    """Your own part instead: an STL, OBJ or PLY file."""
+    scale: float = 1.0
+    """Metres in a unit of the mesh: 0.001 for a file in millimetres."""
+    density: float = 0.0
+    """kg/m3 of all parts; 0 for their own (steel for a mesh)."""
     scenes: int = 1000
     """Number of scenes."""
-    out: str = 'data/nut'
-    """Folder of the shards; a folder that was begun with the same settings is continued."""
-    instances: int = 5
-    """Parts in a bin."""
-    size: int = 224
-    """Width and height of the depth image in px."""
+    out: str = ''
+    """Folder of the shards, data/PART if left out; one that was begun with the same settings is continued."""
+    instances: int | str = 5
+    """Parts in a bin: 5, or a range such as 1-8."""
+    size: int | str = 224
+    """The picture in px: 224 for a square one, or 640x480."""
+    container: str = 'bin'
+    """bin, tote or shelf."""
+    fill: float = FILL
+    """Share of the floor that the parts, as many as there can be, would cover side by side: it gives the container's width. Above 1 they lie in layers."""
+    bin_width: float = 0.0
+    """Inner width of the container in m instead; 0 takes it from the fill."""
+    sensor: str = 'ideal'
+    """ideal, d435, or a YAML file with a sensor's parameters."""
+    colour: bool = False
+    """RGB beside depth, with textures, lamps and backgrounds drawn anew for every scene."""
+    jitter: Jitter = field(default_factory=Jitter)
+    """How much the camera's pose and intrinsics differ from scene to scene."""
+    truth: str = 'full'
+    """full: instance masks, amodal masks, classes, poses; image: only which parts are in the bin."""
+    only_hard: bool = False
+    """Keep only scenes on which K-means fails, as the paper's test set does."""
+    paper_splits: bool = False
+    """Make out/training (`scenes`), and out/validation, out/test and out/hard of 100 scenes each, as in the paper."""
     seed: int = 0
     """Seed of the whole set."""
     workers: int = 2
-    """Processes on this machine."""
-    shard_scenes: int = 250
-    """Scenes in a shard."""
+    """Processes."""
+    engine: str = 'local'
+    """local: this machine; ray: a Ray cluster."""
+    address: str = ''
+    """Address of the Ray cluster; one is started on this machine if left out."""
+    shard_scenes: int = 100
+    """Scenes in a shard: what a killed worker can lose, and how often progress shows."""
+    estimate: bool = False
+    """Make some scenes, print how long the whole set will take and how large it will be, write nothing."""
 
     def __post_init__(self) -> None:
-        load_part(self.part)
-        for name, low, high in (('scenes', 1, 10**7), ('instances', 1, 50), ('size', 16, 4096), ('workers', 1, 1024), ('shard_scenes', 1, 10**5)):
+        for name, low, high in (('scenes', 1, 10**7), ('workers', 1, 4096), ('shard_scenes', 1, 10**5)):
             if not low <= getattr(self, name) <= high:
                 raise ConfigError(f'{name} is {getattr(self, name)}: expected {low} to {high}')
+        for name, known in (('container', KINDS), ('truth', ('full', 'image')), ('engine', ENGINES)):
+            if getattr(self, name) not in known:
+                raise ConfigError(f'{name} is "{getattr(self, name)}": expected one of {", ".join(known)}')
+        for name, low, high in (('fill', 0.02, 20), ('bin_width', 0, 5), ('density', 0, 25000), ('scale', 1e-6, 1e3)):
+            if not low <= getattr(self, name) <= high:
+                raise ConfigError(f'{name} is {getattr(self, name):g}: expected {low:g} to {high:g}')
+        if self.seed < 0:
+            raise ConfigError(f'seed is {self.seed}: expected 0 or more')
+        if self.truth == 'image' and self.only_hard:
+            raise ConfigError('only_hard with truth "image": expected truth "full", hard scenes are found by their masks')
+        self.count, self.shape
 
+    @property
+    def count(self) -> tuple[int, int]:
+        """Fewest and most parts in a bin."""
+        found = re.fullmatch(r'(\d+)(?:-(\d+))?', str(self.instances).strip())
+        low, high = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
+        if not 0 <= low <= high <= 1000 or high == 0:
+            raise ConfigError(f'instances is "{self.instances}": expected a number up to 1000 or a range such as 1-8')
+        return low, high
 
-def simulate_scene(world: Bin, camera: DepthCamera, instances: int, seed: int, index: int) -> tuple[Frame, Instances]:
-    """The scene of this seed and index. Piles that do not come to rest are drawn again from the same stream."""
-    rng = np.random.default_rng([seed, index])
-    for _ in range(20):
-        poses = world.drop(instances, rng)
-        if poses is not None:
-            return camera.render(poses, stamp_ns=index)
-    raise ConfigError(f'{instances} x {world.part.name} did not come to rest in a bin of {world.width_m:.2f} m in 20 tries: expected fewer instances')
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Width and height in px."""
+        found = re.fullmatch(r'(\d+)(?:x(\d+))?', str(self.size).strip())
+        width, height = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+        if not (16 <= width <= 4096 and 16 <= height <= 4096):
+            raise ConfigError(f'size is "{self.size}": expected px such as 224 or 640x480, 16 to 4096')
+        return width, height
 
+    @property
+    def folder(self) -> Path:
+        """Where the set lies."""
+        return Path(self.out or f'data/{Path(self.mesh).stem if self.mesh else self.part.replace(",", "+").replace(":", "-")}')
 
-def scene_stream(part_name: str, camera: DepthCamera, instances: int, seed: int) -> Iterator[tuple[Frame, Instances]]:
-    """Scenes without end, for a simulated camera."""
-    with Bin(load_part(part_name)) as world:
-        index = 0
-        while True:
-            yield simulate_scene(world, camera, instances, seed, index)
-            index += 1
+    def parts(self) -> tuple[Part, ...]:
+        """What lies in the bin. Raises ConfigError, or InputError for a mesh that cannot be used."""
+        parts = (load_mesh_part(Path(self.mesh), self.scale),) if self.mesh else load_parts(self.part)
+        return tuple(replace(part, density_kg_m3=self.density) for part in parts) if self.density else parts
 
+    def setup(self, parts: tuple[Part, ...], stream: int = 0) -> Setup:
+        """The configuration as things."""
+        container = make_container(parts, self.count[1], self.container, self.fill, self.bin_width)
+        camera = Camera.over_bin(container, *self.shape)
+        return Setup(parts, camera, self.count, load_sensor(self.sensor), self.jitter, self.colour, self.only_hard, self.seed, stream)
 
-def simulate_shard(config: SimulateConfig, index: int) -> int:
-    """Make one shard; returns its number of scenes."""
-    first = index * config.shard_scenes
-    count = min(config.shard_scenes, config.scenes - first)
-    part = load_part(config.part)
-    camera = DepthCamera.over_bin(part, config.size)
-    scenes = []
-    for scene in range(first, first + count):
-        # A fresh world a scene: what the solver keeps from the last one must not depend on who made it.
-        with Bin(part) as world:
-            scenes.append(simulate_scene(world, camera, config.instances, config.seed, scene))
-    info = ShardInfo(config.part, config.seed, first, camera.intrinsics, camera.workspace)
-    write_shard(shard_path(Path(config.out), index), scenes, info)
-    return count
+    def identity(self) -> dict[str, object]:
+        """What makes the set what it is: everything but where and how it is made."""
+        values = asdict(self)
+        for name in ('out', 'workers', 'engine', 'address', 'estimate', 'paper_splits', 'mesh'):
+            values.pop(name)
+        if self.mesh:
+            values['part'] = Path(self.mesh).stem
+            values['mesh_sha256'] = hashlib.sha256(Path(self.mesh).read_bytes()).hexdigest()
+        values['sensor'] = {'name': Path(self.sensor).stem, **asdict(load_sensor(self.sensor))}
+        return {'format': FORMAT, **values}
 
 
 def simulate(config: SimulateConfig) -> Path:
-    """Make the data set, or what is missing of it. Returns its folder."""
-    folder = Path(config.out)
-    folder.mkdir(parents=True, exist_ok=True)
-    _claim(folder, config)
-    shards = range(-(-config.scenes // config.shard_scenes))
-    missing = [index for index in shards if not shard_path(folder, index).exists()]
-    done = config.scenes - sum(min(config.shard_scenes, config.scenes - i * config.shard_scenes) for i in missing)
-    with tqdm(total=config.scenes, initial=done, unit='scene', desc=f'simulate {config.part}') as bar:
-        jobs = (joblib.delayed(simulate_shard)(config, index) for index in missing)
-        for count in joblib.Parallel(n_jobs=min(config.workers, max(len(missing), 1)), return_as='generator_unordered')(jobs):
-            bar.update(count)
-    return folder
+    """Make the data set, or what is missing of it. Returns its folder. Raises ConfigError, InputError or DatasetError."""
+    parts = config.parts()
+    if config.estimate:
+        print(estimate(config, config.setup(parts)))
+        return config.folder
+    if not config.paper_splits:
+        _simulate_set(config, config.setup(parts), config.folder, config.part)
+        return config.folder
+    for split, stream in SPLITS.items():
+        part_of = replace(config, paper_splits=False, only_hard=split == 'hard', scenes=config.scenes if split == 'training' else SPLIT_SCENES)
+        _simulate_set(part_of, part_of.setup(parts, stream), config.folder / split, split)
+    return config.folder
 
 
-def _claim(folder: Path, config: SimulateConfig) -> None:
-    """Refuse a folder that holds another set: nothing is ever written over."""
-    identity = (f'part: {config.part}\nscenes: {config.scenes}\ninstances: {config.instances}\nsize: {config.size}\n'
-                f'seed: {config.seed}\nshard_scenes: {config.shard_scenes}\n')
+def simulate_shard(setup: Setup, scenes: range, truth: str) -> tuple[bytes, Counter[str]]:
+    """Make one shard: its bytes, and what was thrown away on the way. Runs in a worker and writes nothing."""
+    made = []
+    with World(setup.container) as world:
+        for index in scenes:
+            made.append(simulate_scene(setup, world, index))
+    rejected = sum((one.rejected for one in made), Counter())
+    info = ShardInfo(setup.classes, setup.seed, scenes.start, dict(rejected))
+    keep = [one.scene if truth == 'full' else replace(one.scene, truth=None) for one in made]
+    return pack_shard(keep, info, np.array([(one.speed_m_s, one.penetration_m) for one in made])), rejected
+
+
+def estimate(config: SimulateConfig, setup: Setup) -> str:
+    """Time and disk for the whole set, from a sample made here and now on one core."""
+    count = min(ESTIMATE_SCENES, config.scenes)
+    simulate_shard(setup, range(1), config.truth)
+    begun = time.perf_counter()
+    content, _ = simulate_shard(setup, range(1, 1 + count), config.truth)
+    rate, size = count / (time.perf_counter() - begun), len(content) / count
+    total = config.scenes + (3 * SPLIT_SCENES if config.paper_splits else 0)
+    hours, gigabytes = total / rate / config.workers / 3600, total * size / 1e9
+    free = shutil.disk_usage(_existing(config.folder)).free / 1e9
+    return (f'{total} scenes: {hours:.2f} h with {config.workers} workers at {rate:.1f} scenes/s each, {gigabytes:.2f} GB ({size / 1000:.1f} kB a scene), '
+            f'{free:.0f} GB are free; measured on {count} scenes' + ('; hard scenes take many times as long' if config.only_hard or config.paper_splits else ''))
+
+
+def _existing(path: Path) -> Path:
+    return next(parent for parent in (path, *path.absolute().parents) if parent.exists())
+
+
+def _simulate_set(config: SimulateConfig, setup: Setup, folder: Path, title: str) -> None:
+    with _claimed(folder, {**config.identity(), 'stream': setup.stream}):
+        _write_models(folder, setup.parts)
+        shards = {index: range(first, min(first + config.shard_scenes, config.scenes))
+                  for index, first in enumerate(range(0, config.scenes, config.shard_scenes))}
+        missing = [index for index in shards if not shard_path(folder, index).exists()]
+        done = sum(len(shards[index]) for index in shards) - sum(len(shards[index]) for index in missing)
+        rejected: Counter[str] = Counter()
+        with tqdm(total=config.scenes, initial=done, unit='scene', desc=f'simulate {title}', smoothing=0.1) as bar:
+            jobs = {index: (setup, shards[index], config.truth) for index in missing}
+            for index, (content, thrown) in run_jobs(config.engine, simulate_shard, jobs, config.workers, config.address):
+                write_whole(shard_path(folder, index), content)
+                rejected += thrown
+                bar.update(len(shards[index]))
+        if rejected:
+            print(f'{title}: thrown away on the way: {", ".join(f"{count} {reason}" for reason, count in rejected.most_common())}')
+
+
+@contextmanager
+def _claimed(folder: Path, identity: dict[str, object]) -> Iterator[None]:
+    """Hold the folder for one set and one process. Raises DatasetError where it holds anything else: nothing is ever mixed or written over."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatasetError(f'{folder} cannot be made ({error.strerror}): expected a folder that can be written') from error
     note = folder / 'dataset.yaml'
-    if note.exists() and note.read_text() != identity:
-        raise DatasetError(f'{folder} holds another data set ({" ".join(note.read_text().split())}): expected an empty folder or the same settings')
-    if not note.exists() and any(folder.iterdir()):
-        raise DatasetError(f'{folder} is not empty and holds no data set of ours: expected an empty folder')
-    note.write_text(identity)
+    text = yaml.safe_dump(identity, sort_keys=False)
+    if not note.exists():
+        if any(path for path in folder.iterdir() if not path.name.endswith('.part')):
+            raise DatasetError(f'{folder} is not empty and holds no data set of ours: expected an empty folder')
+        write_whole(note, text.encode())
+    elif note.read_text() != text:
+        raise DatasetError(f'{folder} holds another data set ({_differences(note, identity)}): expected an empty folder or the same settings')
+    with open(note) as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise DatasetError(f'{folder} is being written by another process: expected to be the only one') from None
+        for stale in folder.glob('.*.part'):
+            stale.unlink()
+        yield
+
+
+def _differences(note: Path, identity: dict[str, object]) -> str:
+    try:
+        held = yaml.safe_load(note.read_text())
+    except yaml.YAMLError:
+        held = None
+    if not isinstance(held, dict):
+        return 'its dataset.yaml cannot be read'
+    return '; '.join(f'{key}: {held.get(key)}, not {identity.get(key)}' for key in {**held, **identity} if held.get(key) != identity.get(key))
+
+
+def _write_models(folder: Path, parts: tuple[Part, ...]) -> None:
+    """The parts' meshes in mm and their symmetries, as BOP has them: a set explains itself without the simulator."""
+    if (folder / 'models/models_info.json').exists():
+        return
+    for number, part in enumerate(parts, 1):
+        mesh = part.mesh.copy()
+        mesh.apply_scale(1000)
+        write_whole(folder / f'models/obj_{number:06d}.ply', mesh.export(file_type='ply'))
+    write_whole(folder / 'models/models_info.json', (json.dumps({str(number): part.info() for number, part in enumerate(parts, 1)}, indent=1) + '\n').encode())

@@ -1,84 +1,108 @@
-"""Parametric parts: watertight meshes in metres, centred on their centre of mass, with convex pieces for the physics."""
+"""Parts as the simulator uses them: watertight meshes in metres about their centre of mass, convex pieces, mass, symmetries."""
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product as pairs
 
 import numpy as np
 import trimesh
+from scipy.spatial.transform import Rotation
 
-from insegan_ros.errors import unknown
+from insegan_ros.errors import ConfigError, unknown
+from insegan_sim import shapes
 
-STEEL_KG_M3 = 7850.0
+STEEL_KG_M3, GROCERY_KG_M3 = 7850.0, 700.0
+# The InSeGAN paper's ten parts.
+PARTS: tuple[str, ...] = tuple(shapes.INSTA10)
+PRODUCTS = 1000
 
 
 @dataclass(frozen=True)
 class Part:
-    """A part as the simulator uses it. Lengths in m; bin_width_m is the inner width of the bin that suits five of it."""
+    """A part. Lengths in m, origin at the centre of mass.
+
+    pieces are convex and cover the mesh, so parts that do not interpenetrate in the physics do not in the picture.
+    symmetries: generators (axis, fold) of the rotations that map the part onto itself, fold 0 for any angle.
+    """
 
     name: str
     mesh: trimesh.Trimesh
     pieces: tuple[trimesh.Trimesh, ...]
-    bin_width_m: float
+    symmetries: tuple[tuple[tuple[float, float, float], int], ...] = ()
+    density_kg_m3: float = STEEL_KG_M3
     friction: float = 0.4
 
     @property
     def mass_kg(self) -> float:
-        """Mass of the solid part in steel."""
-        return float(self.mesh.volume * STEEL_KG_M3)
+        """Mass of the solid part."""
+        return float(self.mesh.volume * self.density_kg_m3)
 
     @property
     def diameter_m(self) -> float:
         """Diameter of the sphere around the centre of mass that holds the part."""
         return float(2 * np.linalg.norm(self.mesh.vertices, axis=1).max())
 
+    @property
+    def footprint_m2(self) -> float:
+        """Mean area of its shadow over all orientations: a quarter of the convex hull's surface (Cauchy)."""
+        return float(self.mesh.convex_hull.area / 4)
 
-def _nut() -> trimesh.Trimesh:
-    hexagon = trimesh.creation.cylinder(radius=0.036, height=0.030, sections=6)
-    return hexagon.difference(trimesh.creation.cylinder(radius=0.018, height=0.06, sections=48), engine='manifold')
+    def rotations(self, steps: int = 36) -> np.ndarray:
+        """All rotations (N, 3, 3) that map the part onto itself; `steps` stand for a continuous one."""
+        group = [np.eye(3)]
+        for axis, fold in self.symmetries:
+            count = fold or steps
+            turns = Rotation.from_rotvec(np.outer(np.arange(count) * 2 * np.pi / count, axis)).as_matrix()
+            group = [a @ b for a, b in pairs(group, turns)]
+        return np.stack(group)
 
-
-def _bolt() -> trimesh.Trimesh:
-    head = trimesh.creation.cylinder(radius=0.030, height=0.022, sections=6)
-    shank = trimesh.creation.cylinder(radius=0.014, height=0.080, sections=32)
-    shank.apply_translation([0, 0, 0.045])
-    return head.union(shank, engine='manifold')
-
-
-def _cylinder() -> trimesh.Trimesh:
-    return trimesh.creation.cylinder(radius=0.020, height=0.070, sections=48)
-
-
-def _cone() -> trimesh.Trimesh:
-    return trimesh.creation.cone(radius=0.032, height=0.075, sections=48)
-
-
-# name -> (mesh, inner width of the bin in m). The widths make five parts touch and overlap without hiding each other for good.
-PARTS: dict[str, tuple[Callable[[], trimesh.Trimesh], float]] = {
-    'nut': (_nut, 0.20),
-    'bolt': (_bolt, 0.24),
-    'cylinder': (_cylinder, 0.185),
-    'cone': (_cone, 0.195),
-}
+    def info(self) -> dict[str, object]:
+        """What BOP's models_info.json holds, in mm: diameter, box, symmetries beside the identity; and our name and mass."""
+        low, high = self.mesh.bounds * 1000
+        discrete = Part(self.name, self.mesh, (), tuple(s for s in self.symmetries if s[1])).rotations()[1:]
+        poses = [np.block([[rotation, np.zeros((3, 1))], [np.zeros((1, 3)), 1.0]]).round(9).ravel().tolist() for rotation in discrete]
+        continuous = [{'axis': list(axis), 'offset': [0.0, 0.0, 0.0]} for axis, fold in self.symmetries if not fold]
+        return {'name': self.name, 'diameter': 1000 * self.diameter_m, **{f'min_{a}': float(v) for a, v in zip('xyz', low)},
+                **{f'size_{a}': float(v) for a, v in zip('xyz', high - low)}, 'mass_kg': self.mass_kg,
+                **({'symmetries_discrete': poses} if poses else {}), **({'symmetries_continuous': continuous} if continuous else {})}
 
 
-@lru_cache(maxsize=None)
+@lru_cache(maxsize=256)
 def load_part(name: str) -> Part:
-    """The part of this name, its convex pieces computed once a process. Raises ConfigError for an unknown name."""
-    if name not in PARTS:
-        raise unknown('part', name, list(PARTS))
-    build, bin_width_m = PARTS[name]
-    mesh = build()
-    mesh.apply_translation(-mesh.center_mass)
-    return Part(name, mesh, tuple(convex_pieces(mesh)), bin_width_m)
+    """The part of this name: one of PARTS, or product-0 to product-999. Raises ConfigError for an unknown name."""
+    if name in shapes.INSTA10:
+        return _in_metres(name, shapes.INSTA10[name](), STEEL_KG_M3)
+    if name.startswith('product-') and name[8:].isdigit() and int(name[8:]) < PRODUCTS:
+        return _in_metres(name, shapes.product(int(name[8:])), GROCERY_KG_M3)
+    raise unknown('part', name, [*PARTS, f'product-0 to product-{PRODUCTS - 1}'])
 
 
-def convex_pieces(mesh: trimesh.Trimesh, threshold: float = 0.1) -> list[trimesh.Trimesh]:
-    """Approximate convex decomposition (CoACD), deterministic; a convex mesh is its own single piece."""
-    if mesh.is_convex:
-        return [mesh.convex_hull]
-    import coacd
-    coacd.set_log_level('error')
-    parts = coacd.run_coacd(coacd.Mesh(np.asarray(mesh.vertices), np.asarray(mesh.faces)), threshold=threshold, seed=0)
-    return [trimesh.Trimesh(vertices, faces).convex_hull for vertices, faces in parts]
+def load_parts(names: str) -> tuple[Part, ...]:
+    """The parts of names joined by commas; `product-0:20` is product-0 to product-19. Raises ConfigError."""
+    found: list[str] = []
+    for name in (word.strip() for word in names.split(',')):
+        first, colon, end = name.removeprefix('product-').partition(':')
+        if name.startswith('product-') and colon:
+            if not (first.isdigit() and end.isdigit() and int(first) < int(end) <= PRODUCTS):
+                raise ConfigError(f'part "{name}" is no range of products: expected such as product-0:20, up to product-0:{PRODUCTS}')
+            found += [f'product-{number}' for number in range(int(first), int(end))]
+        else:
+            found.append(name)
+    if len(set(found)) < len(found):
+        raise ConfigError(f'part "{names}" names one part twice: expected each once')
+    return tuple(load_part(name) for name in found)
+
+
+def _in_metres(name: str, shape: shapes.Shape, density: float) -> Part:
+    move = trimesh.transformations.scale_matrix(0.001) @ trimesh.transformations.translation_matrix(-shape.mesh.center_mass)
+    mesh, pieces = shape.mesh.copy(), tuple(piece.copy() for piece in shape.pieces)
+    for one in (mesh, *pieces):
+        one.apply_transform(move)
+    return Part(name, mesh, pieces, shape.symmetries, density)
+
+
+def bin_width_m(parts: tuple[Part, ...], count: int, fill: float) -> float:
+    """The inner width of a square bin whose floor `count` parts, side by side and each as large as its mean shadow, fill to this share."""
+    area = float(np.mean([part.footprint_m2 for part in parts]))
+    return max(float(np.sqrt(max(count, 1) * area / fill)), 1.2 * max(part.diameter_m for part in parts))

@@ -4,7 +4,9 @@ import json
 import pytest
 
 from insegan_ros.segmenters.checkpoint import Checkpoint
-from insegan_sim.parts import PARTS
+
+# The parts that a checkpoint is shipped for.
+PARTS = ('nut', 'bolt', 'cylinder', 'cone')
 
 
 @pytest.mark.parametrize('part', PARTS)

@@ -2,21 +2,27 @@
 from __future__ import annotations
 
 import platform
+import tempfile
 import time
 from collections.abc import Callable
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
+from insegan_ros.datasets.shards import ShardInfo, pack_shard, write_whole
 from insegan_ros.evaluation.evaluate import Evaluation, evaluate
 from insegan_ros.segmenters.base import Segmenter
-from insegan_ros.segmenters.registry import load_segmenter, shipped_folders
-from insegan_sim.bin import Bin
-from insegan_sim.camera import DepthCamera
-from insegan_sim.generate import scene_stream, simulate_scene
-from insegan_sim.parts import PARTS, load_part
+from insegan_ros.segmenters.registry import load_segmenter
+from insegan_ros.shipped import shipped_folders
+from insegan_sim.engines import run_jobs
+from insegan_sim.generate import simulate_shard
+from insegan_sim.parts import PARTS
+from insegan_sim.scenes import bin_setup, photograph, scene_stream, simulate_scene
+from insegan_sim.world import World
 
 Row = dict[str, Any]
 SEED = 2
@@ -37,33 +43,73 @@ def row(benchmark: str, method: str, part: str, protocol: str, metric: str, valu
 
 
 def benchmark_simulate(small: bool) -> list[Row]:
-    """Labelled 224x224 scenes a second on one core, one row a part, with the share of physics."""
-    rows = []
+    """Labelled 224x224 scenes a second on one core, one row a part, with the shares of physics, rendering and writing, the resting
+    speed and the interpenetration; what a second process gains; time and disk of the paper's 100,000 scenes."""
+    rows, seconds_all, bytes_all = [], 0.0, 0.0
+    count, protocol = (20, '5 parts, 224x224, one process') if small else (1000, '5 parts, 224x224, one process')
     for name in PARTS:
-        part = load_part(name)
-        camera = DepthCamera.over_bin(part, 224)
-        count = 20 if small else 100
-        begun, depth = time.perf_counter(), 0.0
-        for index in range(count):
-            with Bin(part) as world:
-                simulate_scene(world, camera, 5, SEED, index)
-                depth = max(depth, world.penetration_m())
-        seconds = time.perf_counter() - begun
-        rows.append(row('simulate', 'pybullet + embree', name, '5 parts, 224x224, one process', 'scenes', count / seconds, '1/s', small))
-        rows.append(row('simulate', 'pybullet + embree', name, '5 parts', 'deepest interpenetration', 1000 * depth, 'mm', small))
+        timed, deepest, fastest, size = _timed_scenes(name, count)
+        total = sum(timed.values())
+        seconds_all += total / count
+        bytes_all += size
+        rows.append(row('simulate', 'pybullet + embree', name, protocol, 'scenes', count / total, '1/s', small))
+        for stage, seconds in timed.items():
+            rows.append(row('simulate', 'pybullet + embree', name, protocol, f'share of {stage}', seconds / total, '', small))
+        rows.append(row('simulate', 'pybullet + embree', name, f'{count} scenes', 'deepest interpenetration', 1000 * deepest, 'mm', small))
+        rows.append(row('simulate', 'pybullet + embree', name, f'{count} scenes', 'fastest point at rest', 1000 * fastest, 'mm/s', small))
+    gain = _gain_of_two(20 if small else 150)
+    rows.append(row('simulate', 'joblib', 'nut', 'two processes against one', 'speed', gain, 'x', small, reference='one process in the same run'))
+    hours = 10_000 * seconds_all / gain / 3600
+    rows.append(row('simulate', 'projection', 'all ten', '100,000 scenes, two processes', 'time', hours, 'h', small, reference='from the rows above'))
+    rows.append(row('simulate', 'projection', 'all ten', '100,000 scenes', 'disk', 10_000 * bytes_all / 1e9, 'GB', small, reference='from the rows above'))
     return rows
+
+
+def _timed_scenes(name: str, count: int) -> tuple[dict[str, float], float, float, float]:
+    """Seconds by stage, deepest interpenetration in m, highest resting speed in m/s, bytes a scene."""
+    setup = bin_setup(name, seed=SEED)
+    timed = dict.fromkeys(('physics', 'rendering', 'writing'), 0.0)
+    scenes, deepest, fastest, size = [], 0.0, 0.0, 0
+    with World(setup.container) as world, tempfile.TemporaryDirectory() as folder:
+        simulate_scene(setup, world, count)
+        for index in tqdm(range(count), desc=f'simulate {name}', unit='scene'):
+            rng, pile, begun = np.random.default_rng([SEED, index]), '', time.perf_counter()
+            while isinstance(pile, str):
+                pile = world.drop(setup.parts * setup.count[0], rng)
+            dropped = time.perf_counter()
+            scenes.append(photograph(setup, list(setup.parts * setup.count[0]), pile.poses, rng, index))
+            seen = time.perf_counter()
+            if len(scenes) == 100 or index == count - 1:
+                content = pack_shard(scenes, ShardInfo(setup.classes, SEED, 0))
+                write_whole(Path(folder) / f'{index}.h5', content)
+                scenes, size = [], size + len(content)
+            for stage, seconds in zip(timed, (dropped - begun, seen - dropped, time.perf_counter() - seen)):
+                timed[stage] += seconds
+            deepest, fastest = max(deepest, pile.penetration_m), max(fastest, pile.speed_m_s)
+    return timed, deepest, fastest, size / count
+
+
+def _gain_of_two(scenes: int) -> float:
+    """How much more two processes make than one, both warm: imports and start-up are not what a long run waits for."""
+    setup = bin_setup('nut', seed=SEED)
+    rates = []
+    for workers in (1, 2):
+        jobs = {number: (setup, range(number * scenes, (number + 1) * scenes), 'full') for number in range(workers)}
+        list(run_jobs('local', simulate_shard, {number: (setup, range(1), 'full') for number in range(2 * workers)}, workers))
+        begun = time.perf_counter()
+        list(run_jobs('local', simulate_shard, jobs, workers))
+        rates.append(workers * scenes / (time.perf_counter() - begun))
+    return rates[1] / rates[0]
 
 
 def benchmark_node(small: bool) -> list[Row]:
     """Time of `segment` on 640x480 frames of the simulated RealSense: what the node's worker spends a frame."""
     rows = []
     for name in _shipped_parts():
-        part = load_part(name)
-        camera = DepthCamera.realsense(part)
-        with Bin(part) as world:
-            frames = [simulate_scene(world, camera, 5, SEED, index)[0] for index in range(5)]
+        setup = bin_setup(name, seed=SEED, realsense=(640, 480))
+        frames = [scene.frame for scene in islice(scene_stream(setup), 5)]
         for model in (f'insegan-{name}', 'kmeans'):
-            segmenter = load_segmenter(model, workspace=camera.workspace)
+            segmenter = load_segmenter(model, workspace=setup.camera.workspace)
             for frame in frames:
                 segmenter.segment(frame)
             times = []
@@ -91,8 +137,7 @@ def benchmark_insta10(small: bool) -> list[Row]:
 
 def evaluate_simulated(segmenter: Segmenter, part: str, limit: int = 100, instances: int = 5, most: int = 1000) -> Evaluation:
     """Evaluate on bins simulated on the way, of a seed that no training uses; at most `most` are looked at for hard ones."""
-    camera = DepthCamera.over_bin(load_part(part), 224)
-    return evaluate(segmenter, islice(scene_stream(part, camera, instances, SEED), most), camera.workspace, instances, limit)
+    return evaluate(segmenter, islice(scene_stream(bin_setup(part, instances, SEED)), most), limit)
 
 
 BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {'simulate': benchmark_simulate, 'node': benchmark_node, 'insta10': benchmark_insta10}
@@ -107,4 +152,4 @@ def run_benchmark(name: str, budget: str) -> list[Row]:
 
 
 def _shipped_parts() -> list[str]:
-    return [name for name in PARTS if any((folder / f'insegan-{name}').is_dir() for folder in shipped_folders())]
+    return [name for name in PARTS if any((folder / f'insegan-{name}').is_dir() for folder in shipped_folders('checkpoints'))]

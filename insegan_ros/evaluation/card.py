@@ -17,9 +17,7 @@ from insegan_ros.networks.insegan import Generator, GeneratorConfig
 from insegan_ros.segmenters.checkpoint import WEIGHTS, Checkpoint
 from insegan_ros.segmenters.registry import load_segmenter
 from insegan_ros.training.pictures import tile
-from insegan_sim.camera import DepthCamera
-from insegan_sim.generate import scene_stream
-from insegan_sim.parts import load_part
+from insegan_sim.scenes import bin_setup, scene_stream
 
 
 def make_card(model: Path, out: Path, limit: int = 100) -> dict[str, Any]:
@@ -34,8 +32,7 @@ def make_card(model: Path, out: Path, limit: int = 100) -> dict[str, Any]:
     result = evaluate_simulated(segmenter, checkpoint.part, limit)
     out.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(model / WEIGHTS, out / WEIGHTS)
-    camera = DepthCamera.over_bin(load_part(checkpoint.part), 224)
-    worst_to_best(segmenter, scene_stream(checkpoint.part, camera, 5, SEED), result, out / 'scenes.png')
+    worst_to_best(segmenter, scene_stream(bin_setup(checkpoint.part, seed=SEED)), result, out / 'scenes.png')
     draw_singles(checkpoint, out / 'singles.png')
     training = checkpoint.training
     card = {'method': checkpoint.method, 'part': checkpoint.part, 'segmenter': checkpoint.segmenter,

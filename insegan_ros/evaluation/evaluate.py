@@ -7,15 +7,13 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from tqdm import tqdm
 
+from insegan_ros.datasets.scene import Scene
 from insegan_ros.errors import DatasetError
+from insegan_ros.evaluation.hard import KMEANS_FAILS_BELOW
 from insegan_ros.evaluation.metrics import count_error, foreground_iou, honest_miou, paper_miou
-from insegan_ros.frame import Frame, Instances
+from insegan_ros.frame import Instances
 from insegan_ros.segmenters.base import Segmenter
 from insegan_ros.segmenters.kmeans import KMeansSegmenter
-from insegan_ros.workspace import Workspace
-
-# The paper's hard test images are those where K-means fails: best-IoU mIoU below this.
-KMEANS_FAILS_BELOW = 0.7
 
 
 @dataclass(frozen=True)
@@ -70,21 +68,21 @@ class Evaluation:
         return [asdict(scene) for scene in self.scenes]
 
 
-def evaluate(segmenter: Segmenter, scenes: Iterable[tuple[Frame, Instances]], workspace: Workspace, instances: int = 5,
-             limit: int = 100, progress: bool = True) -> Evaluation:
+def evaluate(segmenter: Segmenter, scenes: Iterable[Scene], limit: int = 100, progress: bool = True) -> Evaluation:
     """Score a segmenter on the first `limit` scenes and on the first `limit` on which K-means fails, K-means beside it.
 
-    Raises DatasetError for a scene without a visible part.
+    Each is given a scene's own floor and bounds, K-means the true number of parts as well. Raises DatasetError for a scene
+    without a visible part, InputError for one without masks.
     """
-    segmenter.workspace = workspace
-    kmeans = KMeansSegmenter(instances, workspace)
     results: list[SceneResult] = []
     hard_found, index = 0, -1
     with tqdm(total=2 * limit, desc='evaluate', unit='scene', disable=not progress) as bar:
-        for index, (frame, truth) in enumerate(scenes):
+        for index, scene in enumerate(scenes):
+            frame, truth = scene.frame, scene.labelled()
             if not truth.labels.any():
                 raise DatasetError(f'scene {index} has no visible part: expected labelled scenes')
-            theirs = score(truth, kmeans.segment(frame))
+            segmenter.workspace = scene.workspace
+            theirs = score(truth, KMeansSegmenter(len(truth), scene.workspace).segment(frame))
             random, hard = index < limit, theirs.paper_miou < KMEANS_FAILS_BELOW and hard_found < limit
             if random or hard:
                 results.append(SceneResult(index, random, hard, score(truth, segmenter.segment(frame)), theirs))

@@ -7,8 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from insegan_ros.datasets.scene import Scene
 from insegan_ros.evaluation.evaluate import Evaluation
-from insegan_ros.frame import Frame, Instances
 from insegan_ros.overlay import overlay
 from insegan_ros.segmenters.base import Segmenter
 
@@ -23,15 +23,16 @@ def print_summary(summary: dict[str, float | int]) -> None:
     print('hard: the scenes on which K-means has a best-IoU below 0.7 (the paper\'s test set). honest: one to one, predicted foreground.')
 
 
-def worst_to_best(segmenter: Segmenter, scenes: Iterable[tuple[Frame, Instances]], result: Evaluation, path: Path) -> None:
+def worst_to_best(segmenter: Segmenter, scenes: Iterable[Scene], result: Evaluation, path: Path) -> None:
     """Draw the worst, the median and the best of the random scenes: depth, masks, truth in a column each."""
     ranked = sorted((scene for scene in result.scenes if scene.random), key=lambda scene: scene.ours.honest_miou)
     chosen = dict(zip(('worst', 'median', 'best'), (ranked[0], ranked[len(ranked) // 2], ranked[-1])))
     wanted = {scene.index for scene in chosen.values()}
-    kept = {index: pair for index, pair in zip(range(max(wanted) + 1), scenes) if index in wanted}
+    kept = {index: one for index, one in zip(range(max(wanted) + 1), scenes) if index in wanted}
     columns = []
     for title, scene in chosen.items():
-        frame, truth = kept[scene.index]
+        frame, truth = kept[scene.index].frame, kept[scene.index].labelled()
+        segmenter.workspace = kept[scene.index].workspace
         found = segmenter.segment(frame)
         panels = [overlay(frame.depth_m, labels) for labels in (np.zeros_like(truth.labels), found.labels, truth.labels)]
         columns.append(np.vstack([titled(f'{title} {scene.ours.honest_miou:.2f}', panels[0]), *panels[1:]]))

@@ -113,9 +113,8 @@ def _start(config: DemoConfig) -> list[subprocess.Popen]:
 
 
 def _workspace(config: DemoConfig) -> Workspace:
-    from insegan_sim.camera import DepthCamera
-    from insegan_sim.parts import load_part
-    return DepthCamera.realsense(load_part(config.part)).workspace
+    from insegan_sim.scenes import bin_setup
+    return bin_setup(config.part, config.instances, realsense=(640, 480)).camera.workspace
 
 
 def _wait_for_masks(watcher: Watcher, executor: SingleThreadedExecutor, processes: list[subprocess.Popen], timeout_s: float) -> None:

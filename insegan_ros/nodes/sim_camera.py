@@ -7,20 +7,18 @@ the first frame, so that publishing costs next to nothing; each is shown for `dw
 """
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 from rclpy.qos import qos_profile_system_default
 from sensor_msgs.msg import CameraInfo, Image
 
-from insegan_ros.frame import Frame, Instances
+from insegan_ros.datasets.scene import Scene
 from insegan_ros.nodes.conversions import camera_info_message, depth_message, header_of, image_message
 from insegan_ros.nodes.runtime import run_node
-from insegan_sim.camera import DepthCamera
-from insegan_sim.generate import scene_stream
-from insegan_sim.parts import PARTS, load_part
+from insegan_sim.parts import PARTS
+from insegan_sim.scenes import bin_setup, scene_stream
+from insegan_sim.sensor import Sensor, load_sensor
 
 NOISE_VARIANTS = 4
 
@@ -38,10 +36,9 @@ class SimCameraNode(Node):
         height = self._declare('height', 480, 'px', 64, 1200)
         rate = self._declare('rate', 30.0, 'frames a second', 0.1, 120.0)
         dwell_s = self._declare('dwell_s', 0.8, 'seconds that a bin is shown', 0.01, 1e6)
-        noise_m = self._declare('noise_m', 0.0005, 'standard deviation of the depth noise in m', 0.0, 0.1)
-        camera = DepthCamera.realsense(load_part(part), width, height)
-        stream = scene_stream(part, camera, instances, seed)
-        self.scenes = [self._messages(*next(stream), noise_m, np.random.default_rng(seed + i)) for i in range(scenes)]
+        sensor = load_sensor(self._declare('sensor', 'd435', 'ideal, d435, or a YAML file of sensor parameters'))
+        stream = scene_stream(bin_setup(part, instances, seed, realsense=(width, height)))
+        self.scenes = [self._messages(next(stream), sensor, np.random.default_rng(seed + i)) for i in range(scenes)]
         stream.close()
         self.frames_a_scene = max(int(round(dwell_s * rate)), 1)
         self.sent = 0
@@ -60,12 +57,10 @@ class SimCameraNode(Node):
         return self.declare_parameter(name, default, descriptor).value
 
     @staticmethod
-    def _messages(frame: Frame, truth: Instances, noise_m: float, rng: np.random.Generator) -> tuple[list[Image], Image, CameraInfo]:
-        header = header_of(frame)
-        noisy = [replace(frame, depth_m=(frame.depth_m + rng.normal(0, noise_m, frame.depth_m.shape)).astype(np.float32))
-                 for _ in range(NOISE_VARIANTS)]
-        return ([depth_message(one) for one in noisy], image_message(truth.labels, '16UC1', header),
-                camera_info_message(frame.intrinsics, header))
+    def _messages(scene: Scene, sensor: Sensor, rng: np.random.Generator) -> tuple[list[Image], Image, CameraInfo]:
+        header = header_of(scene.frame)
+        return ([depth_message(sensor.measure(scene.frame, rng)) for _ in range(NOISE_VARIANTS)],
+                image_message(scene.labelled().labels, '16UC1', header), camera_info_message(scene.frame.intrinsics, header))
 
     def _publish(self) -> None:
         depth, truth, info = self.scenes[self.sent // self.frames_a_scene % len(self.scenes)]

@@ -2,13 +2,13 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from insegan_ros.errors import CheckpointError, unknown
 from insegan_ros.segmenters.base import Segmenter
 from insegan_ros.segmenters.checkpoint import Checkpoint
+from insegan_ros.shipped import shipped_folders
 from insegan_ros.workspace import Workspace
 
 # Those that need no training, and those that need a checkpoint. A new method is one line here; its module is imported
@@ -44,17 +44,9 @@ def find_checkpoint(model: str) -> Path:
     path = Path(model).expanduser()
     if path.exists():
         return path
-    for folder in shipped_folders():
+    for folder in shipped_folders('checkpoints'):
         if (folder / path.name).is_dir():
             return folder / path.name
-    names = sorted({child.name for folder in shipped_folders() for child in folder.iterdir() if child.is_dir()})
+    names = sorted({child.name for folder in shipped_folders('checkpoints') for child in folder.iterdir() if child.is_dir()})
     raise CheckpointError(f'no checkpoint or method "{model}": expected a folder with weights.safetensors, one of the shipped '
                           f'{", ".join(names) or "(none found)"}, or {", ".join(UNTRAINED)}')
-
-
-def shipped_folders() -> list[Path]:
-    """Folders with shipped checkpoints: beside the sources, and in the share folder of an installation."""
-    here = Path(__file__).resolve()
-    candidates = [here.parents[2] / 'checkpoints', Path(sys.prefix) / 'share/insegan_ros/checkpoints']
-    candidates += [parent / 'share/insegan_ros/checkpoints' for parent in here.parents[:6]]
-    return [folder for folder in candidates if folder.is_dir()]

@@ -68,7 +68,7 @@ def train_insegan(config: TrainInseganConfig) -> Path:
     training = {'data': f'{len(dataset)} unlabelled scenes', 'fingerprint': dataset.fingerprint(), 'seed': config.seed, 'steps': steps,
                 'minutes': round(seconds / 60, 1), 'hardware': hardware(fabric.device)}
     if fabric.is_global_zero:
-        Checkpoint('insegan', 'displacement', dataset.info.part, scales, asdict(config), weights, training).save(out / 'checkpoint')
+        Checkpoint('insegan', 'displacement', dataset.part, scales, asdict(config), weights, training).save(out / 'checkpoint')
     return out / 'checkpoint'
 
 

@@ -1,3 +1,6 @@
+from dataclasses import replace
+from itertools import islice
+
 import numpy as np
 import pytest
 from conftest import box_scene
@@ -8,10 +11,9 @@ from insegan_ros.frame import Frame
 from insegan_ros.segmenters.kmeans import KMeansSegmenter
 from insegan_ros.segmenters.registry import load_segmenter
 from insegan_ros.workspace import Workspace
-from insegan_sim.bin import Bin
-from insegan_sim.camera import DepthCamera
-from insegan_sim.generate import simulate_scene
-from insegan_sim.parts import load_part
+from insegan_sim.camera import Camera
+from insegan_sim.scenes import bin_setup, photograph, scene_stream
+from insegan_sim.world import World
 
 FLOOR = Workspace((0.0, 0.0, -1.0, 0.5))
 
@@ -45,10 +47,8 @@ def test_kmeans_needs_a_number():
 
 @pytest.fixture(scope='module')
 def nut_scenes():
-    part = load_part('nut')
-    camera = DepthCamera.realsense(part)
-    with Bin(part) as world:
-        return camera.workspace, [simulate_scene(world, camera, 5, 77, i) for i in range(6)]
+    setup = bin_setup('nut', seed=77, realsense=(640, 480))
+    return setup.camera.workspace, [(scene.frame, scene.truth) for scene in islice(scene_stream(setup), 6)]
 
 
 def test_the_shipped_nut_finds_the_nuts_at_camera_resolution(nut_scenes):
@@ -64,28 +64,26 @@ def test_the_shipped_nut_finds_the_nuts_at_camera_resolution(nut_scenes):
 
 
 def test_the_number_of_parts_need_not_be_known(nut_scenes):
-    part = load_part('nut')
-    workspace, _ = nut_scenes
-    segmenter = load_segmenter('insegan-nut', workspace=workspace)
-    camera = DepthCamera.realsense(part)
-    with Bin(part) as world:
-        for count in (1, 2):
-            frame, _ = simulate_scene(world, camera, count, 5, 0)
-            assert len(segmenter.segment(frame)) == count
+    for count in (1, 2):
+        setup = replace(bin_setup('nut', seed=5, realsense=(640, 480)), count=(count, count))
+        segmenter = load_segmenter('insegan-nut', workspace=setup.camera.workspace)
+        assert len(segmenter.segment(next(scene_stream(setup)).frame)) == count
 
 
 def test_the_same_bin_is_segmented_alike_by_another_camera(nut_scenes):
-    part = load_part('nut')
+    setup = bin_setup('nut')
     segmenter = load_segmenter('insegan-nut')
-    with Bin(part) as world:
-        poses = world.drop(5, np.random.default_rng(4))
+    rng = np.random.default_rng(4)
+    parts = list(setup.parts * 5)
+    with World(setup.container) as world:
+        poses = world.drop(parts, rng).poses
     counts = []
-    for camera in (DepthCamera.over_bin(part, 224), DepthCamera.realsense(part), DepthCamera.realsense(part, 320, 240)):
+    for camera in (Camera.over_bin(setup.container), Camera.realsense(setup.container), Camera.realsense(setup.container, 320, 240)):
         segmenter.workspace = camera.workspace
-        frame, truth = camera.render(poses)
-        found = segmenter.segment(frame)
+        scene = photograph(replace(setup, camera=camera), parts, poses, rng)
+        found = segmenter.segment(scene.frame)
         counts.append(len(found))
-        assert honest_miou(truth.labels, found.labels) > 0.6
+        assert honest_miou(scene.truth.labels, found.labels) > 0.6
     assert len(set(counts)) == 1
 
 

@@ -1,0 +1,122 @@
+"""`insegan dataset inspect`: what is in a data set, in numbers and as a contact sheet."""
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from insegan_ros.datasets.convert import open_dataset
+from insegan_ros.datasets.scene import Scene, visible_fractions
+from insegan_ros.datasets.shards import ShardDataset
+from insegan_ros.errors import DatasetError
+from insegan_ros.overlay import overlay
+
+COLUMNS, ROWS, TILE_PX = 6, 4, 160
+
+
+def inspect(folder: Path, sheet: Path | None = None) -> dict[str, Any]:
+    """Counts, sizes, fill, occlusion of a data set in any format that can be read; writes a contact sheet if asked for one.
+
+    fill: share of the bin's inside that is covered by parts; occlusion: 1 - visible fraction, over all instances.
+    Raises DatasetError.
+    """
+    if sheet is not None and sheet.exists():
+        raise DatasetError(f'{sheet} is there already: expected a new file for the contact sheet')
+    classes, scenes = open_dataset(folder)
+    counts, kinds, fills, occlusions, unread, tiles = [], Counter(), [], [], [], []
+    size, colour, number = (0, 0), False, 0
+    keep = _sample(folder)
+    for number, scene in enumerate(tqdm(scenes, desc='inspect', unit='scene'), 1):
+        frame = scene.frame
+        size, colour = (frame.intrinsics.width, frame.intrinsics.height), frame.colour is not None
+        unread.append(float(np.isnan(frame.depth_m).mean()))
+        if scene.truth is None:
+            kinds.update(scene.present)
+        else:
+            counts.append(len(scene.truth))
+            kinds.update(scene.truth.classes or ())
+            fills.append(_fill(scene))
+            if scene.truth.amodal is not None:
+                occlusions += (1 - visible_fractions(scene.truth)).tolist()
+        if sheet is not None and len(tiles) < COLUMNS * ROWS and (keep is None or number - 1 in keep):
+            tiles.append(_tile(scene))
+    if not number:
+        raise DatasetError(f'{folder} holds no scenes: expected at least one')
+    result: dict[str, Any] = {'scenes': number, 'width': size[0], 'height': size[1], 'colour': colour, 'classes': {name: kinds[name] for name in classes},
+                              'no_reading_share': _round(np.mean(unread)), 'bytes': sum(path.stat().st_size for path in folder.rglob('*') if path.is_file())}
+    if counts:
+        result |= {'instances': sum(counts), 'instances_a_scene': [min(counts), _round(np.mean(counts)), max(counts)], 'fill': _round(np.mean(fills))}
+    if occlusions:
+        result |= {'occlusion': _round(np.mean(occlusions)), 'half_hidden_share': _round(np.mean(np.array(occlusions) > 0.5)),
+                   'hidden_share': _round(np.mean(np.array(occlusions) >= 1))}
+    if any(folder.glob('scenes-*.h5')):
+        dataset = ShardDataset(folder)
+        result['rejected'] = dict(sum((Counter(info.rejected) for info in dataset.infos), Counter()))
+        if (quality := dataset.quality()) is not None:
+            result |= {'fastest_mm_s': _round(1000 * quality[:, 0].max()), 'deepest_mm': _round(1000 * quality[:, 1].max())}
+    if sheet is not None:
+        sheet.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(sheet), _sheet(tiles)[..., ::-1])
+    return result
+
+
+def describe(result: dict[str, Any]) -> str:
+    """The numbers for people."""
+    lines = [f'{result["scenes"]} scenes of {result["width"]}x{result["height"]}, depth{" and colour" if result["colour"] else ""}, {result["bytes"] / 1e6:.1f} MB',
+             'parts: ' + ', '.join(f'{count} {name}' for name, count in list(result['classes'].items())[:20]) + (' ...' if len(result['classes']) > 20 else '')]
+    if 'instances' in result:
+        low, mean, high = result['instances_a_scene']
+        lines.append(f'{result["instances"]} instances, {low} to {high} a scene, {mean:g} on average; they cover {100 * result["fill"]:.0f} % of the bin')
+    else:
+        lines.append('image-level labels only')
+    if 'occlusion' in result:
+        lines.append(f'{100 * result["occlusion"]:.0f} % of the average instance is hidden; {100 * result["half_hidden_share"]:.1f} % are hidden by half and more, '
+                     f'{100 * result["hidden_share"]:.1f} % wholly')
+    lines.append(f'no reading: {100 * result["no_reading_share"]:.1f} % of the pixels')
+    if result.get('rejected'):
+        lines.append('thrown away on the way: ' + ', '.join(f'{count} {reason}' for reason, count in result['rejected'].items()))
+    if 'fastest_mm_s' in result:
+        lines.append(f'physics: no part faster than {result["fastest_mm_s"]:.2f} mm/s, no interpenetration above {result["deepest_mm"]:.3f} mm')
+    return '\n'.join(lines)
+
+
+def _round(value: float) -> float:
+    return round(float(value), 4)
+
+
+def _fill(scene: Scene) -> float:
+    labels = scene.labelled().labels
+    if scene.workspace is None or scene.workspace.bounds is None:
+        return float((labels > 0).mean())
+    k, depth = scene.frame.intrinsics, scene.workspace.floor_distance_m
+    x_min, y_min, x_max, y_max = scene.workspace.bounds
+    return float((labels > 0).sum() / ((x_max - x_min) * k.fx / depth * (y_max - y_min) * k.fy / depth))
+
+
+def _sample(folder: Path) -> set[int] | None:
+    """Scenes spread over the whole set, where its length is known at once."""
+    if not any(folder.glob('scenes-*.h5')):
+        return None
+    return set(np.linspace(0, len(ShardDataset(folder)) - 1, COLUMNS * ROWS).round().astype(int).tolist())
+
+
+def _tile(scene: Scene) -> np.ndarray:
+    labels = scene.truth.labels if scene.truth is not None else np.zeros(scene.frame.depth_m.shape, np.uint16)
+    panels = [overlay(scene.frame.depth_m, labels)] + ([scene.frame.colour] if scene.frame.colour is not None else [])
+    height, width = panels[0].shape[:2]
+    scale = TILE_PX / max(height, width)
+    return np.hstack([cv2.resize(panel, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA) for panel in panels])
+
+
+def _sheet(tiles: list[np.ndarray]) -> np.ndarray:
+    height, width = tiles[0].shape[:2]
+    columns = min(COLUMNS, len(tiles))
+    sheet = np.full((-(-len(tiles) // columns) * (height + 4), columns * (width + 4), 3), 255, np.uint8)
+    for index, tile in enumerate(tiles):
+        top, left = index // columns * (height + 4), index % columns * (width + 4)
+        sheet[top:top + height, left:left + width] = tile
+    return sheet

@@ -1,0 +1,39 @@
+"""One picture of a data set with what is known about it: what every reader yields and every writer takes."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from insegan_ros.errors import InputError
+from insegan_ros.frame import Frame, Instances
+from insegan_ros.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A frame, its truth, and the bin in it.
+
+    truth: instances with their classes, or None where only `present`, the names of what lies in the bin, is known.
+    workspace: the floor and the bin's inside in the frame's optical frame, or None where unknown.
+    """
+
+    frame: Frame
+    truth: Instances | None
+    workspace: Workspace | None
+    present: tuple[str, ...] = ()
+
+    def labelled(self) -> Instances:
+        """The truth. Raises InputError where there is none."""
+        if self.truth is None:
+            raise InputError('the scene has image-level labels only: expected instance masks (simulate with --truth full)')
+        return self.truth
+
+
+def visible_fractions(truth: Instances) -> np.ndarray:
+    """(N,) float32: the share of each amodal mask that is seen; 0 for what is out of the picture. Raises InputError without amodal masks."""
+    if truth.amodal is None:
+        raise InputError('the instances have no amodal masks: expected them, to say how much of each is seen')
+    whole = truth.amodal.reshape(len(truth), -1).sum(1)
+    seen = np.bincount(truth.labels.ravel(), minlength=len(truth) + 1)[1:len(truth) + 1]
+    return (seen / np.maximum(whole, 1)).astype(np.float32)

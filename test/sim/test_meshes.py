@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+import trimesh
+
+from insegan_ros.errors import InputError
+from insegan_sim.meshes import load_mesh_part
+from insegan_sim.parts import load_part
+
+
+def millimetres(name: str) -> trimesh.Trimesh:
+    mesh = load_part(name).mesh.copy()
+    mesh.apply_scale(1000)
+    return mesh
+
+
+@pytest.mark.parametrize('suffix', ['stl', 'obj', 'ply', 'STL'])
+def test_a_mesh_in_millimetres_is_the_part(tmp_path, suffix):
+    path = tmp_path / f'my nut.{suffix}'
+    mesh = millimetres('nut')
+    mesh.apply_translation([100, 20, 5])
+    mesh.export(path, file_type=suffix.lower())
+    part = load_mesh_part(path, 0.001)
+    ours = load_part('nut')
+    assert part.name == 'my-nut' and part.mesh.volume == pytest.approx(ours.mesh.volume, rel=1e-3)
+    assert np.allclose(part.mesh.center_mass, 0, atol=1e-6) and np.allclose(sorted(part.mesh.extents), sorted(ours.mesh.extents), atol=1e-5)
+    # The hole is there for the physics too, and the hexagon's symmetries are found.
+    assert len(part.pieces) > 3 and not any(piece.contains([[0, 0, 0]])[0] for piece in part.pieces)
+    assert len(part.rotations()) == 12
+
+
+def test_an_inside_out_mesh_is_turned(tmp_path, capsys):
+    mesh = millimetres('bolt')
+    mesh.invert()
+    mesh.export(tmp_path / 'bolt.ply')
+    part = load_mesh_part(tmp_path / 'bolt.ply', 0.001)
+    assert part.mesh.volume == pytest.approx(load_part('bolt').mesh.volume, rel=1e-3)
+    assert 'turned inside out' in capsys.readouterr().out
+
+
+def test_a_small_hole_is_closed_and_said(tmp_path, capsys):
+    mesh = millimetres('cylinder')
+    mesh.update_faces(np.arange(len(mesh.faces)) != 5)
+    mesh.export(tmp_path / 'c.stl')
+    assert load_mesh_part(tmp_path / 'c.stl', 0.001).mesh.is_watertight
+    assert 'small holes closed' in capsys.readouterr().out
+
+
+def test_a_heavy_mesh_gets_light_pieces(tmp_path):
+    trimesh.creation.icosphere(5, 30).export(tmp_path / 'ball.stl')
+    part = load_mesh_part(tmp_path / 'ball.stl', 0.001)
+    assert len(part.mesh.faces) > 10000 and sum(len(piece.vertices) for piece in part.pieces) <= 64
+    assert 0.028 < np.linalg.norm(part.pieces[0].vertices, axis=1).max() <= 0.0301
+
+
+def bad(kind: str) -> trimesh.Trimesh:
+    mesh = millimetres('nut')
+    if kind == 'open':
+        mesh.update_faces(mesh.face_normals[:, 2] < 0.5)
+    if kind == 'flat':
+        mesh = trimesh.creation.box([50, 50, 50])
+        mesh.vertices[:, 2] = 0
+    if kind == 'nan':
+        mesh.vertices[3, 1] = np.nan
+    return mesh
+
+
+@pytest.mark.parametrize('kind, scale, words', [
+    ('open', 0.001, 'is not closed: .* edges are open'), ('flat', 0.001, 'triangles with an area|encloses no volume'), ('nan', 0.001, 'no numbers'),
+    ('fine', 1.0, r'would be 7\d(\.\d)? m across with --scale 1: .*try --scale 0.001 if it is in millimetres \(7\d mm\)'), ('fine', 1e-6, 'would be 7.*e-05 m across')])
+def test_what_is_no_part_is_refused_with_the_reason(tmp_path, kind, scale, words):
+    path = tmp_path / 'x.ply'
+    bad(kind).export(path)
+    with pytest.raises(InputError, match=words):
+        load_mesh_part(path, scale)
+
+
+def test_files_that_are_no_meshes(tmp_path):
+    (tmp_path / 'empty.stl').write_bytes(b'')
+    (tmp_path / 'noise.ply').write_bytes(np.random.default_rng(0).bytes(500))
+    (tmp_path / 'cut.stl').write_bytes(millimetres('nut').export(file_type='stl')[:300])
+    trimesh.PointCloud(np.random.default_rng(0).random((30, 3))).export(tmp_path / 'points.ply')
+    (tmp_path / 'part.step').write_text('ISO-10303-21;')
+    for name in ('empty.stl', 'noise.ply', 'cut.stl', 'points.ply', 'part.step', 'nowhere.stl'):
+        with pytest.raises(InputError) as error:
+            load_mesh_part(tmp_path / name)
+        assert 'expected' in str(error.value) and '\n' not in str(error.value)
