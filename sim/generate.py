@@ -61,7 +61,7 @@ class SimulateConfig:
     bin_width: float = 0.0
     """Inner width of the container in m instead; 0 takes it from the fill."""
     sensor: str = 'ideal'
-    """ideal, d435, or a YAML file with a sensor's parameters."""
+    """ideal, noise (a D435 without its holes), d435, or a YAML file with a sensor's parameters."""
     colour: bool = False
     """RGB beside depth, with textures, lamps and backgrounds drawn anew for every scene."""
     jitter: Jitter = field(default_factory=Jitter)
@@ -154,11 +154,11 @@ def simulate(config: SimulateConfig) -> Path:
         print(estimate(config, config.setup(parts)))
         return config.folder
     if not config.paper_splits:
-        _simulate_set(config, config.setup(parts), config.folder, config.part)
+        _simulate_set(config, config.setup(parts), config.folder, config.folder.name)
         return config.folder
     for split, stream in SPLITS.items():
         part_of = replace(config, paper_splits=False, only_hard=split == 'hard', scenes=config.scenes if split == 'training' else SPLIT_SCENES)
-        _simulate_set(part_of, part_of.setup(parts, stream), config.folder / split, split)
+        _simulate_set(part_of, part_of.setup(parts, stream), config.folder / split, f'{config.folder.name}/{split}')
     return config.folder
 
 

@@ -130,10 +130,10 @@ MODELS: dict[str, type] = {'ideal': IdealSensor, 'stereo': StereoSensor}
 
 
 def load_sensor(name: str) -> Sensor:
-    """A sensor by the name of a shipped file (ideal, d435) or by a YAML file of one's own. Raises ConfigError."""
+    """A sensor by the name of a shipped file (ideal, noise, d435) or by a YAML file of one's own. Raises ConfigError."""
     path = Path(name) if name.endswith(('.yaml', '.yml')) else shipped_file('config', f'sensors/{Path(name).name}.yaml')
     if path is None or not path.is_file():
-        raise ConfigError(f'no sensor "{name}": expected ideal, d435, or a YAML file such as config/sensors/d435.yaml')
+        raise ConfigError(f'no sensor "{name}": expected ideal, noise, d435, or a YAML file such as config/sensors/d435.yaml')
     try:
         values = yaml.safe_load(path.read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:

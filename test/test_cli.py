@@ -19,7 +19,7 @@ def run(*arguments: str, **options) -> subprocess.CompletedProcess:
 def test_help_names_every_command_without_ros_or_simulator():
     code = "import sys; from insegan_ros.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\nprint(sorted(m for m in ('rclpy', 'torch', 'open3d', 'pybullet') if m in sys.modules))"
     result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
-    assert all(name in result.stdout for name in ('simulate', 'train', 'segment', 'evaluate', 'card', 'benchmark', 'demo'))
+    assert all(name in result.stdout for name in ('simulate', 'dataset', 'train', 'segment', 'evaluate', 'card', 'benchmark', 'demo'))
     assert result.stdout.strip().endswith('[]')
 
 
@@ -58,6 +58,12 @@ def test_the_real_recording_is_segmented(real_bag, tmp_path):
 
 @pytest.mark.parametrize('arguments, words', [
     (['simulate', '--part', 'sprocket'], 'unknown part "sprocket"'),
+    (['simulate', '--mesh', 'nowhere.stl'], 'nowhere.stl does not exist'),
+    (['simulate', '--sensor', 'kinect'], 'no sensor "kinect"'),
+    (['simulate', '--part', 'bolt', '--bin_width', '0.05'], 'a bin of 50 mm is too small for bolt'),
+    (['dataset', 'inspect', 'nowhere'], 'nowhere is no folder'),
+    (['dataset', 'convert', 'nowhere', 'x', '--to', 'bop'], 'nowhere is no folder'),
+    (['dataset', 'parts', 'x.png', '--part', 'sprocket'], 'unknown part "sprocket"'),
     (['segment', 'nowhere.png', '--model', 'kmeans'], 'nowhere.png does not exist'),
     (['segment', 'nowhere.png', '--model', 'nothing'], 'no checkpoint or method "nothing"'),
     (['segment', 'x', '--model', 'kmeans', '--bounds', '[0,0,1,1]'], '--bounds is given without --floor'),
@@ -74,6 +80,31 @@ def test_mistakes_are_one_line_and_status_2(arguments, words, capsys, tmp_path, 
 def test_a_configuration_value_out_of_range_is_named(capsys, tmp_path):
     assert main(['simulate', '--part', 'nut', '--scenes', '0', '--out', str(tmp_path / 'x')]) == 2
     assert 'scenes is 0: expected 1 to' in capsys.readouterr().err
+
+
+def test_a_preset_is_simulated_inspected_converted_and_drawn(root, tmp_path, capsys):
+    assert main(['simulate', '--config', str(root / 'config/simulate/mixed.yaml'), '--scenes', '3', '--size', '64', '--workers', '1', '--truth', 'full',
+                 '--jitter.tilt_deg', '1.0', '--out', str(tmp_path / 'set')]) == 0
+    assert main(['dataset', 'inspect', str(tmp_path / 'set'), '--sheet', str(tmp_path / 'sheet.png'), '--json', str(tmp_path / 'set.json')]) == 0
+    numbers = json.loads((tmp_path / 'set.json').read_text())
+    assert numbers['scenes'] == 3 and len(numbers['classes']) == 10 and 6 <= numbers['instances'] <= 18
+    assert '3 scenes of 64x64, depth and colour' in capsys.readouterr().out
+    assert main(['dataset', 'convert', str(tmp_path / 'set'), str(tmp_path / 'coco'), '--to', 'coco']) == 0
+    assert len(json.loads((tmp_path / 'coco/annotations.json').read_text())['images']) == 3
+    assert main(['dataset', 'parts', str(tmp_path / 'parts.png'), '--part', 'nut,cone']) == 0
+    assert cv2.imread(str(tmp_path / 'parts.png')).shape == (240, 1000, 3)
+
+
+@pytest.mark.parametrize('name', ['insta10', 'insta10-d435', 'heap', 'single-tote', 'single-shelf', 'mixed'])
+def test_every_preset_is_a_whole_configuration(root, name):
+    import yaml
+
+    from insegan_sim.camera import Jitter
+    from insegan_sim.generate import SimulateConfig
+    values = yaml.safe_load((root / f'config/simulate/{name}.yaml').read_text())
+    jitter = Jitter(**values.pop('jitter', {}))
+    config = SimulateConfig(**values, jitter=jitter)
+    assert config.setup(config.parts()[:3]).camera.intrinsics.width == config.shape[0]
 
 
 def test_simulate_and_evaluate_from_the_shell(tmp_path):

@@ -67,7 +67,7 @@ def inspect(folder: Path, sheet: Path | None = None) -> dict[str, Any]:
 def describe(result: dict[str, Any]) -> str:
     """The numbers for people."""
     lines = [f'{result["scenes"]} scenes of {result["width"]}x{result["height"]}, depth{" and colour" if result["colour"] else ""}, {result["bytes"] / 1e6:.1f} MB',
-             'parts: ' + ', '.join(f'{count} {name}' for name, count in list(result['classes'].items())[:20]) + (' ...' if len(result['classes']) > 20 else '')]
+             'parts: ' + _kinds(result['classes'])]
     if 'instances' in result:
         low, mean, high = result['instances_a_scene']
         lines.append(f'{result["instances"]} instances, {low} to {high} a scene, {mean:g} on average; they cover {100 * result["fill"]:.0f} % of the bin')
@@ -82,6 +82,12 @@ def describe(result: dict[str, Any]) -> str:
     if 'fastest_mm_s' in result:
         lines.append(f'physics: no part faster than {result["fastest_mm_s"]:.2f} mm/s, no interpenetration above {result["deepest_mm"]:.3f} mm')
     return '\n'.join(lines)
+
+
+def _kinds(classes: dict[str, int], most: int = 12) -> str:
+    there = [f'{count} {name}' for name, count in classes.items() if count]
+    rest = f' and {len(there) - most} kinds more' if len(there) > most else ''
+    return (', '.join(there[:most]) or 'none') + rest + (f' ({len(classes)} kinds could be there)' if len(there) < len(classes) else '')
 
 
 def _round(value: float) -> float:

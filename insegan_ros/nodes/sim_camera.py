@@ -36,7 +36,7 @@ class SimCameraNode(Node):
         height = self._declare('height', 480, 'px', 64, 1200)
         rate = self._declare('rate', 30.0, 'frames a second', 0.1, 120.0)
         dwell_s = self._declare('dwell_s', 0.8, 'seconds that a bin is shown', 0.01, 1e6)
-        sensor = load_sensor(self._declare('sensor', 'd435', 'ideal, d435, or a YAML file of sensor parameters'))
+        sensor = load_sensor(self._declare('sensor', 'noise', 'ideal, noise, d435, or a YAML file of sensor parameters'))
         stream = scene_stream(bin_setup(part, instances, seed, realsense=(width, height)))
         self.scenes = [self._messages(next(stream), sensor, np.random.default_rng(seed + i)) for i in range(scenes)]
         stream.close()

@@ -121,5 +121,5 @@ def test_a_bad_sensor_file_is_named(tmp_path, text, words):
 
 
 def test_an_unknown_sensor_is_named():
-    with pytest.raises(ConfigError, match='no sensor "kinect": expected ideal, d435'):
+    with pytest.raises(ConfigError, match='no sensor "kinect": expected ideal, noise, d435'):
         load_sensor('kinect')

@@ -175,7 +175,7 @@ def test_a_recipe_ends_in_a_checkpoint_and_labels_do_not_matter(nut_data, tmp_pa
     assert one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key in one)
     loaded = Checkpoint.load(folders[0])
     assert set(loaded.weights) == {'generator', 'encoder', 'displacement'} and loaded.part == 'nut'
-    assert 0.003 < loaded.scales.pixel_m < 0.004 and 0.02 < loaded.scales.height_m < 0.15
+    assert 0.002 < loaded.scales.pixel_m < 0.003 and 0.02 < loaded.scales.height_m < 0.15
     assert loaded.training['steps'] == {'gan': 10, 'encoder': 4, 'displacement': 4}
 
 
