@@ -1,7 +1,11 @@
 """Where the work is done: processes of this machine, or a Ray cluster. Results come in any order, each with its number."""
 from __future__ import annotations
 
+import os
+import threading
+import time
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 from insegan_ros.errors import ConfigError, DatasetError
@@ -27,13 +31,29 @@ def _numbered(work: Callable[..., Any], number: int, arguments: tuple) -> tuple[
     return number, work(*arguments)
 
 
+def _for_parent(parent: int, work: Callable[..., Any], number: int, arguments: tuple) -> tuple[int, Any]:
+    if os.getpid() != parent:
+        _watch(parent)
+    return _numbered(work, number, arguments)
+
+
+@lru_cache(maxsize=1)
+def _watch(parent: int) -> None:
+    """End this process soon after its parent: one that was killed cannot tell its workers, and a heap takes minutes."""
+    def look() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+    threading.Thread(target=look, daemon=True).start()
+
+
 def _on_processes(work: Callable[..., Any], jobs: dict[int, tuple], workers: int) -> Iterator[tuple[int, Any]]:
     import joblib
     from joblib.externals.loky.process_executor import BrokenProcessPool
     left, deaths = dict(jobs), 0
     while left:
         try:
-            calls = [joblib.delayed(_numbered)(work, number, arguments) for number, arguments in left.items()]
+            calls = [joblib.delayed(_for_parent)(os.getpid(), work, number, arguments) for number, arguments in left.items()]
             # One job at a time to each process: what is begun and thrown away by a kill stays small.
             for number, result in joblib.Parallel(n_jobs=workers, return_as='generator_unordered', batch_size=1, pre_dispatch='n_jobs')(calls):
                 left.pop(number)

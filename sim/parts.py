@@ -68,7 +68,7 @@ class Part:
                 **({'symmetries_discrete': poses} if poses else {}), **({'symmetries_continuous': continuous} if continuous else {})}
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=None)
 def load_part(name: str) -> Part:
     """The part of this name: one of PARTS, or product-0 to product-999. Raises ConfigError for an unknown name."""
     if name in shapes.INSTA10:

@@ -63,10 +63,14 @@ def test_any_number_of_workers_makes_the_same_bytes(whole, tmp_path):
 
 
 def test_a_killed_run_continues_to_the_same_bytes(whole, tmp_path):
-    process = start(tmp_path / 'killed')
+    process = start(tmp_path / 'killed', workers=2)
     wait_for_shards(tmp_path / 'killed', 2, process)
-    os.killpg(process.pid, signal.SIGKILL)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    # The parent alone, as an out-of-memory killer does: its workers must not go on for nobody.
+    process.kill()
     process.wait()
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    assert not alive
     (tmp_path / 'killed/.scenes-00004.h5.77.part').write_bytes(b'half')
     made = hashes(tmp_path / 'killed')
     assert 2 <= len(made) < 6
