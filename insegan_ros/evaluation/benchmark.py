@@ -46,7 +46,7 @@ def benchmark_simulate(small: bool) -> list[Row]:
     """Labelled 224x224 scenes a second on one core, one row a part, with the shares of physics, rendering and writing, the resting
     speed and the interpenetration; what a second process gains; time and disk of the paper's 100,000 scenes."""
     rows, seconds_all, bytes_all = [], 0.0, 0.0
-    count, protocol = (20, '5 parts, 224x224, one process') if small else (1000, '5 parts, 224x224, one process')
+    count, protocol = (20, '5 parts, 224x224, one process') if small else (300, '5 parts, 224x224, one process')
     for name in PARTS:
         timed, deepest, fastest, size = _timed_scenes(name, count)
         total = sum(timed.values())

@@ -9,8 +9,8 @@ def iou_matrix(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     """(T, P) intersection over union of every true with every predicted instance that has a pixel."""
     true_ids, true_flat = np.unique(truth, return_inverse=True)
     pred_ids, pred_flat = np.unique(predicted, return_inverse=True)
-    counts = np.zeros((len(true_ids), len(pred_ids)))
-    np.add.at(counts, (true_flat.ravel(), pred_flat.ravel()), 1)
+    shape = len(true_ids), len(pred_ids)
+    counts = np.bincount(true_flat.ravel() * shape[1] + pred_flat.ravel(), minlength=shape[0] * shape[1]).reshape(shape).astype(float)
     union = counts.sum(1, keepdims=True) + counts.sum(0, keepdims=True) - counts
     return (counts / union)[true_ids > 0][:, pred_ids > 0]
 
