@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
+from jsonargparse import ActionConfigFile, ArgumentParser, Namespace, set_parsing_settings
 
 from insegan_ros import __version__
 from insegan_ros.errors import ConfigError, InseganError
@@ -16,6 +16,8 @@ from insegan_ros.errors import ConfigError, InseganError
 
 def build_parser(command: str = '') -> ArgumentParser:
     """The command line. Only `command` gets its arguments: the others would import simulator and torch for their help line."""
+    # The sentence under every field of a configuration is its help.
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = ArgumentParser(prog='insegan', description='Instance masks of equal parts in a bin, learnt without labels.', version=__version__)
     commands = parser.add_subcommands(required=True, dest='command')
     for name, (help_line, add_arguments, _) in COMMANDS.items():
@@ -111,6 +113,9 @@ def _dataset(arguments: Namespace) -> None:
         print(f'{convert(Path(values.source), Path(values.out), values.to)} scenes in {values.out}')
     elif arguments.action == 'inspect':
         from insegan_ros.datasets.inspect import describe, inspect
+        if values.json:
+            from insegan_ros.datasets.folders import check_new
+            check_new(Path(values.json), '.json')
         result = inspect(Path(values.source), Path(values.sheet) if values.sheet else None)
         print(describe(result))
         if values.json:

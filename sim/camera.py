@@ -14,6 +14,7 @@ import open3d as o3d
 import trimesh
 from scipy.spatial.transform import Rotation
 
+from insegan_ros.errors import ConfigError
 from insegan_ros.frame import Intrinsics
 from insegan_ros.workspace import Workspace
 from insegan_sim.container import Container
@@ -35,6 +36,11 @@ class Jitter:
     """Share of the focal length."""
     centre_px: float = 0.0
     """Shift of the principal point in px."""
+
+    def __post_init__(self) -> None:
+        for name, most in (('position_m', 1.0), ('tilt_deg', 45.0), ('focal_share', 0.5), ('centre_px', 1000.0)):
+            if not 0 <= getattr(self, name) <= most:
+                raise ConfigError(f'jitter.{name} is {getattr(self, name):g}: expected 0 to {most:g}')
 
 
 @dataclass(frozen=True)
@@ -67,13 +73,17 @@ class Camera:
         return {**self.__dict__, '_casters': {}}
 
     @classmethod
-    def over_bin(cls, container: Container, width: int = 224, height: int = 224) -> Camera:
-        """A picture that holds the container's opening with a rim, from 2.6 times its width: the data sets' camera."""
+    def over_bin(cls, container: Container, width: int = 224, height: int = 224, nearest_m: float = 0.0) -> Camera:
+        """A picture that holds the container's opening with a rim, from 2.6 times its width: the data sets' camera.
+
+        nearest_m: a sensor's smallest distance; the camera then stands back, with a longer lens, until the rim is beyond it.
+        """
         shelf = container.kind == 'shelf'
         side = max(container.width_m, (container.height_m if shelf else container.depth_m) * width / height)
-        focal = width * 2.6 / 1.16
-        # A shelf's opening is nearer than its back.
-        distance_m = 2.6 * side + (container.depth_m if shelf else 0)
+        # A shelf's opening is nearer than its back, a bin's rim nearer than its floor; parts may stand above the rim.
+        opening_m = max(2.6 * side, nearest_m + (0.0 if shelf else 1.2 * container.height_m))
+        focal = width * opening_m / (side * 1.16)
+        distance_m = opening_m + (container.depth_m if shelf else 0)
         return cls._at(container, Intrinsics(focal, focal, (width - 1) / 2, (height - 1) / 2, width, height), distance_m)
 
     @classmethod

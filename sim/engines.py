@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -66,6 +67,17 @@ def _on_processes(work: Callable[..., Any], jobs: dict[int, tuple], workers: int
                                    'fewer --workers or smaller --shard_scenes need less') from error
 
 
+def _reach(address: str) -> None:
+    """Raise ConfigError where nobody listens: Ray would try for minutes."""
+    if address in ('', 'auto'):
+        return
+    host, _, port = address.removeprefix('ray://').rpartition(':')
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise ConfigError(f'no Ray cluster at "{address}" ({error}): expected the HOST:PORT of a running one, or auto') from error
+
+
 def _on_ray(work: Callable[..., Any], jobs: dict[int, tuple], workers: int, address: str) -> Iterator[tuple[int, Any]]:
     try:
         import ray
@@ -73,6 +85,7 @@ def _on_ray(work: Callable[..., Any], jobs: dict[int, tuple], workers: int, addr
         raise ConfigError('engine is "ray" but Ray is not installed: expected `pip install insegan_ros[ray]`') from error
     ours = not ray.is_initialized()
     if ours:
+        _reach(address)
         options = {'address': address} if address else {'num_cpus': workers, 'include_dashboard': False}
         try:
             ray.init(log_to_driver=False, logging_level='ERROR', **options)

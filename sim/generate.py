@@ -4,6 +4,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import os
 import re
 import shutil
 import time
@@ -18,7 +19,7 @@ import yaml
 from tqdm import tqdm
 
 from insegan_ros.datasets.shards import FORMAT, ShardInfo, pack_shard, shard_path, write_whole
-from insegan_ros.errors import ConfigError, DatasetError
+from insegan_ros.errors import ConfigError, DatasetError, InseganError
 from insegan_sim.camera import Camera, Jitter
 from insegan_sim.container import KINDS
 from insegan_sim.engines import ENGINES, run_jobs
@@ -31,7 +32,8 @@ from insegan_sim.world import World
 # The paper's splits beside training: so many scenes each, from streams of random numbers that never meet.
 SPLITS = {'training': 0, 'validation': 1, 'test': 2, 'hard': 3}
 SPLIT_SCENES = 100
-ESTIMATE_SCENES = 40
+# The sample of an estimate: so many scenes, a few at a time, or as many as fit into this time.
+ESTIMATE_SCENES, ESTIMATE_STEP, ESTIMATE_S = 40, 5, 20.0
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,9 @@ class SimulateConfig:
     """Number of scenes."""
     out: str = ''
     """Folder of the shards, data/PART if left out; one that was begun with the same settings is continued."""
-    instances: int | str = 5
+    instances: str = '5'
     """Parts in a bin: 5, or a range such as 1-8."""
-    size: int | str = 224
+    size: str = '224'
     """The picture in px: 224 for a square one, or 640x480."""
     container: str = 'bin'
     """bin, tote or shelf."""
@@ -132,14 +134,16 @@ class SimulateConfig:
     def setup(self, parts: tuple[Part, ...], stream: int = 0) -> Setup:
         """The configuration as things."""
         container = make_container(parts, self.count[1], self.container, self.fill, self.bin_width)
-        camera = Camera.over_bin(container, *self.shape)
-        return Setup(parts, camera, self.count, load_sensor(self.sensor), self.jitter, self.colour, self.only_hard, self.seed, stream)
+        sensor = load_sensor(self.sensor)
+        camera = Camera.over_bin(container, *self.shape, nearest_m=getattr(sensor, 'min_depth_m', 0.0))
+        return Setup(parts, camera, self.count, sensor, self.jitter, self.colour, self.only_hard, self.seed, stream)
 
     def identity(self) -> dict[str, object]:
         """What makes the set what it is: everything but where and how it is made."""
         values = asdict(self)
         for name in ('out', 'workers', 'engine', 'address', 'estimate', 'paper_splits', 'mesh'):
             values.pop(name)
+        values |= {'instances': list(self.count), 'size': list(self.shape)}
         if self.mesh:
             values['part'] = Path(self.mesh).stem
             values['mesh_sha256'] = hashlib.sha256(Path(self.mesh).read_bytes()).hexdigest()
@@ -176,11 +180,11 @@ def simulate_shard(setup: Setup, scenes: range, truth: str) -> tuple[bytes, Coun
 
 def estimate(config: SimulateConfig, setup: Setup) -> str:
     """Time and disk for the whole set, from a sample made here and now on one core."""
-    count = min(ESTIMATE_SCENES, config.scenes)
-    simulate_shard(setup, range(1), config.truth)
-    begun = time.perf_counter()
-    content, _ = simulate_shard(setup, range(1, 1 + count), config.truth)
-    rate, size = count / (time.perf_counter() - begun), len(content) / count
+    begun, count, size = time.perf_counter(), 0, 0
+    while count < min(ESTIMATE_SCENES, config.scenes) and time.perf_counter() - begun < ESTIMATE_S:
+        content, _ = simulate_shard(setup, range(count, min(count + ESTIMATE_STEP, config.scenes)), config.truth)
+        size, count = size + len(content), min(count + ESTIMATE_STEP, config.scenes)
+    rate, size = count / (time.perf_counter() - begun), size / count
     total = config.scenes + (3 * SPLIT_SCENES if config.paper_splits else 0)
     hours, gigabytes = total / rate / config.workers / 3600, total * size / 1e9
     free = shutil.disk_usage(_existing(config.folder)).free / 1e9
@@ -217,6 +221,18 @@ def _claimed(folder: Path, identity: dict[str, object]) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DatasetError(f'{folder} cannot be made ({error.strerror}): expected a folder that can be written') from error
+    # The folder itself is locked: a lock on a file in it could be replaced with the file.
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield from _held(folder, identity)
+    except BlockingIOError:
+        raise DatasetError(f'{folder} is being written by another process: expected to be the only one') from None
+    finally:
+        os.close(lock)
+
+
+def _held(folder: Path, identity: dict[str, object]) -> Iterator[None]:
     note = folder / 'dataset.yaml'
     text = yaml.safe_dump(identity, sort_keys=False)
     if not note.exists():
@@ -225,14 +241,16 @@ def _claimed(folder: Path, identity: dict[str, object]) -> Iterator[None]:
         write_whole(note, text.encode())
     elif note.read_text() != text:
         raise DatasetError(f'{folder} holds another data set ({_differences(note, identity)}): expected an empty folder or the same settings')
-    with open(note) as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise DatasetError(f'{folder} is being written by another process: expected to be the only one') from None
-        for stale in folder.glob('.*.part'):
-            stale.unlink()
+    for stale in folder.glob('.*.part'):
+        stale.unlink()
+    try:
         yield
+    except InseganError:
+        # Settings that made nothing must not keep the folder from better ones.
+        if not any(folder.glob('scenes-*.h5')):
+            note.unlink()
+            shutil.rmtree(folder / 'models', ignore_errors=True)
+        raise
 
 
 def _differences(note: Path, identity: dict[str, object]) -> str:

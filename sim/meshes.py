@@ -16,6 +16,8 @@ MOST_BYTES = 500_000_000
 SMALLEST_M, LARGEST_M = 0.003, 0.6
 # The convex decomposition sees no more triangles than this; the camera sees all.
 COLLISION_FACES = 20_000
+# A larger hole is no flaw of an export but an open body; filling it would make a block of a tray.
+LARGEST_HOLE = 0.03
 
 
 def load_mesh_part(path: Path, scale: float = 1.0) -> Part:
@@ -66,8 +68,11 @@ def check_mesh(mesh: trimesh.Trimesh, name: str, scale: float) -> tuple[trimesh.
         raise InputError(f'{name} has {len(mesh.faces)} triangles with an area: expected a closed body')
     _check_size(mesh, name, scale)
     if not mesh.is_watertight:
-        holes = _open_edges(mesh)
+        holes, area = _open_edges(mesh), mesh.area
         trimesh.repair.fill_holes(mesh)
+        if mesh.is_watertight and mesh.area > (1 + LARGEST_HOLE) * area:
+            raise InputError(f'{name} is not closed: its hole is {100 * (mesh.area / area - 1):.0f} % as large as its surface; expected at most '
+                             f'{100 * LARGEST_HOLE:.0f} %; give an open tray its inner walls, or close it in your CAD program')
         if not mesh.is_watertight:
             raise InputError(f'{name} is not closed: {_open_edges(mesh)} of {len(mesh.edges_unique)} edges are open or shared by three and more triangles; '
                              'expected a closed surface; close it in your CAD program or export it again as a solid')
@@ -79,7 +84,7 @@ def check_mesh(mesh: trimesh.Trimesh, name: str, scale: float) -> tuple[trimesh.
         repairs.append('triangles turned to face one way')
     if mesh.volume < 0:
         mesh.invert()
-        repairs.append('turned inside out: normals now face outward')
+        repairs.append('was inside out: turned, so that its normals face outward')
     hull = mesh.convex_hull.volume if np.linalg.matrix_rank(mesh.vertices - mesh.vertices.mean(0), tol=1e-9 * mesh.scale) == 3 else 0.0
     if hull <= 0 or mesh.volume < 1e-4 * hull:
         raise InputError(f'{name} encloses no volume: expected a solid, found a sheet; give it a thickness')
@@ -117,14 +122,20 @@ def convex_pieces(mesh: trimesh.Trimesh, threshold: float = 0.05) -> list[trimes
     return [_light(trimesh.Trimesh(vertices, faces).convex_hull) for vertices, faces in parts]
 
 
-def _light(hull: trimesh.Trimesh, most: int = 64) -> trimesh.Trimesh:
-    """A hull with few corners: Bullet's time grows with them. The corners kept are extreme ones, so it shrinks by little."""
+def _light(hull: trimesh.Trimesh, most: int = 128) -> trimesh.Trimesh:
+    """A hull with few corners: Bullet's time grows with them."""
     if len(hull.vertices) <= most:
         return hull
     golden = np.pi * (3 - np.sqrt(5)) * np.arange(most)
     z = 1 - (2 * np.arange(most) + 1) / most
     directions = np.stack([np.sqrt(1 - z**2) * np.cos(golden), np.sqrt(1 - z**2) * np.sin(golden), z], 1)
-    return trimesh.convex.convex_hull(hull.vertices[np.unique((hull.vertices @ directions.T).argmax(0))])
+    light = trimesh.convex.convex_hull(hull.vertices[np.unique((hull.vertices @ directions.T).argmax(0))])
+    # Grown until it covers the hull again, so that what is seen never sinks into anything.
+    centre = light.center_mass
+    reach = ((hull.vertices - centre) @ light.face_normals.T).max(0)
+    offset = ((light.triangles[:, 0] - centre) * light.face_normals).sum(1)
+    light.vertices = centre + (light.vertices - centre) * float((reach / offset).max())
+    return light
 
 
 def find_symmetries(mesh: trimesh.Trimesh, tolerance: float = 0.01) -> tuple[tuple[tuple[float, float, float], int], ...]:

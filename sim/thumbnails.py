@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from insegan_ros.errors import DatasetError
+from insegan_ros.datasets.folders import check_new, write_png
 from insegan_sim.camera import Camera
 from insegan_sim.colour import shade
 from insegan_sim.container import Container
@@ -17,9 +17,8 @@ TILE_PX, COLUMNS = 200, 5
 
 
 def draw_parts(parts: tuple[Part, ...], path: Path) -> None:
-    """Every part once, from the same side, with its name and its size, into a PNG. Raises DatasetError where it is there already."""
-    if path.exists():
-        raise DatasetError(f'{path} is there already: expected a new file')
+    """Every part once, from the same side, with its name and its size, into a PNG. Raises DatasetError where it cannot be a new file."""
+    check_new(path, '.png')
     rows = -(-len(parts) // COLUMNS)
     sheet = np.full((rows * (TILE_PX + 40), COLUMNS * TILE_PX, 3), 255, np.uint8)
     for index, part in enumerate(parts):
@@ -28,8 +27,7 @@ def draw_parts(parts: tuple[Part, ...], path: Path) -> None:
         size = ' x '.join(f'{1000 * extent:.0f}' for extent in part.mesh.extents)
         for line, text in enumerate((part.name, f'{size} mm')):
             cv2.putText(sheet, text, (left + 8, top + TILE_PX + 16 + 17 * line), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (40, 40, 40), 1, cv2.LINE_AA)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), sheet[..., ::-1])
+    write_png(path, sheet)
 
 
 def _tile(part: Part) -> np.ndarray:

@@ -50,15 +50,20 @@ def _names(folder: Path, scenes: list[Path]) -> dict[int, str]:
         if (place / 'models/models_info.json').is_file():
             info = read_json(place / 'models/models_info.json')
             break
-    ids = {int(key) for key in info}
-    for path in scenes:
-        if (path / 'scene_gt.json').is_file():
-            ids |= {int(one['obj_id']) for image in read_json(path / 'scene_gt.json').values() for one in image}
-    return {number: str(info.get(str(number), {}).get('name', f'obj_{number:06d}')) for number in sorted(ids)}
+    try:
+        ids = {int(key) for key in info}
+        for path in scenes:
+            if (path / 'scene_gt.json').is_file():
+                ids |= {int(one['obj_id']) for image in read_json(path / 'scene_gt.json').values() for one in image}
+        return {number: str(info.get(str(number), {}).get('name', f'obj_{number:06d}')) for number in sorted(ids)}
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise DatasetError(f'{folder}: models_info.json or scene_gt.json is not as BOP has it ({type(error).__name__} {error}): expected object numbers') from error
 
 
 def _read_scene(path: Path, names: dict[int, str]) -> Iterator[Scene]:
     cameras = read_json(path / 'scene_camera.json')
+    if not isinstance(cameras, dict):
+        raise DatasetError(f'{path / "scene_camera.json"} is not as BOP has it: expected a camera for every image number')
     truths = read_json(path / 'scene_gt.json') if (path / 'scene_gt.json').is_file() else None
     for key, camera in sorted(cameras.items(), key=lambda item: int(item[0])):
         number = int(key)
@@ -82,7 +87,7 @@ def _read_scene(path: Path, names: dict[int, str]) -> Iterator[Scene]:
             whole = [read_png(file) > 0 for i in range(len(truth)) if (file := path / f'mask/{number:06d}_{i:06d}.png').is_file()]
             instances = instances_of(labels_of(seen, depth.shape), classes, poses, whole)
             yield Scene(frame, instances, workspace, tuple(name for name in names.values() if name in classes))
-        except (KeyError, ValueError, TypeError, IndexError) as error:
+        except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
             raise DatasetError(f'{path}: image {key} is not as BOP has it ({type(error).__name__} {error}): expected cam_K, cam_R_m2c, cam_t_m2c, obj_id '
                                'and a mask for every instance') from error
 
@@ -111,6 +116,9 @@ def write_bop(scenes: Iterable[Scene], classes: tuple[str, ...], out: Path, mode
     """Write scene folders of up to 1,000 images under out/train, and the models if there are any. Raises DatasetError."""
     if models is not None:
         shutil.copytree(models, out / 'models')
+    else:
+        (out / 'models').mkdir(parents=True)
+        write_json(out / 'models/models_info.json', {str(number): {'name': name} for number, name in enumerate(classes, 1)})
     batch: dict[str, dict[str, Any]] = {}
     for index, scene in enumerate(scenes):
         number, folder = index % IMAGES_A_SCENE, out / f'train/{index // IMAGES_A_SCENE:06d}'

@@ -72,7 +72,7 @@ def _read_image(folder: Path, image: dict[str, Any], found: list[dict[str, Any]]
         amodal = [decode(one['amodal'], depth.shape) for one in found if 'amodal' in one]
         present = tuple(image.get('present', [name for name in names.values() if name in classes]))
         return Scene(frame, instances_of(labels, classes, poses, amodal), workspace, present)
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
         raise DatasetError(f'{folder / ANNOTATIONS}: image {image.get("id")} cannot be read ({type(error).__name__} {error}): expected depth_file, depth_unit_m, '
                            'intrinsics and masks, as `insegan dataset convert --to coco` writes them') from error
 

@@ -86,7 +86,10 @@ def convert(source: Path, out: Path, to: str) -> int:
         raise DatasetError(f'{source} holds no scenes: expected at least one')
     scenes = chain([first], scenes)
     fresh = not out.exists()
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatasetError(f'{out} cannot be made ({error.strerror}): expected a folder that can be written') from error
     try:
         FORMATS[to].write(counted(), classes, out, models)
     except BaseException:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,16 @@ def read_png(path: Path) -> np.ndarray:
     return image
 
 
+def check_new(path: Path, suffix: str) -> None:
+    """Refuse a file that is there already, of another kind, or in a folder that cannot be written, before any work. Raises DatasetError."""
+    if path.suffix.lower() != suffix:
+        raise DatasetError(f'{path} is no name for this file: expected one that ends in {suffix}')
+    if path.exists():
+        raise DatasetError(f'{path} is there already: expected a new file')
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise DatasetError(f'{path.parent} is no folder that can be written: expected one for {path.name}')
+
+
 def write_png(path: Path, image: np.ndarray) -> None:
     """Write (H, W) as it is or (H, W, 3) RGB. Raises DatasetError."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +67,10 @@ def write_png(path: Path, image: np.ndarray) -> None:
 
 
 def depth_to_png(depth_m: np.ndarray, unit_m: float) -> np.ndarray:
-    """(H, W) uint16 in units of unit_m, 0 = no reading."""
+    """(H, W) uint16 in units of unit_m, 0 = no reading. Raises DatasetError for what is too far for it."""
+    deepest = float(np.nan_to_num(depth_m).max(initial=0))
+    if deepest > 65535 * unit_m:
+        raise DatasetError(f'depth goes up to {deepest:.1f} m: 16 bits in steps of {1000 * unit_m:g} mm hold up to {65535 * unit_m:.2f} m')
     return np.nan_to_num(depth_m / unit_m).round().clip(0, 65535).astype(np.uint16)
 
 

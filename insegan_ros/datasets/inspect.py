@@ -10,6 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from insegan_ros.datasets.convert import open_dataset
+from insegan_ros.datasets.folders import check_new, write_png
 from insegan_ros.datasets.scene import Scene, visible_fractions
 from insegan_ros.datasets.shards import ShardDataset
 from insegan_ros.errors import DatasetError
@@ -21,11 +22,11 @@ COLUMNS, ROWS, TILE_PX = 6, 4, 160
 def inspect(folder: Path, sheet: Path | None = None) -> dict[str, Any]:
     """Counts, sizes, fill, occlusion of a data set in any format that can be read; writes a contact sheet if asked for one.
 
-    fill: share of the bin's inside that is covered by parts; occlusion: 1 - visible fraction, over all instances.
+    fill: pixels of parts by pixels of the floor (what stands high looks larger: above 1 is possible); occlusion: 1 - visible fraction, over all instances.
     Raises DatasetError.
     """
-    if sheet is not None and sheet.exists():
-        raise DatasetError(f'{sheet} is there already: expected a new file for the contact sheet')
+    if sheet is not None:
+        check_new(sheet, '.png')
     classes, scenes = open_dataset(folder)
     counts, kinds, fills, occlusions, unread, tiles = [], Counter(), [], [], [], []
     size, colour, number = (0, 0), False, 0
@@ -59,8 +60,7 @@ def inspect(folder: Path, sheet: Path | None = None) -> dict[str, Any]:
         if (quality := dataset.quality()) is not None:
             result |= {'fastest_mm_s': _round(1000 * quality[:, 0].max()), 'deepest_mm': _round(1000 * quality[:, 1].max())}
     if sheet is not None:
-        sheet.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(sheet), _sheet(tiles)[..., ::-1])
+        write_png(sheet, _sheet(tiles))
     return result
 
 
@@ -70,7 +70,7 @@ def describe(result: dict[str, Any]) -> str:
              'parts: ' + _kinds(result['classes'])]
     if 'instances' in result:
         low, mean, high = result['instances_a_scene']
-        lines.append(f'{result["instances"]} instances, {low} to {high} a scene, {mean:g} on average; they cover {100 * result["fill"]:.0f} % of the bin')
+        lines.append(f'{result["instances"]} instances, {low} to {high} a scene, {mean:g} on average; in the picture they cover as much as {100 * result["fill"]:.0f} % of the floor')
     else:
         lines.append('image-level labels only')
     if 'occlusion' in result:

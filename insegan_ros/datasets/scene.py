@@ -34,6 +34,6 @@ def visible_fractions(truth: Instances) -> np.ndarray:
     """(N,) float32: the share of each amodal mask that is seen; 0 for what is out of the picture. Raises InputError without amodal masks."""
     if truth.amodal is None:
         raise InputError('the instances have no amodal masks: expected them, to say how much of each is seen')
-    whole = truth.amodal.reshape(len(truth), -1).sum(1)
+    whole = truth.amodal.sum(axis=(1, 2))
     seen = np.bincount(truth.labels.ravel(), minlength=len(truth) + 1)[1:len(truth) + 1]
     return (seen / np.maximum(whole, 1)).astype(np.float32)

@@ -21,6 +21,7 @@ import io
 import json
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -28,7 +29,7 @@ import h5py
 import numpy as np
 
 from insegan_ros.datasets.scene import Scene
-from insegan_ros.errors import DatasetError
+from insegan_ros.errors import DatasetError, InputError
 from insegan_ros.frame import Frame, Instances, Intrinsics
 from insegan_ros.workspace import Workspace, square_height_map
 
@@ -128,6 +129,9 @@ class ShardDataset:
         self.paths = sorted(self.folder.glob('scenes-*.h5')) if self.folder.is_dir() else []
         if not self.paths:
             raise DatasetError(f'{self.folder} holds no scenes: expected scenes-*.h5 shards; make some with `insegan simulate --out {self.folder}`')
+        numbers = [int(path.stem.rpartition('-')[2]) for path in self.paths if path.stem.rpartition('-')[2].isdigit()]
+        if gaps := sorted(set(range(numbers[0] if numbers else 0, max(numbers, default=-1) + 1)) - set(numbers)):
+            raise DatasetError(f'{shard_path(self.folder, gaps[0])} is missing between others: expected a whole set; run `insegan simulate` again, it makes what is missing')
         opened = [_open(path) for path in self.paths]
         self.lengths = [length for length, _, _ in opened]
         self.infos = [info for _, info, _ in opened]
@@ -146,10 +150,12 @@ class ShardDataset:
         return '+'.join(self.classes)
 
     def __iter__(self) -> Iterator[Scene]:
-        for path, info in zip(self.paths, self.infos):
+        for path, info, length in zip(self.paths, self.infos, self.lengths):
             with h5py.File(path, 'r') as file:
-                for index in range(len(file['depth'])):
-                    yield _scene(file, index, info.classes)
+                for index in range(length):
+                    with _readable(path):
+                        scene = _scene(file, index, info.classes)
+                    yield scene
 
     def quality(self) -> np.ndarray | None:
         """(N, 2) speed of the fastest point in m/s and deepest interpenetration in m of every scene, or None where not recorded."""
@@ -167,7 +173,8 @@ class ShardDataset:
         for path in self.paths:
             with h5py.File(path, 'r') as file:
                 for index in range(len(file['depth'])):
-                    frame, workspace = _frame(file, index, colour=False), _workspace(file, index)
+                    with _readable(path):
+                        frame, workspace = _frame(file, index, colour=False), _workspace(file, index)
                     if workspace is None:
                         raise DatasetError(f'{path}: scene {index} has no floor: expected the workspace of every scene')
                     height, pixel = square_height_map(frame, workspace, size)
@@ -214,8 +221,16 @@ def _scene(file: h5py.File, index: int, classes: tuple[str, ...]) -> Scene:
     return Scene(_frame(file, index), truth, _workspace(file, index), present)
 
 
-def _open(path: Path) -> tuple[int, ShardInfo, tuple[int, int]]:
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
     try:
+        yield
+    except (OSError, KeyError, ValueError, TypeError, IndexError, RuntimeError, InputError) as error:
+        raise DatasetError(f'{path} cannot be read, it is cut short or damaged ({error}): delete it and run `insegan simulate` again, which makes only what is missing') from error
+
+
+def _open(path: Path) -> tuple[int, ShardInfo, tuple[int, int]]:
+    with _readable(path):
         with h5py.File(path, 'r') as file:
             found = file.attrs.get('format')
             if found != FORMAT:
@@ -228,5 +243,3 @@ def _open(path: Path) -> tuple[int, ShardInfo, tuple[int, int]]:
             for name in file:
                 _ = file[name][-1]
             return length, info, (width, height)
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise DatasetError(f'{path} cannot be read, it is cut short or damaged ({error}): delete it and run `insegan simulate` again, which makes only what is missing') from error

@@ -110,6 +110,25 @@ def test_a_shard_cut_short_is_named(nut_data, tmp_path, share):
     assert (tmp_path / 'scenes-00000.h5').exists()
 
 
+def test_flipped_bytes_and_a_missing_shard_are_named(nut_data, tmp_path):
+    whole = (nut_data / 'scenes-00000.h5').read_bytes()
+    named = 0
+    for seed in range(30):
+        rng, damaged = np.random.default_rng(seed), bytearray(whole)
+        for place in rng.integers(0, len(whole), 40):
+            damaged[place] ^= 0xFF
+        (tmp_path / 'scenes-00000.h5').write_bytes(damaged)
+        try:
+            list(ShardDataset(tmp_path))
+        except DatasetError as error:
+            named += 'scenes-00000.h5' in str(error)
+    assert named > 15
+    for number in (0, 2):
+        (tmp_path / f'scenes-0000{number}.h5').write_bytes(whole)
+    with pytest.raises(DatasetError, match='scenes-00001.h5 is missing between others'):
+        ShardDataset(tmp_path)
+
+
 def test_a_foreign_or_older_hdf5_file_is_refused(tmp_path):
     for format_name, words in ((None, 'no shard of ours'), ('insegan-shard-1', 'made by an older version')):
         with h5py.File(tmp_path / 'scenes-00000.h5', 'w') as file:

@@ -112,6 +112,12 @@ def test_a_ray_cluster_of_two_makes_the_same_bytes_and_survives_a_death(whole, t
     assert hashes(tmp_path / 'ray') == hashes(whole)
 
 
+@pytest.mark.parametrize('address', ['localhost:1', 'nowhere.invalid:6379', 'here', 'localhost:99999999'])
+def test_a_ray_cluster_that_is_not_there_is_said_at_once(tmp_path, address):
+    with pytest.raises(ConfigError, match=f'no Ray cluster at "{address}"'):
+        simulate(SimulateConfig(**SMALL, engine='ray', address=address, out=str(tmp_path / 'x')))
+
+
 def test_another_set_is_never_mixed_in(whole, tmp_path):
     before = hashes(whole)
     with pytest.raises(DatasetError, match='holds another data set .*part: cylinder, not bolt'):
@@ -207,8 +213,11 @@ def test_the_papers_splits_are_disjoint_and_hard_ones_hard(tmp_path, monkeypatch
 def test_the_d435_is_in_the_set(tmp_path):
     values = {**SMALL, 'scenes': 2, 'size': 96}
     noisy, ideal = (list(ShardDataset(simulate(SimulateConfig(**values, sensor=sensor, out=str(tmp_path / sensor))))) for sensor in ('d435', 'ideal'))
-    assert np.array_equal(noisy[0].truth.labels, ideal[0].truth.labels)
-    assert 0.02 < np.isnan(noisy[0].frame.depth_m).mean() < 0.5 and not np.isnan(ideal[0].frame.depth_m).any()
+    # The camera stands back until all that can lie in the bin is beyond the sensor's smallest distance.
+    assert noisy[0].workspace.floor_distance_m > 0.28 + 0.07 and ideal[0].workspace.floor_distance_m == pytest.approx(2.6 * 0.142, abs=0.005)
+    on_parts = np.isnan(noisy[0].frame.depth_m[noisy[0].truth.labels > 0]).mean()
+    assert 0.01 < on_parts < 0.3 and not np.isnan(ideal[0].frame.depth_m).any()
+    assert len(noisy[0].truth) == len(ideal[0].truth) == 5
     with pytest.raises(DatasetError, match='holds another data set .*sensor'):
         simulate(SimulateConfig(**values, sensor='d435', out=str(tmp_path / 'ideal')))
 
@@ -234,6 +243,27 @@ def test_what_was_thrown_away_is_counted():
 def test_values_out_of_range_are_named(values, words):
     with pytest.raises(ConfigError, match=words):
         SimulateConfig(**values)
+
+
+def test_settings_that_made_nothing_leave_the_folder_free(tmp_path):
+    with pytest.raises(DatasetError, match='depth goes up to'):
+        simulate(SimulateConfig(**{**SMALL, 'scenes': 1}, bin_width=3.0, out=str(tmp_path / 'x')))
+    assert len(ShardDataset(simulate(SimulateConfig(**{**SMALL, 'scenes': 1}, out=str(tmp_path / 'x'))))) == 1
+
+
+def test_empty_bins_and_jitter_out_of_range(tmp_path):
+    from insegan_ros.datasets.convert import convert, open_dataset
+    from insegan_ros.datasets.inspect import inspect
+    from insegan_sim.camera import Jitter
+    out = simulate(SimulateConfig(**{**SMALL, 'instances': '0-1', 'scenes': 6}, out=str(tmp_path / 'x')))
+    counts = [len(scene.truth) for scene in ShardDataset(out)]
+    assert set(counts) == {0, 1} and inspect(out)['instances'] == sum(counts)
+    for to in ('bop', 'coco', 'insta10'):
+        convert(out, tmp_path / to, to)
+        assert [len(scene.truth) for scene in open_dataset(tmp_path / to)[1]] == counts
+        assert inspect(tmp_path / to)['instances'] == sum(counts)
+    with pytest.raises(ConfigError, match='jitter.tilt_deg is 500: expected 0 to 45'):
+        Jitter(tilt_deg=500)
 
 
 def test_a_bin_narrower_than_the_part_is_refused_before_anything_is_made(tmp_path):
