@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from insegan_ros.datasets.recordings import read_depth_image, read_frames
-from insegan_ros.datasets.shards import ShardDataset
+from insegan_ros.datasets.shards import ShardDataset, is_shards
 from insegan_ros.errors import DatasetError, InputError
 from insegan_ros.frame import Frame, Instances
 from insegan_ros.overlay import overlay
@@ -22,7 +22,7 @@ def frames_of(source: Path) -> Iterator[Frame]:
     """The frames of an image, a folder of images or shards, or a recording, in order."""
     if source.is_dir() and (source / 'metadata.yaml').exists() or source.suffix in ('.bag', '.db3', '.mcap'):
         yield from read_frames(source)
-    elif source.is_dir() and any(source.glob('scenes-*.h5')):
+    elif source.is_dir() and is_shards(source):
         yield from (scene.frame for scene in ShardDataset(source))
     elif source.is_dir():
         images = sorted(source.glob('*.png'))

@@ -18,7 +18,7 @@ import numpy as np
 import yaml
 from tqdm import tqdm
 
-from insegan_ros.datasets.shards import FORMAT, ShardInfo, pack_shard, shard_path, write_whole
+from insegan_ros.datasets.shards import FORMAT, ShardInfo, is_shards, pack_shard, shard_path, write_whole
 from insegan_ros.errors import ConfigError, DatasetError, InseganError
 from insegan_sim.camera import Camera, Jitter
 from insegan_sim.container import KINDS
@@ -247,7 +247,7 @@ def _held(folder: Path, identity: dict[str, object]) -> Iterator[None]:
         yield
     except InseganError:
         # Settings that made nothing must not keep the folder from better ones.
-        if not any(folder.glob('scenes-*.h5')):
+        if not is_shards(folder):
             note.unlink()
             shutil.rmtree(folder / 'models', ignore_errors=True)
         raise

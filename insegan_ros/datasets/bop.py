@@ -62,7 +62,7 @@ def _names(folder: Path, scenes: list[Path]) -> dict[int, str]:
 
 def _read_scene(path: Path, names: dict[int, str]) -> Iterator[Scene]:
     cameras = read_json(path / 'scene_camera.json')
-    if not isinstance(cameras, dict):
+    if not isinstance(cameras, dict) or not all(key.isdecimal() for key in cameras):
         raise DatasetError(f'{path / "scene_camera.json"} is not as BOP has it: expected a camera for every image number')
     truths = read_json(path / 'scene_gt.json') if (path / 'scene_gt.json').is_file() else None
     for key, camera in sorted(cameras.items(), key=lambda item: int(item[0])):

@@ -13,7 +13,7 @@ from insegan_ros.datasets.bop import is_bop, read_bop, write_bop
 from insegan_ros.datasets.coco import is_coco, read_coco, write_coco
 from insegan_ros.datasets.insta10 import is_insta10, read_insta10, write_clouds, write_insta10
 from insegan_ros.datasets.scene import Scene
-from insegan_ros.datasets.shards import ShardDataset, ShardInfo, pack_shard, shard_path, write_whole
+from insegan_ros.datasets.shards import ShardDataset, ShardInfo, is_shards, pack_shard, shard_path, write_whole
 from insegan_ros.errors import DatasetError, unknown
 
 SHARD_SCENES = 100
@@ -26,10 +26,6 @@ class Format:
     found: Callable[[Path], bool] | None
     read: Callable[[Path], tuple[tuple[str, ...], Iterator[Scene]]] | None
     write: Callable[[Iterable[Scene], tuple[str, ...], Path, Path | None], None]
-
-
-def _is_shards(folder: Path) -> bool:
-    return any(folder.glob('scenes-*.h5'))
 
 
 def _read_shards(folder: Path) -> tuple[tuple[str, ...], Iterator[Scene]]:
@@ -48,7 +44,7 @@ def _write_shards(scenes: Iterable[Scene], classes: tuple[str, ...], out: Path, 
         write_whole(shard_path(out, index), pack_shard(batch, ShardInfo(classes, 0, index * SHARD_SCENES)))
 
 
-FORMATS = {'shards': Format(_is_shards, _read_shards, _write_shards), 'bop': Format(is_bop, read_bop, write_bop), 'coco': Format(is_coco, read_coco, write_coco),
+FORMATS = {'shards': Format(is_shards, _read_shards, _write_shards), 'bop': Format(is_bop, read_bop, write_bop), 'coco': Format(is_coco, read_coco, write_coco),
            'insta10': Format(is_insta10, read_insta10, write_insta10), 'clouds': Format(None, None, write_clouds)}
 
 

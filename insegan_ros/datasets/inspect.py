@@ -12,7 +12,7 @@ from tqdm import tqdm
 from insegan_ros.datasets.convert import open_dataset
 from insegan_ros.datasets.folders import check_new, write_png
 from insegan_ros.datasets.scene import Scene, visible_fractions
-from insegan_ros.datasets.shards import ShardDataset
+from insegan_ros.datasets.shards import ShardDataset, is_shards
 from insegan_ros.errors import DatasetError
 from insegan_ros.overlay import overlay
 
@@ -27,10 +27,13 @@ def inspect(folder: Path, sheet: Path | None = None) -> dict[str, Any]:
     """
     if sheet is not None:
         check_new(sheet, '.png')
-    classes, scenes = open_dataset(folder)
+    # Shards know more than other formats, and opening them reads them all: once.
+    dataset = ShardDataset(folder) if is_shards(folder) else None
+    classes, scenes = (dataset.classes, iter(dataset)) if dataset else open_dataset(folder)
     counts, kinds, fills, occlusions, unread, tiles = [], Counter(), [], [], [], []
     size, colour, number = (0, 0), False, 0
-    keep = _sample(folder)
+    # Spread over the whole set where its length is known at once, else the first ones.
+    keep = set(np.linspace(0, len(dataset) - 1, COLUMNS * ROWS).round().astype(int).tolist()) if dataset else None
     for number, scene in enumerate(tqdm(scenes, desc='inspect', unit='scene'), 1):
         frame = scene.frame
         size, colour = (frame.intrinsics.width, frame.intrinsics.height), frame.colour is not None
@@ -54,8 +57,7 @@ def inspect(folder: Path, sheet: Path | None = None) -> dict[str, Any]:
     if occlusions:
         result |= {'occlusion': _round(np.mean(occlusions)), 'half_hidden_share': _round(np.mean(np.array(occlusions) > 0.5)),
                    'hidden_share': _round(np.mean(np.array(occlusions) >= 1))}
-    if any(folder.glob('scenes-*.h5')):
-        dataset = ShardDataset(folder)
+    if dataset:
         result['rejected'] = dict(sum((Counter(info.rejected) for info in dataset.infos), Counter()))
         if (quality := dataset.quality()) is not None:
             result |= {'fastest_mm_s': _round(1000 * quality[:, 0].max()), 'deepest_mm': _round(1000 * quality[:, 1].max())}
@@ -101,13 +103,6 @@ def _fill(scene: Scene) -> float:
     k, depth = scene.frame.intrinsics, scene.workspace.floor_distance_m
     x_min, y_min, x_max, y_max = scene.workspace.bounds
     return float((labels > 0).sum() / ((x_max - x_min) * k.fx / depth * (y_max - y_min) * k.fy / depth))
-
-
-def _sample(folder: Path) -> set[int] | None:
-    """Scenes spread over the whole set, where its length is known at once."""
-    if not any(folder.glob('scenes-*.h5')):
-        return None
-    return set(np.linspace(0, len(ShardDataset(folder)) - 1, COLUMNS * ROWS).round().astype(int).tolist())
 
 
 def _tile(scene: Scene) -> np.ndarray:

@@ -52,6 +52,11 @@ def shard_path(folder: Path, index: int) -> Path:
     return folder / f'scenes-{index:05d}.h5'
 
 
+def is_shards(folder: Path) -> bool:
+    """Whether a folder holds shards."""
+    return any(folder.glob('scenes-*.h5'))
+
+
 def pack_shard(scenes: Sequence[Scene], info: ShardInfo, quality: np.ndarray | None = None) -> bytes:
     """The shard as a file's bytes. The same scenes make the same bytes. Raises DatasetError for scenes that cannot share a shard."""
     if len({scene.frame.depth_m.shape for scene in scenes}) != 1 or len({scene.truth is None for scene in scenes}) != 1:
