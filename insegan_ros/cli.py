@@ -84,9 +84,18 @@ def _card_arguments(parser: ArgumentParser) -> None:
 
 def _benchmark_arguments(parser: ArgumentParser) -> None:
     from insegan_ros.evaluation.benchmark import BENCHMARKS
-    parser.add_argument('name', choices=sorted(BENCHMARKS), help='what to measure')
-    parser.add_argument('--budget', choices=['small', 'full'], default='full', help='small: minutes, and every row says so')
+    parser.add_argument('name', choices=sorted([*BENCHMARKS, 'insta10']), help='what to measure')
+    parser.add_argument('--budget', choices=['small', 'medium', 'full'], default='full',
+                        help='small: minutes; medium (insta10): a day or two on two cores; every row says so')
+    parser.add_argument('--out', type=str, default='runs/insta10', help='insta10: folder of data, trainings, results and report; one that was begun is continued')
+    parser.add_argument('--only', type=str, default='', help='insta10: tables, methods and parts, joined by commas, such as methods,kmeans,shipped,bolt')
     parser.add_argument('--json', type=str | None, default=None, help='file for the rows')
+
+
+def _export_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument('--model', type=str, required=True, help='checkpoint folder or shipped name (insegan-nut)')
+    parser.add_argument('--format', choices=['onnx'], default='onnx', help='what to write')
+    parser.add_argument('--out', type=str, required=True, help='new file, such as nut.onnx')
 
 
 def _demo_arguments(parser: ArgumentParser) -> None:
@@ -177,10 +186,21 @@ def _card(arguments: Namespace) -> None:
 
 
 def _benchmark(arguments: Namespace) -> None:
-    from insegan_ros.evaluation.benchmark import run_benchmark
-    rows = run_benchmark(arguments.name, arguments.budget)
+    from insegan_ros.evaluation.benchmark import run_benchmark, run_insta10
+    if arguments.name == 'insta10':
+        rows = run_insta10(Path(arguments.out), arguments.budget, {name.strip() for name in arguments.only.split(',') if name.strip()})
+    else:
+        rows = run_benchmark(arguments.name, arguments.budget)
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(rows, indent=1) + '\n')
+
+
+def _export(arguments: Namespace) -> None:
+    from insegan_ros.export import export_onnx
+    from insegan_ros.segmenters.checkpoint import Checkpoint
+    from insegan_ros.segmenters.registry import find_checkpoint
+    difference = export_onnx(Checkpoint.load(find_checkpoint(arguments.model)), Path(arguments.out))
+    print(f'{arguments.out}: onnxruntime agrees with PyTorch to {difference:.1g}')
 
 
 def _demo(arguments: Namespace) -> None:
@@ -202,6 +222,7 @@ COMMANDS: dict[str, tuple[str, Callable[[ArgumentParser], None], Callable[[Names
     'evaluate': ("score a segmenter on labelled scenes: honest and paper's protocol, K-means beside it", _evaluate_arguments, _evaluate),
     'card': ('measure a finished training on unseen simulated bins and write its model card', _card_arguments, _card),
     'benchmark': ('measure speed and quality on this machine', _benchmark_arguments, _benchmark),
+    'export': ('the dense network as ONNX, for runtimes without PyTorch', _export_arguments, _export),
     'demo': ('simulated camera and segmenter as two processes on real ROS 2 topics, scored and drawn', _demo_arguments, _demo),
 }
 

@@ -31,7 +31,7 @@ import numpy as np
 from insegan_ros.datasets.scene import Scene
 from insegan_ros.errors import DatasetError, InputError
 from insegan_ros.frame import Frame, Instances, Intrinsics
-from insegan_ros.workspace import Workspace, square_height_map
+from insegan_ros.workspace import TRAINING_MARGIN, Workspace, square_height_map
 
 DEPTH_UNIT_M = 1e-4
 FORMAT = 'insegan-shard-2'
@@ -172,12 +172,15 @@ class ShardDataset:
                 rows.append(file['quality'][:])
         return np.concatenate(rows)
 
-    def height_maps(self, size: int) -> tuple[np.ndarray, float]:
-        """(N, size, size) float32 height maps in metres and the median metres a pixel. Opens depth and camera alone, never a label."""
+    def height_maps(self, size: int, most: int | None = None) -> tuple[np.ndarray, float]:
+        """(N, size, size) float32 height maps in metres, of the first `most` scenes if given, and the median metres a pixel.
+
+        Opens depth and camera alone, never a label.
+        """
         maps, pixel_m = [], []
         for path in self.paths:
             with h5py.File(path, 'r') as file:
-                for index in range(len(file['depth'])):
+                for index in range(min(len(file['depth']), (most or len(self)) - len(maps))):
                     with _readable(path):
                         frame, workspace = _frame(file, index, colour=False), _workspace(file, index)
                     if workspace is None:
@@ -186,6 +189,27 @@ class ShardDataset:
                     maps.append(height)
                     pixel_m.append(pixel)
         return np.stack(maps), float(np.median(pixel_m))
+
+    def truth_maps(self, size: int, most: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """What `height_maps` shows, labelled: labels (N, size, size) uint8, and the instances' amodal centres (N, n, 2) as (x, y) px.
+
+        For training under supervision alone. Raises InputError for scenes without masks.
+        """
+        labels, centres = [], []
+        for _, scene in zip(range(most or len(self)), self):
+            truth, frame = scene.labelled(), scene.frame
+            left, top, right, bottom = scene.workspace.window(frame.intrinsics, TRAINING_MARGIN)
+            side = max(right - left, bottom - top)
+            square = np.zeros((side, side), np.uint8)
+            square[:bottom - top, :right - left] = truth.labels[top:bottom, left:right]
+            pick = ((np.arange(size) + 0.5) * side / size).astype(int)
+            labels.append(square[pick[:, None], pick])
+            masks = truth.amodal if truth.amodal is not None else truth.masks()
+            middle = [np.argwhere(mask)[:, ::-1].mean(0) if mask.any() else (0, 0) for mask in masks]
+            centres.append((np.reshape(middle, (-1, 2)) + 0.5 - (left, top)) * size / side - 0.5)
+        most_parts = max(len(centre) for centre in centres)
+        padded = np.stack([np.pad(centre, ((0, most_parts - len(centre)), (0, 0))) for centre in centres])
+        return np.stack(labels), padded.astype(np.float32)
 
     def fingerprint(self) -> str:
         """A short hash of the depth that training sees: which data a checkpoint was made from."""

@@ -4,18 +4,22 @@ One protocol for all: `sample(batch) -> LabelledBatch`. Whatever can do that can
 """
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
 
 class LabelledBatch(NamedTuple):
-    """images (B, 1, H, W) in [-1, 1]; labels (B, H, W) int64, 0 = background, i = slot i - 1;
-    amodal (B, n, H, W) bool, empty where a slot holds nothing; rotation (B, n, 3, 3) and translation (B, n, 3), or None."""
+    """images (B, 1, H, W) in [-1, 1]; labels (B, H, W) int64, 0 = background, i = slot i - 1; centres (B, n, 2), the slots'
+    amodal centres as (x, y) px; amodal (B, n, H, W) bool, empty where a slot holds nothing, or None where hidden parts are not
+    known; rotation (B, n, 3, 3) and translation (B, n, 3), or None."""
 
     images: Tensor
     labels: Tensor
-    amodal: Tensor
+    centres: Tensor
+    amodal: Tensor | None = None
     rotation: Tensor | None = None
     translation: Tensor | None = None
 
@@ -25,3 +29,14 @@ class LabelFactory(Protocol):
 
     def sample(self, batch: int) -> LabelledBatch:
         """A batch of images with their visible and amodal instance masks."""
+
+
+class MixedFactory:
+    """Several factories in turn, drawn by chance a batch."""
+
+    def __init__(self, sources: Sequence[LabelFactory]) -> None:
+        self.sources = list(sources)
+
+    def sample(self, batch: int) -> LabelledBatch:
+        """A batch of one of them."""
+        return self.sources[int(torch.randint(len(self.sources), ()))].sample(batch)

@@ -14,6 +14,7 @@ from torch.nn.functional import affine_grid, grid_sample, leaky_relu
 from torch.nn.utils.parametrizations import spectral_norm
 
 from insegan_ros.errors import ConfigError
+from insegan_ros.networks.composition import least_crowded
 
 IMAGE_SIZE = 64
 REACH = 0.95
@@ -35,6 +36,8 @@ class GeneratorConfig:
     change its shape with its place."""
     patch: int = 40
     """Side of the patch in px; it must hold the whole part."""
+    shape: Literal['3d', '2d'] = '3d'
+    """3d turns a learnt volume by the pose; 2d is the paper's ablation: convolutions and upsampling from z, no template, no pose."""
 
     def __post_init__(self) -> None:
         if self.width % 8 or self.width <= 0:
@@ -43,6 +46,8 @@ class GeneratorConfig:
             raise ConfigError(f'patch is {self.patch}: expected a multiple of 4 up to {IMAGE_SIZE}')
         if self.composition == 'average' and self.placement == 'patch':
             raise ConfigError('composition average pools the feature maps of a common volume: expected placement volume')
+        if self.shape == '2d' and self.placement == 'patch':
+            raise ConfigError('shape 2d has no pose that could place a patch: expected placement volume')
 
     @property
     def side_px(self) -> int:
@@ -108,13 +113,15 @@ def soft_disk(side: int) -> Tensor:
 
 class Scene(NamedTuple):
     """What the generator made: image (B, 1, S, S); singles (B, n, S, S), every instance rendered alone, or None;
-    features (B, C, s, s), the average-pooled feature map; rotation (B, n, 3, 3), translation (B, n, 3)."""
+    features (B, C, s, s), the average-pooled feature map; rotation (B, n, 3, 3), translation (B, n, 3);
+    patches (B n, 1, P, P), every instance before it is shifted to its place, or None where there are none."""
 
     image: Tensor
     singles: Tensor | None
     features: Tensor
     rotation: Tensor
     translation: Tensor
+    patches: Tensor | None = None
 
 
 class Generator(nn.Module):
@@ -125,13 +132,19 @@ class Generator(nn.Module):
         self.config = config
         width = config.width
         self.pose_decoder = PoseDecoder(config.latent)
-        self.template = nn.Parameter(torch.randn(1, 4 * width, 4, 4, 4))
-        # The template's own layers run once a step, before any pose.
-        self.template_layers = nn.Sequential(
-            nn.ConvTranspose3d(4 * width, 2 * width, 4, 2, 1), nn.LeakyReLU(0.2),
-            nn.ConvTranspose3d(2 * width, width, 4, 2, 1), nn.LeakyReLU(0.2))
         self.feature_side = config.side_px // 4
-        self.project = nn.Sequential(nn.Conv2d(width * self.feature_side, 2 * width, 1), nn.LeakyReLU(0.2))
+        if config.shape == '3d':
+            self.template = nn.Parameter(torch.randn(1, 4 * width, 4, 4, 4))
+            # The template's own layers run once a step, before any pose.
+            self.template_layers = nn.Sequential(
+                nn.ConvTranspose3d(4 * width, 2 * width, 4, 2, 1), nn.LeakyReLU(0.2),
+                nn.ConvTranspose3d(2 * width, width, 4, 2, 1), nn.LeakyReLU(0.2))
+            self.project = nn.Sequential(nn.Conv2d(width * self.feature_side, 2 * width, 1), nn.LeakyReLU(0.2))
+        else:
+            self.template_layers = nn.Sequential(nn.Linear(config.latent, 4 * width * 16), nn.LeakyReLU(0.2), nn.Unflatten(-1, (4 * width, 4, 4)))
+            self.project = nn.Sequential(
+                nn.ConvTranspose2d(4 * width, 4 * width, 4, 2, 1), nn.LeakyReLU(0.2),
+                nn.ConvTranspose2d(4 * width, 2 * width, 4, 2, 1), nn.LeakyReLU(0.2))
         self.render = nn.Sequential(
             nn.ConvTranspose2d(2 * width, width, 4, 2, 1), nn.LeakyReLU(0.2),
             nn.ConvTranspose2d(width, width // 2, 4, 2, 1), nn.LeakyReLU(0.2),
@@ -151,6 +164,13 @@ class Generator(nn.Module):
         """The implicit shape, (width, 16, 16, 16)."""
         return self.template_layers(self.template)[0]
 
+    def features(self, z: Tensor, rotation: Tensor, translation: Tensor) -> Tensor:
+        """Feature maps (B, n, C, s, s) of latents (B, n, latent) whose poses are given; the 2-D ablation looks at z instead."""
+        if self.config.shape == '3d':
+            return self.features_of_pose(rotation, translation)
+        features = self.project(self.template_layers(z.flatten(0, 1)))
+        return features.reshape(*z.shape[:2], *features.shape[1:])
+
     def features_of_pose(self, rotation: Tensor, translation: Tensor) -> Tensor:
         """F(z) of Eq. 1 from the rigid motions that z was decoded to, (B, n, 3, 3) and (B, n, 3): feature maps
         (B, n, C, s, s). With patches, x and y of the translation act later, in `render_singles`."""
@@ -161,35 +181,45 @@ class Generator(nn.Module):
         features = self.project(moved.flatten(1, 2))
         return features.reshape(*shape, *features.shape[1:])
 
-    def render_singles(self, features: Tensor, translation: Tensor) -> Tensor:
+    def render_patches(self, features: Tensor) -> Tensor:
+        """Every instance before it is shifted to its place: feature maps (B, n, C, s, s) -> (B n, 1, P, P) in [-1, 1]."""
+        return (torch.tanh(self.render(features.flatten(0, 1))) + 1) * self.disk - 1
+
+    def render_singles(self, features: Tensor, translation: Tensor, patches: Tensor | None = None) -> Tensor:
         """Every instance alone: feature maps (B, n, C, s, s), translation (B, n, 3) -> (B, n, 64, 64) in [-1, 1]."""
-        height = torch.tanh(self.render(features.flatten(0, 1)))
         if self.config.placement == 'patch':
-            height = place((height + 1) * self.disk, translation.flatten(0, 1)[:, :2], IMAGE_SIZE) - 1
+            patches = self.render_patches(features) if patches is None else patches
+            height = place(patches + 1, translation.flatten(0, 1)[:, :2], IMAGE_SIZE) - 1
+        else:
+            height = torch.tanh(self.render(features.flatten(0, 1)))
         return height.reshape(*features.shape[:2], IMAGE_SIZE, IMAGE_SIZE)
+
+    def render_alone(self, z: Tensor) -> Tensor:
+        """Latents (B, n, latent) -> every instance alone (B, n, 64, 64) in [-1, 1], whatever the composition."""
+        rotation, translation = self.pose_decoder(z)
+        return self.render_singles(self.features(z, rotation, translation), translation)
 
     @torch.no_grad()
     def sample_latents(self, batch: int, count: int, candidates: int = 1) -> Tensor:
         """Z ~ N(0, I), (batch, count, latent). With several candidates an image takes the one whose parts keep the largest
         distance in the plane: parts in a bin exclude each other, independent draws do not."""
-        device = self.template.device
+        device = self.pose_decoder.layers[0].weight.device
         z = torch.randn(batch, candidates, count, self.config.latent, device=device)
-        if candidates == 1 or count == 1:
+        if candidates == 1 or count == 1 or self.config.shape == '2d':
             return z[:, 0]
-        place_xy = self.pose_decoder(z)[1][..., :2]
-        distance = torch.cdist(place_xy, place_xy) + 10 * torch.eye(count, device=device)
-        best = distance.amin((-1, -2)).argmax(1)
+        best = least_crowded(self.pose_decoder(z)[1][..., :2])
         return z[torch.arange(batch, device=device), best]
 
     def forward(self, z: Tensor) -> Scene:
         """G(Z): latents (B, n, latent) -> Scene. Invariant to the order of the instances."""
         rotation, translation = self.pose_decoder(z)
-        features = self.features_of_pose(rotation, translation)
+        features = self.features(z, rotation, translation)
         pooled = features.mean(1)
         if self.config.composition == 'average':
             return Scene(torch.tanh(self.render(pooled)), None, pooled, rotation, translation)
-        singles = self.render_singles(features, translation)
-        return Scene(singles.amax(1, keepdim=True), singles, pooled, rotation, translation)
+        patches = self.render_patches(features) if self.config.placement == 'patch' else None
+        singles = self.render_singles(features, translation, patches)
+        return Scene(singles.amax(1, keepdim=True), singles, pooled, rotation, translation, patches)
 
 
 class Discriminator(nn.Module):
@@ -199,7 +229,8 @@ class Discriminator(nn.Module):
     the layout of independent poses never quite looks like a settled pile, and a judge of the whole alone harps on that.
     """
 
-    def __init__(self, width: int = 32, norm: Literal['spectral', 'instance'] = 'spectral', scope: Literal['both', 'image'] = 'both') -> None:
+    def __init__(self, width: int = 32, norm: Literal['spectral', 'instance'] = 'spectral', scope: Literal['both', 'image'] = 'both',
+                 size: int = IMAGE_SIZE) -> None:
         super().__init__()
         wrap = spectral_norm if norm == 'spectral' else (lambda layer: layer)
         channels = (1, width, 2 * width, 4 * width, 8 * width)
@@ -210,11 +241,11 @@ class Discriminator(nn.Module):
                 layers.append(nn.InstanceNorm2d(b))
             stages.append(nn.Sequential(*layers, nn.LeakyReLU(0.2)))
         self.stages = nn.ModuleList(stages)
-        self.whole = nn.Sequential(nn.Flatten(), wrap(_normal(nn.Linear(channels[-1] * 16, 1))))
+        self.whole = nn.Sequential(nn.Flatten(), wrap(_normal(nn.Linear(channels[-1] * (size // 16) ** 2, 1))))
         self.local = wrap(_normal(nn.Conv2d(channels[-2], 1, 3, 1, 1))) if scope == 'both' else None
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """image (B, 1, 64, 64) -> logits of the picture (B, 1) and, with scope `both`, of its neighbourhoods (B, 1, 8, 8)."""
+        """image (B, 1, size, size) -> logits of the picture (B, 1) and, with scope `both`, of its neighbourhoods (B, 1, size/8, size/8)."""
         for stage in self.stages[:-1]:
             image = stage(image)
         whole = self.whole(self.stages[-1](image))
@@ -251,6 +282,6 @@ def _normal(layer: nn.Module) -> nn.Module:
 
 def _init_he(module: nn.Module) -> None:
     # Without normalisation layers the paper's N(0, .02) would fade the first images to nothing.
-    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.ConvTranspose3d)):
+    if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d, nn.ConvTranspose3d)):
         nn.init.kaiming_normal_(module.weight, 0.2)
         nn.init.zeros_(module.bias)

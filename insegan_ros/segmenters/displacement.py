@@ -75,15 +75,30 @@ class DisplacementSegmenter:
         y, x = np.mgrid[:rows, :columns]
         return np.stack([1 / (1 + np.exp(-out[0])), x + out[1], y + out[2], np.exp(np.clip(out[3], -3, 5))], -1).astype(np.float32)
 
-    def _instances(self, field: np.ndarray, foreground: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Labels at the window's own resolution and a score an instance."""
+    def divide(self, height_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Labels (H, W) and the instances' centres (K, 2) as (x, y) px, of a height map at the training's metres a pixel, nothing
+        filtered: label i has centre i - 1."""
+        field, foreground = self.infer(height_m), height_m > self.min_height_m
+        found = self._centres(field, foreground)
+        labels = np.zeros(height_m.shape, np.uint16)
+        pixels = foreground & (field[..., 0] > 0.5)
+        if len(found):
+            labels[pixels] = assign(field[pixels][:, 1:3], found) + 1
+        return labels, found
+
+    def _centres(self, field: np.ndarray, foreground: np.ndarray) -> np.ndarray:
+        """Centres (K, 2) in the field's px that its votes agree on; the foreground may be of a higher resolution."""
         shape = field.shape[:2]
         share = cv2.resize(foreground.astype(np.float32), shape[::-1], interpolation=cv2.INTER_AREA)
         voting = (field[..., 0] > 0.5) & (share > 0.3)
         targets = field[voting][:, 1:3]
         confidence = 1 / (1 + (field[voting][:, 3] / (0.5 * self.scales.part_radius_px)) ** 2)
-        found = find_centres(targets, confidence.astype(np.float32), shape, CENTRE_RADIUS * self.scales.part_radius_px,
-                             self.min_votes * self.scales.part_area_px)
+        return find_centres(targets, confidence.astype(np.float32), shape, CENTRE_RADIUS * self.scales.part_radius_px,
+                            self.min_votes * self.scales.part_area_px)
+
+    def _instances(self, field: np.ndarray, foreground: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Labels at the window's own resolution and a score an instance."""
+        shape, found = field.shape[:2], self._centres(field, foreground)
         if not len(found):
             return np.zeros(foreground.shape, np.uint16), np.zeros(0, np.float32)
         fine = self._upsample(field, foreground.shape)

@@ -13,16 +13,22 @@ from insegan_ros.workspace import Workspace
 
 # Those that need no training, and those that need a checkpoint. A new method is one line here; its module is imported
 # when it is asked for, so that a node starts without the others' libraries.
-UNTRAINED = {'kmeans': 'insegan_ros.segmenters.kmeans:KMeansSegmenter'}
+UNTRAINED = {'kmeans': 'insegan_ros.segmenters.kmeans:KMeansSegmenter',
+             'spectral': 'insegan_ros.segmenters.spectral:SpectralSegmenter',
+             'grabcut': 'insegan_ros.segmenters.grabcut:GrabCutSegmenter',
+             'graphcut': 'insegan_ros.segmenters.graphcut:GraphCutSegmenter',
+             'felzenszwalb': 'insegan_ros.segmenters.felzenszwalb:FelzenszwalbSegmenter'}
 TRAINED = {'displacement': 'insegan_ros.segmenters.displacement:DisplacementSegmenter',
-           'insegan': 'insegan_ros.segmenters.insegan:InSeGANSegmenter'}
+           'insegan': 'insegan_ros.segmenters.insegan:InSeGANSegmenter',
+           'insegan-refined': 'insegan_ros.segmenters.insegan:RefinedInSeGANSegmenter',
+           'reconstruction': 'insegan_ros.segmenters.reconstruction:ReconstructionSegmenter'}
 
 
 def load_segmenter(model: str, segmenter: str = '', workspace: Workspace | None = None, device: str = 'auto', instances: int = 5) -> Segmenter:
     """A segmenter that is ready to run.
 
     model: a checkpoint's folder, the name of a shipped one (insegan-nut), or the name of an untrained method (kmeans,
-    which is told the number of `instances`). segmenter: another way to run the checkpoint (insegan: the paper's pose
+    spectral, …, which are told the number of `instances`). segmenter: another way to run the checkpoint (insegan: the paper's pose
     encoder) instead of its own. Raises ConfigError for unknown names, CheckpointError for a checkpoint that cannot be used.
     """
     if model in UNTRAINED:

@@ -15,7 +15,6 @@ from torch.nn.functional import avg_pool2d, binary_cross_entropy_with_logits, pa
 
 from insegan_ros.errors import ConfigError
 from insegan_ros.factories import LabelFactory, LabelledBatch
-from insegan_ros.factories.insegan import centres
 from insegan_ros.networks.displacement import DisplacementConfig, DisplacementNet
 from insegan_ros.training.pictures import tile
 
@@ -36,8 +35,19 @@ class DisplacementTrainConfig:
     """Standard deviation of the noise on the foreground, in shares of the height scale times 2."""
     blur: float = 0.5
     """Share of images that are blurred by 3x3 px."""
+    rounds: int = 1
+    """Later rounds of the alternate training, in which the network also learns from real height maps that it labels itself;
+    0 stays with composites."""
+    round_steps: int = 600
+    """Optimisation steps of each of these rounds, at half the rate."""
+    agreement: float = 0.9
+    """A real height map is learnt from if the known number of parts is found in it and the answers for its quarter turns
+    agree to this mean IoU."""
 
     def __post_init__(self) -> None:
+        if self.rounds < 0 or self.round_steps < 1 or not 0 <= self.agreement <= 1:
+            raise ConfigError(f'displacement.rounds {self.rounds}, round_steps {self.round_steps}, agreement {self.agreement}: '
+                              'expected 0 or more, 1 or more, 0 to 1')
         if self.steps < 1 or self.batch < 1 or self.noise < 0 or not 0 <= self.blur <= 1:
             raise ConfigError(f'displacement.steps {self.steps}, batch {self.batch}, noise {self.noise}, blur {self.blur}: '
                               'expected 1 or more, 1 or more, 0 or more, 0 to 1')
@@ -46,10 +56,9 @@ class DisplacementTrainConfig:
 def displacement_targets(batch: LabelledBatch) -> tuple[Tensor, Tensor]:
     """Foreground (B, H, W) float and the displacement (B, 2, H, W) in px from every pixel to its instance's amodal centre."""
     count, height, width = batch.labels.shape
-    centre = centres(batch.amodal)
     slot = (batch.labels - 1).clamp(min=0).flatten(1)
-    target = centre.gather(1, slot[..., None].expand(-1, -1, 2)).reshape(count, height, width, 2)
-    y, x = torch.meshgrid(torch.arange(height, device=centre.device), torch.arange(width, device=centre.device), indexing='ij')
+    target = batch.centres.gather(1, slot[..., None].expand(-1, -1, 2)).reshape(count, height, width, 2)
+    y, x = torch.meshgrid(torch.arange(height, device=slot.device), torch.arange(width, device=slot.device), indexing='ij')
     displacement = (target - torch.stack([x, y], -1)).permute(0, 3, 1, 2)
     foreground = (batch.labels > 0).float()
     return foreground, displacement * foreground[:, None]
@@ -78,16 +87,20 @@ def displacement_loss(output: Tensor, foreground: Tensor, displacement: Tensor) 
 
 
 class DisplacementStage:
-    """The stage that every label factory ends in."""
+    """The stage that every label factory ends in. Rounds after the first go on from the weights `start`."""
 
-    name = 'displacement'
-
-    def __init__(self, fabric: Fabric, config: DisplacementTrainConfig, factory: LabelFactory) -> None:
+    def __init__(self, fabric: Fabric, config: DisplacementTrainConfig, factory: LabelFactory, round_: int = 0,
+                 start: dict[str, Tensor] | None = None) -> None:
         self.config, self.fabric, self.factory, self.images_per_step = config, fabric, factory, config.batch
+        self.name = f'displacement-{round_}' if round_ else 'displacement'
+        self.steps = config.round_steps if round_ else config.steps
         network = DisplacementNet(config.network)
-        self.network, self.optimiser = fabric.setup(network, torch.optim.AdamW(network.parameters(), config.rate, weight_decay=1e-4))
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimiser, config.rate, total_steps=config.steps, pct_start=0.05,
-                                                            cycle_momentum=False)
+        if start is not None:
+            network.load_state_dict(start)
+        # Later rounds refine what is there.
+        rate = config.rate / 2 if round_ else config.rate
+        self.network, self.optimiser = fabric.setup(network, torch.optim.AdamW(network.parameters(), rate, weight_decay=1e-4))
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimiser, rate, total_steps=self.steps, pct_start=0.05, cycle_momentum=False)
 
     def parts(self) -> dict[str, Any]:
         """See Stage."""

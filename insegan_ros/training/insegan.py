@@ -18,8 +18,9 @@ from torch import Tensor
 from torch.nn.functional import l1_loss, mse_loss, softplus
 
 from insegan_ros.errors import ConfigError
-from insegan_ros.factories.insegan import FOREGROUND_SHARE
-from insegan_ros.networks.alignment import align
+from insegan_ros.networks.composition import FOREGROUND_SHARE
+from insegan_ros.factories.cutouts import turned
+from insegan_ros.networks.alignment import Method, align
 from insegan_ros.networks.insegan import Discriminator, Generator, GeneratorConfig, PoseEncoder, Scene
 from insegan_ros.training.pictures import tile
 from insegan_ros.training.state import average_into
@@ -30,7 +31,7 @@ class GanConfig:
     """Stage 1."""
 
     steps: int = 3000
-    """Optimisation steps."""
+    """Optimisation steps; 0 leaves the generator out, and cut-outs alone teach the dense segmenter."""
     batch: int = 32
     """Images of each kind a step; the paper's size is 128."""
     loss: Literal['hinge', 'cross_entropy'] = 'hinge'
@@ -51,12 +52,15 @@ class GanConfig:
     equal_area: float = 2.0
     """Weight of the penalty on instances whose area is under half or over 1.6 times an equal share of the real images'
     foreground: equal parts are neither absent nor double. 0 is the paper's."""
+    alone: float = 1.0
+    """Weight of a second discriminator, which compares single renders with the parts that lie alone in the data, where there
+    are such (factories/cutouts.py). 0 is the paper's."""
     average: float = 0.995
     """Decay of the moving average of G's weights, which is what the later stages use."""
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch < 1 or not 0 <= self.average < 1:
-            raise ConfigError(f'gan.steps is {self.steps}, gan.batch {self.batch}, gan.average {self.average}: expected 1 or more, 1 or more, 0 to below 1')
+        if self.steps < 0 or self.batch < 1 or not 0 <= self.average < 1:
+            raise ConfigError(f'gan.steps is {self.steps}, gan.batch {self.batch}, gan.average {self.average}: expected 0 or more, 1 or more, 0 to below 1')
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,8 @@ class EncoderConfig:
     align_in: Literal['pose', 'latent'] = 'pose'
     """Where instances are matched and L_E^a compares them: z of 128 cannot be read back from six degrees of freedom, so
     pose compares Lambda(G_p(z)); latent is the paper's Eq. 4."""
+    alignment: Method = 'exact'
+    """How instances are matched: exact; ipot (the paper's optimal transport), greedy (its ablation)."""
     weight_align: float = 1.0
     """Weight of L_E^a (Eq. 4)."""
     weight_intermediate: float = 1.0
@@ -98,6 +104,10 @@ class InseganConfig:
     def __post_init__(self) -> None:
         if not 1 <= self.instances <= 50:
             raise ConfigError(f'instances is {self.instances}: expected 1 to 50')
+        if self.generator.shape == '2d' and self.encoder.steps and self.encoder.align_in == 'pose':
+            raise ConfigError('generator.shape 2d has no pose to align in: expected encoder.align_in latent')
+        if self.encoder.steps and not self.gan.steps:
+            raise ConfigError('encoder.steps is above 0 and gan.steps is 0: expected a generator for the encoder to invert')
 
 
 def spread(scene: Scene, side_px: int) -> Tensor:
@@ -124,11 +134,12 @@ def unequal_area(singles: Tensor, share_px: float) -> Tensor:
 
 
 class GanStage:
-    """Stage 1. `images` (N, 1, 64, 64) in [-1, 1] on the device: unlabelled height maps."""
+    """Stage 1. `images` (N, 1, 64, 64) in [-1, 1] on the device: unlabelled height maps; `cutouts` (M, 1, P, P): parts in them
+    that lie alone, or None."""
 
     name = 'gan'
 
-    def __init__(self, fabric: Fabric, config: InseganConfig, images: Tensor) -> None:
+    def __init__(self, fabric: Fabric, config: InseganConfig, images: Tensor, cutouts: Tensor | None = None) -> None:
         gan = config.gan
         self.config, self.images, self.images_per_step = config, images, gan.batch
         generator = Generator(config.generator)
@@ -137,6 +148,12 @@ class GanStage:
         self.generator, self.optimiser_g = fabric.setup(generator, torch.optim.Adam(generator.parameters(), gan.rate, gan.betas))
         self.discriminator, self.optimiser_d = fabric.setup(
             discriminator, torch.optim.Adam(discriminator.parameters(), gan.rate, gan.betas))
+        self.cutouts = cutouts if gan.alone and config.generator.placement == 'patch' else None
+        self.alone = None
+        if self.cutouts is not None:
+            # Their own sides, so that nothing but the shape can tell them apart from renders.
+            alone = Discriminator(gan.discriminator_width, 'spectral' if gan.loss == 'hinge' else 'instance', gan.scope, config.generator.side_px)
+            self.alone, self.optimiser_alone = fabric.setup(alone, torch.optim.Adam(alone.parameters(), gan.rate, gan.betas))
         # An equal share of the foreground: what one part covers, told by unlabelled images and their number of parts.
         self.share_px = float(soft_area(images).mean()) / config.instances
         # The bare module: latents are sampled outside of the wrapped forward pass.
@@ -144,8 +161,9 @@ class GanStage:
 
     def parts(self) -> dict[str, Any]:
         """See Stage."""
-        return {'generator': self.generator, 'discriminator': self.discriminator, 'average': self.average,
-                'optimiser_g': self.optimiser_g, 'optimiser_d': self.optimiser_d}
+        parts = {'generator': self.generator, 'discriminator': self.discriminator, 'average': self.average,
+                 'optimiser_g': self.optimiser_g, 'optimiser_d': self.optimiser_d}
+        return parts if self.alone is None else {**parts, 'alone': self.alone, 'optimiser_alone': self.optimiser_alone}
 
     def step(self, index: int) -> dict[str, Tensor]:
         """One step of D on real and generated images, one of G through the new D, with the same composites."""
@@ -159,7 +177,10 @@ class GanStage:
         self.fabric.backward(loss_d)
         self.optimiser_d.step()
         loss_g = self._loss_g(self.discriminator(scene.image))
-        total = loss_g
+        total, losses = loss_g, {'L_D': loss_d.detach(), 'L_G': loss_g.detach()}
+        if self.alone is not None:
+            losses['L_D alone'], fooled = self._step_alone(scene.patches)
+            total = total + gan.alone * fooled
         if scene.singles is not None:
             total = (total + gan.compactness * spread(scene, self.config.generator.side_px)
                      + gan.equal_area * unequal_area(scene.singles, self.share_px))
@@ -167,7 +188,18 @@ class GanStage:
         self.fabric.backward(total)
         self.optimiser_g.step()
         average_into(self.average, self.generator, min(self.config.gan.average, index / (index + 10)))
-        return {'L_D': loss_d.detach(), 'L_G': loss_g.detach()}
+        return losses
+
+    def _step_alone(self, patches: Tensor) -> tuple[Tensor, Tensor]:
+        """One step of the discriminator of single parts; its loss, and the generator's through the new one. patches (M, 1, P, P)."""
+        side, count = patches.shape[-1], 2 * self.config.gan.batch
+        chosen = self.cutouts[torch.randint(len(self.cutouts), (count,), device=patches.device)]
+        some = patches[torch.randint(len(patches), (count,), device=patches.device)]
+        loss = self._loss_d(self.alone(turned(chosen, side)), self.alone(some.detach()))
+        self.optimiser_alone.zero_grad()
+        self.fabric.backward(loss)
+        self.optimiser_alone.step()
+        return loss.detach(), self._loss_g(self.alone(some))
 
     def _loss_d(self, real: list[Tensor], fake: list[Tensor]) -> Tensor:
         if self.config.gan.loss == 'hinge':
@@ -229,7 +261,7 @@ class EncoderStage:
         else:
             target = torch.cat([scene.rotation.flatten(2), 3 * scene.translation], -1)
             found = torch.cat([again.rotation.flatten(2), 3 * again.translation], -1)
-        order = align(torch.cdist(target, found) ** 2)
+        order = align(torch.cdist(target, found) ** 2, self.config.encoder.alignment)
         return mse_loss(target, found.gather(1, order[..., None].expand_as(found)))
 
     @torch.no_grad()

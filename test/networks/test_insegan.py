@@ -11,6 +11,7 @@ from insegan_ros.networks.insegan import Discriminator, Generator, GeneratorConf
 PRODUCT = GeneratorConfig(width=8, patch=32)
 PAPER = GeneratorConfig(width=8, composition='average', placement='volume')
 VOLUME = GeneratorConfig(width=8, placement='volume')
+TWO_D = GeneratorConfig(width=8, composition='average', placement='volume', shape='2d')
 
 
 def rotation(axis: str, degrees: float) -> torch.Tensor:
@@ -46,7 +47,7 @@ def test_a_patch_lands_where_its_shift_says_and_keeps_its_mass():
     assert float(canvas.sum()) == pytest.approx(64, rel=0.01)
 
 
-@pytest.mark.parametrize('config', [PRODUCT, VOLUME, PAPER])
+@pytest.mark.parametrize('config', [PRODUCT, VOLUME, PAPER, TWO_D])
 def test_the_generator_does_not_care_for_the_order_of_instances(config):
     torch.manual_seed(1)
     generator, z = Generator(config).eval(), torch.randn(2, 5, 128)
@@ -70,6 +71,15 @@ def test_nothing_of_z_reaches_the_image_but_the_pose(config):
     # A direction that the decoder's first layer cannot see.
     null = torch.linalg.svd(generator.pose_decoder.layers[0].weight)[2][-1].detach()
     assert torch.allclose(generator(z).image, generator(z + 5 * null).image, atol=1e-4)
+
+
+def test_the_2d_ablation_has_no_pose():
+    torch.manual_seed(2)
+    generator = Generator(TWO_D).eval()
+    z = torch.randn(1, 2, 128)
+    null = torch.linalg.svd(generator.pose_decoder.layers[0].weight)[2][-1].detach()
+    assert not torch.allclose(generator(z).image, generator(z + 5 * null).image, atol=1e-3)
+    assert generator.render_alone(z).shape == (1, 2, 64, 64)
 
 
 def test_the_templates_layers_run_once_a_step_not_once_an_instance():
@@ -119,12 +129,22 @@ def test_encoder_gives_latents_and_features_of_the_generators_shape():
     assert z.shape == (2, 5, 128) and features.shape == scene.features.shape
 
 
+@pytest.mark.parametrize('method', ['exact', 'ipot'])
 @pytest.mark.parametrize('count', [1, 3, 5, 8])
-def test_alignment_is_a_permutation_with_the_hungarian_cost(count):
+def test_alignment_is_a_permutation_with_the_hungarian_cost(count, method):
     torch.manual_seed(count)
     cost = torch.rand(16, count, count)
-    order = align(cost)
+    order = align(cost, method)
     assert (order.sort(-1).values == torch.arange(count)).all()
     for matrix, permutation in zip(cost, order):
         rows, columns = linear_sum_assignment(matrix.numpy())
         assert float(matrix[torch.arange(count), permutation].sum()) == pytest.approx(float(matrix.numpy()[rows, columns].sum()), abs=1e-5)
+
+
+def test_greedy_alignment_takes_the_cheapest_pair_first_and_pays_for_it():
+    cost = torch.tensor([[[1.0, 2.0], [1.5, 9.0]]])
+    assert align(cost, 'greedy').tolist() == [[0, 1]] and align(cost).tolist() == [[1, 0]]
+    order = align(torch.rand(8, 5, 5), 'greedy')
+    assert (order.sort(-1).values == torch.arange(5)).all()
+    with pytest.raises(ConfigError, match='unknown alignment "best": expected one of exact, greedy, ipot'):
+        align(cost, 'best')

@@ -6,7 +6,8 @@ import torch
 from safetensors.torch import load_file
 
 from insegan_ros.errors import CheckpointError, ConfigError, DatasetError
-from insegan_ros.factories.insegan import InSeGANFactory, compose
+from insegan_ros.networks.composition import centres, compose
+from insegan_ros.factories.insegan import InSeGANFactory
 from insegan_ros.networks.displacement import DisplacementConfig
 from insegan_ros.networks.insegan import Generator, GeneratorConfig
 from insegan_ros.segmenters.checkpoint import Checkpoint
@@ -124,7 +125,7 @@ def test_targets_point_to_the_amodal_centre_even_where_hidden():
     singles = TwoSquares()(torch.zeros(1, 2, 128)).singles
     _, labels = compose(singles)
     from insegan_ros.factories import LabelledBatch
-    foreground, displacement = displacement_targets(LabelledBatch(singles.amax(1, keepdim=True), labels, singles > -0.9))
+    foreground, displacement = displacement_targets(LabelledBatch(singles.amax(1, keepdim=True), labels, centres(singles > -0.9)))
     # The hidden part of slot 0 still counts: its centre is at x = 13.5, not at the visible part's 11.5.
     assert displacement[0, 0, 15, 9] == pytest.approx(4.5) and displacement[0, 1, 10, 9] == pytest.approx(5.5)
     assert displacement[0, 0, 15, 18] == pytest.approx(3.5) and foreground.sum() == 240

@@ -1,0 +1,271 @@
+"""`insegan benchmark insta10`: the tables of the InSeGAN paper, from the simulator to the page, in one command that can be stopped.
+
+A cell is one method on the test scenes of one part. Its result is a file; a second start takes what is there. Trainings
+are recipes' own runs in folders of their own, so they too go on where they were stopped.
+"""
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from insegan_ros.datasets.shards import write_whole
+from insegan_ros.errors import CheckpointError, unknown
+from insegan_ros.evaluation.evaluate import score
+from insegan_ros.evaluation.test_sets import TestSet, test_set
+from insegan_ros.frame import Instances
+from insegan_ros.networks.iodine import IodineConfig
+from insegan_ros.segmenters.base import Segmenter
+from insegan_ros.segmenters.registry import UNTRAINED, load_segmenter
+from insegan_ros.training.displacement import DisplacementTrainConfig
+from insegan_ros.training.insegan import EncoderConfig, GanConfig, InseganConfig
+from insegan_ros.training.loop import LoopConfig
+from insegan_ros.training.recipes import (RECIPES, TrainInseganConfig, TrainIodineConfig, TrainPointTemplateConfig, TrainSlotAttentionConfig,
+                                          TrainSupervisedConfig)
+from insegan_sim.generate import SimulateConfig, simulate
+
+INSTANCES = 5
+INSTA10 = ('nut', 'stopper', 'cylinder', 'bolt', 'cone', 'connector', '5-pin', 'obj01', 'obj14', 'obj05')
+# Table 1 of the paper, its own protocol on scenes where K-means fails; other objects of the same names, so a hint and no target.
+PAPER = {
+    'kmeans': (.64, .297, .7, .18, .35, .554, .628, .208, .496, .59), 'spectral': (.56, .36, .54, .22, .41, .56, .58, .25, .47, .57),
+    'grabcut': (.572, .232, .572, .472, .231, .519, .497, .597, .557, .605), 'graphcut': (.569, .1, .589, .447, .12, .476, .12, .597, .540, .511),
+    'point-template': (.45, .28, .57, .27, .33, .38, .43, .23, .44, .57), 'iodine': (.026, .059, .019, .040, .089, .032, .034, .058, .053, .118),
+    'slot-attention': (.375, .276, .535, .43, .68, .662, .628, .655, .622, .481),
+    'insegan-2d': (.215, .365, .258, .524, .435, .585, .628, .365, .286, .532), 'insegan-paper': (.773, .301, .760, .539, .47, .655, .642, .686, .591, .483)}
+# What the paper's own form differs in from the product's.
+PAPER_FORM = {'insegan.generator.composition': 'average', 'insegan.generator.placement': 'volume', 'insegan.gan.loss': 'cross_entropy',
+              'insegan.gan.scope': 'image', 'insegan.gan.candidates': 1, 'insegan.gan.compactness': 0.0, 'insegan.gan.equal_area': 0.0,
+              'insegan.gan.alone': 0.0, 'insegan.gan.average': 0.0, 'insegan.encoder.align_in': 'latent', 'insegan.encoder.alignment': 'ipot'}
+TWO_D = {**PAPER_FORM, 'insegan.generator.shape': '2d'}
+LOSSES = {'OT + i + p': {}, 'greedy + i + p': {'insegan.encoder.alignment': 'greedy'}, 'OT + i': {'insegan.encoder.weight_pose': 0.0},
+          'OT': {'insegan.encoder.weight_pose': 0.0, 'insegan.encoder.weight_intermediate': 0.0}}
+# The product less one thing each. Rows whose segmenter is insegan end in the pose encoder instead of the dense network.
+ABLATION = {'product': ({}, ''), 'generator alone teaches': ({'factory': 'generator'}, ''), 'cut-outs alone teach': ({'factory': 'cutouts'}, ''),
+            'no alternate round': ({'displacement.rounds': 0}, ''), 'generator sees no cut-outs': ({'factory': 'generator', 'insegan.gan.alone': 0.0}, ''),
+            'cross-entropy, instance norm': ({'factory': 'generator', 'insegan.gan.loss': 'cross_entropy'}, ''),
+            'pose encoder': ({}, 'insegan'), 'pose encoder, refined': ({}, 'insegan-refined'),
+            'pose encoder, aligned in z': ({'insegan.encoder.align_in': 'latent'}, 'insegan'),
+            'averaged features, pose encoder': ({'insegan.generator.composition': 'average', 'insegan.generator.placement': 'volume'}, 'insegan')}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much of everything."""
+
+    name: str
+    parts: tuple[str, ...]
+    seeds: tuple[int, ...]
+    scenes: int
+    limit: int
+    most: int
+    insegan: TrainInseganConfig
+    baseline_steps: int
+    baseline_batch: int
+    ablated: tuple[str, ...] = ('bolt', 'obj01')
+    shares: tuple[int, ...] = (16, 8, 4, 2)
+    numbers: tuple[int, ...] = (1, 2, 3, 4, 6, 7)
+
+
+def _insegan(gan: int, batch: int, encoder: int, dense: int, rounds: int, later: int, patch: int = 48) -> TrainInseganConfig:
+    config = InseganConfig(INSTANCES, gan=GanConfig(gan, batch), encoder=EncoderConfig(encoder, batch))
+    config = replace(config, generator=replace(config.generator, patch=patch))
+    return TrainInseganConfig(insegan=config, displacement=DisplacementTrainConfig(steps=dense, rounds=rounds, round_steps=later), loop=LoopConfig())
+
+
+BUDGETS = {
+    # Every method, table and file in minutes: it shows that all of it runs, not how good it is.
+    'small': Budget('small', ('nut', 'bolt'), (0,), 40, 3, 6, _insegan(3, 2, 2, 3, 1, 2), 2, 2, ('bolt',), (2,), (1, 7)),
+    # A day and a night on two cores.
+    'medium': Budget('medium', INSTA10, (0,), 2000, 100, 1000, _insegan(800, 16, 400, 1000, 1, 500), 400, 8, ('bolt',), (8, 2), (3, 7)),
+    # The paper's size, for a GPU.
+    'full': Budget('full', INSTA10, (0, 1, 2), 10_000, 100, 1000, _insegan(6000, 64, 6000, 3000, 2, 1500), 20_000, 32)}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method on one part. `recipe` and `config` say how it is trained; without them `model` is ready as it is."""
+
+    table: str
+    method: str
+    part: str
+    seed: int = 0
+    model: str = ''
+    recipe: str = ''
+    config: Any = None
+    segmenter: str = ''
+    sensor: str = 'ideal'
+    trained_on: str = 'ideal'
+
+
+def changed(config: Any, changes: dict[str, Any]) -> Any:
+    """A configuration of nested dataclasses with some values replaced, named as in `insegan.gan.steps`."""
+    inner: dict[str, dict[str, Any]] = {}
+    for name, value in changes.items():
+        head, _, rest = name.partition('.')
+        inner.setdefault(head, {})[rest] = value
+    # All at once: some values may only change together.
+    return replace(config, **{head: values[''] if '' in values else changed(getattr(config, head), values) for head, values in inner.items()})
+
+
+def cells(budget: Budget) -> Iterator[Cell]:
+    """All cells of all tables, quick ones first."""
+    product = budget.insegan
+    paper, two_d = changed(product, {**PAPER_FORM, 'displacement.rounds': 0}), changed(product, {**TWO_D, 'displacement.rounds': 0})
+    baseline = {'steps': budget.baseline_steps, 'batch': budget.baseline_batch}
+    for table, sensor in (('methods', 'ideal'), ('noisy', 'd435')):
+        for part in budget.parts:
+            for method in UNTRAINED:
+                yield Cell(table, method, part, model=method, sensor=sensor)
+            yield Cell(table, 'shipped', part, model=f'insegan-{part}', sensor=sensor)
+    for table, sensor in (('methods', 'ideal'), ('noisy', 'd435')):
+        for part in budget.parts:
+            for seed in budget.seeds:
+                def cell(method: str, recipe: str, config: Any, segmenter: str = '') -> Cell:
+                    return Cell(table, method, part, seed, recipe=recipe, config=config, segmenter=segmenter, sensor=sensor, trained_on=sensor)
+                yield cell('supervised', 'supervised', TrainSupervisedConfig(displacement=product.displacement))
+                yield cell('product', 'insegan', product)
+                yield cell('product, pose encoder', 'insegan', product, 'insegan')
+                if table == 'methods':
+                    yield cell('point-template', 'point-template', TrainPointTemplateConfig(**baseline))
+                    yield cell('slot-attention', 'slot-attention', TrainSlotAttentionConfig(**baseline))
+                    yield cell('iodine', 'iodine', TrainIodineConfig(**baseline, network=IodineConfig()))
+                    yield cell('insegan-paper', 'insegan', paper)
+                    yield cell('insegan-2d', 'insegan', two_d)
+    for part in budget.ablated:
+        for seed in budget.seeds:
+            def cell(table: str, method: str, config: Any, segmenter: str = '') -> Cell:
+                return Cell(table, method, part, seed, recipe='insegan', config=config, segmenter=segmenter)
+            for form, base in (('paper', paper), ('product', product)):
+                for losses, changes in LOSSES.items():
+                    yield cell('losses', f'{form}: {losses}', changed(base, {'insegan.encoder.alignment': 'ipot', **changes}), 'insegan')
+            for method, (changes, segmenter) in ABLATION.items():
+                yield cell('ablation', method, changed(product, changes), segmenter)
+            for share in (*budget.shares, 1):
+                scenes = max(budget.scenes // share, 1)
+                yield cell('images', f'product, {scenes} images', changed(product, {'scenes': scenes}))
+                yield cell('images', f'paper, {scenes} images', changed(paper, {'scenes': scenes}))
+            for number in sorted({*budget.numbers, INSTANCES}):
+                yield cell('number', f'product, n = {number}', changed(product, {'insegan.instances': number}))
+                yield cell('number', f'paper, n = {number}', changed(paper, {'insegan.instances': number}))
+
+
+class Insta10:
+    """The benchmark in a folder: `data` (training), `test`, `runs`, `results`, and at the end tables.json, tables.md, report.html."""
+
+    def __init__(self, folder: Path, budget: Budget, device: str = 'auto', threads: int = 0) -> None:
+        self.folder, self.budget, self.device, self.threads = folder, budget, device, threads
+        self._tests: dict[tuple[str, str], TestSet] = {}
+
+    def tests(self, part: str, sensor: str) -> TestSet:
+        """The test scenes of a part under a sensor. One set is kept in memory at a time."""
+        if (part, sensor) not in self._tests:
+            self._tests = {(part, sensor): test_set(self.folder / 'test' / f'{part}-{sensor}', part, sensor, self.budget.limit, self.budget.most)}
+        return self._tests[part, sensor]
+
+    def result_path(self, cell: Cell) -> Path:
+        """Where a cell's result lies: a name for people and a hash of everything that it depends on."""
+        text = json.dumps([_plain(cell), self.budget.scenes, self.budget.limit, self.budget.most], sort_keys=True, default=str)
+        name = ''.join(c if c.isalnum() or c in '-.' else '_' for c in f'{cell.table}-{cell.method}-{cell.part}-{cell.seed}')
+        return self.folder / 'results' / f'{name}-{hashlib.sha256(text.encode()).hexdigest()[:10]}.json'
+
+    def run(self, only: set[str]) -> list[dict[str, Any]]:
+        """The cells' results. `only` names tables, methods and parts; a kind of which none is named is not narrowed.
+
+        Raises ConfigError for a name that is none of these.
+        """
+        everything = list(cells(self.budget))
+        kinds = {kind: {getattr(cell, kind) for cell in everything} for kind in ('table', 'method', 'part')}
+        for name in only - set().union(*kinds.values()):
+            raise unknown('table, method or part', name, sorted(set().union(*kinds.values())))
+        chosen = [cell for cell in everything if all(not only & names or getattr(cell, kind) in only for kind, names in kinds.items())]
+        results = []
+        for cell in tqdm(chosen, desc='insta10', unit='cell'):
+            path = self.result_path(cell)
+            if not path.exists():
+                found = self._measure(cell)
+                if found is None:
+                    continue
+                write_whole(path, (json.dumps(found, indent=1) + '\n').encode())
+            results.append(json.loads(path.read_text()))
+        return results
+
+    def _measure(self, cell: Cell) -> dict[str, Any] | None:
+        """Train if need be, segment the test scenes, score. None where a shipped checkpoint is not there."""
+        model, minutes = cell.model, None
+        if cell.recipe:
+            checkpoint = self.train(cell)
+            model, minutes = str(checkpoint), _training(checkpoint)['minutes']
+        try:
+            segmenter = load_segmenter(model, cell.segmenter, device=self.device)
+        except CheckpointError:
+            if cell.method == 'shipped':
+                return None
+            raise
+        tests = self.tests(cell.part, cell.sensor)
+        scores = [asdict(score(scene.labelled(), _segment(segmenter, scene))) for scene in tqdm(tests.scenes, desc=f'{cell.method} {cell.part}', leave=False)]
+        return {'table': cell.table, 'method': cell.method, 'part': cell.part, 'seed': cell.seed, 'sensor': cell.sensor, 'budget': self.budget.name,
+                'model': cell.model, 'checkpoint': str(Path(model).relative_to(self.folder)) if cell.recipe else model, 'segmenter': cell.segmenter,
+                'minutes': minutes, 'looked_at': tests.looked_at, 'random': tests.random, 'hard': tests.hard, 'scores': scores}
+
+    def train(self, cell: Cell) -> Path:
+        """The checkpoint of a cell's configuration, trained once for all cells that share it."""
+        data = self.folder / 'data' / f'{cell.part}-{cell.trained_on}'
+        config = replace(cell.config, data=str(data), seed=cell.seed, loop=replace(cell.config.loop, device=self.device, threads=self.threads))
+        key = hashlib.sha256(json.dumps([cell.recipe, _plain(config)], sort_keys=True, default=str).encode()).hexdigest()[:10]
+        out = self.folder / 'runs' / f'{cell.part}-{cell.recipe}-{key}'
+        if not (out / 'checkpoint').exists():
+            simulate(SimulateConfig(part=cell.part, scenes=self.budget.scenes, out=str(data), sensor=cell.trained_on, seed=0, shard_scenes=min(100, self.budget.scenes)))
+            RECIPES[cell.recipe][1](replace(config, out=str(out)))
+        return out / 'checkpoint'
+
+
+def protocol_check(tests: TestSet, seed: int = 0) -> dict[str, dict[str, float]]:
+    """Two answers that no honest measure may praise: a random Voronoi partition of the true foreground, and the true masks
+    dilated by 3 px (of 64), with the floor around them."""
+    rng = np.random.default_rng(seed)
+    out: dict[str, list[Any]] = {'random Voronoi partition': [], 'true masks dilated by 3 px of 64': []}
+    for scene in tests.scenes:
+        truth = scene.labelled()
+        shape = truth.labels.shape
+        centres = rng.uniform(0, shape, (len(truth), 2))
+        y, x = np.mgrid[:shape[0], :shape[1]]
+        cells_ = ((y[..., None] - centres[:, 0]) ** 2 + (x[..., None] - centres[:, 1]) ** 2).argmin(-1) + 1
+        out['random Voronoi partition'].append(score(truth, _instances(cells_)))
+        out['true masks dilated by 3 px of 64'].append(score(truth, _instances(dilated(truth.labels, 3 * shape[1] / 64))))
+    return {name: {metric: float(np.mean([getattr(one, metric) for one in scores])) for metric in ('honest_miou', 'paper_miou')} for name, scores in out.items()}
+
+
+def dilated(labels: np.ndarray, radius_px: float) -> np.ndarray:
+    """Every instance grown over the floor by radius_px; where two meet, to the middle."""
+    from scipy.ndimage import distance_transform_edt
+    distance, (rows, columns) = distance_transform_edt(labels == 0, return_indices=True)
+    return np.where(distance <= radius_px, labels[rows, columns], 0)
+
+
+def _instances(labels: np.ndarray) -> Instances:
+    return Instances(labels.astype(np.uint16), np.full(int(labels.max(initial=0)), 0.5, np.float32))
+
+
+def _segment(segmenter: Segmenter, scene: Any) -> Instances:
+    segmenter.workspace = scene.workspace
+    if hasattr(segmenter, 'instances'):
+        segmenter.instances = len(scene.labelled())
+    return segmenter.segment(scene.frame)
+
+
+def _training(checkpoint: Path) -> dict[str, Any]:
+    from insegan_ros.segmenters.checkpoint import Checkpoint
+    return Checkpoint.load(checkpoint).training
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    return value

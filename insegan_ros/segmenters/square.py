@@ -1,0 +1,54 @@
+"""What all methods share that divide one square picture of the whole bin, as large as those they were trained on."""
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from insegan_ros.errors import InputError
+from insegan_ros.frame import Frame, Instances
+from insegan_ros.networks.insegan import IMAGE_SIZE
+from insegan_ros.segmenters.base import choose_device, clean, resolve_workspace, to_instances
+from insegan_ros.segmenters.checkpoint import Checkpoint
+from insegan_ros.segmenters.classical import nearest_resize
+from insegan_ros.workspace import TRAINING_MARGIN, Workspace, pixel_size_m, resize_height
+
+
+class SquareSegmenter(ABC):
+    """The number of parts is the training's, the bin must fill the view as in training.
+
+    The foreground comes from the input's height; the network only divides it.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, workspace: Workspace | None = None, device: str = 'auto', min_height: float = 0.08) -> None:
+        self.scales, self.workspace = checkpoint.scales, workspace
+        self.min_height_m = min_height * checkpoint.scales.height_m
+        self.device = choose_device(device)
+
+    def segment(self, frame: Frame) -> Instances:
+        """See Segmenter. Raises InputError where the bin is larger than what the network was trained on."""
+        workspace = resolve_workspace(self.workspace, frame)
+        window = workspace.window(frame.intrinsics, TRAINING_MARGIN)
+        height = workspace.height_map(frame, window=window)
+        small = resize_height(height, pixel_size_m(workspace, frame.intrinsics) / self.scales.pixel_m)
+        if max(small.shape) > IMAGE_SIZE + 2:
+            side = IMAGE_SIZE * self.scales.pixel_m
+            raise InputError(f'the bin\'s window is {small.shape[1] * self.scales.pixel_m:.2f} x {small.shape[0] * self.scales.pixel_m:.2f} m: '
+                             f'this network was trained on {side:.2f} x {side:.2f} m; set the workspace\'s bounds or use the dense segmenter')
+        rows, columns = (min(side, IMAGE_SIZE) for side in small.shape)
+        image = np.full((IMAGE_SIZE, IMAGE_SIZE), -1, np.float32)
+        image[:rows, :columns] = np.clip(small[:rows, :columns] / self.scales.height_m, 0, 1) * 2 - 1
+        owner = self.divide(torch.from_numpy(image)[None, None].to(self.device)).cpu().numpy()
+        labels = np.where(height > self.min_height_m, nearest_resize(owner[:rows, :columns] + 1, height.shape), 0)
+        labels = clean(labels, self.smallest_px() * height.size / (rows * columns))
+        return to_instances(frame, window, labels, np.full(int(labels.max(initial=0)), 0.5, np.float32))
+
+    def smallest_px(self) -> float:
+        """Pieces below this area in the network's px are dropped."""
+        return 0.05 * self.scales.part_area_px
+
+    @abstractmethod
+    def divide(self, image: Tensor) -> Tensor:
+        """image (1, 1, 64, 64) in [-1, 1] -> the number of the instance that owns every pixel, (64, 64) integers."""

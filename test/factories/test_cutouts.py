@@ -1,0 +1,136 @@
+"""Parts that lie alone are found in unlabelled height maps, and composed with exact labels."""
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from insegan_ros.factories import MixedFactory
+from insegan_ros.factories.cutouts import CutoutFactory, find_cutouts, turned
+from insegan_ros.factories.images import LabelledImages
+from insegan_ros.networks.composition import centres, single_masks
+from insegan_ros.training.displacement import displacement_targets
+from insegan_ros.training.rounds import relabel
+
+
+def bars(*places: tuple[int, int], height: float = 0.5) -> torch.Tensor:
+    """A height map with bars of 6 x 14 px, a step up at their right end, left top corners at (x, y)."""
+    image = torch.full((1, 64, 64), -1.0)
+    for x, y in places:
+        image[0, y:y + 6, x:x + 14] = 2 * height - 1
+        image[0, y:y + 6, x + 10:x + 14] = 2 * height * 1.5 - 1
+    return image
+
+
+def test_parts_that_lie_alone_are_found_and_pairs_and_cut_off_ones_are_not():
+    images = torch.stack([bars((10, 10), (40, 10), (10, 40)), bars((10, 10), (24, 10), (40, 40)), bars((0, 10), (30, 30), (40, 50))])
+    found = find_cutouts(images, 3)
+    assert len(found) == 3 + 1 + 2 and found.shape[2] == found.shape[3] and found.shape[2] % 2 == 0
+    area = single_masks(found[:, 0]).sum((1, 2))
+    assert (area == 6 * 14).all()
+    # Each in the middle of its patch.
+    middle = (found.shape[-1] - 1) / 2
+    assert torch.allclose(centres(single_masks(found[:, 0])), torch.full((6, 2), middle), atol=0.6)
+    assert len(find_cutouts(images[:, :, :8, :8], 3)) == 0
+
+
+def test_turning_keeps_size_and_handedness():
+    torch.manual_seed(0)
+    patch = bars((25, 29))[None].expand(64, -1, -1, -1)
+    out = turned(patch, 64)
+    area = single_masks(out[:, 0]).sum((1, 2)).float()
+    # Bilinear edges lie half a pixel farther out.
+    assert 80 < area.min() and area.max() < 104
+    # An L: turned back it fits itself, and its mirror image never does.
+    corner = np.full((64, 64), -1.0, np.float32)
+    corner[22:42, 27:32], corner[37:42, 27:40] = 0.5, 0.5
+    mask = (corner > -0.84).astype(np.uint8)
+
+    def best_fit(piece: np.ndarray, shape: np.ndarray) -> float:
+        turns = [cv2.warpAffine(shape, cv2.getRotationMatrix2D((31.5, 31.5), angle, 1), (64, 64)) > 0 for angle in range(0, 360, 3)]
+        return max((piece & turn).sum() / (piece | turn).sum() for turn in turns)
+    for piece in single_masks(turned(torch.from_numpy(corner)[None, None].expand(6, -1, -1, -1), 64)[:, 0]).numpy():
+        assert best_fit(piece, mask) > 0.8 > 0.75 > best_fit(piece, mask[:, ::-1].copy())
+
+
+@pytest.fixture
+def factory() -> CutoutFactory:
+    torch.manual_seed(0)
+    return CutoutFactory(find_cutouts(torch.stack([bars((10, 10), (40, 10), (10, 40))]), 3), 3, 64)
+
+
+def test_composites_are_exact_and_vary_in_number(factory):
+    assert factory.median_area == 84
+    batch = factory.sample(48)
+    assert batch.images.shape == (48, 1, 64, 64) and batch.images.min() >= -1 and batch.images.max() <= 1
+    assert {int(row.flatten(1).any(1).sum()) for row in batch.amodal} == {1, 2, 3, 4}
+    # A visible pixel belongs to the amodal mask of its label, and what no mask covers is floor.
+    owner = (batch.labels - 1).clamp(min=0)[:, None]
+    assert batch.amodal.gather(1, owner)[:, 0][batch.labels > 0].all()
+    assert not (batch.labels > 0)[~batch.amodal.any(1)].any()
+    assert single_masks(batch.images[:, 0])[batch.labels > 0].all()
+
+
+def test_a_part_that_lies_on_another_stands_higher(factory):
+    torch.manual_seed(1)
+    batch = factory.sample(200)
+    hidden = batch.amodal.sum((2, 3)) - torch.stack([(batch.labels == slot + 1).sum((1, 2)) for slot in range(4)], 1)
+    assert (hidden > 20).any()
+    higher = []
+    for image, masks in zip(batch.images[:, 0], batch.amodal):
+        overlap = (masks.sum(0) > 1)
+        if overlap.sum() > 10:
+            higher.append(float(image[overlap].mean() - image[(masks.sum(0) == 1)].mean()))
+    assert len(higher) > 5 and np.mean(higher) > 0.1
+
+
+def truth_of(height: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A perfect segmenter of height maps whose parts have the heights 0.1, 0.2, 0.3."""
+    labels = np.rint(height * 10).astype(np.uint16)
+    ids = [i for i in (1, 2, 3) if (labels == i).any()]
+    middle = np.array([np.argwhere(labels == i).mean(0)[::-1] for i in ids], np.float32)
+    return labels, middle
+
+
+def three(height: float = 0.3) -> np.ndarray:
+    image = np.zeros((64, 64), np.float32)
+    image[4:12, 4:30], image[20:40, 20:26], image[50:60, 40:60] = 0.1, 0.2, height
+    return image
+
+
+def test_only_answers_that_agree_and_have_the_known_number_are_learnt_from():
+    def fickle(height: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        labels, middle = truth_of(height)
+        if height.max() > 0.28 and labels[4:12, 4:30].any() and height[0, 0] == 0 and labels[8, 8] != 1:
+            labels = np.roll(labels, 20, 0)
+        return labels, middle
+    heights = np.stack([three(), np.where(three() > 0.25, 0, three()).astype(np.float32)])
+    kept, labels, centres_ = relabel(heights, truth_of, 3, 0.9, progress=False)
+    assert kept.tolist() == [0] and (labels[0] == truth_of(heights[0])[0]).all() and centres_.shape == (1, 3, 2)
+    assert relabel(heights, fickle, 3, 0.9, progress=False)[0].tolist() == []
+
+
+def test_relabelled_targets_turn_with_their_image():
+    labels, middle = truth_of(three())
+    factory = LabelledImages(torch.from_numpy(three())[None, None], labels[None].astype(np.int64), middle[None])
+    torch.manual_seed(0)
+    for _ in range(8):
+        batch = factory.sample(2)
+        _, displacement = displacement_targets(batch)
+        for slot in range(3):
+            own = batch.labels[0] == slot + 1
+            y, x = torch.where(own)
+            # The displacement's end is the mean of the part, whichever way it is turned.
+            assert displacement[0, 0][own].sum() == pytest.approx(0, abs=0.5) and displacement[0, 1][own].sum() == pytest.approx(0, abs=0.5)
+            assert torch.allclose(x + displacement[0, 0][own], x.float().mean().expand(len(x)), atol=1e-3)
+
+
+def test_a_mixture_draws_from_all():
+    class Fixed:
+        def __init__(self, value):
+            self.value = value
+
+        def sample(self, batch):
+            return self.value
+    torch.manual_seed(0)
+    mixed = MixedFactory([Fixed('a'), Fixed('b')])
+    assert {mixed.sample(1) for _ in range(20)} == {'a', 'b'}
