@@ -104,10 +104,12 @@ def _demo_arguments(parser: ArgumentParser) -> None:
 
 
 def _model_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument('--model', type=str, required=True, help='checkpoint folder, shipped name (insegan-nut), or kmeans')
+    parser.add_argument('--model', type=str, required=True, help='checkpoint folder, shipped name (insegan-nut), or kmeans, spectral, grabcut, graphcut, felzenszwalb')
     parser.add_argument('--segmenter', type=str, default='', help="another way to run the checkpoint, such as insegan (the paper's pose encoder)")
     parser.add_argument('--device', type=str, default='auto', help='auto, cpu, cuda, cuda:N')
-    parser.add_argument('--instances', type=int, default=5, help='number of parts, for kmeans')
+    parser.add_argument('--instances', type=int, default=5, help='number of parts, for the classical methods')
+    parser.add_argument('--mesh', type=str, default='', help="the part's STL, OBJ or PLY: poses are then the part's own, instead of principal axes")
+    parser.add_argument('--mesh-scale', type=float, default=1.0, help='metres in a unit of the mesh: 0.001 for a file in millimetres')
 
 
 def _simulate(arguments: Namespace) -> None:
@@ -157,7 +159,7 @@ def _segment(arguments: Namespace) -> None:
     if arguments.bounds and not arguments.floor:
         raise ConfigError('--bounds is given without --floor: expected both')
     workspace = Workspace(tuple(arguments.floor), tuple(arguments.bounds) if arguments.bounds else None) if arguments.floor else None
-    segmenter = load_segmenter(arguments.model, arguments.segmenter, workspace, arguments.device, arguments.instances)
+    segmenter = load_segmenter(arguments.model, arguments.segmenter, workspace, arguments.device, arguments.instances, arguments.mesh, arguments.mesh_scale)
     count = segment_input(Path(arguments.input), segmenter, Path(arguments.out))
     print(f'{count} frames segmented into {arguments.out}')
 

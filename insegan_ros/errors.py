@@ -21,6 +21,10 @@ class ConfigError(InseganError):
     """A value in a configuration or on the command line that is unknown or out of range."""
 
 
+class TrainingError(InseganError):
+    """A training that cannot go on: a loss that is no number any more."""
+
+
 def unknown(kind: str, name: str, known: list[str]) -> ConfigError:
     """The one sentence for a name that no registry knows."""
     return ConfigError(f'unknown {kind} "{name}": expected one of {", ".join(sorted(known))}')

@@ -13,16 +13,20 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from insegan_ros.datasets.scene import Scene, visible_fractions
 from insegan_ros.datasets.shards import ShardInfo, pack_shard, write_whole
 from insegan_ros.errors import ConfigError
 from insegan_ros.evaluation.evaluate import Evaluation, evaluate
+from insegan_ros.evaluation.poses import add_s, match, mssd
 from insegan_ros.evaluation.test_sets import TEST_SEED
+from insegan_ros.evaluation.train_speed import benchmark_train_rows
 from insegan_ros.segmenters.base import Segmenter
+from insegan_ros.segmenters.registration import MeshRegistration
 from insegan_ros.segmenters.registry import load_segmenter
 from insegan_ros.shipped import shipped_folders
 from insegan_sim.engines import run_jobs
 from insegan_sim.generate import simulate_shard
-from insegan_sim.parts import PARTS
+from insegan_sim.parts import PARTS, load_part
 from insegan_sim.scenes import bin_setup, photograph, scene_stream, simulate_scene
 from insegan_sim.world import World
 
@@ -124,6 +128,49 @@ def benchmark_node(small: bool) -> list[Row]:
     return rows
 
 
+def benchmark_train(small: bool) -> list[Row]:
+    """Arithmetic of a training step, its rate against the machine's own matrix products, and against a plain implementation."""
+    return [row('train', method, '', protocol, metric, value, unit, small, reference) for method, protocol, metric, value, unit, reference
+            in benchmark_train_rows(small)]
+
+
+def benchmark_poses(small: bool) -> list[Row]:
+    """6-DoF poses registered to the mesh, of true masks and of the shipped checkpoints' masks, for parts of which half is seen:
+    ADD-S and MSSD as shares of the part's diameter, and the share of poses below a tenth of it."""
+    rows = []
+    for name in _shipped_parts():
+        part, setup = load_part(name), bin_setup(name, seed=SEED)
+        registration = MeshRegistration(part.mesh)
+        found: dict[str, list[tuple[float, float]]] = {'true masks': [], f'insegan-{name}': []}
+        segmenter, symmetries, begun, count = load_segmenter(f'insegan-{name}'), part.rotations(), 0.0, 0
+        for scene in tqdm(islice(scene_stream(setup), 3 if small else 30), desc=f'poses {name}', unit='scene'):
+            truth, visible = scene.labelled(), visible_fractions(scene.labelled())
+            segmenter.workspace = scene.workspace
+            for method, masks, pairs in (('true masks', truth.masks(), [(i, i) for i in range(len(truth))]), (f'insegan-{name}', *_found(segmenter, scene))):
+                for true, own in pairs:
+                    if visible[true] < 0.5:
+                        continue
+                    start = time.perf_counter()
+                    registered = registration.register(scene.frame, masks[own])
+                    begun, count = begun + time.perf_counter() - start, count + 1
+                    errors = (1.0, 1.0) if registered is None else (add_s(truth.poses[true], registered.pose, registration.points),
+                                                                    mssd(truth.poses[true], registered.pose, registration.points[:1000], symmetries))
+                    found[method].append(tuple(error / part.diameter_m for error in errors))
+        for method, errors in found.items():
+            for metric, values in zip(('ADD-S', 'MSSD'), np.array(errors).T):
+                protocol = f'{len(values)} parts half seen or more'
+                rows.append(row('poses', method, name, protocol, f'{metric} below .1 diameter', float((values < 0.1).mean()), '', small))
+                rows.append(row('poses', method, name, protocol, f'median {metric}', float(np.median(values)), 'diameters', small))
+        rows.append(row('poses', 'registration', name, 'one instance', 'time', 1000 * begun / max(count, 1), 'ms', small))
+    return rows
+
+
+def _found(segmenter: Segmenter, scene: Scene) -> tuple[np.ndarray, list[tuple[int, int]]]:
+    """A segmenter's masks, and which of them is which true instance."""
+    instances = segmenter.segment(scene.frame)
+    return instances.masks(), match(scene.labelled().labels, instances.labels)
+
+
 def benchmark_shipped(small: bool) -> list[Row]:
     """The shipped checkpoints on unseen simulated bins: random ones and those on which K-means fails, both protocols."""
     rows = []
@@ -142,7 +189,8 @@ def evaluate_simulated(segmenter: Segmenter, part: str, limit: int = 100, instan
     return evaluate(segmenter, islice(scene_stream(bin_setup(part, instances, SEED)), most), limit)
 
 
-BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {'simulate': benchmark_simulate, 'node': benchmark_node, 'shipped': benchmark_shipped}
+BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {'simulate': benchmark_simulate, 'node': benchmark_node, 'shipped': benchmark_shipped,
+                                                            'poses': benchmark_poses, 'train': benchmark_train}
 
 
 def run_benchmark(name: str, budget: str) -> list[Row]:

@@ -57,11 +57,11 @@ def find_cutouts(images: Tensor, instances: int) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(patches) * 2 - 1).float().to(images.device)
 
 
-def turned(patches: Tensor, size: int, shift: Tensor | None = None) -> Tensor:
-    """Patches (M, 1, P, P) in [-1, 1], each turned by a random angle, on canvases (M, 1, size, size) with their centres at
+def turned(patches: Tensor, size: int, shift: Tensor | None = None, angle: Tensor | None = None) -> Tensor:
+    """Patches (M, 1, P, P) in [-1, 1], each turned by its angle (M,) or a random one, on canvases (M, 1, size, size) with their centres at
     shift (M, 2) = (x, y) in half canvases. Turned, never mirrored: a mirror image of a chiral part is another part."""
     count, zoom = len(patches), size / patches.shape[-1]
-    angle = 2 * torch.pi * torch.rand(count, device=patches.device)
+    angle = 2 * torch.pi * torch.rand(count, device=patches.device) if angle is None else angle
     turn = torch.stack([torch.stack([angle.cos(), -angle.sin()], -1), torch.stack([angle.sin(), angle.cos()], -1)], 1) * zoom
     offset = torch.zeros(count, 2, device=patches.device) if shift is None else shift
     theta = torch.cat([turn, -turn @ offset[..., None]], -1)

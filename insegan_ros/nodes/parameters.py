@@ -29,6 +29,8 @@ PARAMETERS = (
     ParameterSpec('segmenter', Parameter.Type.STRING, '', "how to run the checkpoint; empty: the checkpoint's own way (displacement); insegan: the pose encoder"),
     ParameterSpec('device', Parameter.Type.STRING, 'auto', 'auto, cpu, cuda or cuda:N'),
     ParameterSpec('instances', Parameter.Type.INTEGER, 5, 'number of parts, for methods that must be told (kmeans)', 1, 1000),
+    ParameterSpec('mesh', Parameter.Type.STRING, '', "the part's STL, OBJ or PLY: poses are then the part's own; empty: principal axes of what is seen"),
+    ParameterSpec('mesh_scale', Parameter.Type.DOUBLE, 1.0, 'metres in a unit of the mesh: 0.001 for a file in millimetres'),
     ParameterSpec('floor', Parameter.Type.DOUBLE_ARRAY, [], "the bin floor's plane a, b, c, d in the optical frame, (a, b, c) towards the camera; empty: fitted to every frame"),
     ParameterSpec('bounds', Parameter.Type.DOUBLE_ARRAY, [], "the bin's inside: x_min, y_min, x_max, y_max in m in the optical frame, used with floor; empty: the whole image"),
     ParameterSpec('autostart', Parameter.Type.BOOL, False, 'configure and activate at start, without a lifecycle manager'),

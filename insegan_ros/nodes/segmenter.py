@@ -54,7 +54,7 @@ class SegmenterNode(LifecycleNode):
 
     def on_configure(self, state: State) -> TransitionCallbackReturn:
         """Load and warm up the model, make the publishers."""
-        value = {name: self.get_parameter(name).value for name in ('model', 'segmenter', 'device', 'instances')}
+        value = {name: self.get_parameter(name).value for name in ('model', 'segmenter', 'device', 'instances', 'mesh', 'mesh_scale')}
         try:
             self.segmenter = load_segmenter(**value, workspace=workspace_from(self))
             # The networks are small: a second thread on a CPU gains nothing and takes a core from the camera.

@@ -24,13 +24,18 @@ TRAINED = {'displacement': 'insegan_ros.segmenters.displacement:DisplacementSegm
            'reconstruction': 'insegan_ros.segmenters.reconstruction:ReconstructionSegmenter'}
 
 
-def load_segmenter(model: str, segmenter: str = '', workspace: Workspace | None = None, device: str = 'auto', instances: int = 5) -> Segmenter:
+def load_segmenter(model: str, segmenter: str = '', workspace: Workspace | None = None, device: str = 'auto', instances: int = 5, mesh: str = '',
+                   mesh_scale: float = 1.0) -> Segmenter:
     """A segmenter that is ready to run.
 
     model: a checkpoint's folder, the name of a shipped one (insegan-nut), or the name of an untrained method (kmeans,
     spectral, …, which are told the number of `instances`). segmenter: another way to run the checkpoint (insegan: the paper's pose
-    encoder) instead of its own. Raises ConfigError for unknown names, CheckpointError for a checkpoint that cannot be used.
+    encoder) instead of its own. mesh: the part's STL, OBJ or PLY, `mesh_scale` metres a unit; poses are then its own, in metres,
+    instead of principal axes. Raises InputError for a mesh that cannot be read, ConfigError for unknown names, CheckpointError for a checkpoint that cannot be used.
     """
+    if mesh:
+        from insegan_ros.segmenters.registration import MeshRegistration, PosedSegmenter, read_mesh
+        return PosedSegmenter(load_segmenter(model, segmenter, workspace, device, instances), MeshRegistration(read_mesh(Path(mesh), mesh_scale)))
     if model in UNTRAINED:
         return _load(UNTRAINED[model])(instances=instances, workspace=workspace)
     checkpoint = Checkpoint.load(find_checkpoint(model))

@@ -22,6 +22,7 @@ from insegan_ros.networks.composition import FOREGROUND_SHARE
 from insegan_ros.factories.cutouts import turned
 from insegan_ros.networks.alignment import Method, align
 from insegan_ros.networks.insegan import Discriminator, Generator, GeneratorConfig, PoseEncoder, Scene
+from insegan_ros.training.loop import own_share
 from insegan_ros.training.pictures import tile
 from insegan_ros.training.state import average_into
 
@@ -168,10 +169,11 @@ class GanStage:
     def step(self, index: int) -> dict[str, Tensor]:
         """One step of D on real and generated images, one of G through the new D, with the same composites."""
         gan, device = self.config.gan, self.images.device
-        chosen = torch.randint(len(self.images), (gan.batch,), device=device)
+        world = self.fabric.world_size
+        chosen = own_share(self.fabric, torch.randint(len(self.images), (world * gan.batch,), device=device))
         # Quarter turns alone: a mirror image of a chiral part is another part.
         real = torch.rot90(self.images[chosen], int(torch.randint(4, ())), (2, 3))
-        scene = self.generator(self.sampler.sample_latents(gan.batch, self.config.instances, gan.candidates))
+        scene = self.generator(own_share(self.fabric, self.sampler.sample_latents(world * gan.batch, self.config.instances, gan.candidates)))
         loss_d = self._loss_d(self.discriminator(real), self.discriminator(scene.image.detach()))
         self.optimiser_d.zero_grad()
         self.fabric.backward(loss_d)
@@ -192,10 +194,13 @@ class GanStage:
 
     def _step_alone(self, patches: Tensor) -> tuple[Tensor, Tensor]:
         """One step of the discriminator of single parts; its loss, and the generator's through the new one. patches (M, 1, P, P)."""
-        side, count = patches.shape[-1], 2 * self.config.gan.batch
-        chosen = self.cutouts[torch.randint(len(self.cutouts), (count,), device=patches.device)]
-        some = patches[torch.randint(len(patches), (count,), device=patches.device)]
-        loss = self._loss_d(self.alone(turned(chosen, side)), self.alone(some.detach()))
+        # Two parts of every image: a small picture costs little, and this one teaches most.
+        some = patches.reshape(self.config.gan.batch, -1, *patches.shape[1:])[:, :2].flatten(0, 1)
+        drawn = self.fabric.world_size * len(some)
+        chosen = own_share(self.fabric, torch.randint(len(self.cutouts), (drawn,), device=patches.device))
+        angle = own_share(self.fabric, 2 * torch.pi * torch.rand(drawn, device=patches.device))
+        real = turned(self.cutouts[chosen], patches.shape[-1], angle=angle)
+        loss = self._loss_d(self.alone(real), self.alone(some.detach()))
         self.optimiser_alone.zero_grad()
         self.fabric.backward(loss)
         self.optimiser_alone.step()
@@ -240,7 +245,7 @@ class EncoderStage:
         """One step of E by Eq. 6. G's weights take no gradient."""
         options = self.config.encoder
         device = next(self.generator.parameters()).device
-        z = torch.randn(options.batch, self.config.instances, self.config.generator.latent, device=device)
+        z = own_share(self.fabric, torch.randn(self.fabric.world_size * options.batch, self.config.instances, self.config.generator.latent, device=device))
         with torch.no_grad():
             scene = self.generator(z)
         z_hat, features = self.encoder(scene.image)

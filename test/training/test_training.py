@@ -205,3 +205,54 @@ def test_a_state_of_another_shape_is_refused(tmp_path):
     other = GanStage(make_fabric(LOOP), replace(SMALL, generator=GeneratorConfig(width=16, patch=32)), images())
     with pytest.raises(CheckpointError, match='does not continue this training'):
         run_stage(other.fabric, other, 10, tmp_path, 0, LOOP)
+
+
+DDP = """
+import json, sys, torch
+from dataclasses import replace
+from lightning.fabric.utilities.seed import seed_everything
+from insegan_ros.networks.insegan import GeneratorConfig
+from insegan_ros.training.insegan import EncoderConfig, EncoderStage, GanConfig, GanStage, InseganConfig
+from insegan_ros.training.loop import LoopConfig, make_fabric, seed_step
+torch.set_num_threads(1)
+processes, batch = int(sys.argv[1]), int(sys.argv[2])
+fabric = make_fabric(LoopConfig(device='cpu', devices=processes))
+config = InseganConfig(3, GeneratorConfig(width=8, patch=32), GanConfig(batch=batch, discriminator_width=8), EncoderConfig(batch=batch))
+torch.manual_seed(0)
+images, cutouts = torch.rand(8, 1, 64, 64) * 2 - 1, torch.rand(9, 1, 20, 20) * 2 - 1
+seed_step(0, 'weights', 0)
+gan = GanStage(fabric, config, images, cutouts)
+seed_step(0, 'weights', 1)
+rows = []
+def run(stage):
+    for index in range(3):
+        seed_step(0, stage.name, index)
+        losses = stage.step(index)
+        rows.append({name: float(fabric.all_reduce(value, reduce_op='mean')) for name, value in losses.items()})
+run(gan)
+run(EncoderStage(fabric, config, gan.average))
+if fabric.is_global_zero:
+    print('ROWS' + json.dumps(rows))
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_have_the_losses_of_one_with_the_doubled_batch(tmp_path):
+    import json
+    import os
+    import subprocess
+    import sys
+    script = tmp_path / 'ddp.py'
+    script.write_text(DDP)
+    found = []
+    environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'MASTER_ADDR': '127.0.0.1'}
+    for command in ([sys.executable, str(script), '1', '4'], [sys.executable, '-m', 'torch.distributed.run', '--nproc-per-node', '2',
+                                                             '--master-port', '29631', str(script), '2', '2']):
+        result = subprocess.run(command, capture_output=True, text=True, timeout=200, env=environment)
+        assert 'ROWS' in result.stdout, result.stderr[-2000:]
+        found.append(json.loads(result.stdout.split('ROWS')[1].splitlines()[0]))
+    one, two = found
+    assert len(one) == 6
+    for a, b in zip(one, two):
+        assert a.keys() == b.keys()
+        assert all(a[name] == pytest.approx(b[name], rel=2e-3, abs=1e-4) for name in a), (a, b)

@@ -1,0 +1,154 @@
+"""Metric 6-DoF poses where a mesh of the part is known: every instance's own points are registered to it.
+
+Hypotheses over all rotations are ranked by how near the points lie to the surface, the best ones refined by ICP
+(Open3D, point to plane), and the one is taken whose rendered depth explains the instance's pixels without standing
+before anything that the camera sees farther away.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import open3d as o3d
+import trimesh
+from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
+
+from insegan_ros.errors import InputError
+from insegan_ros.frame import Frame, Instances
+from insegan_ros.segmenters.base import Segmenter
+from insegan_ros.workspace import Workspace
+
+SURFACE_POINTS, OBSERVED_POINTS, MOST_RAYS = 3000, 250, 900
+STARTS, REFINED, TURNS = 40, 8, 12
+FEWEST_POINTS = 12
+# Depths that differ by this share of the part's diameter agree.
+TOLERANCE = 0.03
+
+
+def read_mesh(path: Path, scale: float = 1.0) -> trimesh.Trimesh:
+    """A mesh file in metres after `scale`, about its own origin. Raises InputError where it cannot be read."""
+    try:
+        mesh = trimesh.load(path, force='mesh')
+    except Exception as error:  # trimesh raises what its many readers raise
+        raise InputError(f'{path} cannot be read as a mesh ({error}): expected STL, OBJ or PLY') from error
+    if not isinstance(mesh, trimesh.Trimesh) or not len(mesh.faces):
+        raise InputError(f'{path} holds no surface: expected STL, OBJ or PLY with faces')
+    return mesh.apply_scale(scale)
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A pose (4, 4) camera-from-object, and the share of the instance's pixels that it explains, less what it contradicts."""
+
+    pose: np.ndarray
+    score: float
+
+
+class MeshRegistration:
+    """Finds poses of one mesh, in metres about its own origin. Seeded: equal input, equal output."""
+
+    def __init__(self, mesh: trimesh.Trimesh, seed: int = 0) -> None:
+        points, faces = trimesh.sample.sample_surface(mesh, SURFACE_POINTS, seed=seed)
+        self.points, self.normals = np.asarray(points), np.asarray(mesh.face_normals[faces])
+        self.diameter = float(np.linalg.norm(mesh.vertices - mesh.vertices.mean(0), axis=1).max() * 2)
+        self.tree = cKDTree(self.points)
+        self.cloud = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(self.points))
+        self.cloud.normals = o3d.utility.Vector3dVector(self.normals)
+        self.scene = o3d.t.geometry.RaycastingScene(nthreads=1)
+        self.scene.add_triangles(o3d.t.geometry.TriangleMesh.from_legacy(o3d.geometry.TriangleMesh(
+            o3d.utility.Vector3dVector(mesh.vertices), o3d.utility.Vector3iVector(mesh.faces))))
+        self.starts = _rotations(STARTS, TURNS)
+        # Where the middle of what the camera sees lies in the object, for every start: it looks along +z.
+        self.middles = np.stack([self.points[self.normals @ rotation[2] < -0.1].mean(0) for rotation in self.starts])
+
+    def register(self, frame: Frame, mask: np.ndarray, extra: np.ndarray | None = None) -> Registered | None:
+        """The pose of the instance that covers `mask` (H, W), None with too few readings.
+
+        extra: rotations (N, 3, 3) camera-from-object to try beside all others, as a pose encoder gives them.
+        """
+        rows, columns = np.nonzero(mask & np.isfinite(frame.depth_m))
+        if len(rows) < FEWEST_POINTS:
+            return None
+        every = np.linspace(0, len(rows) - 1, min(len(rows), OBSERVED_POINTS)).astype(int)
+        observed = (frame.intrinsics.rays()[rows, columns] * frame.depth_m[rows, columns, None])[every].astype(float)
+        starts, middles = self.starts, self.middles
+        if extra is not None and len(extra):
+            starts = np.concatenate([starts, extra])
+            middles = np.concatenate([middles, [self.points[self.normals @ rotation[2] < -0.1].mean(0) for rotation in extra]])
+        # Observed points in every hypothetical object frame: R^T (p - p_mean) + middle.
+        placed = np.einsum('nji,pj->npi', starts, observed - observed.mean(0)) + middles[:, None]
+        distance = np.minimum(self.tree.query(placed.reshape(-1, 3), workers=1)[0].reshape(placed.shape[:2]), 0.1 * self.diameter)
+        best: Registered | None = None
+        rays = self._rays(frame, mask)
+        source = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(observed))
+        for index in np.argsort((distance ** 2).mean(1))[:REFINED]:
+            first = np.eye(4)
+            first[:3, :3] = starts[index].T
+            first[:3, 3] = middles[index] - starts[index].T @ observed.mean(0)
+            for reach in (0.15, 0.05):
+                first = o3d.pipelines.registration.registration_icp(
+                    source, self.cloud, reach * self.diameter, first, o3d.pipelines.registration.TransformationEstimationPointToPlane(),
+                    o3d.pipelines.registration.ICPConvergenceCriteria(max_iteration=15)).transformation
+            found = Registered(np.linalg.inv(first).astype(np.float32), self._agreement(first, rays))
+            if best is None or found.score > best.score:
+                best = found
+        return best
+
+    def _rays(self, frame: Frame, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Rays (M, 3) in and around the instance, their depths, and which belong to it."""
+        rows, columns = np.nonzero(mask)
+        pad = max(int(0.3 * max(np.ptp(rows), np.ptp(columns))), 3)
+        top, bottom = max(rows.min() - pad, 0), min(rows.max() + pad + 1, mask.shape[0])
+        left, right = max(columns.min() - pad, 0), min(columns.max() + pad + 1, mask.shape[1])
+        step = max(int(np.ceil(np.sqrt((bottom - top) * (right - left) / MOST_RAYS))), 1)
+        window = slice(top, bottom, step), slice(left, right, step)
+        return frame.intrinsics.rays()[window].reshape(-1, 3), frame.depth_m[window].ravel(), mask[window].ravel()
+
+    def _agreement(self, object_from_camera: np.ndarray, rays: tuple[np.ndarray, np.ndarray, np.ndarray]) -> float:
+        """Pixels of the instance whose depth the mesh explains, less pixels where it stands before what is seen, as a share."""
+        direction, depth, own = rays
+        origin = np.broadcast_to(object_from_camera[:3, 3], direction.shape)
+        cast = np.concatenate([origin, direction @ object_from_camera[:3, :3].T], 1).astype(np.float32)
+        hit = self.scene.cast_rays(o3d.core.Tensor(cast), nthreads=1)['t_hit'].numpy()
+        seen = np.isfinite(depth)
+        tolerance = TOLERANCE * self.diameter
+        explained = own & seen & (np.abs(hit - depth) < tolerance)
+        contradicted = seen & (hit < depth - 2 * tolerance)
+        return float((explained.sum() - contradicted.sum()) / max((own & seen).sum(), 1))
+
+
+def _rotations(directions: int, turns: int) -> np.ndarray:
+    """(directions * turns, 3, 3): views spread evenly over the sphere (Fibonacci), each turned about the line of sight."""
+    index = np.arange(directions) + 0.5
+    polar, azimuth = np.arccos(1 - 2 * index / directions), np.pi * (1 + 5 ** 0.5) * index
+    tilt = Rotation.from_euler('zy', np.stack([azimuth, polar], -1)).inv()
+    spins = Rotation.from_rotvec(np.outer(np.arange(turns) * 2 * np.pi / turns, (0, 0, 1)))
+    return np.stack([(spin * one).as_matrix() for one in tilt for spin in spins])
+
+
+class PosedSegmenter:
+    """Any segmenter, with the poses of its instances registered to a mesh; the rest stays as it is."""
+
+    def __init__(self, segmenter: Segmenter, registration: MeshRegistration) -> None:
+        self.segmenter, self.registration = segmenter, registration
+
+    @property
+    def workspace(self) -> Workspace | None:
+        """The wrapped segmenter's."""
+        return self.segmenter.workspace
+
+    @workspace.setter
+    def workspace(self, workspace: Workspace | None) -> None:
+        self.segmenter.workspace = workspace
+
+    def segment(self, frame: Frame) -> Instances:
+        """See Segmenter. An instance that cannot be registered keeps the pose that it had."""
+        found = self.segmenter.segment(frame)
+        poses = found.poses.copy() if found.poses is not None else np.tile(np.eye(4, dtype=np.float32), (len(found), 1, 1))
+        for index, mask in enumerate(found.masks()):
+            registered = self.registration.register(frame, mask)
+            if registered is not None:
+                poses[index] = registered.pose
+        return replace(found, poses=poses)
