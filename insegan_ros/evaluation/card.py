@@ -33,11 +33,13 @@ def make_card(model: Path, out: Path, limit: int = 100) -> dict[str, Any]:
     out.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(model / WEIGHTS, out / WEIGHTS)
     worst_to_best(segmenter, scene_stream(bin_setup(checkpoint.part, seed=SEED)), result, out / 'scenes.png')
-    draw_singles(checkpoint, out / 'singles.png')
+    if 'generator' in checkpoint.weights:
+        draw_singles(checkpoint, out / 'singles.png')
     training = checkpoint.training
+    labels = 'true labels were read' if checkpoint.method == 'supervised' else 'no label was read'
     card = {'method': checkpoint.method, 'part': checkpoint.part, 'segmenter': checkpoint.segmenter,
-            'data': f'{training["data"]} of five simulated parts, fingerprint {training["fingerprint"]}; no label was read',
-            **{key: training[key] for key in ('seed', 'steps', 'hardware', 'minutes')},
+            'data': f'{training["data"]} of five simulated parts, fingerprint {training["fingerprint"]}; {labels}',
+            **{key: training[key] for key in ('taught_by', 'seed', 'steps', 'hardware', 'minutes') if key in training},
             'metrics': result.summary(), 'measured_on': machine(),
             'command': f'insegan card --model checkpoints/{checkpoint.method}-{checkpoint.part} --out NEW_FOLDER'}
     (out / 'card.json').write_text(json.dumps(card, indent=2) + '\n')
@@ -65,12 +67,13 @@ def card_text(card: dict[str, Any]) -> str:
         return f'{metrics[name]:.3f}' if name in metrics else '-'
     lines = [f'# {card["method"]}-{card["part"]}', '',
              f'Segments simulated {card["part"]}s in a bin from depth. Runs as `{card["segmenter"]}`, learnt from {card["data"]}.', '',
+             *([f'The dense network was taught by {card["taught_by"]}.', ''] if 'taught_by' in card else []),
              f'Seed {card["seed"]}; steps {", ".join(f"{name} {count}" for name, count in card["steps"].items())}; '
              f'{card["minutes"]} minutes on {card["hardware"]}.', '',
              f'| | {metrics["scenes"]} random scenes | K-means | {metrics["scenes_hard"]} scenes where K-means fails | K-means |', '|---|---|---|---|---|']
     for name, title in (('honest_miou', 'honest mIoU (one to one)'), ('paper_miou', "paper's mIoU (flatters)"), ('count_error', 'count error')):
         lines.append(f'| {title} | {cell(name)} | {cell("kmeans_" + name)} | {cell(name + "_hard")} | {cell("kmeans_" + name + "_hard")} |')
     lines += ['', f'Recompute: `{card["command"]}`. K-means is told the number of parts, the network is not.', '',
-              'What the generator renders, one instance each:', '', '![singles](singles.png)', '',
+              *(['What the generator renders, one instance each:', '', '![singles](singles.png)', ''] if card['steps'].get('gan') else []),
               'Worst, median and best of the random scenes: depth, masks, truth:', '', '![scenes](scenes.png)', '']
     return '\n'.join(lines)

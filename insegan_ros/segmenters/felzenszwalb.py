@@ -11,7 +11,8 @@ SMALLEST_SHARE = 0.002
 
 
 class FelzenszwalbSegmenter(ClassicalSegmenter):
-    """Regions of equal height. Of several scales the one is taken whose number of regions comes nearest to the given one."""
+    """Regions of equal height. Of several scales the one is taken whose number of regions comes nearest to the given one; of these
+    the largest ones stay, and slivers at edges go to their neighbours."""
 
     def divide(self, height: np.ndarray, pixel_m: float) -> np.ndarray:
         """See ClassicalSegmenter."""
@@ -23,4 +24,6 @@ class FelzenszwalbSegmenter(ClassicalSegmenter):
             labels = np.zeros(height.shape, np.uint16)
             labels[foreground] = np.unique(regions[foreground], return_inverse=True)[1] + 1
             tries.append(labels)
-        return min(tries, key=lambda labels: abs(int(labels.max()) - self.instances))
+        best = min(tries, key=lambda labels: abs(int(labels.max()) - self.instances))
+        largest = np.argsort(-np.bincount(best.ravel())[1:], kind='stable')[:self.instances] + 1
+        return np.where(np.isin(best, largest), best, 0).astype(np.uint16)

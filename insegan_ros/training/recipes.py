@@ -100,6 +100,8 @@ def train_insegan(config: TrainInseganConfig) -> Path:
     if config.factory != 'generator' and enough:
         sources.append(CutoutFactory(cutouts, config.insegan.instances, IMAGE_SIZE))
 
+    taught_by = ' and '.join(f'{len(source.cutouts)} parts that lie alone in the data' if isinstance(source, CutoutFactory) else 'the generator'
+                             for source in sources)
     checkpoint = Checkpoint('insegan', 'insegan', dataset.part, Scales(pixel_m, height_m, 0.0, 0.0), asdict(config), weights, {})
     if sources:
         # The cut-outs know the part's size best.
@@ -108,8 +110,10 @@ def train_insegan(config: TrainInseganConfig) -> Path:
         network, took, done = _train_displacement(fabric, config, checkpoint, sources, images, heights, out)
         seconds, steps = seconds + took, {**steps, **done}
         checkpoint.weights['displacement'] = network
+        if any(name.startswith('displacement-') for name in steps):
+            taught_by += ', then its own sure answers on real height maps'
     training = {'data': f'{len(images)} unlabelled scenes', 'fingerprint': fingerprint, 'seed': config.seed, 'steps': steps,
-                'cutouts': len(cutouts), 'minutes': round(seconds / 60, 1), 'hardware': hardware(fabric.device)}
+                'minutes': round(seconds / 60, 1), 'hardware': hardware(fabric.device), **({'taught_by': taught_by} if taught_by else {})}
     if fabric.is_global_zero:
         replace(checkpoint, training=training).save(out / 'checkpoint')
     return out / 'checkpoint'

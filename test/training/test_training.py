@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from insegan_ros.errors import CheckpointError, ConfigError, DatasetError
+from insegan_ros.errors import CheckpointError, ConfigError, DatasetError, TrainingError
 from insegan_ros.networks.composition import centres, compose
 from insegan_ros.factories.insegan import InSeGANFactory
 from insegan_ros.networks.displacement import DisplacementConfig
@@ -15,6 +15,7 @@ from insegan_ros.training.displacement import DisplacementTrainConfig, degrade, 
 from insegan_ros.training.insegan import EncoderConfig, EncoderStage, GanConfig, GanStage, InseganConfig
 from insegan_ros.training.loop import LoopConfig, make_fabric, run_stage, seed_step
 from insegan_ros.training.recipes import TrainInseganConfig, train_insegan
+from insegan_ros.training.state import load_state
 
 LOOP = LoopConfig(device='cpu', save_every=5, log_every=5)
 SMALL = InseganConfig(instances=3, generator=GeneratorConfig(width=8, patch=32), gan=GanConfig(steps=10, batch=4, discriminator_width=8),
@@ -190,6 +191,70 @@ def test_another_training_is_never_written_over(nut_data, tmp_path):
     (tmp_path / 'mine/thesis.tex').write_text('x')
     with pytest.raises(ConfigError, match='not empty and holds no training'):
         train_insegan(small_recipe(nut_data, tmp_path / 'mine'))
+
+
+def test_a_changed_configuration_is_refused_with_the_difference(nut_data, tmp_path):
+    train_insegan(small_recipe(nut_data, tmp_path / 'run'))
+    with pytest.raises(ConfigError, match=r'displacement.rate was 0.002, is 0.1'):
+        train_insegan(replace(small_recipe(nut_data, tmp_path / 'run'), displacement=replace(DENSE, rate=0.1)))
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_last_state(tmp_path):
+    class Diverges:
+        name, images_per_step = 'gan', 1
+        weight = torch.nn.Linear(1, 1)
+
+        def parts(self):
+            return {'weight': self.weight}
+
+        def step(self, index):
+            return {'L_D': torch.tensor(float('nan') if index >= 6 else 1.0)}
+
+        def pictures(self):
+            return {}
+    with pytest.raises(TrainingError, match='gan diverged at step 10: L_D is no number; the last good state is in .*gan.state.safetensors'):
+        run_stage(make_fabric(LOOP), Diverges(), 20, tmp_path, 0, LOOP)
+    assert load_state(tmp_path / 'gan.state.safetensors', {'weight': torch.nn.Linear(1, 1)})[0] == 5
+
+
+def test_too_few_parts_that_lie_alone_are_named(nut_data, tmp_path):
+    config = replace(small_recipe(nut_data, tmp_path / 'run'), factory='cutouts')
+    with pytest.raises(DatasetError, match='parts lie alone in 6 height maps of 5 parts: expected 30'):
+        train_insegan(config)
+    assert not (tmp_path / 'run').exists()
+    with pytest.raises(ConfigError, match='gan.steps is 0'):
+        replace(config, factory='both', insegan=replace(SMALL, gan=replace(SMALL.gan, steps=0), encoder=replace(SMALL.encoder, steps=0)))
+
+
+@pytest.mark.slow
+def test_the_recipe_with_cutouts_and_rounds_learns_without_labels(tmp_path):
+    """Wide bins: parts lie alone, the dense network and a round train, and nothing of the labels is in the weights."""
+    from insegan_sim.generate import SimulateConfig, simulate
+    data = simulate(SimulateConfig(part='cylinder', scenes=60, out=str(tmp_path / 'data'), size='96', fill=0.3, seed=3, workers=1))
+    dense = DisplacementTrainConfig(DisplacementConfig(8, 3), steps=150, batch=8, rate=6e-3, rounds=1, round_steps=2, agreement=0.5)
+    config = replace(small_recipe(data, tmp_path / 'run'), displacement=dense,
+                     insegan=InseganConfig(5, gan=replace(SMALL.gan, steps=0), encoder=EncoderConfig(steps=0)))
+    checkpoint = Checkpoint.load(train_insegan(config))
+    assert set(checkpoint.weights) == {'displacement'} and checkpoint.segmenter == 'displacement'
+    assert checkpoint.training['steps'] == {'gan': 0, 'encoder': 0, 'displacement': 150, 'displacement-1': 2}
+    assert 'parts that lie alone in the data, then its own sure answers' in checkpoint.training['taught_by']
+    # Started again it has nothing to do, and ends with the same weights.
+    again = Checkpoint.load(train_insegan(config)).weights['displacement']
+    assert all(torch.equal(value, again[name]) for name, value in checkpoint.weights['displacement'].items())
+    for path in data.glob('*.h5'):
+        with h5py.File(path, 'a') as file:
+            file['labels'][...] = 0
+    blank = Checkpoint.load(train_insegan(replace(config, out=str(tmp_path / 'blank')))).weights['displacement']
+    assert all(torch.equal(value, blank[name]) for name, value in checkpoint.weights['displacement'].items())
+
+
+def test_the_generator_learns_from_single_parts_too(tmp_path):
+    seed_step(0, 'weights', 0)
+    stage = GanStage(make_fabric(LOOP), SMALL, images(), torch.rand(40, 1, 20, 20) * 2 - 1)
+    before = weights(stage.alone)
+    losses = stage.step(0)
+    assert set(losses) == {'L_D', 'L_G', 'L_D alone'} and not torch.equal(before, weights(stage.alone))
+    assert {'alone', 'optimiser_alone'} <= stage.parts().keys()
 
 
 def test_an_empty_training_folder_is_refused_before_anything_is_made(tmp_path):
