@@ -24,11 +24,13 @@ setup(
     ],
     install_requires=[
         'coacd', 'h5py', 'joblib', 'jsonargparse[signatures]', 'lightning', 'manifold3d', 'matplotlib', 'numpy', 'open3d',
-        'opencv-python', 'pybullet', 'pycocotools', 'pyrealsense2', 'PyYAML', 'roma', 'rosbags', 'safetensors', 'scikit-learn', 'scipy',
-        'tensorboard', 'torch', 'tqdm', 'trimesh',
+        'opencv-python', 'pybullet', 'pycocotools', 'PyMaxflow', 'pyrealsense2', 'PyYAML', 'roma', 'rosbags', 'safetensors', 'scikit-image', 'scikit-learn',
+        'scipy', 'tensorboard', 'torch', 'tqdm', 'trimesh',
     ],
     extras_require={
-        'test': ['pytest', 'ray'],
+        'test': ['pytest', 'ray', 'onnx', 'onnxruntime', 'onnxscript'],
+        # insegan export.
+        'onnx': ['onnx', 'onnxruntime', 'onnxscript'],
         # Simulation on a cluster.
         'ray': ['ray'],
         # The real rclpy with Fast DDS from PyPI, for machines without a ROS 2 installation.

@@ -47,10 +47,11 @@ TWO_D = {**PAPER_FORM, 'insegan.generator.shape': '2d'}
 LOSSES = {'OT + i + p': {}, 'greedy + i + p': {'insegan.encoder.alignment': 'greedy'}, 'OT + i': {'insegan.encoder.weight_pose': 0.0},
           'OT': {'insegan.encoder.weight_pose': 0.0, 'insegan.encoder.weight_intermediate': 0.0}}
 # The product less one thing each. Rows whose segmenter is insegan end in the pose encoder instead of the dense network.
-ABLATION = {'product': ({}, ''), 'generator alone teaches': ({'factory': 'generator'}, ''), 'cut-outs alone teach': ({'factory': 'cutouts'}, ''),
+ABLATION = {'product': ({}, ''), 'generator alone teaches': ({'factory': 'generator'}, ''), 'both teach': ({'factory': 'both'}, ''),
             'no alternate round': ({'displacement.rounds': 0}, ''), 'generator sees no cut-outs': ({'factory': 'generator', 'insegan.gan.alone': 0.0}, ''),
             'cross-entropy, instance norm': ({'factory': 'generator', 'insegan.gan.loss': 'cross_entropy'}, ''),
             'pose encoder': ({}, 'insegan'), 'pose encoder, refined': ({}, 'insegan-refined'),
+            'pose encoder, real images too': ({'insegan.encoder.weight_real': 1.0}, 'insegan'),
             'pose encoder, aligned in z': ({'insegan.encoder.align_in': 'latent'}, 'insegan'),
             'averaged features, pose encoder': ({'insegan.generator.composition': 'average', 'insegan.generator.placement': 'volume'}, 'insegan')}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from insegan_ros.networks.composition import single_masks
 from insegan_ros.networks.insegan import Generator, GeneratorConfig, PoseEncoder
 from insegan_ros.segmenters.checkpoint import Checkpoint
 from insegan_ros.segmenters.square import SquareSegmenter
@@ -21,26 +22,28 @@ class InSeGANSegmenter(SquareSegmenter):
         self.generator = checkpoint.restore('generator', generator).to(self.device).requires_grad_(False)
         self.encoder = checkpoint.restore('encoder', encoder).to(self.device).requires_grad_(False)
 
-    @torch.inference_mode()
-    def divide(self, image: Tensor) -> Tensor:
-        """See SquareSegmenter."""
-        return self.generator.render_alone(self.encoder(image)[0])[0].argmax(0)
+    @torch.no_grad()
+    def divide(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """See SquareSegmenter. Every instance is rendered whole, so its hidden part is known too."""
+        singles = self.generator.render_alone(self.latents(image))[0]
+        return singles.argmax(0), single_masks(singles)
+
+    def latents(self, image: Tensor) -> Tensor:
+        """image (1, 1, 64, 64) -> the codes of its instances (1, n, latent)."""
+        return self.encoder(image)[0]
 
 
 class RefinedInSeGANSegmenter(InSeGANSegmenter):
     """Test-time refinement: gradient steps on Z lower the error between the rendered and the given height map.
 
-    The encoder's answer is kept where no step improves it. Ten steps take about as long as thirty encodings.
+    The encoder's answer is kept where no step improves it.
     """
 
     STEPS, RATE = 30, 0.05
 
-    def divide(self, image: Tensor) -> Tensor:
-        """See SquareSegmenter."""
-        with torch.no_grad():
-            z = self.encoder(image)[0]
-        with torch.no_grad():
-            return self.generator.render_alone(self.refine(z, image))[0].argmax(0)
+    def latents(self, image: Tensor) -> Tensor:
+        """See InSeGANSegmenter."""
+        return self.refine(super().latents(image), image)
 
     @torch.enable_grad()
     def refine(self, z: Tensor, image: Tensor) -> Tensor:

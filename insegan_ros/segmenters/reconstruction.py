@@ -19,11 +19,11 @@ class ReconstructionSegmenter(SquareSegmenter):
         self.network = checkpoint.restore('network', network(config(**checkpoint.config['network']))).to(self.device)
 
     @torch.no_grad()
-    def divide(self, image: Tensor) -> Tensor:
+    def divide(self, image: Tensor) -> tuple[Tensor, None]:
         """See SquareSegmenter."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            return self.network.divide(image)
+            return self.network.divide(image), None
 
     def smallest_px(self) -> float:
         """They do not learn how large a part is."""

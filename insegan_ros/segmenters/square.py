@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -40,15 +41,26 @@ class SquareSegmenter(ABC):
         rows, columns = (min(side, IMAGE_SIZE) for side in small.shape)
         image = np.full((IMAGE_SIZE, IMAGE_SIZE), -1, np.float32)
         image[:rows, :columns] = np.clip(small[:rows, :columns] / self.scales.height_m, 0, 1) * 2 - 1
-        owner = self.divide(torch.from_numpy(image)[None, None].to(self.device)).cpu().numpy()
-        labels = np.where(height > self.min_height_m, nearest_resize(owner[:rows, :columns] + 1, height.shape), 0)
-        labels = clean(labels, self.smallest_px() * height.size / (rows * columns))
-        return to_instances(frame, window, labels, np.full(int(labels.max(initial=0)), 0.5, np.float32))
+        owner, amodal = self.divide(torch.from_numpy(image)[None, None].to(self.device))
+        slots = nearest_resize(owner.cpu().numpy()[:rows, :columns], height.shape)
+        labels = clean(np.where(height > self.min_height_m, slots + 1, 0), self.smallest_px() * height.size / (rows * columns))
+        found = to_instances(frame, window, labels, np.full(int(labels.max(initial=0)), 0.5, np.float32))
+        if amodal is None:
+            return found
+        left, top, right, bottom = window
+        whole = np.zeros((len(found), *frame.depth_m.shape), bool)
+        for index in range(len(found)):
+            own = found.labels[top:bottom, left:right] == index + 1
+            mask = amodal[int(np.bincount(slots[own]).argmax())].cpu().numpy()[:rows, :columns]
+            # What is seen of an instance is part of it, whatever was rendered.
+            whole[index, top:bottom, left:right] = nearest_resize(mask, height.shape) | own
+        return replace(found, amodal=whole)
 
     def smallest_px(self) -> float:
         """Pieces below this area in the network's px are dropped."""
         return 0.05 * self.scales.part_area_px
 
     @abstractmethod
-    def divide(self, image: Tensor) -> Tensor:
-        """image (1, 1, 64, 64) in [-1, 1] -> the number of the instance that owns every pixel, (64, 64) integers."""
+    def divide(self, image: Tensor) -> tuple[Tensor, Tensor | None]:
+        """image (1, 1, 64, 64) in [-1, 1] -> the number of the instance that owns every pixel, (64, 64) integers, and the
+        instances' amodal masks (n, 64, 64) bool, or None for a method that does not know them."""

@@ -87,6 +87,9 @@ class EncoderConfig:
     """Lambda_2, weight of L_E^p (Eq. 5)."""
     pose_loss: Literal['l1', 'mse'] = 'l1'
     """Norm in L_E^p."""
+    weight_real: float = 0.0
+    """Weight of L_E^p on real height maps beside composites: the encoder teaches itself what generated pictures lack. 0 is the
+    paper's."""
 
 
 @dataclass(frozen=True)
@@ -227,12 +230,12 @@ class GanStage:
 
 
 class EncoderStage:
-    """Stage 2: the frozen generator's composites are read back to their latents."""
+    """Stage 2: the frozen generator's composites are read back to their latents; `images` (N, 1, 64, 64) for `weight_real`."""
 
     name = 'encoder'
 
-    def __init__(self, fabric: Fabric, config: InseganConfig, generator: Generator) -> None:
-        self.config, self.fabric, self.images_per_step = config, fabric, config.encoder.batch
+    def __init__(self, fabric: Fabric, config: InseganConfig, generator: Generator, images: Tensor | None = None) -> None:
+        self.config, self.fabric, self.images_per_step, self.images = config, fabric, config.encoder.batch, images
         self.generator = generator.eval().requires_grad_(False)
         encoder = PoseEncoder(config.instances, config.generator.latent, generator.feature_channels, generator.feature_side)
         self.encoder, self.optimiser = fabric.setup(encoder, torch.optim.Adam(encoder.parameters(), config.encoder.rate, (0.5, 0.999)))
@@ -252,9 +255,15 @@ class EncoderStage:
         again = self.generator(z_hat)
         losses = {'L_E^a': self._alignment_loss(z, z_hat, scene, again)}
         losses['L_E^i'] = mse_loss(features, scene.features)
-        losses['L_E^p'] = (l1_loss if options.pose_loss == 'l1' else mse_loss)(again.image, scene.image)
+        compare = l1_loss if options.pose_loss == 'l1' else mse_loss
+        losses['L_E^p'] = compare(again.image, scene.image)
         total = (options.weight_align * losses['L_E^a'] + options.weight_intermediate * losses['L_E^i']
                  + options.weight_pose * losses['L_E^p'])
+        if options.weight_real and self.images is not None:
+            drawn = torch.randint(len(self.images), (self.fabric.world_size * options.batch,), device=device)
+            real = torch.rot90(self.images[own_share(self.fabric, drawn)], int(torch.randint(4, ())), (2, 3))
+            losses['L_E^p real'] = compare(self.generator(self.encoder(real)[0]).image, real)
+            total = total + options.weight_real * losses['L_E^p real']
         self.optimiser.zero_grad()
         self.fabric.backward(total)
         self.optimiser.step()

@@ -51,7 +51,8 @@ class TrainInseganConfig:
     scenes: int = 0
     """Scenes of the data to learn from, the first ones; 0 is all of them."""
     factory: Literal['auto', 'both', 'generator', 'cutouts'] = 'auto'
-    """What teaches the dense segmenter: the generator, parts that lie alone in the data, or both; auto takes what there is."""
+    """What teaches the dense segmenter: the generator, parts that lie alone in the data (cutouts), or both; auto takes cut-outs
+    where there are enough, else the generator."""
 
     def __post_init__(self) -> None:
         if self.scenes < 0:
@@ -91,10 +92,10 @@ def train_insegan(config: TrainInseganConfig) -> Path:
         weights['generator'] = generator.state_dict()
         if config.insegan.encoder.steps:
             seed_step(config.seed, 'weights', 1)
-            encoder = EncoderStage(fabric, config.insegan, generator)
+            encoder = EncoderStage(fabric, config.insegan, generator, images)
             seconds += run_stage(fabric, encoder, config.insegan.encoder.steps, out, config.seed, config.loop)
             weights['encoder'] = encoder.encoder.state_dict()
-        if config.factory != 'cutouts' and generator.config.composition == 'z_order':
+        if (config.factory in ('both', 'generator') or not enough) and generator.config.composition == 'z_order':
             seed_step(config.seed, 'weights', 2)
             sources.append(InSeGANFactory(generator, config.insegan.instances))
     if config.factory != 'generator' and enough:
