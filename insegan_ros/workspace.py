@@ -49,10 +49,13 @@ class Workspace:
     def height_map(self, frame: Frame, min_height_m: float = 0.0, window: tuple[int, int, int, int] | None = None) -> np.ndarray:
         """(H, W) float32 metres above the floor; 0 where lower than min_height_m, out of bounds or not read.
 
+        Gaps between readings of a row are closed first, see `fill_shadows`.
+
         window: (left, top, right, bottom) px, to compute that part of the image alone.
         """
         left, top, right, bottom = window or (0, 0, frame.intrinsics.width, frame.intrinsics.height)
-        points = frame.intrinsics.rays()[top:bottom, left:right] * frame.depth_m[top:bottom, left:right, None]
+        depth = fill_shadows(frame.depth_m[top:bottom, left:right])
+        points = frame.intrinsics.rays()[top:bottom, left:right] * depth[..., None]
         height = points @ np.asarray(self.floor[:3], np.float32) + np.float32(self.floor[3])
         keep = self.contains(points) & (height > min_height_m)
         return np.where(keep, height, 0).astype(np.float32)
@@ -72,6 +75,29 @@ class Workspace:
         if box[0] >= box[2] or box[1] >= box[3]:
             raise InputError(f'the bin\'s bounds {self.bounds} m lie outside the {intrinsics.width}x{intrinsics.height} image: expected to see the bin')
         return box
+
+
+def fill_shadows(depth_m: np.ndarray) -> np.ndarray:
+    """Depth (H, W) with NaN, the gaps between two readings of a row filled with the farther of the two.
+
+    A stereo camera has no reading beside a part's edge, where one of its eyes sees past it: what lies there belongs to
+    what is behind. A gap within a part has the part on both sides. What has a reading on one side alone stays NaN.
+    """
+    missing = np.isnan(depth_m)
+    rows = missing.any(1)
+    if not rows.any():
+        return depth_m
+    some, gap = depth_m[rows], missing[rows]
+    columns = np.arange(depth_m.shape[1])
+    before = np.maximum.accumulate(np.where(gap, -1, columns), 1)
+    after = np.minimum.accumulate(np.where(gap, len(columns), columns)[:, ::-1], 1)[:, ::-1]
+    inside = gap & (before >= 0) & (after < len(columns))
+    row, _ = np.nonzero(inside)
+    out = depth_m.copy()
+    some = some.copy()
+    some[inside] = np.maximum(some[row, before[inside]], some[row, after[inside]])
+    out[rows] = some
+    return out
 
 
 def pixel_size_m(workspace: Workspace, intrinsics: Intrinsics) -> float:

@@ -60,3 +60,13 @@ def test_square_map_covers_the_same_metres_for_any_resolution():
 def test_a_floor_behind_the_camera_is_refused():
     with pytest.raises(InputError, match='no plane before the camera'):
         Workspace((0, 0, -1, -0.5))
+
+
+def test_gaps_take_the_farther_side_and_borders_stay_open():
+    from insegan_ros.workspace import fill_shadows
+    nan = np.nan
+    depth = np.array([[nan, 0.5, nan, nan, 0.4, nan, 0.4, nan, 0.5, nan], [0.5] * 10, [nan] * 10], np.float32)
+    filled = fill_shadows(depth)
+    assert np.array_equal(filled[0], np.float32([nan, 0.5, 0.5, 0.5, 0.4, 0.4, 0.4, 0.5, 0.5, nan]), equal_nan=True)
+    assert (filled[1] == 0.5).all() and np.isnan(filled[2]).all() and np.isnan(depth[0, 2])
+    assert fill_shadows(depth[1:2]) is not None and np.shares_memory(fill_shadows(depth[1:2]), depth)
