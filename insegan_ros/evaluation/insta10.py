@@ -8,13 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
+from insegan_ros.datasets.scene import Scene
 from insegan_ros.datasets.shards import write_whole
 from insegan_ros.errors import CheckpointError, DatasetError, unknown
 from insegan_ros.evaluation.evaluate import score
@@ -172,7 +173,7 @@ class Insta10:
 
     def result_path(self, cell: Cell) -> Path:
         """Where a cell's result lies: a name for people and a hash of everything that it depends on."""
-        text = json.dumps([_plain(cell), self.budget.scenes, self.budget.limit, self.budget.most], sort_keys=True, default=str)
+        text = json.dumps([asdict(cell), self.budget.scenes, self.budget.limit, self.budget.most], sort_keys=True, default=str)
         name = ''.join(c if c.isalnum() or c in '-.' else '_' for c in f'{cell.table}-{cell.method}-{cell.part}-{cell.seed}')
         return self.folder / 'results' / f'{name}-{hashlib.sha256(text.encode()).hexdigest()[:10]}.json'
 
@@ -215,7 +216,7 @@ class Insta10:
                 return None
             raise
         tests = self.tests(cell.part, cell.sensor)
-        scores = [asdict(score(scene.labelled(), _segment(segmenter, scene))) for scene in tqdm(tests.scenes, desc=f'{cell.method} {cell.part}', leave=False)]
+        scores = [asdict(score(scene.labelled(), segment_scene(segmenter, scene))) for scene in tqdm(tests.scenes, desc=f'{cell.method} {cell.part}', leave=False)]
         return {'table': cell.table, 'method': cell.method, 'part': cell.part, 'seed': cell.seed, 'sensor': cell.sensor, 'budget': self.budget.name,
                 'model': cell.model, 'checkpoint': str(Path(model).relative_to(self.folder)) if cell.recipe else model, 'segmenter': cell.segmenter,
                 'minutes': minutes, 'looked_at': tests.looked_at, 'random': tests.random, 'hard': tests.hard, 'scores': scores}
@@ -224,7 +225,7 @@ class Insta10:
         """The checkpoint of a cell's configuration, trained once for all cells that share it."""
         data = self.folder / 'data' / f'{cell.part}-{cell.trained_on}'
         config = replace(cell.config, data=str(data), seed=cell.seed, loop=replace(cell.config.loop, device=self.device, threads=self.threads))
-        key = hashlib.sha256(json.dumps([cell.recipe, _plain(config)], sort_keys=True, default=str).encode()).hexdigest()[:10]
+        key = hashlib.sha256(json.dumps([cell.recipe, asdict(config)], sort_keys=True, default=str).encode()).hexdigest()[:10]
         out = self.folder / 'runs' / f'{cell.part}-{cell.recipe}-{key}'
         if not (out / 'checkpoint').exists():
             simulate(SimulateConfig(part=cell.part, scenes=self.budget.scenes, out=str(data), sensor=cell.trained_on, seed=0, shard_scenes=min(100, self.budget.scenes)))
@@ -259,7 +260,8 @@ def _instances(labels: np.ndarray) -> Instances:
     return Instances(labels.astype(np.uint16), np.full(int(labels.max(initial=0)), 0.5, np.float32))
 
 
-def _segment(segmenter: Segmenter, scene: Any) -> Instances:
+def segment_scene(segmenter: Segmenter, scene: Scene) -> Instances:
+    """Segment a test scene, its floor and bounds given, and to methods that must be told the number of parts."""
     segmenter.workspace = scene.workspace
     if hasattr(segmenter, 'instances'):
         segmenter.instances = len(scene.labelled())
@@ -269,9 +271,3 @@ def _segment(segmenter: Segmenter, scene: Any) -> Instances:
 def _training(checkpoint: Path) -> dict[str, Any]:
     from insegan_ros.segmenters.checkpoint import Checkpoint
     return Checkpoint.load(checkpoint).training
-
-
-def _plain(value: Any) -> Any:
-    if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
-    return value

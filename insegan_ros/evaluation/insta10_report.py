@@ -4,6 +4,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import json
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from insegan_ros.evaluation.insta10 import INSTA10, PAPER, Insta10, _segment, protocol_check
+from insegan_ros.evaluation.insta10 import INSTA10, PAPER, Insta10, protocol_check, segment_scene
 from insegan_ros.evaluation.report import titled
 from insegan_ros.overlay import overlay
 from insegan_ros.segmenters.registry import load_segmenter
@@ -163,14 +164,13 @@ def _scenes(benchmark: Insta10, one: Result) -> bytes:
     for title, (value, index) in zip(('worst', 'median', 'best'), (ranked[0], ranked[len(ranked) // 2], ranked[-1])):
         scene = tests.scenes[index]
         truth = scene.labelled()
-        panels = [overlay(scene.frame.depth_m, labels) for labels in (np.zeros_like(truth.labels), _segment(segmenter, scene).labels, truth.labels)]
+        panels = [overlay(scene.frame.depth_m, labels) for labels in (np.zeros_like(truth.labels), segment_scene(segmenter, scene).labels, truth.labels)]
         columns.append(np.vstack([titled(f'{title} {value:.2f}', panels[0]), *panels[1:]]))
     return cv2.imencode('.png', cv2.cvtColor(np.hstack(columns), cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
 def write_report(benchmark: Insta10, results: list[Result], machine: str) -> list[dict[str, Any]]:
     """tables.json, tables.md and report.html in the benchmark's folder. Returns the rows."""
-    import json
     first = next((one for one in results if one['table'] == 'methods'), None)
     checks = protocol_check(benchmark.tests(first['part'], first['sensor'])) if first else {}
     found = rows(results, benchmark.budget.name, machine)
