@@ -27,8 +27,9 @@ from insegan_ros.segmenters.registry import UNTRAINED, load_segmenter
 from insegan_ros.training.displacement import DisplacementTrainConfig
 from insegan_ros.training.insegan import EncoderConfig, GanConfig, InseganConfig
 from insegan_ros.training.loop import LoopConfig
-from insegan_ros.training.recipes import (RECIPES, TrainInseganConfig, TrainIodineConfig, TrainPointTemplateConfig, TrainSlotAttentionConfig,
-                                          TrainSupervisedConfig)
+from insegan_ros.training.recipes import RECIPES, TrainInseganConfig
+from insegan_ros.training.reconstruction import TrainIodineConfig, TrainPointTemplateConfig, TrainSlotAttentionConfig
+from insegan_ros.training.supervised import TrainSupervisedConfig
 from insegan_sim.generate import SimulateConfig, simulate
 
 INSTANCES = 5
@@ -41,7 +42,7 @@ PAPER = {
     'slot-attention': (.375, .276, .535, .43, .68, .662, .628, .655, .622, .481),
     'insegan-2d': (.215, .365, .258, .524, .435, .585, .628, .365, .286, .532), 'insegan-paper': (.773, .301, .760, .539, .47, .655, .642, .686, .591, .483)}
 # What the paper's own form differs in from the product's.
-PAPER_FORM = {'insegan.generator.composition': 'average', 'insegan.generator.placement': 'volume', 'insegan.gan.loss': 'cross_entropy',
+PAPER_FORM = {'factory': 'generator', 'insegan.generator.composition': 'average', 'insegan.generator.placement': 'volume', 'insegan.gan.loss': 'cross_entropy',
               'insegan.gan.scope': 'image', 'insegan.gan.candidates': 1, 'insegan.gan.compactness': 0.0, 'insegan.gan.equal_area': 0.0,
               'insegan.gan.alone': 0.0, 'insegan.gan.average': 0.0, 'insegan.encoder.align_in': 'latent', 'insegan.encoder.alignment': 'ipot'}
 TWO_D = {**PAPER_FORM, 'insegan.generator.shape': '2d'}
@@ -119,7 +120,7 @@ def changed(config: Any, changes: dict[str, Any]) -> Any:
 def cells(budget: Budget) -> Iterator[Cell]:
     """All cells of all tables, quick ones first."""
     product = budget.insegan
-    paper, two_d = changed(product, {**PAPER_FORM, 'displacement.rounds': 0}), changed(product, {**TWO_D, 'displacement.rounds': 0})
+    paper, two_d = changed(product, PAPER_FORM), changed(product, TWO_D)
     baseline = {'steps': budget.baseline_steps, 'batch': budget.baseline_batch}
     for table, sensor in (('methods', 'ideal'), ('noisy', 'd435')):
         for part in budget.parts:
@@ -146,7 +147,7 @@ def cells(budget: Budget) -> Iterator[Cell]:
                 return Cell(table, method, part, seed, recipe='insegan', config=config, segmenter=segmenter)
             for form, base in (('paper', paper), ('product', product)):
                 for losses, changes in LOSSES.items():
-                    yield cell('losses', f'{form}: {losses}', changed(base, {'insegan.encoder.alignment': 'ipot', **changes}), 'insegan')
+                    yield cell('losses', f'{form}: {losses}', changed(base, {'insegan.encoder.alignment': 'ipot', 'displacement.steps': 0, **changes}), 'insegan')
             for method, (changes, segmenter) in ABLATION.items():
                 yield cell('ablation', method, changed(product, changes), segmenter)
             for share in (*budget.shares, 1):
@@ -228,6 +229,10 @@ class Insta10:
         key = hashlib.sha256(json.dumps([cell.recipe, asdict(config)], sort_keys=True, default=str).encode()).hexdigest()[:10]
         out = self.folder / 'runs' / f'{cell.part}-{cell.recipe}-{key}'
         if not (out / 'checkpoint').exists():
+            if cell.recipe == 'insegan' and config.insegan.gan.steps and (config.insegan.encoder.steps or config.displacement.steps):
+                # Rows that differ in what comes after the generator share one.
+                alone = changed(cell.config, {'insegan.encoder.steps': 0, 'displacement.steps': 0, 'factory': 'generator'})
+                config = replace(config, generator=str(self.train(replace(cell, config=alone))))
             simulate(SimulateConfig(part=cell.part, scenes=self.budget.scenes, out=str(data), sensor=cell.trained_on, seed=0, shard_scenes=min(100, self.budget.scenes)))
             RECIPES[cell.recipe][1](replace(config, out=str(out)))
         return out / 'checkpoint'

@@ -26,7 +26,7 @@ class DisplacementTrainConfig:
     network: DisplacementConfig = field(default_factory=DisplacementConfig)
     """Shape of the network."""
     steps: int = 1500
-    """Optimisation steps."""
+    """Optimisation steps; 0 leaves the dense segmenter out."""
     batch: int = 16
     """Composites a step."""
     rate: float = 2e-3
@@ -48,9 +48,9 @@ class DisplacementTrainConfig:
         if self.rounds < 0 or self.round_steps < 1 or not 0 <= self.agreement <= 1:
             raise ConfigError(f'displacement.rounds {self.rounds}, round_steps {self.round_steps}, agreement {self.agreement}: '
                               'expected 0 or more, 1 or more, 0 to 1')
-        if self.steps < 1 or self.batch < 1 or self.noise < 0 or not 0 <= self.blur <= 1:
+        if self.steps < 0 or self.batch < 1 or self.noise < 0 or not 0 <= self.blur <= 1:
             raise ConfigError(f'displacement.steps {self.steps}, batch {self.batch}, noise {self.noise}, blur {self.blur}: '
-                              'expected 1 or more, 1 or more, 0 or more, 0 to 1')
+                              'expected 0 or more, 1 or more, 0 or more, 0 to 1')
 
 
 def displacement_targets(batch: LabelledBatch) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,8 @@
 """The learned baselines of InSeGAN's Table 1: Slot Attention, IODINE, Wu et al. They explain unlabelled height maps by n slots."""
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,11 +10,15 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 
 from insegan_ros.errors import ConfigError
+from insegan_ros.networks.insegan import IMAGE_SIZE
 from insegan_ros.networks.iodine import IodineConfig
 from insegan_ros.networks.point_template import PointTemplateConfig
+from insegan_ros.networks.reconstruction import RECONSTRUCTIONS
 from insegan_ros.networks.slot_attention import SlotAttentionConfig
-from insegan_ros.training.loop import LoopConfig
+from insegan_ros.segmenters.checkpoint import Checkpoint, Scales
+from insegan_ros.training.loop import LoopConfig, run_stage, seed_step
 from insegan_ros.training.pictures import tile
+from insegan_ros.training.prepare import claim, prepare
 
 
 @dataclass(frozen=True)
@@ -98,3 +103,19 @@ class ReconstructionStage:
         images = self.images[:8]
         owners = torch.stack([self.network.module.divide(image[None]) for image in images]).float()
         return {'images, owners': tile(torch.cat([images[:, 0], owners / owners.amax().clamp(min=1) * 2 - 1]), 8)}
+
+
+def train_reconstruction(method: str, config: TrainReconstructionConfig) -> Path:
+    """Train one of the learned baselines, or what is left of it; returns the checkpoint's folder."""
+    data, out, shape = prepare(config), Path(config.out), config.network
+    claim(out, config, data.fingerprint)
+    if method == 'point-template':
+        shape = replace(shape, relief=data.height_m / (IMAGE_SIZE / 2 * data.pixel_m))
+    seed_step(config.seed, 'weights', 0)
+    stage = ReconstructionStage(data.fabric, config, RECONSTRUCTIONS[method][0](shape), data.images)
+    seconds = run_stage(data.fabric, stage, config.steps, out, config.seed, config.loop)
+    training = data.describe(config, seconds, {stage.name: config.steps})
+    if data.fabric.is_global_zero:
+        Checkpoint(method, 'reconstruction', data.dataset.part, Scales(data.pixel_m, data.height_m, 0.0, 0.0), {**asdict(config), 'network': asdict(shape)},
+                   {'network': stage.network.state_dict()}, training).save(out / 'checkpoint')
+    return out / 'checkpoint'

@@ -248,6 +248,19 @@ def test_the_recipe_with_cutouts_and_rounds_learns_without_labels(tmp_path):
     assert all(torch.equal(value, blank[name]) for name, value in checkpoint.weights['displacement'].items())
 
 
+def test_a_generator_is_taken_over_and_one_of_another_shape_is_refused(nut_data, tmp_path):
+    without = replace(DENSE, steps=0)
+    first = train_insegan(replace(small_recipe(nut_data, tmp_path / 'gan'), insegan=replace(SMALL, instances=5, encoder=EncoderConfig(steps=0)), displacement=without))
+    assert set(Checkpoint.load(first).weights) == {'generator'}
+    config = replace(small_recipe(nut_data, tmp_path / 'encoder'), displacement=without, generator=str(first))
+    second = Checkpoint.load(train_insegan(config))
+    assert set(second.weights) == {'generator', 'encoder'} and second.segmenter == 'insegan'
+    assert all(torch.equal(value, second.weights['generator'][name]) for name, value in Checkpoint.load(first).weights['generator'].items())
+    assert not (tmp_path / 'encoder/gan.state.safetensors').exists()
+    with pytest.raises(CheckpointError, match="is of nut, generator .*'width': 8"):
+        train_insegan(replace(config, out=str(tmp_path / 'other'), insegan=replace(SMALL, instances=5, generator=GeneratorConfig(width=16, patch=32))))
+
+
 def test_the_generator_learns_from_single_parts_too(tmp_path):
     seed_step(0, 'weights', 0)
     stage = GanStage(make_fabric(LOOP), SMALL, images(), torch.rand(40, 1, 20, 20) * 2 - 1)
