@@ -15,6 +15,8 @@ from insegan_ros.workspace import Workspace, pixel_size_m, resize_height
 # Votes within this share of the part's radius of gyration are one centre. Chosen, with min_votes, on 350 bins of nuts and
 # bolts of the training's seeds: smaller tells stacked nuts apart, and takes bolts to pieces.
 CENTRE_RADIUS = 0.6
+# The depth says what stands above the floor, to the pixel; the network, at its own coarser pixels, only what is no part at all.
+SURELY_NO_PART = 0.05
 # Longest side in px that the network is given: six bins wide.
 MOST_WORKING_PX = 384
 # Floor that the network sees around the parts, in its own pixels.
@@ -36,11 +38,12 @@ def crop_to_parts(window: tuple[int, int, int, int], height: np.ndarray, min_hei
 class DisplacementSegmenter:
     """Segments frames of any size and any camera: the image is brought to the metres a pixel of the training.
 
-    Needs no number of instances. `min_votes`: votes that make an instance, as a share of one whole part's area.
+    Needs no number of instances. `min_votes`: votes that make an instance, as a share of one whole part's area; `min_height`: what
+    stands higher is foreground, as a share of the training's height scale.
     """
 
     def __init__(self, checkpoint: Checkpoint, workspace: Workspace | None = None, device: str = 'auto',
-                 min_votes: float = 0.08, min_height: float = 0.08) -> None:
+                 min_votes: float = 0.08, min_height: float = 0.05) -> None:
         self.scales, self.workspace = checkpoint.scales, workspace
         self.min_votes, self.min_height_m = min_votes, min_height * checkpoint.scales.height_m
         self.device = choose_device(device)
@@ -102,7 +105,7 @@ class DisplacementSegmenter:
         if not len(found):
             return np.zeros(foreground.shape, np.uint16), np.zeros(0, np.float32)
         fine = self._upsample(field, foreground.shape)
-        pixels = foreground & (fine[..., 0] > 0.5)
+        pixels = foreground & (fine[..., 0] > SURELY_NO_PART)
         labels = np.zeros(foreground.shape, np.uint16)
         labels[pixels] = assign(fine[pixels][:, 1:3], found) + 1
         zoom = foreground.size / (shape[0] * shape[1])

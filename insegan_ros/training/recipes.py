@@ -14,6 +14,7 @@ from insegan_ros.factories import LabelFactory, MixedFactory
 from insegan_ros.factories.cutouts import FEWEST, CutoutFactory, find_cutouts
 from insegan_ros.factories.images import LabelledImages
 from insegan_ros.factories.insegan import InSeGANFactory
+from insegan_ros.networks.composition import FOREGROUND_SHARE
 from insegan_ros.networks.insegan import IMAGE_SIZE, Generator
 from insegan_ros.segmenters.checkpoint import Checkpoint, Scales
 from insegan_ros.segmenters.displacement import DisplacementSegmenter
@@ -136,7 +137,7 @@ def _train_displacement(data: Prepared, config: TrainInseganConfig, checkpoint: 
     for round_ in range(config.displacement.rounds + 1):
         taught_by = list(sources)
         if round_:
-            segmenter = DisplacementSegmenter(replace(checkpoint, weights={'displacement': weights}), device=str(fabric.device))
+            segmenter = DisplacementSegmenter(replace(checkpoint, weights={'displacement': weights}), device=str(fabric.device), min_height=FOREGROUND_SHARE)
             kept, labels, centres = relabel(data.heights_m, segmenter.divide, config.insegan.instances, config.displacement.agreement,
                                             progress=fabric.is_global_zero)
             if fabric.is_global_zero:
