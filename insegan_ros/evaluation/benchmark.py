@@ -18,7 +18,7 @@ from insegan_ros.datasets.shards import ShardInfo, pack_shard, write_whole
 from insegan_ros.errors import ConfigError
 from insegan_ros.evaluation.evaluate import Evaluation, evaluate
 from insegan_ros.evaluation.poses import add_s, match, mssd
-from insegan_ros.evaluation.test_sets import TEST_SEED
+from insegan_ros.evaluation.held_out import TEST_SEED
 from insegan_ros.evaluation.train_speed import benchmark_train_rows
 from insegan_ros.segmenters.base import Segmenter
 from insegan_ros.segmenters.registration import MeshRegistration

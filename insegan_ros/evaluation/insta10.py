@@ -19,7 +19,7 @@ from insegan_ros.datasets.scene import Scene
 from insegan_ros.datasets.shards import write_whole
 from insegan_ros.errors import CheckpointError, DatasetError, unknown
 from insegan_ros.evaluation.evaluate import score
-from insegan_ros.evaluation.test_sets import TestSet, test_set
+from insegan_ros.evaluation.held_out import HeldOut, held_out
 from insegan_ros.frame import Instances
 from insegan_ros.networks.iodine import IodineConfig
 from insegan_ros.segmenters.base import Segmenter
@@ -164,12 +164,12 @@ class Insta10:
 
     def __init__(self, folder: Path, budget: Budget, device: str = 'auto', threads: int = 0) -> None:
         self.folder, self.budget, self.device, self.threads = folder, budget, device, threads
-        self._tests: dict[tuple[str, str], TestSet] = {}
+        self._tests: dict[tuple[str, str], HeldOut] = {}
 
-    def tests(self, part: str, sensor: str) -> TestSet:
+    def tests(self, part: str, sensor: str) -> HeldOut:
         """The test scenes of a part under a sensor. One set is kept in memory at a time."""
         if (part, sensor) not in self._tests:
-            self._tests = {(part, sensor): test_set(self.folder / 'test' / f'{part}-{sensor}', part, sensor, self.budget.limit, self.budget.most)}
+            self._tests = {(part, sensor): held_out(self.folder / 'test' / f'{part}-{sensor}', part, sensor, self.budget.limit, self.budget.most)}
         return self._tests[part, sensor]
 
     def result_path(self, cell: Cell) -> Path:
@@ -238,7 +238,7 @@ class Insta10:
         return out / 'checkpoint'
 
 
-def protocol_check(tests: TestSet, seed: int = 0) -> dict[str, dict[str, float]]:
+def protocol_check(tests: HeldOut, seed: int = 0) -> dict[str, dict[str, float]]:
     """Two answers that no honest measure may praise: a random Voronoi partition of the true foreground, and the true masks
     dilated by 3 px (of 64), with the floor around them."""
     rng = np.random.default_rng(seed)

@@ -18,10 +18,8 @@ TEST_SEED = 2
 
 
 @dataclass(frozen=True)
-class TestSet:
+class HeldOut:
     """Labelled scenes, and for each whether it is among the first (random) and among those on which K-means fails (hard)."""
-
-    __test__ = False
 
     scenes: list[Scene]
     random: list[bool]
@@ -29,14 +27,14 @@ class TestSet:
     looked_at: int
 
 
-def test_set(folder: Path, part: str, sensor: str, limit: int, most: int) -> TestSet:
+def held_out(folder: Path, part: str, sensor: str, limit: int, most: int) -> HeldOut:
     """The first `limit` scenes and the first `limit` hard ones among `most`, made once and kept in the folder."""
     note = folder / 'sets.json'
     wanted = {'part': part, 'sensor': sensor, 'limit': limit, 'most': most, 'seed': TEST_SEED}
     if note.exists():
         known = json.loads(note.read_text())
         if {key: known.get(key) for key in wanted} == wanted:
-            return TestSet(list(ShardDataset(folder)), known['random'], known['hard'], known['looked_at'])
+            return HeldOut(list(ShardDataset(folder)), known['random'], known['hard'], known['looked_at'])
     config = SimulateConfig(part=part, sensor=sensor, seed=TEST_SEED)
     setup = config.setup(config.parts())
     scenes, random, hard, index = [], [], [], -1
@@ -55,4 +53,4 @@ def test_set(folder: Path, part: str, sensor: str, limit: int, most: int) -> Tes
         path.unlink()
     write_whole(shard_path(folder, 0), pack_shard(scenes, ShardInfo(setup.classes, TEST_SEED, 0)))
     write_whole(note, json.dumps({**wanted, 'random': random, 'hard': hard, 'looked_at': index + 1}).encode())
-    return TestSet(list(ShardDataset(folder)), random, hard, index + 1)
+    return HeldOut(list(ShardDataset(folder)), random, hard, index + 1)
