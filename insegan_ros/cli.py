@@ -36,16 +36,20 @@ def _simulate_arguments(parser: ArgumentParser) -> None:
 
 def _dataset_arguments(parser: ArgumentParser) -> None:
     actions = parser.add_subcommands(required=True, dest='action')
-    convert, inspect, parts = ArgumentParser(), ArgumentParser(), ArgumentParser()
+    convert, inspect, heights, parts = ArgumentParser(), ArgumentParser(), ArgumentParser(), ArgumentParser()
     convert.add_argument('source', type=str, help='folder of shards, BOP scenes, COCO annotations or Insta-10 folders; which of them is found by looking')
     convert.add_argument('out', type=str, help='new folder')
     convert.add_argument('--to', type=str, required=True, help='shards, bop, coco, insta10, or clouds (labelled PLY)')
     inspect.add_argument('source', type=str, help='folder in any of these formats')
     inspect.add_argument('--sheet', type=str | None, default=None, help='new PNG with a sample of the scenes')
     inspect.add_argument('--json', type=str | None, default=None, help='file for the numbers')
+    heights.add_argument('source', type=str, help='folder of shards')
+    heights.add_argument('out', type=str, help='new file, such as nut.h5; `insegan train ... --data nut.h5` reads it')
+    heights.add_argument('--truth', action='store_true', help='labels too, for `insegan train supervised`')
     parts.add_argument('sheet', type=str, help='new PNG')
     parts.add_argument('--part', type=str, default='', help='which parts; the ten of the paper if left out')
     for name, sub, text in (('convert', convert, 'from one format to another'), ('inspect', inspect, 'counts, sizes, fill, occlusion, contact sheet'),
+                            ('heights', heights, 'the small height maps that training reads, in one file, to train on another machine'),
                             ('parts', parts, 'a picture of the parts')):
         actions.add_subcommand(name, sub, help=text)
 
@@ -131,6 +135,10 @@ def _dataset(arguments: Namespace) -> None:
         print(describe(result))
         if values.json:
             Path(values.json).write_text(json.dumps(result, indent=1) + '\n')
+    elif arguments.action == 'heights':
+        from insegan_ros.datasets.height_maps import write_height_maps
+        from insegan_ros.networks.insegan import IMAGE_SIZE
+        print(f'{write_height_maps(Path(values.source), Path(values.out), IMAGE_SIZE, values.truth)} height maps in {values.out}')
     else:
         from insegan_sim.parts import PARTS, load_parts
         from insegan_sim.thumbnails import draw_parts

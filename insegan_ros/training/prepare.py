@@ -11,7 +11,7 @@ import torch
 import yaml
 from lightning.fabric import Fabric
 
-from insegan_ros.datasets.shards import ShardDataset
+from insegan_ros.datasets.height_maps import HeightMaps, read_height_maps
 from insegan_ros.errors import ConfigError, DatasetError
 from insegan_ros.networks.insegan import IMAGE_SIZE
 from insegan_ros.training.loop import make_fabric
@@ -19,31 +19,27 @@ from insegan_ros.training.loop import make_fabric
 
 @dataclass(frozen=True)
 class Prepared:
-    """heights_m (N, 64, 64) and the same as networks see them, images (N, 1, 64, 64) in [-1, 1] on the device; the scales between
-    them; the data set and its fingerprint; Fabric, launched."""
+    """maps, the data; images (N, 1, 64, 64) on the device, the same as networks see them: -1 is the floor, +1 is height_m; Fabric,
+    launched."""
 
-    dataset: ShardDataset
-    fingerprint: str
-    heights_m: np.ndarray
-    pixel_m: float
+    maps: HeightMaps
     height_m: float
     fabric: Fabric
     images: torch.Tensor
 
     def describe(self, config: Any, seconds: float, steps: dict[str, int], what: str = 'unlabelled scenes') -> dict[str, Any]:
         """A checkpoint's history."""
-        return {'data': f'{len(self.images)} {what}', 'fingerprint': self.fingerprint, 'seed': config.seed, 'steps': steps,
+        return {'data': f'{len(self.images)} {what}', 'fingerprint': self.maps.fingerprint, 'seed': config.seed, 'steps': steps,
                 'minutes': round(seconds / 60, 1), 'hardware': hardware(self.fabric.device)}
 
 
-def prepare(config: Any) -> Prepared:
-    """Read what `config.data` and `config.scenes` name, never a label. Raises DatasetError; makes nothing."""
-    dataset = ShardDataset(config.data)
-    heights, pixel_m = dataset.height_maps(IMAGE_SIZE, config.scenes or None)
-    height_m = height_scale(heights)
+def prepare(config: Any, truth: bool = False) -> Prepared:
+    """Read what `config.data` and `config.scenes` name; labels for `truth` alone. Raises DatasetError; makes nothing."""
+    maps = read_height_maps(config.data, IMAGE_SIZE, config.scenes, truth)
+    height_m = height_scale(maps.heights_m)
     fabric = make_fabric(config.loop)
-    images = torch.from_numpy(np.clip(heights / height_m, 0, 1) * 2 - 1)[:, None].float().to(fabric.device)
-    return Prepared(dataset, dataset.fingerprint(), heights, pixel_m, height_m, fabric, images)
+    images = torch.from_numpy(np.clip(maps.heights_m / height_m, 0, 1) * 2 - 1)[:, None].float().to(fabric.device)
+    return Prepared(maps, height_m, fabric, images)
 
 
 def height_scale(heights: np.ndarray) -> float:

@@ -32,7 +32,7 @@ class TrainInseganConfig:
     """`insegan train insegan`: GAN, pose encoder, label factory, dense segmenter, alternate rounds. Stopped and started again, it goes on."""
 
     data: str = 'data/nut'
-    """Folder of shards. Depth alone is read, never a label."""
+    """Folder of shards, or a file of height maps. Depth alone is read, never a label."""
     out: str = 'runs/nut'
     """Folder of the run: states, logs, and at the end the checkpoint."""
     seed: int = 0
@@ -70,8 +70,8 @@ def train_insegan(config: TrainInseganConfig) -> Path:
     if not enough and (config.factory in ('both', 'cutouts') or not config.insegan.gan.steps):
         raise DatasetError(f'{len(cutouts)} parts lie alone in {len(images)} height maps of {config.insegan.instances} parts: expected {FEWEST} '
                            'or more to cut out; give more or emptier scenes, or factory generator')
-    taken = _generator_of(config, data.dataset.part) if config.generator else None
-    claim(out, config, data.fingerprint)
+    taken = _generator_of(config, data.maps.part) if config.generator else None
+    claim(out, config, data.maps.fingerprint)
     if fabric.is_global_zero:
         print(f'{len(images)} height maps, {len(cutouts)} parts lie alone in them')
 
@@ -100,10 +100,10 @@ def train_insegan(config: TrainInseganConfig) -> Path:
 
     taught_by = ' and '.join(f'{len(source.cutouts)} parts that lie alone in the data' if isinstance(source, CutoutFactory) else 'the generator'
                              for source in sources if config.displacement.steps)
-    checkpoint = Checkpoint('insegan', 'insegan', data.dataset.part, Scales(data.pixel_m, data.height_m, 0.0, 0.0), asdict(config), weights, {})
+    checkpoint = Checkpoint('insegan', 'insegan', data.maps.part, Scales(data.maps.pixel_m, data.height_m, 0.0, 0.0), asdict(config), weights, {})
     if sources and config.displacement.steps:
         # The cut-outs know the part's size best.
-        scales = Scales(data.pixel_m, data.height_m, sources[-1].median_area, sources[-1].median_radius)
+        scales = Scales(data.maps.pixel_m, data.height_m, sources[-1].median_area, sources[-1].median_radius)
         checkpoint = replace(checkpoint, segmenter='displacement', scales=scales)
         network, took, done = _train_displacement(data, config, checkpoint, sources, out)
         seconds, steps = seconds + took, {**steps, **done}
@@ -138,7 +138,7 @@ def _train_displacement(data: Prepared, config: TrainInseganConfig, checkpoint: 
         taught_by = list(sources)
         if round_:
             segmenter = DisplacementSegmenter(replace(checkpoint, weights={'displacement': weights}), device=str(fabric.device), min_height=FOREGROUND_SHARE)
-            kept, labels, centres = relabel(data.heights_m, segmenter.divide, config.insegan.instances, config.displacement.agreement,
+            kept, labels, centres = relabel(data.maps.heights_m, segmenter.divide, config.insegan.instances, config.displacement.agreement,
                                             progress=fabric.is_global_zero)
             if fabric.is_global_zero:
                 print(f'round {round_}: sure of {len(kept)} of {len(images)} height maps')

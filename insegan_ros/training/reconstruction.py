@@ -26,7 +26,7 @@ class TrainReconstructionConfig:
     """What all three have in common."""
 
     data: str = 'data/nut'
-    """Folder of shards. Depth alone is read, never a label."""
+    """Folder of shards, or a file of height maps. Depth alone is read, never a label."""
     out: str = 'runs/baseline'
     """Folder of the run: states, logs, and at the end the checkpoint."""
     seed: int = 0
@@ -108,14 +108,14 @@ class ReconstructionStage:
 def train_reconstruction(method: str, config: TrainReconstructionConfig) -> Path:
     """Train one of the learned baselines, or what is left of it; returns the checkpoint's folder."""
     data, out, shape = prepare(config), Path(config.out), config.network
-    claim(out, config, data.fingerprint)
+    claim(out, config, data.maps.fingerprint)
     if method == 'point-template':
-        shape = replace(shape, relief=data.height_m / (IMAGE_SIZE / 2 * data.pixel_m))
+        shape = replace(shape, relief=data.height_m / (IMAGE_SIZE / 2 * data.maps.pixel_m))
     seed_step(config.seed, 'weights', 0)
     stage = ReconstructionStage(data.fabric, config, RECONSTRUCTIONS[method][0](shape), data.images)
     seconds = run_stage(data.fabric, stage, config.steps, out, config.seed, config.loop)
     training = data.describe(config, seconds, {stage.name: config.steps})
     if data.fabric.is_global_zero:
-        Checkpoint(method, 'reconstruction', data.dataset.part, Scales(data.pixel_m, data.height_m, 0.0, 0.0), {**asdict(config), 'network': asdict(shape)},
+        Checkpoint(method, 'reconstruction', data.maps.part, Scales(data.maps.pixel_m, data.height_m, 0.0, 0.0), {**asdict(config), 'network': asdict(shape)},
                    {'network': stage.network.state_dict()}, training).save(out / 'checkpoint')
     return out / 'checkpoint'

@@ -9,7 +9,6 @@ import torch
 
 from insegan_ros.factories.images import LabelledImages
 from insegan_ros.networks.composition import single_masks, sizes
-from insegan_ros.networks.insegan import IMAGE_SIZE
 from insegan_ros.segmenters.checkpoint import Checkpoint, Scales
 from insegan_ros.training.displacement import DisplacementStage, DisplacementTrainConfig
 from insegan_ros.training.loop import LoopConfig, run_stage, seed_step
@@ -21,7 +20,7 @@ class TrainSupervisedConfig:
     """`insegan train supervised`: the same dense segmenter, taught by the simulator's truth. The ceiling, and the way where a mesh is known."""
 
     data: str = 'data/nut'
-    """Folder of labelled shards."""
+    """Folder of labelled shards, or a file of height maps with their truth."""
     out: str = 'runs/nut-supervised'
     """Folder of the run: states, logs, and at the end the checkpoint."""
     seed: int = 0
@@ -36,13 +35,13 @@ class TrainSupervisedConfig:
 
 def train_supervised(config: TrainSupervisedConfig) -> Path:
     """Train the dense segmenter on true labels, or what is left of it; returns the checkpoint's folder."""
-    data, out = prepare(config), Path(config.out)
-    labels, centres = data.dataset.truth_maps(IMAGE_SIZE, config.scenes or None)
-    claim(out, config, data.fingerprint)
+    data, out = prepare(config, truth=True), Path(config.out)
+    labels, centres = data.maps.labels, data.maps.centres
+    claim(out, config, data.maps.fingerprint)
     labels = np.where(single_masks(data.images[:, 0]).cpu().numpy(), labels, 0).astype(np.int64)
     masks = torch.from_numpy(np.concatenate([labels[:200] == part + 1 for part in range(int(labels.max()))]))
     area, radius = sizes(masks)
-    scales = Scales(data.pixel_m, data.height_m, float(area[area > 4].median()), float(radius[area > 4].median()))
+    scales = Scales(data.maps.pixel_m, data.height_m, float(area[area > 4].median()), float(radius[area > 4].median()))
     seconds, weights, steps = 0.0, None, {}
     for round_ in range(config.displacement.rounds + 1):
         seed_step(config.seed, 'weights', 3 + round_)
@@ -52,5 +51,5 @@ def train_supervised(config: TrainSupervisedConfig) -> Path:
         steps[stage.name] = stage.steps
     training = data.describe(config, seconds, steps, 'scenes with their true labels')
     if data.fabric.is_global_zero:
-        Checkpoint('supervised', 'displacement', data.dataset.part, scales, asdict(config), {'displacement': weights}, training).save(out / 'checkpoint')
+        Checkpoint('supervised', 'displacement', data.maps.part, scales, asdict(config), {'displacement': weights}, training).save(out / 'checkpoint')
     return out / 'checkpoint'
