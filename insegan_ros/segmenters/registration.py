@@ -21,7 +21,9 @@ from insegan_ros.segmenters.base import Segmenter
 from insegan_ros.workspace import Workspace
 
 SURFACE_POINTS, OBSERVED_POINTS, MOST_RAYS = 3000, 250, 900
-STARTS, REFINED, TURNS = 40, 8, 12
+STARTS, TURNS, RANKED, REFINED = 60, 12, 160, 16
+# Turns about the line of sight that are tried last, in degrees: a flat face tells ICP nothing of them.
+LAST_TURNS = (12.0, -12.0, 6.0, -6.0, 3.0, -3.0, 1.5, -1.5)
 FEWEST_POINTS = 12
 # Depths that differ by this share of the part's diameter agree.
 TOLERANCE = 0.03
@@ -54,14 +56,17 @@ class MeshRegistration:
         self.points, self.normals = np.asarray(points), np.asarray(mesh.face_normals[faces])
         self.diameter = float(np.linalg.norm(mesh.vertices - mesh.vertices.mean(0), axis=1).max() * 2)
         self.tree = cKDTree(self.points)
-        self.cloud = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(self.points))
-        self.cloud.normals = o3d.utility.Vector3dVector(self.normals)
         self.scene = o3d.t.geometry.RaycastingScene(nthreads=1)
         self.scene.add_triangles(o3d.t.geometry.TriangleMesh.from_legacy(o3d.geometry.TriangleMesh(
             o3d.utility.Vector3dVector(mesh.vertices), o3d.utility.Vector3iVector(mesh.faces))))
         self.starts = _rotations(STARTS, TURNS)
-        # Where the middle of what the camera sees lies in the object, for every start: it looks along +z.
-        self.middles = np.stack([self.points[self.normals @ rotation[2] < -0.1].mean(0) for rotation in self.starts])
+        self.middles = self._middles(self.starts)
+
+    def _middles(self, rotations: np.ndarray) -> np.ndarray:
+        """Where the middle of what the camera sees lies in the object (N, 3): it looks along +z, and a face counts by its
+        shadow, so that walls seen at a grazing angle weigh little."""
+        weight = (-self.normals @ rotations[:, 2].T).clip(0)
+        return weight.T @ self.points / weight.sum(0)[:, None]
 
     def register(self, frame: Frame, mask: np.ndarray, extra: np.ndarray | None = None) -> Registered | None:
         """The pose of the instance that covers `mask` (H, W), None with too few readings.
@@ -76,25 +81,44 @@ class MeshRegistration:
         starts, middles = self.starts, self.middles
         if extra is not None and len(extra):
             starts = np.concatenate([starts, extra])
-            middles = np.concatenate([middles, [self.points[self.normals @ rotation[2] < -0.1].mean(0) for rotation in extra]])
+            middles = np.concatenate([middles, self._middles(extra)])
         # Observed points in every hypothetical object frame: R^T (p - p_mean) + middle.
         placed = np.einsum('nji,pj->npi', starts, observed - observed.mean(0)) + middles[:, None]
         distance = np.minimum(self.tree.query(placed.reshape(-1, 3), workers=1)[0].reshape(placed.shape[:2]), 0.1 * self.diameter)
-        best: Registered | None = None
         rays = self._rays(frame, mask)
-        source = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(observed))
-        for index in np.argsort((distance ** 2).mean(1))[:REFINED]:
+        coarse = tuple(values[::3] for values in rays)
+
+        def start(index: int) -> np.ndarray:
             first = np.eye(4)
             first[:3, :3] = starts[index].T
             first[:3, 3] = middles[index] - starts[index].T @ observed.mean(0)
-            for reach in (0.15, 0.05):
-                first = o3d.pipelines.registration.registration_icp(
-                    source, self.cloud, reach * self.diameter, first, o3d.pipelines.registration.TransformationEstimationPointToPlane(),
+            return first
+        # Points near the surface do not tell a flat face's turns apart; the outline does.
+        near = sorted(np.argsort((distance ** 2).mean(1))[:RANKED], key=lambda index: -self._agreement(start(index), coarse))
+        best: Registered | None = None
+        source = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(observed))
+        for index in near[:REFINED]:
+            found = start(index)
+            for reach in (0.2, 0.1, 0.05):
+                # Only what faces the camera: the far side of a thin part is as near as its own.
+                facing = found[:3, 2] @ self.normals.T < 0.1
+                target = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(self.points[facing]))
+                target.normals = o3d.utility.Vector3dVector(self.normals[facing])
+                found = o3d.pipelines.registration.registration_icp(
+                    source, target, reach * self.diameter, found, o3d.pipelines.registration.TransformationEstimationPointToPlane(),
                     o3d.pipelines.registration.ICPConvergenceCriteria(max_iteration=15)).transformation
-            found = Registered(np.linalg.inv(first).astype(np.float32), self._agreement(first, rays))
-            if best is None or found.score > best.score:
-                best = found
-        return best
+            score = self._agreement(found, rays)
+            if best is None or score > best.score:
+                best = Registered(found, score)
+        for degrees in LAST_TURNS:
+            turn = np.eye(4)
+            turn[:3, :3] = Rotation.from_rotvec((0, 0, np.radians(degrees))).as_matrix()
+            turn[:3, 3] = observed.mean(0) - turn[:3, :3] @ observed.mean(0)
+            turned = best.pose @ turn
+            score = self._agreement(turned, rays)
+            if score > best.score:
+                best = Registered(turned, score)
+        return Registered(np.linalg.inv(best.pose).astype(np.float32), best.score)
 
     def _rays(self, frame: Frame, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Rays (M, 3) in and around the instance, their depths, and which belong to it."""
