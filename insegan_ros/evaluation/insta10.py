@@ -23,7 +23,8 @@ from insegan_ros.evaluation.held_out import HeldOut, held_out
 from insegan_ros.frame import Instances
 from insegan_ros.networks.iodine import IodineConfig
 from insegan_ros.segmenters.base import Segmenter
-from insegan_ros.segmenters.registry import UNTRAINED, load_segmenter
+from insegan_ros.segmenters.checkpoint import WEIGHTS
+from insegan_ros.segmenters.registry import UNTRAINED, find_checkpoint, load_segmenter
 from insegan_ros.training.displacement import DisplacementTrainConfig
 from insegan_ros.training.insegan import EncoderConfig, GanConfig, InseganConfig
 from insegan_ros.training.loop import LoopConfig
@@ -174,7 +175,7 @@ class Insta10:
 
     def result_path(self, cell: Cell) -> Path:
         """Where a cell's result lies: a name for people and a hash of everything that it depends on."""
-        text = json.dumps([asdict(cell), self.budget.scenes, self.budget.limit, self.budget.most], sort_keys=True, default=str)
+        text = json.dumps([asdict(cell), self.budget.scenes, self.budget.limit, self.budget.most], sort_keys=True, default=str) + _shipped_weights(cell)
         name = ''.join(c if c.isalnum() or c in '-.' else '_' for c in f'{cell.table}-{cell.method}-{cell.part}-{cell.seed}')
         return self.folder / 'results' / f'{name}-{hashlib.sha256(text.encode()).hexdigest()[:10]}.json'
 
@@ -276,3 +277,13 @@ def segment_scene(segmenter: Segmenter, scene: Scene) -> Instances:
 def _training(checkpoint: Path) -> dict[str, Any]:
     from insegan_ros.segmenters.checkpoint import Checkpoint
     return Checkpoint.load(checkpoint).training
+
+
+def _shipped_weights(cell: Cell) -> str:
+    """A hash of the shipped weights that a cell measures: another checkpoint of the same name is another cell."""
+    if cell.method != 'shipped':
+        return ''
+    try:
+        return hashlib.sha256((find_checkpoint(cell.model) / WEIGHTS).read_bytes()).hexdigest()
+    except (CheckpointError, OSError):
+        return ''
