@@ -91,7 +91,7 @@ def run_demo(config: DemoConfig) -> dict:
 def _refuse_busy_domain(watcher: Watcher, executor: SingleThreadedExecutor) -> None:
     topics = (f'{CAMERA}/depth/image_rect_raw', '/segmenter/instances')
     # Discovery takes a moment, the longer the busier the machine is.
-    end = time.monotonic() + 2.5
+    end = time.monotonic() + 4.0
     while time.monotonic() < end:
         executor.spin_once(timeout_sec=0.1)
         for topic in topics:
