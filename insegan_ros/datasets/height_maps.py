@@ -1,6 +1,6 @@
 """What training reads: small height maps of the bin. From shards, or from one small file that holds nothing else.
 
-Two thousand scenes with their truth are some 6 MB, a tenth of the shards: light enough to train on another machine.
+Two thousand scenes with their truth are some 6 MB, a sixth of the shards: light enough to train on another machine.
 """
 from __future__ import annotations
 
