@@ -94,7 +94,6 @@ def fill_shadows(depth_m: np.ndarray) -> np.ndarray:
     inside = gap & (before >= 0) & (after < len(columns))
     row, _ = np.nonzero(inside)
     out = depth_m.copy()
-    some = some.copy()
     some[inside] = np.maximum(some[row, before[inside]], some[row, after[inside]])
     out[rows] = some
     return out

@@ -23,7 +23,7 @@ from insegan_ros.evaluation.held_out import HeldOut, held_out
 from insegan_ros.frame import Instances
 from insegan_ros.networks.iodine import IodineConfig
 from insegan_ros.segmenters.base import Segmenter
-from insegan_ros.segmenters.checkpoint import WEIGHTS
+from insegan_ros.segmenters.checkpoint import WEIGHTS, Checkpoint
 from insegan_ros.segmenters.registry import UNTRAINED, find_checkpoint, load_segmenter
 from insegan_ros.training.displacement import DisplacementTrainConfig
 from insegan_ros.training.insegan import EncoderConfig, GanConfig, InseganConfig
@@ -210,7 +210,7 @@ class Insta10:
         model, minutes = cell.model, None
         if cell.recipe:
             checkpoint = self.train(cell)
-            model, minutes = str(checkpoint), _training(checkpoint)['minutes']
+            model, minutes = str(checkpoint), Checkpoint.load(checkpoint).training['minutes']
         try:
             segmenter = load_segmenter(model, cell.segmenter, device=self.device)
         except CheckpointError:
@@ -272,11 +272,6 @@ def segment_scene(segmenter: Segmenter, scene: Scene) -> Instances:
     if hasattr(segmenter, 'instances'):
         segmenter.instances = len(scene.labelled())
     return segmenter.segment(scene.frame)
-
-
-def _training(checkpoint: Path) -> dict[str, Any]:
-    from insegan_ros.segmenters.checkpoint import Checkpoint
-    return Checkpoint.load(checkpoint).training
 
 
 def _shipped_weights(cell: Cell) -> str:

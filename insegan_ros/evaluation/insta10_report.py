@@ -13,8 +13,7 @@ import cv2
 import numpy as np
 
 from insegan_ros.evaluation.insta10 import INSTA10, PAPER, Insta10, protocol_check, segment_scene
-from insegan_ros.evaluation.report import titled
-from insegan_ros.overlay import overlay
+from insegan_ros.evaluation.report import compared
 from insegan_ros.segmenters.registry import load_segmenter
 
 SETS = (('random', 'random scenes'), ('hard', 'scenes on which K-means fails'))
@@ -163,9 +162,7 @@ def _scenes(benchmark: Insta10, one: Result) -> bytes:
     columns = []
     for title, (value, index) in zip(('worst', 'median', 'best'), (ranked[0], ranked[len(ranked) // 2], ranked[-1])):
         scene = tests.scenes[index]
-        truth = scene.labelled()
-        panels = [overlay(scene.frame.depth_m, labels) for labels in (np.zeros_like(truth.labels), segment_scene(segmenter, scene).labels, truth.labels)]
-        columns.append(np.vstack([titled(f'{title} {value:.2f}', panels[0]), *panels[1:]]))
+        columns.append(compared(f'{title} {value:.2f}', scene.frame.depth_m, segment_scene(segmenter, scene).labels, scene.labelled().labels))
     return cv2.imencode('.png', cv2.cvtColor(np.hstack(columns), cv2.COLOR_RGB2BGR))[1].tobytes()
 
 

@@ -33,10 +33,14 @@ def worst_to_best(segmenter: Segmenter, scenes: Iterable[Scene], result: Evaluat
     for title, scene in chosen.items():
         frame, truth = kept[scene.index].frame, kept[scene.index].labelled()
         segmenter.workspace = kept[scene.index].workspace
-        found = segmenter.segment(frame)
-        panels = [overlay(frame.depth_m, labels) for labels in (np.zeros_like(truth.labels), found.labels, truth.labels)]
-        columns.append(np.vstack([titled(f'{title} {scene.ours.honest_miou:.2f}', panels[0]), *panels[1:]]))
+        columns.append(compared(f'{title} {scene.ours.honest_miou:.2f}', frame.depth_m, segmenter.segment(frame).labels, truth.labels))
     write_picture(path, np.hstack(columns))
+
+
+def compared(title: str, depth_m: np.ndarray, found: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Depth, found and true labels (H, W) of one scene below each other, RGB, with a line of text above."""
+    panels = [overlay(depth_m, labels) for labels in (np.zeros_like(truth), found, truth)]
+    return np.vstack([titled(title, panels[0]), *panels[1:]])
 
 
 def titled(title: str, panel: np.ndarray) -> np.ndarray:
