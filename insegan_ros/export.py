@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from insegan_ros.errors import CheckpointError, ConfigError
-from insegan_ros.networks.displacement import DisplacementConfig, DisplacementNet
+from insegan_ros.networks.displacement import DisplacementNet
 from insegan_ros.segmenters.checkpoint import Checkpoint
+from insegan_ros.segmenters.displacement import network_config
 
 OPSET = 20
 
@@ -18,8 +19,8 @@ OPSET = 20
 def export_onnx(checkpoint: Checkpoint, path: Path) -> float:
     """Write the dense network of a checkpoint; returns the largest difference of its outputs from PyTorch's on noise.
 
-    The file takes `height` (1, 1, H, W) in [-1, 1], H and W multiples of the network's stride, and gives `field` (1, 4, H, W):
-    foreground logit, dx, dy, log error. Its metadata hold the scales. Raises ConfigError where the file exists or the
+    The file takes `height` (1, 1, H, W) in [-1, 1], H and W multiples of the network's stride, and gives `field` (1, 5, H, W):
+    foreground logit, dx, dy, dz, log error. Its metadata hold the scales. Raises ConfigError where the file exists or the
     runtime is missing, CheckpointError where the checkpoint has no dense network or the runtime disagrees.
     """
     if path.suffix != '.onnx' or path.exists():
@@ -33,7 +34,7 @@ def export_onnx(checkpoint: Checkpoint, path: Path) -> float:
         import onnxruntime
     except ImportError as error:
         raise ConfigError(f'{error}: expected onnx, onnxscript and onnxruntime; pip install "insegan_ros[onnx]"') from error
-    network = checkpoint.restore('displacement', DisplacementNet(DisplacementConfig(**checkpoint.config['displacement']['network'])))
+    network = checkpoint.restore('displacement', DisplacementNet(network_config(checkpoint)))
     rows, columns = torch.export.Dim('rows', min=1, max=512), torch.export.Dim('columns', min=1, max=512)
     stride = network.stride
     program = torch.onnx.export(network, (torch.zeros(1, 1, 8 * stride, 6 * stride),), input_names=['height'], output_names=['field'], opset_version=OPSET,

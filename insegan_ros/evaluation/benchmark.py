@@ -207,7 +207,8 @@ def run_insta10(folder: Path, budget: str, only: set[str]) -> list[Row]:
     from insegan_ros.evaluation.insta10 import BUDGETS, Insta10
     from insegan_ros.evaluation.insta10_report import write_report
     benchmark = Insta10(folder, BUDGETS[budget])
-    rows = write_report(benchmark, benchmark.run(only), machine())
+    command = f'insegan benchmark insta10 --budget {budget}' + (f' --only {",".join(sorted(only))}' if only else '')
+    rows = write_report(benchmark, benchmark.run(only), machine(), command)
     print((folder / 'tables.md').read_text())
     return rows
 

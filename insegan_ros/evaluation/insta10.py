@@ -21,7 +21,6 @@ from insegan_ros.errors import CheckpointError, DatasetError, unknown
 from insegan_ros.evaluation.evaluate import score
 from insegan_ros.evaluation.held_out import HeldOut, held_out
 from insegan_ros.frame import Instances
-from insegan_ros.networks.iodine import IodineConfig
 from insegan_ros.segmenters.base import Segmenter
 from insegan_ros.segmenters.checkpoint import WEIGHTS, Checkpoint
 from insegan_ros.segmenters.registry import UNTRAINED, find_checkpoint, load_segmenter
@@ -49,8 +48,10 @@ PAPER_FORM = {'factory': 'generator', 'insegan.generator.composition': 'average'
 TWO_D = {**PAPER_FORM, 'insegan.generator.shape': '2d'}
 LOSSES = {'OT + i + p': {}, 'greedy + i + p': {'insegan.encoder.alignment': 'greedy'}, 'OT + i': {'insegan.encoder.weight_pose': 0.0},
           'OT': {'insegan.encoder.weight_pose': 0.0, 'insegan.encoder.weight_intermediate': 0.0}}
+BASELINES = {'point-template': TrainPointTemplateConfig, 'slot-attention': TrainSlotAttentionConfig, 'iodine': TrainIodineConfig}
 # The product less one thing each. Rows whose segmenter is insegan end in the pose encoder instead of the dense network.
-ABLATION = {'product': ({}, ''), 'generator alone teaches': ({'factory': 'generator'}, ''), 'both teach': ({'factory': 'both'}, ''),
+ABLATION = {'product': ({}, ''), 'votes in the plane': ({'displacement.network.height_votes': False}, ''), 'no tops': ({'displacement.tops': False}, ''),
+            'generator alone teaches': ({'factory': 'generator'}, ''), 'both teach': ({'factory': 'both'}, ''),
             'no alternate round': ({'displacement.rounds': 0}, ''), 'generator sees no cut-outs': ({'factory': 'generator', 'insegan.gan.alone': 0.0}, ''),
             'cross-entropy, instance norm': ({'factory': 'generator', 'insegan.gan.loss': 'cross_entropy'}, ''),
             'pose encoder': ({}, 'insegan'), 'pose encoder, refined': ({}, 'insegan-refined'),
@@ -70,7 +71,7 @@ class Budget:
     limit: int
     most: int
     insegan: TrainInseganConfig
-    baseline_steps: int
+    baseline_steps: dict[str, int]
     baseline_batch: int
     ablated: tuple[str, ...] = ('bolt', 'obj01')
     shares: tuple[int, ...] = (16, 8, 4, 2)
@@ -85,11 +86,12 @@ def _insegan(gan: int, batch: int, encoder: int, dense: int, rounds: int, later:
 
 BUDGETS = {
     # Every method, table and file in minutes: it shows that all of it runs, not how good it is.
-    'small': Budget('small', ('nut', 'bolt'), (0,), 40, 3, 6, _insegan(3, 2, 2, 3, 1, 2), 2, 2, ('bolt',), (2,), (1, 7)),
-    # A day and a night on two cores.
-    'medium': Budget('medium', INSTA10, (0,), 2000, 100, 1000, _insegan(800, 16, 400, 1000, 1, 500), 400, 8, ('bolt',), (8, 2), (3, 7)),
+    'small': Budget('small', ('nut', 'bolt'), (0,), 40, 3, 6, _insegan(3, 2, 2, 3, 1, 2), dict.fromkeys(BASELINES, 2), 2, ('bolt',), (2,), (1, 7)),
+    # A day and a night on two cores. Baselines learn half as long as the product's dense network does.
+    'medium': Budget('medium', INSTA10, (0,), 2000, 100, 1000, _insegan(800, 16, 400, 1000, 1, 500),
+                     {'point-template': 1000, 'slot-attention': 400, 'iodine': 100}, 8, ('bolt',), (8, 2), (3, 7)),
     # The paper's size, for a GPU.
-    'full': Budget('full', INSTA10, (0, 1, 2), 10_000, 100, 1000, _insegan(6000, 64, 6000, 3000, 2, 1500), 20_000, 32)}
+    'full': Budget('full', INSTA10, (0, 1, 2), 10_000, 100, 1000, _insegan(6000, 64, 6000, 3000, 2, 1500), dict.fromkeys(BASELINES, 20_000), 32)}
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,6 @@ def cells(budget: Budget) -> Iterator[Cell]:
     """All cells of all tables, quick ones first."""
     product = budget.insegan
     paper, two_d = changed(product, PAPER_FORM), changed(product, TWO_D)
-    baseline = {'steps': budget.baseline_steps, 'batch': budget.baseline_batch}
     for table, sensor in (('methods', 'ideal'), ('noisy', 'd435')):
         for part in budget.parts:
             for method in UNTRAINED:
@@ -137,9 +138,8 @@ def cells(budget: Budget) -> Iterator[Cell]:
                 yield cell('product', 'insegan', product)
                 yield cell('product, pose encoder', 'insegan', product, 'insegan')
                 if table == 'methods':
-                    yield cell('point-template', 'point-template', TrainPointTemplateConfig(**baseline))
-                    yield cell('slot-attention', 'slot-attention', TrainSlotAttentionConfig(**baseline))
-                    yield cell('iodine', 'iodine', TrainIodineConfig(**baseline, network=IodineConfig()))
+                    for baseline, config in BASELINES.items():
+                        yield cell(baseline, baseline, config(steps=budget.baseline_steps[baseline], batch=budget.baseline_batch))
                     yield cell('insegan-paper', 'insegan', paper)
                     yield cell('insegan-2d', 'insegan', two_d)
     for part in budget.ablated:

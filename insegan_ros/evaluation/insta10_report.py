@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from insegan_ros.evaluation.held_out import TEST_SEED
 from insegan_ros.evaluation.insta10 import INSTA10, PAPER, Insta10, protocol_check, segment_scene
 from insegan_ros.evaluation.report import compared
 from insegan_ros.segmenters.registry import load_segmenter
@@ -36,16 +37,17 @@ def means(results: list[Result]) -> dict[tuple[str, str, str, str, str], tuple[f
     return {key: (float(np.mean([v for v, _ in values])), float(np.std([v for v, _ in values])), len(values), values[0][1]) for key, values in by.items()}
 
 
-def rows(results: list[Result], budget: str, machine: str) -> list[dict[str, Any]]:
+def rows(results: list[Result], checks: dict[str, dict[str, float]], budget: str, machine: str, command: str) -> list[dict[str, Any]]:
     """One row a figure, as all benchmarks write them."""
-    out = []
+    common = {'benchmark': 'insta10', 'unit': '', 'seed': TEST_SEED, 'machine': machine, 'command': command}
     small = '' if budget == 'full' else f' ({budget} budget)'
+    out = [{**common, 'table': 'protocol', 'method': name, 'part': '', 'protocol': 'what the measures are worth', 'metric': metric, 'value': round(value, 4),
+            'spread': 0.0, 'seeds': 1, 'reference': ''} for name, values in checks.items() for metric, value in values.items()]
     for (table, method, part, name, metric), (value, spread, seeds, scenes) in means(results).items():
         paper = PAPER.get(method, ())
         reference = f'paper {paper[INSTA10.index(part)]}' if paper and part in INSTA10 and (table, name, metric) == ('methods', 'hard', 'paper_miou') else ''
-        out.append({'benchmark': 'insta10', 'table': table, 'method': method, 'part': part, 'protocol': f'{scenes} {dict(SETS)[name]}{small}', 'metric': metric,
-                    'value': round(value, 4), 'spread': round(spread, 4), 'seeds': seeds, 'unit': '', 'seed': 2, 'reference': reference, 'machine': machine,
-                    'command': f'insegan benchmark insta10 --budget {budget}'})
+        out.append({**common, 'table': table, 'method': method, 'part': part, 'protocol': f'{scenes} {dict(SETS)[name]}{small}', 'metric': metric,
+                    'value': round(value, 4), 'spread': round(spread, 4), 'seeds': seeds, 'reference': reference})
     return out
 
 
@@ -60,6 +62,13 @@ def markdown(results: list[Result], checks: dict[str, dict[str, float]], budget:
         for key, title in SETS:
             for metric, label in METRICS:
                 lines += _table(table, name, key, metric, f'{TITLES[name]}: {label}, {title}')
+    minutes: dict[str, list[float]] = defaultdict(list)
+    for one in results:
+        if one['table'] == 'methods' and one['minutes'] is not None:
+            minutes[one['method']].append(one['minutes'])
+    if minutes:
+        lines += ['## Training time', '', '| method | minutes a part | parts and seeds |', '|---|---|---|']
+        lines += [f'| {method} | {np.mean(values):.1f} | {len(values)} |' for method, values in minutes.items()] + ['']
     if checks:
         lines += ['## What the measures are worth', '', '| answer | honest mIoU | paper\'s mIoU |', '|---|---|---|']
         lines += [f'| {name} | {values["honest_miou"]:.3f} | {values["paper_miou"]:.3f} |' for name, values in checks.items()] + ['']
@@ -166,17 +175,12 @@ def _scenes(benchmark: Insta10, one: Result) -> bytes:
     return cv2.imencode('.png', cv2.cvtColor(np.hstack(columns), cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
-def write_report(benchmark: Insta10, results: list[Result], machine: str) -> list[dict[str, Any]]:
+def write_report(benchmark: Insta10, results: list[Result], machine: str, command: str) -> list[dict[str, Any]]:
     """tables.json, tables.md and report.html in the benchmark's folder. Returns the rows."""
     first = next((one for one in results if one['table'] == 'methods'), None)
     checks = protocol_check(benchmark.tests(first['part'], first['sensor'])) if first else {}
-    found = rows(results, benchmark.budget.name, machine)
-    for name, values in checks.items():
-        for metric, value in values.items():
-            found.append({'benchmark': 'insta10', 'table': 'protocol', 'method': name, 'part': first['part'], 'protocol': 'what the measures are worth',
-                          'metric': metric, 'value': round(value, 4), 'spread': 0.0, 'seeds': 1, 'unit': '', 'seed': 2, 'reference': '', 'machine': machine,
-                          'command': f'insegan benchmark insta10 --budget {benchmark.budget.name}'})
-    text = markdown(results, checks, benchmark.budget.name, machine)
+    found = rows(results, checks, benchmark.budget.name, machine, command)
+    text = markdown(results, checks, benchmark.budget.name, machine) + f'\nMade by `{command}`.\n'
     (benchmark.folder / 'tables.json').write_text(json.dumps(found, indent=1) + '\n')
     (benchmark.folder / 'tables.md').write_text(text)
     (benchmark.folder / 'report.html').write_text(page(benchmark, results, text))

@@ -11,18 +11,26 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import affine_grid, grid_sample
+from torch.nn.functional import affine_grid, grid_sample, pad
 
 from insegan_ros.factories import LabelledBatch
 from insegan_ros.networks.composition import FOREGROUND_SHARE, centres, least_crowded, present, single_masks, sizes
+from insegan_ros.networks.displacement import HEADROOM
 
 # A piece is one part if it covers this much of an equal share: less is a fragment, more are two parts.
 SMALLEST, LARGEST = 0.4, 1.25
+# A part is on top if this share of its border stands no lower than what is beside it.
+UNCOVERED = 0.95
 # So few cut-outs do not show a part from its sides.
 FEWEST = 30
 # How far from the middle, in half images, centres of parts are laid.
 REACH = 0.7
 CANDIDATES = 4
+CROWDED = 0.25
+# Of parts that lie on others so many are raised up to twice as far: what holds them up need not be seen.
+HIGH = 0.2
+# Parts high up are nearer to the camera, and up to so much larger in the picture.
+NEARER = 0.2
 
 
 def find_cutouts(images: Tensor, instances: int) -> Tensor:
@@ -33,34 +41,75 @@ def find_cutouts(images: Tensor, instances: int) -> Tensor:
     heights = (images[:, 0].cpu().numpy() + 1) / 2
     above = (heights > FOREGROUND_SHARE).astype(np.uint8)
     share = above.sum() / len(above) / instances
-    size = heights.shape[-1]
-    found: list[np.ndarray] = []
-    reach = 0.0
+    found: list[tuple[np.ndarray, np.ndarray]] = []
     for height, mask in zip(heights, above):
-        count, pieces, stats, middles = cv2.connectedComponentsWithStats(mask, connectivity=8)
+        count, pieces, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
         for piece in range(1, count):
-            left, top, width, rows, area = stats[piece]
-            inside = left > 0 and top > 0 and left + width < size and top + rows < size
-            if not inside or not SMALLEST * share < area < LARGEST * share:
-                continue
             own = pieces == piece
-            # One pixel more all around: the edge's slope down to the floor belongs to the picture.
-            alone = np.where(cv2.dilate(own.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0, height, 0).astype(np.float32)
-            y, x = np.nonzero(own)
-            reach = max(reach, float(np.hypot(x - middles[piece][0], y - middles[piece][1]).max()))
-            shift = np.float32([[1, 0, (size - 1) / 2 - middles[piece][0]], [0, 1, (size - 1) / 2 - middles[piece][1]]])
-            found.append(cv2.warpAffine(alone, shift, (size, size), flags=cv2.INTER_LINEAR))
-    side = min(2 * int(np.ceil(reach) + 2), size)
-    patches = np.stack(found)[:, None] if found else np.zeros((0, 1, size, size), np.float32)
-    crop = (size - side) // 2
-    patches = patches[:, :, crop:crop + side, crop:crop + side]
-    return torch.from_numpy(np.ascontiguousarray(patches) * 2 - 1).float().to(images.device)
+            if _inside(own) and SMALLEST * share < stats[piece][cv2.CC_STAT_AREA] < LARGEST * share:
+                # One pixel more all around: the edge's slope down to the floor belongs to the picture.
+                alone = np.where(cv2.dilate(own.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0, height, 0).astype(np.float32)
+                found.append((alone, own))
+    return _patches(found, heights.shape[-1]).to(images.device)
 
 
-def turned(patches: Tensor, size: int, shift: Tensor | None = None, angle: Tensor | None = None) -> Tensor:
-    """Patches (M, 1, P, P) in [-1, 1], each turned by its angle (M,) or a random one, on canvases (M, 1, size, size) with their centres at
-    shift (M, 2) = (x, y) in half canvases. Turned, never mirrored: a mirror image of a chiral part is another part."""
+def find_tops(images: Tensor, labels: np.ndarray) -> Tensor:
+    """Parts that nothing lies on, out of height maps (N, 1, S, S) whose instances are known, labels (N, S, S): poses that parts
+    have in piles alone are among them.
+
+    Returns patches as find_cutouts does. What holds a part up is not known, so one that touches others is lowered by a random
+    share of its height (torch's generator).
+    """
+    found: list[tuple[np.ndarray, np.ndarray]] = []
+    kernel = np.ones((3, 3), np.uint8)
+    lowering = torch.rand(len(labels), int(labels.max(initial=0)) + 1).numpy()
+    for height, instances, shares in zip((images[:, 0].cpu().numpy() + 1) / 2, labels, lowering):
+        for label in range(1, int(instances.max()) + 1):
+            own = instances == label
+            if own.sum() < 4 or not _inside(own):
+                continue
+            around = (cv2.dilate(own.astype(np.uint8), kernel) > 0) & ~own & (height > FOREGROUND_SHARE)
+            # A neighbour that stands higher lies on it.
+            lower = height[around] <= cv2.dilate(np.where(own, height, 0).astype(np.float32), kernel)[around]
+            if len(lower) and lower.mean() < UNCOVERED:
+                continue
+            room = max(float(np.quantile(height[own], 0.05)) - 2 * FOREGROUND_SHARE, 0) if around.sum() > 0.1 * own.sum() ** 0.5 else 0.0
+            found.append((np.where(own, height - room * shares[label], 0).astype(np.float32), own))
+    return _patches(found, labels.shape[-1]).to(images.device)
+
+
+def _inside(own: np.ndarray) -> bool:
+    """Whether a mask does not touch the image's border."""
+    return not (own[0].any() or own[-1].any() or own[:, 0].any() or own[:, -1].any())
+
+
+def _patches(found: list[tuple[np.ndarray, np.ndarray]], size: int) -> Tensor:
+    """Pairs of a part's heights and its mask (size, size) as patches (M, 1, P, P) in [-1, 1], the masks' centres in the middle; P is
+    as small as the largest part allows."""
+    centred, reach = [], 0.0
+    for height, own in found:
+        y, x = np.nonzero(own)
+        reach = max(reach, float(np.hypot(x - x.mean(), y - y.mean()).max()))
+        shift = np.float32([[1, 0, (size - 1) / 2 - x.mean()], [0, 1, (size - 1) / 2 - y.mean()]])
+        centred.append(cv2.warpAffine(height, shift, (size, size), flags=cv2.INTER_LINEAR))
+    patches = torch.from_numpy(np.stack(centred)[:, None] if centred else np.zeros((0, 1, size, size), np.float32)) * 2 - 1
+    crop = (size - min(2 * int(np.ceil(reach) + 2), size)) // 2
+    return patches[:, :, crop:size - crop, crop:size - crop].contiguous()
+
+
+def together(first: Tensor, second: Tensor) -> Tensor:
+    """Patches (M, 1, P, P) and (N, 1, Q, Q) as one (M + N, 1, R, R), the smaller ones with floor around them."""
+    side = max(first.shape[-1], second.shape[-1])
+    rims = ((side - patches.shape[-1]) // 2 for patches in (first, second))
+    return torch.cat([pad(patches, (rim,) * 4, value=-1.0) for patches, rim in zip((first, second), rims)])
+
+
+def turned(patches: Tensor, size: int, shift: Tensor | None = None, angle: Tensor | None = None, grown: Tensor | None = None) -> Tensor:
+    """Patches (M, 1, P, P) in [-1, 1], each turned by its angle (M,) or a random one, grown by its factor (M,), on canvases
+    (M, 1, size, size) with their centres at shift (M, 2) = (x, y) in half canvases. Turned, never mirrored: a mirror image of a
+    chiral part is another part."""
     count, zoom = len(patches), size / patches.shape[-1]
+    zoom = zoom if grown is None else zoom / grown[:, None, None]
     angle = 2 * torch.pi * torch.rand(count, device=patches.device) if angle is None else angle
     turn = torch.stack([torch.stack([angle.cos(), -angle.sin()], -1), torch.stack([angle.sin(), angle.cos()], -1)], 1) * zoom
     offset = torch.zeros(count, 2, device=patches.device) if shift is None else shift
@@ -87,14 +136,17 @@ class CutoutFactory:
         """A batch of composites. See LabelledBatch."""
         slots, device = self.instances + 1, self.cutouts.device
         places = REACH * (2 * torch.rand(batch, CANDIDATES, slots, 2, device=device) - 1)
-        places = places[torch.arange(batch, device=device), least_crowded(places)]
+        # Some layouts as they fall: real piles are now and then more crowded than the least crowded of several.
+        layout = torch.where(torch.rand(batch, device=device) < CROWDED, 0, least_crowded(places))
+        places = places[torch.arange(batch, device=device), layout]
         there = present(batch, slots, device)
         top = torch.zeros(batch, self.size, self.size, device=device)
         labels = torch.zeros(batch, self.size, self.size, dtype=torch.long, device=device)
         amodal = []
         for slot in range(slots):
             chosen = self.cutouts[torch.randint(len(self.cutouts), (batch,), device=device)]
-            height = (turned(chosen, self.size, places[:, slot])[:, 0] + 1) / 2 * there[:, slot, None, None]
+            grown = 1 + NEARER * min(slot, 1) * torch.rand(batch, device=device)
+            height = (turned(chosen, self.size, places[:, slot], grown=grown)[:, 0] + 1) / 2 * there[:, slot, None, None]
             mask = height > FOREGROUND_SHARE
             height = self._laid_on(height, mask, top, places[:, slot])
             wins = mask & (height > top)
@@ -104,7 +156,7 @@ class CutoutFactory:
             amodal.append(mask)
         masks = torch.stack(amodal, 1)
         labels = torch.where(top > FOREGROUND_SHARE, labels, 0)
-        return LabelledBatch(top.clamp(0, 1)[:, None] * 2 - 1, labels, centres(masks), masks)
+        return LabelledBatch(top.clamp(0, HEADROOM)[:, None] * 2 - 1, labels, centres(masks), masks)
 
     def _laid_on(self, height: Tensor, mask: Tensor, top: Tensor, place: Tensor) -> Tensor:
         """A part's heights (B, S, S), raised by what lies under its mask."""
@@ -112,7 +164,8 @@ class CutoutFactory:
         under = mask & (top > FOREGROUND_SHARE)
         weight = under.float().sum((1, 2))
         support = torch.where(under, top, torch.nan).flatten(1).nanquantile(0.8, dim=1).nan_to_num(0.0) * (weight > 3)
-        support = support * (0.4 + 0.6 * torch.rand(batch, device=height.device))
+        raised = torch.where(torch.rand(batch, device=height.device) < HIGH, 1.0, 0.4)
+        support = support * (raised + torch.where(raised == 1, 1.0, 0.6) * torch.rand(batch, device=height.device))
         # Towards what it lies on, as a unit vector.
         towards = torch.stack([(under * self.x).sum((1, 2)), (under * self.y).sum((1, 2))], -1) / weight.clamp(min=1)[:, None] - place
         towards = towards / (towards.norm(dim=-1, keepdim=True) + 1e-6)

@@ -1,4 +1,7 @@
-"""The dense segmenter: a small U-Net that sees a height map and gives, at every pixel, foreground and the way to its instance's centre."""
+"""The dense segmenter: a small U-Net that sees a height map and gives, at every pixel, foreground and the way to its instance's centre.
+
+The centre is a point in space: two parts that lie on one another have one place in the picture, but not one height.
+"""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -9,6 +12,9 @@ from torch.nn.functional import interpolate
 
 from insegan_ros.errors import ConfigError
 
+# Heights are told apart up to this many of the training's height scales; what stands higher is cut to it.
+HEADROOM = 1.5
+
 
 @dataclass(frozen=True)
 class DisplacementConfig:
@@ -18,6 +24,8 @@ class DisplacementConfig:
     """Channels at full resolution; doubled at every level."""
     levels: int = 4
     """Resolutions of the U-Net; images are padded to multiples of 2^(levels - 1)."""
+    height_votes: bool = True
+    """Whether the way to the centre has a height too; without, parts whose centres coincide in the picture are one."""
 
     def __post_init__(self) -> None:
         if self.width % 8 or not 2 <= self.levels <= 6:
@@ -25,8 +33,9 @@ class DisplacementConfig:
 
 
 class DisplacementNet(nn.Module):
-    """U-Net, group norm. Output channels: foreground logit, dx, dy in px (pixel + displacement = centre), log of the
-    displacement's expected error (a Laplace scale, so that it says where it cannot tell)."""
+    """U-Net, group norm. Output channels: foreground logit; dx, dy and, with height votes, dz in px (pixel + displacement =
+    centre, own height + dz = mean height of what is seen of the instance); log of the displacement's expected error (a Laplace
+    scale, so that it says where it cannot tell)."""
 
     def __init__(self, config: DisplacementConfig) -> None:
         super().__init__()
@@ -34,7 +43,9 @@ class DisplacementNet(nn.Module):
         widths = [config.width * min(2 ** level, 6) for level in range(config.levels)]
         self.down = nn.ModuleList(_block(a, b) for a, b in zip([1, *widths[:-1]], widths))
         self.up = nn.ModuleList(_block(a + b, b) for a, b in zip(widths[:0:-1], widths[-2::-1]))
-        self.head = nn.Conv2d(widths[0], 4, 1)
+        # Displacements are tens of px, the convolution's natural scale is one.
+        self.register_buffer('scale', torch.tensor([1.0, *[8.0] * (2 + config.height_votes), 1.0])[:, None, None], persistent=False)
+        self.head = nn.Conv2d(widths[0], len(self.scale), 1)
         nn.init.zeros_(self.head.bias)
 
     @property
@@ -43,16 +54,15 @@ class DisplacementNet(nn.Module):
         return 2 ** (self.config.levels - 1)
 
     def forward(self, image: Tensor) -> Tensor:
-        """image (B, 1, H, W) in [-1, 1] -> (B, 4, H, W): foreground logit, dx, dy (px), log error (px)."""
+        """image (B, 1, H, W), -1 the floor, 1 the height scale -> (B, 5, H, W): foreground logit, dx, dy, dz (px), log error
+        (px); no dz without height votes."""
         skips, x = [], image
         for index, block in enumerate(self.down):
             x = block(nn.functional.max_pool2d(x, 2) if index else x)
             skips.append(x)
         for block, skip in zip(self.up, skips[-2::-1]):
             x = block(torch.cat([interpolate(x, scale_factor=2.0, mode='bilinear', align_corners=False), skip], 1))
-        out = self.head(x)
-        # Displacements are tens of px, the convolution's natural scale is one.
-        return out * out.new_tensor([1, 8, 8, 1])[:, None, None]
+        return self.head(x) * self.scale
 
 
 def _block(a: int, b: int) -> nn.Sequential:

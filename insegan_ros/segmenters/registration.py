@@ -78,47 +78,53 @@ class MeshRegistration:
             return None
         every = np.linspace(0, len(rows) - 1, min(len(rows), OBSERVED_POINTS)).astype(int)
         observed = (frame.intrinsics.rays()[rows, columns] * frame.depth_m[rows, columns, None])[every].astype(float)
-        starts, middles = self.starts, self.middles
+        rays = self._rays(frame, mask)
+        near = self._hypotheses(observed, rays, extra)
+        source = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(observed))
+        refined = (self._refined(source, start) for start in near)
+        best = max((Registered(found, self._agreement(found, rays)) for found in refined), key=lambda one: one.score)
+        best = self._turned(best, observed.mean(0), rays)
+        return Registered(np.linalg.inv(best.pose).astype(np.float32), best.score)
+
+    def _hypotheses(self, observed: np.ndarray, rays: tuple[np.ndarray, np.ndarray, np.ndarray], extra: np.ndarray | None) -> list[np.ndarray]:
+        """The likeliest first poses (4, 4) object-from-camera for observed points (P, 3)."""
+        starts, middles, mean = self.starts, self.middles, observed.mean(0)
         if extra is not None and len(extra):
             starts = np.concatenate([starts, extra])
             middles = np.concatenate([middles, self._middles(extra)])
         # Observed points in every hypothetical object frame: R^T (p - p_mean) + middle.
-        placed = np.einsum('nji,pj->npi', starts, observed - observed.mean(0)) + middles[:, None]
+        placed = np.einsum('nji,pj->npi', starts, observed - mean) + middles[:, None]
         distance = np.minimum(self.tree.query(placed.reshape(-1, 3), workers=1)[0].reshape(placed.shape[:2]), 0.1 * self.diameter)
-        rays = self._rays(frame, mask)
-        coarse = tuple(values[::3] for values in rays)
-
-        def start(index: int) -> np.ndarray:
-            first = np.eye(4)
-            first[:3, :3] = starts[index].T
-            first[:3, 3] = middles[index] - starts[index].T @ observed.mean(0)
-            return first
+        nearest = np.argsort((distance ** 2).mean(1))[:RANKED]
+        poses = np.tile(np.eye(4), (len(nearest), 1, 1))
+        poses[:, :3, :3] = starts[nearest].transpose(0, 2, 1)
+        poses[:, :3, 3] = middles[nearest] - poses[:, :3, :3] @ mean
         # Points near the surface do not tell a flat face's turns apart; the outline does.
-        near = sorted(np.argsort((distance ** 2).mean(1))[:RANKED], key=lambda index: -self._agreement(start(index), coarse))
-        best: Registered | None = None
-        source = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(observed))
-        for index in near[:REFINED]:
-            found = start(index)
-            for reach in (0.2, 0.1, 0.05):
-                # Only what faces the camera: the far side of a thin part is as near as its own.
-                facing = found[:3, 2] @ self.normals.T < 0.1
-                target = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(self.points[facing]))
-                target.normals = o3d.utility.Vector3dVector(self.normals[facing])
-                found = o3d.pipelines.registration.registration_icp(
-                    source, target, reach * self.diameter, found, o3d.pipelines.registration.TransformationEstimationPointToPlane(),
-                    o3d.pipelines.registration.ICPConvergenceCriteria(max_iteration=15)).transformation
-            score = self._agreement(found, rays)
-            if best is None or score > best.score:
-                best = Registered(found, score)
+        coarse = tuple(values[::3] for values in rays)
+        return sorted(poses, key=lambda pose: -self._agreement(pose, coarse))[:REFINED]
+
+    def _refined(self, source: o3d.geometry.PointCloud, start: np.ndarray) -> np.ndarray:
+        """A pose (4, 4) object-from-camera after ICP with ever shorter reach."""
+        found = start
+        for reach in (0.2, 0.1, 0.05):
+            # Only what faces the camera: the far side of a thin part is as near as its own.
+            facing = found[:3, 2] @ self.normals.T < 0.1
+            target = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(self.points[facing]))
+            target.normals = o3d.utility.Vector3dVector(self.normals[facing])
+            found = o3d.pipelines.registration.registration_icp(
+                source, target, reach * self.diameter, found, o3d.pipelines.registration.TransformationEstimationPointToPlane(),
+                o3d.pipelines.registration.ICPConvergenceCriteria(max_iteration=15)).transformation
+        return found
+
+    def _turned(self, best: Registered, middle: np.ndarray, rays: tuple[np.ndarray, np.ndarray, np.ndarray]) -> Registered:
+        """The best of small turns about the line of sight through the observed middle (3,)."""
         for degrees in LAST_TURNS:
             turn = np.eye(4)
             turn[:3, :3] = Rotation.from_rotvec((0, 0, np.radians(degrees))).as_matrix()
-            turn[:3, 3] = observed.mean(0) - turn[:3, :3] @ observed.mean(0)
-            turned = best.pose @ turn
-            score = self._agreement(turned, rays)
-            if score > best.score:
-                best = Registered(turned, score)
-        return Registered(np.linalg.inv(best.pose).astype(np.float32), best.score)
+            turn[:3, 3] = middle - turn[:3, :3] @ middle
+            turned = Registered(best.pose @ turn, self._agreement(best.pose @ turn, rays))
+            best = max(best, turned, key=lambda one: one.score)
+        return best
 
     def _rays(self, frame: Frame, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Rays (M, 3) in and around the instance, their depths, and which belong to it."""

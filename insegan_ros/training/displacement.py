@@ -40,6 +40,9 @@ class DisplacementTrainConfig:
     0 stays with composites."""
     round_steps: int = 600
     """Optimisation steps of each of these rounds, at half the rate."""
+    tops: bool = True
+    """Whether piles are composed in these rounds of what lies on top in these height maps too, cut out along the network's own
+    outlines: poses that no part has alone."""
     agreement: float = 0.9
     """A real height map is learnt from if the known number of parts is found in it and the answers for its quarter turns
     agree to this mean IoU."""
@@ -53,14 +56,24 @@ class DisplacementTrainConfig:
                               'expected 0 or more, 1 or more, 0 or more, 0 to 1')
 
 
-def displacement_targets(batch: LabelledBatch) -> tuple[Tensor, Tensor]:
-    """Foreground (B, H, W) float and the displacement (B, 2, H, W) in px from every pixel to its instance's amodal centre."""
+def displacement_targets(batch: LabelledBatch, relief_px: float = 0.0) -> tuple[Tensor, Tensor]:
+    """Foreground (B, H, W) float and the displacement (B, 2, H, W) in px from every pixel to its instance's amodal centre.
+
+    With relief_px, the height scale in px, the displacement (B, 3, H, W) also leads to the mean height of what is seen of it.
+    """
     count, height, width = batch.labels.shape
     slot = (batch.labels - 1).clamp(min=0).flatten(1)
     target = batch.centres.gather(1, slot[..., None].expand(-1, -1, 2)).reshape(count, height, width, 2)
     y, x = torch.meshgrid(torch.arange(height, device=slot.device), torch.arange(width, device=slot.device), indexing='ij')
     displacement = (target - torch.stack([x, y], -1)).permute(0, 3, 1, 2)
     foreground = (batch.labels > 0).float()
+    if relief_px:
+        own = (batch.images[:, 0].flatten(1) + 1) / 2 * relief_px
+        seen = foreground.flatten(1)
+        empty = own.new_zeros(count, batch.centres.shape[1])
+        mean = empty.scatter_add(1, slot, own * seen) / empty.scatter_add(1, slot, seen).clamp(min=1)
+        rise = (mean.gather(1, slot) - own).reshape(count, 1, height, width)
+        displacement = torch.cat([displacement, rise], 1)
     return foreground, displacement * foreground[:, None]
 
 
@@ -72,13 +85,13 @@ def degrade(images: Tensor, noise: float, blur: float) -> Tensor:
     amount = torch.rand(count, 1, 1, 1, device=images.device)
     soft = torch.where(torch.rand(count, 1, 1, 1, device=images.device) < blur, torch.lerp(images, blurred, amount), images)
     noisy = soft + strength * torch.randn_like(soft) * (soft > -0.98)
-    return noisy.clamp(-1, 1)
+    return noisy.clamp(min=-1)
 
 
 def displacement_loss(output: Tensor, foreground: Tensor, displacement: Tensor) -> dict[str, Tensor]:
     """Cross-entropy of the foreground; Laplace likelihood of the displacement's error on the foreground, mean over its pixels."""
-    log_error = output[:, 3].clamp(-3, 5)
-    distance = (output[:, 1:3] - displacement).abs().sum(1)
+    log_error = output[:, -1].clamp(-3, 5)
+    distance = (output[:, 1:-1] - displacement).abs().sum(1)
     likelihood = distance * torch.exp(-log_error) + log_error
     area = foreground.sum().clamp(min=1)
     return {'foreground': binary_cross_entropy_with_logits(output[:, 0], foreground),
@@ -87,11 +100,13 @@ def displacement_loss(output: Tensor, foreground: Tensor, displacement: Tensor) 
 
 
 class DisplacementStage:
-    """The stage that every label factory ends in. Rounds after the first go on from the weights `start`."""
+    """The stage that every label factory ends in; relief_px: the height scale in px. Rounds after the first go on from the weights
+    `start`."""
 
-    def __init__(self, fabric: Fabric, config: DisplacementTrainConfig, factory: LabelFactory, round_: int = 0,
+    def __init__(self, fabric: Fabric, config: DisplacementTrainConfig, factory: LabelFactory, relief_px: float, round_: int = 0,
                  start: dict[str, Tensor] | None = None) -> None:
         self.config, self.fabric, self.factory, self.images_per_step = config, fabric, factory, config.batch
+        self.relief_px = relief_px if config.network.height_votes else 0.0
         self.name = f'displacement-{round_}' if round_ else 'displacement'
         self.steps = config.round_steps if round_ else config.steps
         network = DisplacementNet(config.network)
@@ -109,7 +124,7 @@ class DisplacementStage:
     def step(self, index: int) -> dict[str, Tensor]:
         """One step on fresh composites."""
         batch = self.factory.sample(self.config.batch)
-        foreground, displacement = displacement_targets(batch)
+        foreground, displacement = displacement_targets(batch, self.relief_px)
         losses = displacement_loss(self.network(degrade(batch.images, self.config.noise, self.config.blur)), foreground, displacement)
         self.optimiser.zero_grad()
         self.fabric.backward(losses['foreground'] + losses['displacement'])

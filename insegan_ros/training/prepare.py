@@ -13,19 +13,25 @@ from lightning.fabric import Fabric
 
 from insegan_ros.datasets.height_maps import HeightMaps, read_height_maps
 from insegan_ros.errors import ConfigError, DatasetError
+from insegan_ros.networks.displacement import HEADROOM
 from insegan_ros.networks.insegan import IMAGE_SIZE
 from insegan_ros.training.loop import make_fabric
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """maps, the data; images (N, 1, 64, 64) on the device, the same as networks see them: -1 is the floor, +1 is height_m; Fabric,
-    launched."""
+    """maps, the data; images (N, 1, 64, 64) on the device, the same as networks see them: -1 is the floor, +1 is height_m, the few
+    things that stand higher are above it; Fabric, launched."""
 
     maps: HeightMaps
     height_m: float
     fabric: Fabric
     images: torch.Tensor
+
+    @property
+    def relief_px(self) -> float:
+        """The height scale in px of the images."""
+        return self.height_m / self.maps.pixel_m
 
     def describe(self, config: Any, seconds: float, steps: dict[str, int], what: str = 'unlabelled scenes') -> dict[str, Any]:
         """A checkpoint's history."""
@@ -38,7 +44,7 @@ def prepare(config: Any, truth: bool = False) -> Prepared:
     maps = read_height_maps(config.data, IMAGE_SIZE, config.scenes, truth)
     height_m = height_scale(maps.heights_m)
     fabric = make_fabric(config.loop)
-    images = torch.from_numpy(np.clip(maps.heights_m / height_m, 0, 1) * 2 - 1)[:, None].float().to(fabric.device)
+    images = torch.from_numpy(np.clip(maps.heights_m / height_m, 0, HEADROOM) * 2 - 1)[:, None].float().to(fabric.device)
     return Prepared(maps, height_m, fabric, images)
 
 

@@ -11,7 +11,7 @@ import torch
 
 from insegan_ros.errors import CheckpointError, ConfigError, DatasetError
 from insegan_ros.factories import LabelFactory, MixedFactory
-from insegan_ros.factories.cutouts import FEWEST, CutoutFactory, find_cutouts
+from insegan_ros.factories.cutouts import FEWEST, CutoutFactory, find_cutouts, find_tops, together
 from insegan_ros.factories.images import LabelledImages
 from insegan_ros.factories.insegan import InSeGANFactory
 from insegan_ros.networks.composition import FOREGROUND_SHARE
@@ -79,19 +79,7 @@ def train_insegan(config: TrainInseganConfig) -> Path:
     sources: list[LabelFactory] = []
     seconds, steps = 0.0, {'gan': config.insegan.gan.steps, 'encoder': config.insegan.encoder.steps}
     if config.insegan.gan.steps:
-        if taken is not None:
-            generator = taken.to(fabric.device)
-        else:
-            seed_step(config.seed, 'weights', 0)
-            gan = GanStage(fabric, config.insegan, images, cutouts if enough else None)
-            seconds += run_stage(fabric, gan, config.insegan.gan.steps, out, config.seed, config.loop)
-            generator = gan.average.eval()
-        weights['generator'] = generator.state_dict()
-        if config.insegan.encoder.steps:
-            seed_step(config.seed, 'weights', 1)
-            encoder = EncoderStage(fabric, config.insegan, generator, images)
-            seconds += run_stage(fabric, encoder, config.insegan.encoder.steps, out, config.seed, config.loop)
-            weights['encoder'] = encoder.encoder.state_dict()
+        generator, weights, seconds = _train_generator(data, config, cutouts if enough else None, taken, out)
         if (config.factory in ('both', 'generator') or not enough) and generator.config.composition == 'z_order':
             seed_step(config.seed, 'weights', 2)
             sources.append(InSeGANFactory(generator, config.insegan.instances))
@@ -116,6 +104,26 @@ def train_insegan(config: TrainInseganConfig) -> Path:
     if fabric.is_global_zero:
         replace(checkpoint, training=training).save(out / 'checkpoint')
     return out / 'checkpoint'
+
+
+def _train_generator(data: Prepared, config: TrainInseganConfig, cutouts: torch.Tensor | None, taken: Generator | None, out: Path
+                     ) -> tuple[Generator, dict[str, dict[str, torch.Tensor]], float]:
+    """The generator, trained unless one is taken over, and the pose encoder that inverts it: also their weights and the seconds."""
+    fabric, weights, seconds = data.fabric, {}, 0.0
+    if taken is not None:
+        generator = taken.to(fabric.device)
+    else:
+        seed_step(config.seed, 'weights', 0)
+        gan = GanStage(fabric, config.insegan, data.images.clamp(max=1), cutouts)
+        seconds += run_stage(fabric, gan, config.insegan.gan.steps, out, config.seed, config.loop)
+        generator = gan.average.eval()
+    weights['generator'] = generator.state_dict()
+    if config.insegan.encoder.steps:
+        seed_step(config.seed, 'weights', 1)
+        encoder = EncoderStage(fabric, config.insegan, generator, data.images.clamp(max=1))
+        seconds += run_stage(fabric, encoder, config.insegan.encoder.steps, out, config.seed, config.loop)
+        weights['encoder'] = encoder.encoder.state_dict()
+    return generator, weights, seconds
 
 
 def _generator_of(config: TrainInseganConfig, part: str) -> Generator:
@@ -144,13 +152,26 @@ def _train_displacement(data: Prepared, config: TrainInseganConfig, checkpoint: 
                 print(f'round {round_}: sure of {len(kept)} of {len(images)} height maps')
             if len(kept) < FEWEST:
                 break
-            taught_by.append(LabelledImages(images[torch.from_numpy(kept).to(images.device)], labels, centres))
+            sure = images[torch.from_numpy(kept).to(images.device)]
+            if config.displacement.tops:
+                seed_step(config.seed, 'tops', round_)
+                taught_by = _with_tops(sources, find_tops(sure, labels), config.insegan.instances)
+            taught_by.append(LabelledImages(sure, labels, centres))
         seed_step(config.seed, 'weights', 3 + round_)
-        stage = DisplacementStage(fabric, config.displacement, MixedFactory(taught_by), round_, weights)
+        stage = DisplacementStage(fabric, config.displacement, MixedFactory(taught_by), data.relief_px, round_, weights)
         seconds += run_stage(fabric, stage, stage.steps, out, config.seed, config.loop)
         weights = {name: value.detach().clone() for name, value in stage.network.state_dict().items()}
         steps[stage.name] = stage.steps
     return weights, seconds, steps
+
+
+def _with_tops(sources: list[LabelFactory], tops: torch.Tensor, instances: int) -> list[LabelFactory]:
+    """The factories, the one of cut-outs, or a new one, with parts that lie on top (M, 1, P, P) besides."""
+    for source in sources:
+        if isinstance(source, CutoutFactory):
+            tops = together(source.cutouts, tops)
+    others = [source for source in sources if not isinstance(source, CutoutFactory)]
+    return [*others, CutoutFactory(tops, instances, IMAGE_SIZE)] if len(tops) >= FEWEST else list(sources)
 
 
 # name -> (configuration, what trains it)

@@ -112,7 +112,7 @@ def train_reconstruction(method: str, config: TrainReconstructionConfig) -> Path
     if method == 'point-template':
         shape = replace(shape, relief=data.height_m / (IMAGE_SIZE / 2 * data.maps.pixel_m))
     seed_step(config.seed, 'weights', 0)
-    stage = ReconstructionStage(data.fabric, config, RECONSTRUCTIONS[method][0](shape), data.images)
+    stage = ReconstructionStage(data.fabric, config, RECONSTRUCTIONS[method][0](shape), data.images.clamp(max=1))
     seconds = run_stage(data.fabric, stage, config.steps, out, config.seed, config.loop)
     training = data.describe(config, seconds, {stage.name: config.steps})
     if data.fabric.is_global_zero:

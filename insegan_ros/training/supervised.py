@@ -45,7 +45,7 @@ def train_supervised(config: TrainSupervisedConfig) -> Path:
     seconds, weights, steps = 0.0, None, {}
     for round_ in range(config.displacement.rounds + 1):
         seed_step(config.seed, 'weights', 3 + round_)
-        stage = DisplacementStage(data.fabric, config.displacement, LabelledImages(data.images, labels, centres), round_, weights)
+        stage = DisplacementStage(data.fabric, config.displacement, LabelledImages(data.images, labels, centres), data.relief_px, round_, weights)
         seconds += run_stage(data.fabric, stage, stage.steps, out, config.seed, config.loop)
         weights = {name: value.detach().clone() for name, value in stage.network.state_dict().items()}
         steps[stage.name] = stage.steps

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from insegan_ros.factories import MixedFactory
-from insegan_ros.factories.cutouts import CutoutFactory, find_cutouts, turned
+from insegan_ros.factories.cutouts import CutoutFactory, find_cutouts, find_tops, together, turned
 from insegan_ros.factories.images import LabelledImages
-from insegan_ros.networks.composition import centres, single_masks
+from insegan_ros.networks.composition import FOREGROUND_SHARE, centres, single_masks
+from insegan_ros.networks.displacement import HEADROOM
 from insegan_ros.training.displacement import displacement_targets
 from insegan_ros.training.rounds import relabel
 
@@ -61,7 +62,7 @@ def factory() -> CutoutFactory:
 def test_composites_are_exact_and_vary_in_number(factory):
     assert factory.median_area == 84
     batch = factory.sample(48)
-    assert batch.images.shape == (48, 1, 64, 64) and batch.images.min() >= -1 and batch.images.max() <= 1
+    assert batch.images.shape == (48, 1, 64, 64) and batch.images.min() >= -1 and 1 < batch.images.max() <= 2 * HEADROOM - 1
     assert {int(row.flatten(1).any(1).sum()) for row in batch.amodal} == {1, 2, 3, 4}
     # A visible pixel belongs to the amodal mask of its label, and what no mask covers is floor.
     owner = (batch.labels - 1).clamp(min=0)[:, None]
@@ -134,3 +135,33 @@ def test_a_mixture_draws_from_all():
     torch.manual_seed(0)
     mixed = MixedFactory([Fixed('a'), Fixed('b')])
     assert {mixed.sample(1) for _ in range(20)} == {'a', 'b'}
+
+
+def piled() -> tuple[torch.Tensor, np.ndarray]:
+    """A bar on a lower bar, one that lies alone, one that leaves the picture; heights .7, .3, .4, .4."""
+    heights, labels = np.zeros((1, 64, 64), np.float32), np.zeros((1, 64, 64), np.int64)
+    for label, (rows, columns, height) in enumerate(((np.s_[20:30], np.s_[10:30], 0.3), (np.s_[15:35], np.s_[16:24], 0.7),
+                                                      (np.s_[45:51], np.s_[40:60], 0.4), (np.s_[0:8], np.s_[50:60], 0.4)), start=1):
+        heights[0, rows, columns], labels[0, rows, columns] = height, label
+    return torch.from_numpy(heights * 2 - 1)[:, None], labels
+
+
+def test_what_lies_on_top_is_cut_out_of_a_pile():
+    images, labels = piled()
+    torch.manual_seed(0)
+    tops = find_tops(images, labels)
+    areas = single_masks(tops[:, 0]).sum((1, 2)).tolist()
+    # The bar on top and the lone one; not the covered one, nor the one at the border.
+    assert sorted(areas) == [120, 160]
+    on_top, alone = (tops[areas.index(area)] for area in (160, 120))
+    assert alone.max() == pytest.approx(2 * 0.4 - 1, abs=1e-5)
+    # What holds it up is not known: it may stand on the floor, never in it.
+    assert 2 * 2 * FOREGROUND_SHARE - 1 <= on_top.max() < 2 * 0.7 - 1
+    assert torch.allclose(centres(single_masks(tops[:, 0])), torch.full((2, 2), (tops.shape[-1] - 1) / 2), atol=0.6)
+
+
+def test_cut_outs_of_two_sizes_are_one_stock():
+    small, large = torch.full((3, 1, 10, 10), 0.5), torch.full((2, 1, 24, 24), 0.5)
+    stock = together(small, large)
+    assert stock.shape == (5, 1, 24, 24) and (stock[:3] > -1).sum() == 300
+    assert (stock[0, 0, 7:17, 7:17] == 0.5).all() and torch.equal(stock[3:], large)

@@ -133,6 +133,20 @@ def test_targets_point_to_the_amodal_centre_even_where_hidden():
     assert (displacement[0, :, 40] == 0).all()
 
 
+def test_targets_lead_to_the_mean_height_of_what_is_seen():
+    from insegan_ros.factories import LabelledBatch
+    image = torch.full((1, 1, 8, 8), -1.0)
+    image[0, 0, 2:4, 2:4], image[0, 0, 2, 2] = 0.0, 0.4
+    image[0, 0, 6, 6] = 2.0
+    labels = (image[:, 0] > -1).long()
+    labels[0, 6, 6] = 3
+    _, displacement = displacement_targets(LabelledBatch(image, labels, torch.zeros(1, 4, 2)), relief_px=20.0)
+    # Heights are 10 px, one of them 14: the mean is 11.
+    assert displacement.shape == (1, 3, 8, 8)
+    assert displacement[0, 2, 3, 3] == pytest.approx(1.0) and displacement[0, 2, 2, 2] == pytest.approx(-3.0)
+    assert displacement[0, 2, 6, 6] == pytest.approx(0.0, abs=1e-5) and (displacement[0, 2, :2] == 0).all()
+
+
 def test_a_perfect_answer_has_a_smaller_loss_than_a_wrong_one():
     foreground = torch.zeros(1, 8, 8)
     foreground[0, 2:5, 2:5] = 1
