@@ -72,6 +72,11 @@ def _segment_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('--bounds', type=list[float] | None, default=None, help="the bin's x_min, y_min, x_max, y_max in m; needs --floor")
 
 
+def _calibrate_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument('input', type=str, help='the empty bin: a recording, a depth image, a folder of either')
+    parser.add_argument('--out', type=str, required=True, help="new YAML file with the segmenter's floor and bounds; a picture of what was found goes beside it")
+
+
 def _evaluate_arguments(parser: ArgumentParser) -> None:
     _model_arguments(parser)
     parser.add_argument('--data', type=str, required=True, help='folder of labelled shards that no training has seen')
@@ -172,6 +177,14 @@ def _segment(arguments: Namespace) -> None:
     print(f'{count} frames segmented into {arguments.out}')
 
 
+def _calibrate(arguments: Namespace) -> None:
+    from insegan_ros.calibrate import calibrate, write_calibration
+    from insegan_ros.segment import frames_of
+    found, picture = calibrate(frames_of(Path(arguments.input)))
+    drawn = write_calibration(found, picture, Path(arguments.out))
+    print(f'{found.text()}\n{arguments.out} and {drawn}')
+
+
 def _evaluate(arguments: Namespace) -> None:
     from insegan_ros.datasets.shards import ShardDataset
     from insegan_ros.evaluation.evaluate import evaluate
@@ -229,6 +242,7 @@ COMMANDS: dict[str, tuple[str, Callable[[ArgumentParser], None], Callable[[Names
     'dataset': ('convert a data set, look into one, or draw the parts', _dataset_arguments, _dataset),
     'train': ('learn a segmenter from unlabelled depth; goes on where it was stopped', _train_arguments, _train),
     'segment': ('masks for depth images (16-bit PNG in mm), recordings (RealSense .bag, rosbag2) or shards', _segment_arguments, _segment),
+    'calibrate': ('find floor and inside of an empty bin, for the segmenter to load', _calibrate_arguments, _calibrate),
     'evaluate': ("score a segmenter on labelled scenes: honest and paper's protocol, K-means beside it", _evaluate_arguments, _evaluate),
     'card': ('measure a finished training on unseen simulated bins and write its model card', _card_arguments, _card),
     'benchmark': ('measure speed and quality on this machine', _benchmark_arguments, _benchmark),

@@ -18,6 +18,7 @@ from scipy.spatial.transform import Rotation
 from insegan_ros.errors import InputError
 from insegan_ros.frame import Frame, Instances
 from insegan_ros.segmenters.base import Segmenter
+from insegan_ros.segmenters.checkpoint import Scales
 from insegan_ros.workspace import Workspace
 
 SURFACE_POINTS, OBSERVED_POINTS, MOST_RAYS = 3000, 250, 900
@@ -163,6 +164,11 @@ class PosedSegmenter:
 
     def __init__(self, segmenter: Segmenter, registration: MeshRegistration) -> None:
         self.segmenter, self.registration = segmenter, registration
+
+    @property
+    def scales(self) -> Scales | None:
+        """The wrapped segmenter's, None where it has none."""
+        return getattr(self.segmenter, 'scales', None)
 
     @property
     def workspace(self) -> Workspace | None:

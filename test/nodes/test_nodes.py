@@ -16,11 +16,13 @@ rclpy = pytest.importorskip('rclpy')
 from geometry_msgs.msg import PoseArray  # noqa: E402
 from lifecycle_msgs.msg import Transition  # noqa: E402
 from lifecycle_msgs.srv import ChangeState, GetState  # noqa: E402
+from rcl_interfaces.msg import Parameter, ParameterValue  # noqa: E402
+from rcl_interfaces.srv import SetParameters  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.node import Node  # noqa: E402
 from rclpy.qos import qos_profile_sensor_data  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
-from std_msgs.msg import Header  # noqa: E402
+from std_msgs.msg import Header, String  # noqa: E402
 
 from insegan_ros.dds import dds_environment  # noqa: E402
 from insegan_ros.frame import Frame, Intrinsics  # noqa: E402
@@ -69,9 +71,13 @@ class Robot(Node):
         self.masks: list[Image] = []
         self.poses: list[PoseArray] = []
         self.overlays: list[Image] = []
+        self.picks: list[PoseArray] = []
+        self.states: list[String] = []
         self.create_subscription(Image, '/segmenter/instances', self.masks.append, 10)
         self.create_subscription(PoseArray, '/segmenter/poses', self.poses.append, 10)
         self.create_subscription(Image, '/segmenter/overlay', self.overlays.append, qos_profile_sensor_data)
+        self.create_subscription(PoseArray, '/segmenter/pick_candidates', self.picks.append, 10)
+        self.create_subscription(String, '/segmenter/bin_state', self.states.append, 10)
         self.executor_of_mine = SingleThreadedExecutor()
         self.executor_of_mine.add_node(self)
         self.stamp = 0
@@ -239,8 +245,42 @@ def test_deactivate_releases_the_subscription_and_activate_takes_it_up(segmenter
     assert_boxes(robot.answer(box_depth()))
 
 
+def set_parameter(robot: Node, name: str, value: float):
+    request = SetParameters.Request(parameters=[Parameter(name=name, value=ParameterValue(type=3, double_value=value))])
+    return call(robot, SetParameters, '/segmenter/set_parameters', request).results[0]
+
+
+def test_picks_lie_on_the_boxes_and_follow_the_gripper_at_run_time(segmenter, robot):
+    robot.picks.clear(), robot.states.clear()
+    robot.until(lambda: robot.answer(box_depth()) is not None and robot.picks and robot.states)
+    assert robot.states[-1].data == 'pickable' and len(robot.picks[-1].poses) == 2
+    for pose in robot.picks[-1].poses:
+        u, v = (pose.position.x / pose.position.z * 300 + 159.5, pose.position.y / pose.position.z * 300 + 119.5)
+        assert any(left + 8 < u < right - 8 and top + 8 < v < bottom - 8 for left, top, right, bottom in BOXES) and pose.position.z == pytest.approx(0.55, abs=0.005)
+        # z into the part, away from the camera.
+        x, y, z, w = pose.orientation.x, pose.orientation.y, pose.orientation.z, pose.orientation.w
+        assert 1 - 2 * (x * x + y * y) > 0.99 and x * x + y * y + z * z + w * w == pytest.approx(1)
+    refused = set_parameter(robot, 'picks.cup_radius_m', -1.0)
+    assert not refused.successful and 'cup_radius_m -1: expected lengths in metres' in refused.reason
+    # A cup wider than the boxes has no place on them.
+    assert set_parameter(robot, 'picks.cup_radius_m', 0.2).successful
+    robot.until(lambda: robot.answer(box_depth()) is not None and robot.states[-1].data == 'occupied_not_pickable')
+    assert not robot.picks[-1].poses
+    assert set_parameter(robot, 'picks.cup_radius_m', 0.006).successful
+    robot.until(lambda: robot.answer(np.full((240, 320), 600, np.uint16)) is not None and robot.states[-1].data == 'empty')
+    robot.until(lambda: robot.answer(np.zeros((240, 320), np.uint16)) is not None and robot.states[-1].data == 'no_reading')
+
+
+def test_silence_is_named_with_who_publishes(segmenter, robot):
+    assert set_parameter(robot, 'silence_s', 0.5).successful
+    segmenter.wait_for('nothing is heard on /cam/depth/image, though it is published by robot (sensor_msgs/msg/Image, reliable)', robot.spin)
+    assert set_parameter(robot, 'silence_s', 3.0).successful
+    assert_boxes(robot.answer(box_depth()))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('parameters, words', [
+    (['model:=kmeans', 'picks.gripper:=magnet'], 'a gripper suction or parallel'),
     (['model:=nowhere'], 'no checkpoint or method "nowhere"'),
     (['model:={broken}'], 'cut short or damaged'),
     (['model:=kmeans', 'floor:=[1.0, 2.0]'], 'parameter floor has 2 values: expected 4 or none')])
