@@ -23,7 +23,7 @@ setup(
         *((f'share/{package}/{folder}', glob(f'{folder}/*.*')) for folder in sorted(glob('checkpoints/*'))),
     ],
     install_requires=[
-        'coacd', 'h5py', 'joblib', 'jsonargparse[signatures]', 'lightning', 'manifold3d', 'matplotlib', 'numpy', 'open3d',
+        'coacd', 'h5py', 'joblib', 'docstring_parser', 'jsonargparse[signatures]', 'lightning', 'manifold3d', 'matplotlib', 'numpy', 'open3d',
         'opencv-python', 'pybullet', 'pycocotools', 'PyMaxflow', 'pyrealsense2', 'PyYAML', 'roma', 'rosbags', 'safetensors', 'scikit-image', 'scikit-learn',
         'scipy', 'tensorboard', 'torch', 'tqdm', 'trimesh',
     ],

@@ -84,3 +84,17 @@ def test_what_is_written_is_what_the_node_reads(tmp_path):
         write_calibration(found, picture, tmp_path / 'bin.yaml')
     with pytest.raises(DatasetError, match='.yaml'):
         write_calibration(found, picture, tmp_path / 'bin.txt')
+
+
+def test_the_command_says_what_it_found_and_writes_nothing_over(tmp_path, capsys):
+    from insegan_ros.cli import main
+    for index, frame in enumerate(empty('noise')):
+        cv2.imwrite(str(tmp_path / f'{index}.png'), (np.nan_to_num(frame.depth_m) * 1000).round().astype(np.uint16))
+    out = tmp_path / 'out'
+    out.mkdir()
+    assert main(['calibrate', str(tmp_path), '--out', str(out / 'bin.yaml')]) == 0
+    text = capsys.readouterr().out
+    assert '3 pictures: floor at 0.' in text and 'walls of' in text and (out / 'bin.png').exists()
+    before = (out / 'bin.yaml').read_text()
+    assert main(['calibrate', str(tmp_path), '--out', str(out / 'bin.yaml')]) == 2
+    assert 'exists: expected a new file' in capsys.readouterr().err and (out / 'bin.yaml').read_text() == before

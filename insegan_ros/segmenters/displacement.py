@@ -12,9 +12,9 @@ from insegan_ros.segmenters.checkpoint import Checkpoint
 from insegan_ros.segmenters.votes import assign, find_centres
 from insegan_ros.workspace import Workspace, pixel_size_m, resize_height
 
-# Votes within this share of the part's radius of gyration are one centre. Chosen, with min_votes, on 350 bins of nuts and
-# bolts of the training's seeds: smaller tells stacked nuts apart, and takes bolts to pieces.
-CENTRE_RADIUS = 0.75
+# Votes within this share of the part's radius of gyration are one centre; votes that make an instance, as a share of one whole
+# part's area. Both chosen on validation bins of seed 77.
+CENTRE_RADIUS, MIN_VOTES = 0.9, 0.04
 # Parts on one another differ less in height than parts side by side in place.
 HEIGHT_STRETCH = 1.5
 # The depth says what stands above the floor, to the pixel; the network, at its own coarser pixels, only what is no part at all.
@@ -45,14 +45,14 @@ def network_config(checkpoint: Checkpoint) -> DisplacementConfig:
 class DisplacementSegmenter:
     """Segments frames of any size and any camera: the image is brought to the metres a pixel of the training.
 
-    Needs no number of instances. `min_votes`: votes that make an instance, as a share of one whole part's area; `min_height`: what
-    stands higher is foreground, as a share of the training's height scale.
+    Needs no number of instances. `centre_radius` and `min_votes`: see CENTRE_RADIUS; `min_height`: what stands higher is foreground,
+    as a share of the training's height scale.
     """
 
     def __init__(self, checkpoint: Checkpoint, workspace: Workspace | None = None, device: str = 'auto',
-                 min_votes: float = 0.08, min_height: float = 0.05) -> None:
+                 centre_radius: float = CENTRE_RADIUS, min_votes: float = MIN_VOTES, min_height: float = 0.05) -> None:
         self.scales, self.workspace = checkpoint.scales, workspace
-        self.min_votes, self.min_height_m = min_votes, min_height * checkpoint.scales.height_m
+        self.centre_radius, self.min_votes, self.min_height_m = centre_radius, min_votes, min_height * checkpoint.scales.height_m
         self.device = choose_device(device)
         config = network_config(checkpoint)
         self.relief_px = self.scales.height_m / self.scales.pixel_m if config.height_votes else 0.0
@@ -112,7 +112,7 @@ class DisplacementSegmenter:
         coarse = height_m if height_m.shape == shape else cv2.resize(height_m, shape[::-1], interpolation=cv2.INTER_AREA)
         targets = self._votes(field, coarse)[voting]
         confidence = 1 / (1 + (field[voting][:, -1] / (0.5 * self.scales.part_radius_px)) ** 2)
-        return find_centres(targets, confidence.astype(np.float32), shape, CENTRE_RADIUS * self.scales.part_radius_px,
+        return find_centres(targets, confidence.astype(np.float32), shape, self.centre_radius * self.scales.part_radius_px,
                             self.min_votes * self.scales.part_area_px)
 
     def _instances(self, field: np.ndarray, height_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -26,6 +26,9 @@ from insegan_ros.training.reconstruction import TrainIodineConfig, TrainPointTem
 from insegan_ros.training.rounds import relabel
 from insegan_ros.training.supervised import TrainSupervisedConfig, train_supervised
 
+# What is learnt from must be sure: a sliver is no instance, and a part in two pieces shows as two.
+STRICT = {'centre_radius': 0.75, 'min_votes': 0.08, 'min_height': FOREGROUND_SHARE}
+
 
 @dataclass(frozen=True)
 class TrainInseganConfig:
@@ -145,7 +148,7 @@ def _train_displacement(data: Prepared, config: TrainInseganConfig, checkpoint: 
     for round_ in range(config.displacement.rounds + 1):
         taught_by = list(sources)
         if round_:
-            segmenter = DisplacementSegmenter(replace(checkpoint, weights={'displacement': weights}), device=str(fabric.device), min_height=FOREGROUND_SHARE)
+            segmenter = DisplacementSegmenter(replace(checkpoint, weights={'displacement': weights}), device=str(fabric.device), **STRICT)
             kept, labels, centres = relabel(data.maps.heights_m, segmenter.divide, config.insegan.instances, config.displacement.agreement,
                                             progress=fabric.is_global_zero)
             if fabric.is_global_zero:
