@@ -74,7 +74,7 @@ def calibrate(frames: Iterable[Frame]) -> tuple[Calibration, Frame]:
         raise InputError(f'the flat ground in the middle of the image is {1000 * (bounds[2] - bounds[0]):.0f} x {1000 * (bounds[3] - bounds[1]):.0f} mm: '
                          f'expected the floor of an empty bin there, at least {1000 * SMALLEST_M:.0f} mm wide (does something lie in it?)')
     inside = np.s_[rows[0]:rows[1], columns[0]:columns[1]]
-    _check_empty(picture, floor, heights, inside)
+    _check_empty(heights[inside])
     flat = heights[inside][np.abs(heights[inside]) < FLAT_M]
     metre_px = camera.fx / Workspace(floor).floor_distance_m
     return Calibration(Workspace(floor, tuple(float(v) for v in bounds)), _wall_height(heights, rows, columns, RIM_M * metre_px),
@@ -92,7 +92,7 @@ def _median(depth_m: np.ndarray) -> np.ndarray:
 def _heights(picture: Frame, floor: tuple[float, ...]) -> np.ndarray:
     """(H, W) metres above the floor, NaN without a reading."""
     points = picture.intrinsics.rays() * picture.depth_m[..., None]
-    return points @ np.asarray(floor[:3], np.float32) + np.float32(floor[3])
+    return Workspace(floor).height_of(points)
 
 
 def _floor_under_the_middle(picture: Frame) -> tuple[tuple[float, float, float, float], np.ndarray]:
@@ -139,10 +139,9 @@ def _on_plane(picture: Frame, floor: tuple[float, ...], rows: tuple[int, int], c
     return corners * (-floor[3] / (corners @ np.asarray(floor[:3])))[:, None]
 
 
-def _check_empty(picture: Frame, floor: tuple[float, ...], heights: np.ndarray, inside: tuple[slice, slice]) -> None:
-    """Raise InputError where something lies on the floor."""
-    read = np.isfinite(heights[inside])
-    high = heights[inside][read]
+def _check_empty(heights: np.ndarray) -> None:
+    """Raise InputError where something lies on the floor, by the heights of the bin's inside."""
+    high = heights[np.isfinite(heights)]
     occupied = float((high > PART_M).mean()) if high.size else 1.0
     if occupied > MOST_OCCUPIED:
         raise InputError(f'the bin is not empty: {100 * occupied:.1f} % of its inside stands more than {1000 * PART_M:.0f} mm above the floor, '

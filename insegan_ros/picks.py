@@ -13,6 +13,7 @@ import numpy as np
 
 from insegan_ros.errors import ConfigError
 from insegan_ros.frame import Frame, Instances
+from insegan_ros.segmenters.geometry import principal_axes
 from insegan_ros.workspace import Workspace
 
 # Steps in height below this are the camera's noise and the surface's own slope.
@@ -158,7 +159,7 @@ class _Surface:
         uncovered = _uncovered(mask, height)
         holding = self._suction if config.gripper == 'suction' else self._parallel
         pose, clearance, roughness, good = holding(mask, height, corner, distance, config)
-        contact = float(self.up @ pose[:3, 3] + self.workspace.floor[3])
+        contact = float(self.workspace.height_of(pose[:3, 3]))
         return Pick(label, 0.0, pose.astype(np.float32), uncovered, contact, clearance, roughness, False, bool(good and uncovered >= config.min_uncovered))
 
     def _points(self, mask: np.ndarray, corner: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -198,7 +199,7 @@ class _Surface:
             own = points[near]
             if len(own) < 6:
                 continue
-            centre, values, vectors = _axes(own)
+            centre, values, vectors = principal_axes(own)
             roughness, normal = float(np.sqrt(max(values[0], 0))), vectors[:, 0]
             normal = normal if normal[2] < 0 else -normal
             tilt = 1 - float(normal @ self.up)
@@ -210,7 +211,7 @@ class _Surface:
         else:
             _, centre, normal, roughness = best
         pose = _grasp_frame(centre, normal, points)
-        contact = float(self.up @ centre + self.workspace.floor[3])
+        contact = float(self.workspace.height_of(centre))
         others_y, others_x = np.nonzero(~mask & (height > contact + STEP_M))
         clearance = min(self._walls(centre) - config.wall_m, FARTHEST_M)
         if len(others_y):
@@ -221,7 +222,7 @@ class _Surface:
     def _parallel(self, mask: np.ndarray, height: np.ndarray, corner: np.ndarray, distance: float, config: PickConfig
                   ) -> tuple[np.ndarray, float, float, bool]:
         rows, columns, points = self._points(mask, corner)
-        heights = points @ self.up + self.workspace.floor[3]
+        heights = self.workspace.height_of(points)
         top = float(np.quantile(heights, 0.9))
         middle = np.array([rows.mean(), columns.mean()])
         metres = distance / self.fx
@@ -259,7 +260,7 @@ class _Surface:
         pose = np.eye(4)
         centre = points.mean(0)
         # Fingertips meet below the top.
-        centre = centre + self.up * (tips - float(self.up @ centre + self.workspace.floor[3]))
+        centre = centre + self.up * (tips - float(self.workspace.height_of(centre)))
         pose[:3, :3], pose[:3, 3] = np.stack([np.cross(y, z), y, z], 1), centre
         return pose, clearance, float(np.std(heights)), best[2]
 
@@ -294,21 +295,14 @@ def _uncovered(mask: np.ndarray, height: np.ndarray) -> float:
 
 def _main_direction(rows: np.ndarray, columns: np.ndarray) -> float:
     """The angle of a mask's longest axis in the image, in radians from +x towards +y."""
-    _, vectors = np.linalg.eigh(np.cov(np.stack([columns, rows]).astype(float)))
+    _, _, vectors = principal_axes(np.stack([columns, rows], 1).astype(float))
     return float(np.arctan2(vectors[1, 1], vectors[0, 1]))
-
-
-def _axes(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean (3,), variances (3,) ascending and axes, the columns of (3, 3), of points (M, 3)."""
-    mean = points.mean(0)
-    centred = points - mean
-    return mean, *np.linalg.eigh(centred.T @ centred / max(len(points) - 1, 1))
 
 
 def _grasp_frame(origin: np.ndarray, normal: np.ndarray, points: np.ndarray) -> np.ndarray:
     """The frame (4, 4) at a contact: z into the part, x along the part's longest axis across z."""
     z = -normal / np.linalg.norm(normal)
-    _, _, vectors = _axes(points)
+    _, _, vectors = principal_axes(points)
     x = next(axis for axis in (vectors[:, 2], vectors[:, 1]) if abs(axis @ z) < 0.95)
     x = x - (x @ z) * z
     x /= np.linalg.norm(x)

@@ -46,6 +46,10 @@ class Workspace:
         x_min, y_min, x_max, y_max = self.bounds
         return (x >= x_min) & (x <= x_max) & (y >= y_min) & (y <= y_max)
 
+    def height_of(self, points: np.ndarray) -> np.ndarray:
+        """Metres above the floor of points (..., 3), in their own precision; NaN stays NaN."""
+        return points @ np.asarray(self.floor[:3], points.dtype) + points.dtype.type(self.floor[3])
+
     def height_map(self, frame: Frame, min_height_m: float = 0.0, window: tuple[int, int, int, int] | None = None) -> np.ndarray:
         """(H, W) float32 metres above the floor; 0 where lower than min_height_m, out of bounds or not read.
 
@@ -56,7 +60,7 @@ class Workspace:
         left, top, right, bottom = window or (0, 0, frame.intrinsics.width, frame.intrinsics.height)
         depth = fill_shadows(frame.depth_m[top:bottom, left:right])
         points = frame.intrinsics.rays()[top:bottom, left:right] * depth[..., None]
-        height = points @ np.asarray(self.floor[:3], np.float32) + np.float32(self.floor[3])
+        height = self.height_of(points)
         keep = self.contains(points) & (height > min_height_m)
         return np.where(keep, height, 0).astype(np.float32)
 

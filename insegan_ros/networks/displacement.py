@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
@@ -14,6 +15,11 @@ from insegan_ros.errors import ConfigError
 
 # Heights are told apart up to this many of the training's height scales; what stands higher is cut to it.
 HEADROOM = 1.5
+
+
+def height_shares(heights_m: np.ndarray, height_m: float) -> np.ndarray:
+    """Heights in m as the dense network sees them: shares of the height scale height_m, from the floor up to HEADROOM."""
+    return np.clip(heights_m / height_m, 0, HEADROOM)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from insegan_ros.frame import Frame, Instances
-from insegan_ros.networks.displacement import HEADROOM, DisplacementConfig, DisplacementNet
+from insegan_ros.networks.displacement import DisplacementConfig, DisplacementNet, height_shares
 from insegan_ros.segmenters.base import choose_device, clean, resolve_workspace, to_instances
 from insegan_ros.segmenters.checkpoint import Checkpoint
 from insegan_ros.segmenters.votes import assign, find_centres
@@ -78,7 +78,7 @@ class DisplacementSegmenter:
         x and y of the vote (px), its rise above the surface (px), expected error (px); no rise without height votes."""
         rows, columns = height_m.shape
         stride = self.network.stride
-        image = np.clip(height_m / self.scales.height_m, 0, HEADROOM) * 2 - 1
+        image = height_shares(height_m, self.scales.height_m) * 2 - 1
         image = np.pad(image, ((0, -rows % stride), (0, -columns % stride)), constant_values=-1)
         out = self.network(torch.from_numpy(image.astype(np.float32))[None, None].to(self.device))[0].cpu().numpy()
         out = out[:, :rows, :columns]
@@ -100,7 +100,7 @@ class DisplacementSegmenter:
         """Where every pixel of a field (H, W, ...) and its height map (H, W) votes, (H, W, 2 or 3) in working px, heights stretched."""
         votes = field[..., 1:-1].copy()
         if self.relief_px:
-            own = np.clip(height_m / self.scales.height_m, 0, HEADROOM) * self.relief_px
+            own = height_shares(height_m, self.scales.height_m) * self.relief_px
             votes[..., 2] = HEIGHT_STRETCH * (own + votes[..., 2])
         return votes
 

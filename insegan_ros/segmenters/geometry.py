@@ -33,9 +33,15 @@ def poses_from_points(frame: Frame, labels: np.ndarray, count: int) -> np.ndarra
     return poses
 
 
+def principal_axes(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean (D,), variances (D,) ascending and their axes, the columns of (D, D), of points (M, D)."""
+    mean = points.mean(0)
+    centred = points - mean
+    return mean, *np.linalg.eigh(centred.T @ centred / max(len(points) - 1, 1))
+
+
 def _principal_frame(points: np.ndarray) -> np.ndarray:
-    centre = points.mean(0)
-    _, vectors = np.linalg.eigh(np.cov((points - centre).T))
+    centre, _, vectors = principal_axes(points)
     x, z = vectors[:, 2], vectors[:, 0]
     z = z if z[2] < 0 else -z
     x = x if x[np.abs(x).argmax()] > 0 else -x

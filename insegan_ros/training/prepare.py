@@ -13,7 +13,7 @@ from lightning.fabric import Fabric
 
 from insegan_ros.datasets.height_maps import HeightMaps, read_height_maps
 from insegan_ros.errors import ConfigError, DatasetError
-from insegan_ros.networks.displacement import HEADROOM
+from insegan_ros.networks.displacement import height_shares
 from insegan_ros.networks.insegan import IMAGE_SIZE
 from insegan_ros.training.loop import make_fabric
 
@@ -44,7 +44,7 @@ def prepare(config: Any, truth: bool = False) -> Prepared:
     maps = read_height_maps(config.data, IMAGE_SIZE, config.scenes, truth)
     height_m = height_scale(maps.heights_m)
     fabric = make_fabric(config.loop)
-    images = torch.from_numpy(np.clip(maps.heights_m / height_m, 0, HEADROOM) * 2 - 1)[:, None].float().to(fabric.device)
+    images = torch.from_numpy(height_shares(maps.heights_m, height_m) * 2 - 1)[:, None].float().to(fabric.device)
     return Prepared(maps, height_m, fabric, images)
 
 

@@ -110,7 +110,7 @@ def train_reconstruction(method: str, config: TrainReconstructionConfig) -> Path
     data, out, shape = prepare(config), Path(config.out), config.network
     claim(out, config, data.maps.fingerprint)
     if method == 'point-template':
-        shape = replace(shape, relief=data.height_m / (IMAGE_SIZE / 2 * data.maps.pixel_m))
+        shape = replace(shape, relief=data.relief_px / (IMAGE_SIZE / 2))
     seed_step(config.seed, 'weights', 0)
     stage = ReconstructionStage(data.fabric, config, RECONSTRUCTIONS[method][0](shape), data.images.clamp(max=1))
     seconds = run_stage(data.fabric, stage, config.steps, out, config.seed, config.loop)
