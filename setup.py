@@ -28,13 +28,14 @@ setup(
         'scipy', 'tensorboard', 'torch', 'tqdm', 'trimesh',
     ],
     extras_require={
-        'test': ['pytest', 'ray', 'onnx', 'onnxruntime', 'onnxscript'],
+        'test': ['pytest', 'hypothesis', 'ray', 'onnx', 'onnxruntime', 'onnxscript'],
         # insegan export.
         'onnx': ['onnx', 'onnxruntime', 'onnxscript'],
         # Simulation on a cluster.
         'ray': ['ray'],
         # The real rclpy with Fast DDS from PyPI, for machines without a ROS 2 installation.
-        'ros': ['ros-rclpy[fastrtps]', 'ros-sensor-msgs', 'ros-geometry-msgs', 'ros-lifecycle-msgs', 'ros-std-msgs'],
+        'ros': ['ros-rclpy[fastrtps]', 'ros-sensor-msgs', 'ros-geometry-msgs', 'ros-lifecycle-msgs', 'ros-std-msgs', 'ros-std-srvs', 'ros-diagnostic-msgs',
+                'ros-visualization-msgs'],
     },
     entry_points={'console_scripts': [
         'insegan = insegan_ros.cli:main',

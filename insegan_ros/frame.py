@@ -26,8 +26,10 @@ class Intrinsics:
     height: int
 
     def __post_init__(self) -> None:
-        _check(self.fx > 0 and self.fy > 0,
-               f'intrinsics have fx={self.fx:g}, fy={self.fy:g}: expected positive focal lengths in px (an uncalibrated camera publishes zeros)')
+        # NaN fails every comparison. Beyond these limits rays leave what float32 can hold.
+        _check(0.1 < self.fx < 1e6 and 0.1 < self.fy < 1e6 and abs(self.cx) < 1e6 and abs(self.cy) < 1e6,
+               f'intrinsics have fx={self.fx:g}, fy={self.fy:g}, cx={self.cx:g}, cy={self.cy:g}: expected positive focal lengths in px '
+               '(an uncalibrated camera publishes zeros)')
         _check(self.width > 0 and self.height > 0, f'intrinsics have size {self.width}x{self.height}: expected positive')
 
     @property
@@ -106,6 +108,12 @@ class Instances:
     def masks(self) -> np.ndarray:
         """Visible masks, (N, H, W) bool."""
         return self.labels[None] == np.arange(1, len(self) + 1, dtype=np.uint16)[:, None, None]
+
+    def only(self, chosen: np.ndarray) -> Instances:
+        """The chosen (N,) bool of them, numbered anew in the same order."""
+        numbers = np.concatenate([[0], np.where(chosen, np.cumsum(chosen), 0)]).astype(np.uint16)
+        return Instances(numbers[self.labels], self.scores[chosen], None if self.classes is None else tuple(c for c, keep in zip(self.classes, chosen) if keep),
+                         None if self.poses is None else self.poses[chosen], None if self.amodal is None else self.amodal[chosen])
 
     @classmethod
     def none(cls, shape: tuple[int, int]) -> Instances:

@@ -23,9 +23,9 @@ def depth_picture(depth_m: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(np.where(valid, grey, 0).astype(np.uint8), cv2.COLOR_GRAY2RGB)
 
 
-def overlay(depth_m: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The depth picture with instances tinted and outlined, (H, W, 3) uint8 RGB."""
-    picture = depth_picture(depth_m)
+def overlay(depth_m: np.ndarray, labels: np.ndarray, colour: np.ndarray | None = None) -> np.ndarray:
+    """The depth picture, or the colour image (H, W, 3) where there is one, with instances tinted and outlined, (H, W, 3) uint8 RGB."""
+    picture = depth_picture(depth_m) if colour is None else colour.copy()
     # Tables looked up by label: quicker than a pass an instance.
     colours = palette(int(labels.max(initial=0)))[labels]
     inside = labels > 0

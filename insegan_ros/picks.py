@@ -10,6 +10,7 @@ from typing import Literal
 
 import cv2
 import numpy as np
+from scipy.ndimage import find_objects
 
 from insegan_ros.errors import ConfigError
 from insegan_ros.frame import Frame, Instances
@@ -18,8 +19,10 @@ from insegan_ros.workspace import Workspace
 
 # Steps in height below this are the camera's noise and the surface's own slope.
 STEP_M = 0.003
-# How far around a part other things are looked at.
-FARTHEST_M = 0.1
+# How far around a part other things are looked at, if the tool reaches no farther.
+FARTHEST_M = 0.03
+# What lies beyond the image may be as high as this.
+BEYOND_M = 0.1
 # Places tried an instance, and turns of a parallel gripper.
 PLACES, TURNS = 8, 12
 # A bin in which this share of the pixels has no reading says nothing.
@@ -75,8 +78,8 @@ class Pick:
 
     label: the instance's number in the labels. pose (4, 4) camera-from-grasp in metres: the origin is the contact, z points into
     the part, x lies along the part, the fingers close along y. uncovered: share of the border on which nothing lies. height_m
-    of the contact above the floor. clearance_m: suction, distance to the next higher thing or wall, up to 0.1; parallel, how far
-    the fingertips stay above what lies beside the part. double: two parts may be one mask. possible: all limits are kept.
+    of the contact above the floor. clearance_m: suction, distance to the next higher thing or wall, as far as it was looked
+    (0.03, or the tool's radius); parallel, how far the fingertips stay above what lies beside the part. double: two parts may be one mask. possible: all limits are kept.
     """
 
     label: int
@@ -90,19 +93,38 @@ class Pick:
     possible: bool
 
 
-def rank_picks(frame: Frame, workspace: Workspace, instances: Instances, config: PickConfig = PickConfig(), part_area_m2: float = 0.0) -> list[Pick]:
+class Surface:
+    """What the camera sees of the bin, prepared once a frame for all that asks for it.
+
+    All of the bin's window of the image alone, (h, w): height in m above the floor, 0 where there is nothing; depth in m; read,
+    where there is a reading; rays (h, w, 3). inside: the window as slices of the image. Raises InputError where the bin lies
+    outside of the image.
+    """
+
+    def __init__(self, frame: Frame, workspace: Workspace) -> None:
+        left, top, right, bottom = window = workspace.window(frame.intrinsics)
+        self.workspace, self.inside, self.fx = workspace, np.s_[top:bottom, left:right], frame.intrinsics.fx
+        self.height = workspace.height_map(frame, window=window)
+        self.depth, self.rays = frame.depth_m[self.inside], frame.intrinsics.rays()[self.inside]
+        self.read = np.isfinite(self.depth)
+        # The bin's floor within the window, without the room for what stands high at its rim.
+        floor = workspace.window(frame.intrinsics, 0.0)
+        self.floor = np.s_[floor[1] - top:floor[3] - top, floor[0] - left:floor[2] - left]
+
+
+def rank_picks(surface: Surface, instances: Instances, config: PickConfig = PickConfig(), part_area_m2: float = 0.0) -> list[Pick]:
     """All instances' best picks, the best first; impossible ones last.
 
     part_area_m2: what one whole part covers; a mask that is much larger is suspected of two. 0 compares with the median of
     the masks.
     """
-    top = _Surface(frame, workspace, instances.labels)
-    areas = top.areas(len(instances))
+    holds = _Holds(surface, instances.labels[surface.inside], config)
+    areas = holds.areas(len(instances))
     usual = part_area_m2 or float(np.median(areas[areas > 0])) if (areas > 0).any() else 0.0
-    highest = max(float(top.height[instances.labels > 0].max(initial=0)), 1e-6)
+    highest = max(float(surface.height[holds.labels > 0].max(initial=0)), 1e-6)
     picks = []
-    for label in range(1, len(instances) + 1):
-        found = top.hold(label, config)
+    for label, box in enumerate(find_objects(holds.labels, len(instances)), start=1):
+        found = holds.hold(label, box) if box else None
         if found is None:
             continue
         pick = replace(found, double=bool(usual and areas[label - 1] > 1.6 * usual))
@@ -113,54 +135,49 @@ def rank_picks(frame: Frame, workspace: Workspace, instances: Instances, config:
     return sorted(picks, key=lambda pick: (not pick.possible, -pick.score))
 
 
-def bin_state(frame: Frame, workspace: Workspace, picks: list[Pick], config: PickConfig = PickConfig(), min_height_m: float = 0.005) -> BinState:
+def bin_state(surface: Surface, picks: list[Pick], config: PickConfig = PickConfig(), min_height_m: float = 0.005) -> BinState:
     """The bin in one word. Empty is a bin in which next to nothing stands min_height_m above the floor."""
-    left, top, right, bottom = workspace.window(frame.intrinsics, 0.0)
-    if np.isfinite(frame.depth_m[top:bottom, left:right]).mean() < LEAST_READ:
+    if surface.read[surface.floor].mean() < LEAST_READ:
         return BinState.NO_READING
-    height = workspace.height_map(frame)
-    if config.full_height_m and np.quantile(height[top:bottom, left:right], 0.999) > config.full_height_m:
+    if config.full_height_m and np.quantile(surface.height[surface.floor], 0.999) > config.full_height_m:
         return BinState.OVERFILLED
     if any(pick.possible for pick in picks):
         return BinState.PICKABLE
-    pixel = workspace.floor_distance_m / frame.intrinsics.fx
+    pixel = surface.workspace.floor_distance_m / surface.fx
     # Two square centimetres: less is dust, or the camera's noise.
-    occupied = (cv2.erode(height, np.ones((3, 3), np.uint8)) > min_height_m).sum() * pixel ** 2 > 2e-4
+    occupied = (cv2.erode(surface.height, np.ones((3, 3), np.uint8)) > min_height_m).sum() * pixel ** 2 > 2e-4
     return BinState.OCCUPIED_NOT_PICKABLE if occupied or picks else BinState.EMPTY
 
 
-class _Surface:
-    """What the camera sees, prepared once a frame."""
+class _Holds:
+    """How one gripper can hold the instances of one frame; labels (h, w) of the surface's window."""
 
-    def __init__(self, frame: Frame, workspace: Workspace, labels: np.ndarray) -> None:
-        self.workspace, self.labels = workspace, labels
-        self.height = workspace.height_map(frame)
-        self.depth = frame.depth_m
-        self.rays, self.fx = frame.intrinsics.rays(), frame.intrinsics.fx
-        self.up = np.asarray(workspace.floor[:3], float)
-        self.read = np.isfinite(frame.depth_m)
+    def __init__(self, surface: Surface, labels: np.ndarray, config: PickConfig) -> None:
+        self.workspace, self.labels, self.config = surface.workspace, labels, config
+        self.height, self.depth, self.rays, self.read, self.fx = surface.height, surface.depth, surface.rays, surface.read, surface.fx
+        self.up = np.asarray(surface.workspace.floor[:3], float)
+        self.around_m = max(FARTHEST_M, config.tool_radius_m if config.gripper == 'suction' else 2 * config.finger_m)
 
     def areas(self, count: int) -> np.ndarray:
         """Square metres that every instance covers (count,)."""
-        pixel = np.where(self.read & (self.labels > 0), (np.nan_to_num(self.depth) / self.fx) ** 2, 0)
-        return np.bincount(self.labels.ravel(), weights=pixel.ravel(), minlength=count + 1)[1:]
+        pixels = np.flatnonzero((self.labels > 0) & self.read)
+        return np.bincount(self.labels.ravel()[pixels], weights=(self.depth.ravel()[pixels] / self.fx) ** 2, minlength=count + 1)[1:]
 
-    def hold(self, label: int, config: PickConfig) -> Pick | None:
-        """The best way to hold an instance, None where it has no reading."""
-        rows, columns = np.nonzero(self.labels == label)
-        inside = self.read[rows, columns] if len(rows) else np.zeros(0, bool)
-        if inside.sum() < 8:
+    def hold(self, label: int, box: tuple[slice, slice]) -> Pick | None:
+        """The best way to hold the instance that lies in a box of the window, None where it has no reading."""
+        readings = self.depth[box][(self.labels[box] == label) & self.read[box]]
+        if len(readings) < 8:
             return None
-        distance = float(np.median(self.depth[rows, columns][inside]))
-        around = int(np.ceil(min(FARTHEST_M, 2 * config.opening_m) / distance * self.fx))
-        box = np.s_[max(rows.min() - around, 0):rows.max() + around + 1, max(columns.min() - around, 0):columns.max() + around + 1]
+        distance = float(np.median(readings))
+        around = int(np.ceil(self.around_m / distance * self.fx))
+        box = tuple(slice(max(side.start - around, 0), side.stop + around) for side in box)
         mask, height = self.labels[box] == label, self.height[box]
-        corner = np.array([box[0].start, box[1].start])
+        corner = np.array([side.start for side in box])
         uncovered = _uncovered(mask, height)
-        holding = self._suction if config.gripper == 'suction' else self._parallel
-        pose, clearance, roughness, good = holding(mask, height, corner, distance, config)
+        holding = self._suction if self.config.gripper == 'suction' else self._parallel
+        pose, clearance, roughness, good = holding(mask, height, corner, distance)
         contact = float(self.workspace.height_of(pose[:3, 3]))
-        return Pick(label, 0.0, pose.astype(np.float32), uncovered, contact, clearance, roughness, False, bool(good and uncovered >= config.min_uncovered))
+        return Pick(label, 0.0, pose.astype(np.float32), uncovered, contact, clearance, roughness, False, bool(good and uncovered >= self.config.min_uncovered))
 
     def _points(self, mask: np.ndarray, corner: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Rows, columns (in the box) and points (M, 3) of a mask's readings."""
@@ -173,12 +190,12 @@ class _Surface:
     def _walls(self, point: np.ndarray) -> float:
         """Distance in m of a point (3,) to the nearest of the bin's walls."""
         if self.workspace.bounds is None:
-            return FARTHEST_M
+            return self.around_m
         x_min, y_min, x_max, y_max = self.workspace.bounds
         return float(min(point[0] - x_min, x_max - point[0], point[1] - y_min, y_max - point[1]))
 
-    def _suction(self, mask: np.ndarray, height: np.ndarray, corner: np.ndarray, distance: float, config: PickConfig
-                 ) -> tuple[np.ndarray, float, float, bool]:
+    def _suction(self, mask: np.ndarray, height: np.ndarray, corner: np.ndarray, distance: float) -> tuple[np.ndarray, float, float, bool]:
+        config = self.config
         rows, columns, points = self._points(mask, corner)
         # The cup must lie on the part alone: so far from the mask's border.
         room = cv2.distanceTransform(np.pad(mask.astype(np.uint8), 1), cv2.DIST_L2, 3)[1:-1, 1:-1][rows, columns]
@@ -213,14 +230,14 @@ class _Surface:
         pose = _grasp_frame(centre, normal, points)
         contact = float(self.workspace.height_of(centre))
         others_y, others_x = np.nonzero(~mask & (height > contact + STEP_M))
-        clearance = min(self._walls(centre) - config.wall_m, FARTHEST_M)
+        clearance = min(self._walls(centre) - config.wall_m, self.around_m)
         if len(others_y):
             row, column = rows[place], columns[place]
             clearance = min(float(np.sqrt(((others_y - row) ** 2 + (others_x - column) ** 2).min())) * distance / self.fx, clearance)
         return pose, clearance, roughness, fits and roughness <= config.max_roughness_m and clearance >= config.tool_radius_m
 
-    def _parallel(self, mask: np.ndarray, height: np.ndarray, corner: np.ndarray, distance: float, config: PickConfig
-                  ) -> tuple[np.ndarray, float, float, bool]:
+    def _parallel(self, mask: np.ndarray, height: np.ndarray, corner: np.ndarray, distance: float) -> tuple[np.ndarray, float, float, bool]:
+        config = self.config
         rows, columns, points = self._points(mask, corner)
         heights = self.workspace.height_of(points)
         top = float(np.quantile(heights, 0.9))
@@ -279,7 +296,7 @@ def _room(others: np.ndarray, middle: np.ndarray, close: np.ndarray, beside: np.
     across, down = beside[::-1] * finger / side, close[::-1] * finger / side
     start = middle[::-1] - (across + down) * (side - 1) / 2
     under = cv2.warpAffine(others, np.stack([across, down, start], 1), (side, side), flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
-                           borderMode=cv2.BORDER_CONSTANT, borderValue=FARTHEST_M)
+                           borderMode=cv2.BORDER_CONSTANT, borderValue=BEYOND_M)
     # A few pixels are noise.
     return tips - float(np.partition(under.ravel(), -(side * side // 20) - 1)[-(side * side // 20) - 1])
 

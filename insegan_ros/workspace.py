@@ -28,7 +28,7 @@ class Workspace:
     bounds: tuple[float, float, float, float] | None = None
 
     def __post_init__(self) -> None:
-        if not np.isclose(np.linalg.norm(self.floor[:3]), 1.0, atol=1e-3) or self.floor[3] <= 0:
+        if not np.isclose(np.linalg.norm(self.floor[:3]), 1.0, atol=1e-3) or self.floor[3] <= 0 or self.floor[2] >= 0:
             raise InputError(f'floor {self.floor} is no plane before the camera: expected a unit normal towards the camera and a positive distance')
         if self.bounds is not None and not (self.bounds[0] < self.bounds[2] and self.bounds[1] < self.bounds[3]):
             raise InputError(f'bounds {self.bounds} are empty: expected (x_min, y_min, x_max, y_max) in metres')
@@ -63,6 +63,13 @@ class Workspace:
         height = self.height_of(points)
         keep = self.contains(points) & (height > min_height_m)
         return np.where(keep, height, 0).astype(np.float32)
+
+    def floor_corners(self) -> np.ndarray:
+        """(4, 3) corners of the bounds on the floor, in order around it. Only with bounds."""
+        x_min, y_min, x_max, y_max = self.bounds
+        corners = np.array([(x_min, y_min), (x_max, y_min), (x_max, y_max), (x_min, y_max)])
+        depth = -(corners @ np.asarray(self.floor[:2]) + self.floor[3]) / self.floor[2]
+        return np.column_stack([corners, depth])
 
     def window(self, intrinsics: Intrinsics, margin: float = VIEW_MARGIN) -> tuple[int, int, int, int]:
         """The pixels (left, top, right, bottom) in which the bounds lie, with room for what stands high at the rim."""
@@ -139,19 +146,12 @@ def fit_floor(frame: Frame, seed: int = 0, tolerance_m: float = 0.004) -> tuple[
     points = (frame.intrinsics.rays() * frame.depth_m[..., None])[valid]
     rng = np.random.default_rng(seed)
     points = points[rng.choice(len(points), min(len(points), 5000), replace=False)].astype(float)
-    best, best_score = None, -np.inf
-    for _ in range(200):
-        sample = points[rng.choice(len(points), 3, replace=False)]
-        plane = _plane_through(sample)
-        if plane is None:
-            continue
-        distance = points @ plane[:3] + plane[3]
-        # Parts stand above the floor, nothing lies below it: what lies below counts against a plane.
-        score = float((np.abs(distance) < tolerance_m).sum() - 2 * (distance < -3 * tolerance_m).sum())
-        if score > best_score:
-            best, best_score = plane, score
-    if best is None:
+    planes = _planes_through(points[rng.integers(len(points), size=(200, 3))])
+    if not len(planes):
         raise InputError('no plane was found in the depth image: expected to see the bin\'s floor; give floor as a parameter')
+    distance = points[:2000] @ planes[:, :3].T + planes[:, 3]
+    # Parts stand above the floor, nothing lies below it: what lies below counts against a plane.
+    best = planes[((np.abs(distance) < tolerance_m).sum(0) - 2 * (distance < -3 * tolerance_m).sum(0)).argmax()]
     inliers = points[np.abs(points @ best[:3] + best[3]) < tolerance_m]
     centre = inliers.mean(0)
     normal = np.linalg.svd(inliers - centre, full_matrices=False)[2][2]
@@ -159,11 +159,11 @@ def fit_floor(frame: Frame, seed: int = 0, tolerance_m: float = 0.004) -> tuple[
     return tuple(float(v) for v in (*normal, -normal @ centre))
 
 
-def _plane_through(sample: np.ndarray) -> np.ndarray | None:
-    normal = np.cross(sample[1] - sample[0], sample[2] - sample[0])
-    length = np.linalg.norm(normal)
-    if length < 1e-12:
-        return None
-    normal = normal / length if normal[2] < 0 else -normal / length
+def _planes_through(samples: np.ndarray) -> np.ndarray:
+    """Planes (M, 4) through triples of points (N, 3, 3), normals towards the camera; those that are none are left out."""
+    normals = np.cross(samples[:, 1] - samples[:, 0], samples[:, 2] - samples[:, 0])
+    length = np.linalg.norm(normals, axis=1)
     # A wall seen at a grazing angle is no floor.
-    return np.array([*normal, -normal @ sample[0]]) if normal[2] < -0.5 else None
+    usable = (length > 1e-12) & (np.abs(normals[:, 2]) > 0.5 * length)
+    normals = normals[usable] / (length[usable] * -np.sign(normals[usable, 2]))[:, None]
+    return np.column_stack([normals, -(normals * samples[usable, 0]).sum(1)])

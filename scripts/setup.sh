@@ -26,7 +26,7 @@ fi
 
 [ -x .venv/bin/python ] || "$PYTHON" -m venv .venv
 extras=test
-if .venv/bin/python -c 'import rclpy, sensor_msgs, geometry_msgs, lifecycle_msgs' 2>/dev/null && [ -n "${ROS_DISTRO:-}" ]; then
+if .venv/bin/python -c 'import rclpy, sensor_msgs, geometry_msgs, lifecycle_msgs, std_srvs, diagnostic_msgs, visualization_msgs' 2>/dev/null && [ -n "${ROS_DISTRO:-}" ]; then
     say "using the sourced ROS 2 $ROS_DISTRO"
 else
     extras=test,ros

@@ -8,15 +8,19 @@ from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from insegan_ros.datasets.images import depth_from_message
+from insegan_ros.datasets.images import colour_from_message, depth_from_message
 from insegan_ros.datasets.recordings import intrinsics_from_message
+from insegan_ros.errors import InputError
 from insegan_ros.frame import Frame, Intrinsics
 
 
-def frame_from_messages(image: Image, info: CameraInfo) -> Frame:
-    """Depth and its camera_info as a Frame. Raises InputError for encodings and sizes that cannot be used."""
-    intrinsics = intrinsics_from_message(info)
-    return Frame(depth_from_message(image), intrinsics, stamp_ns=stamp_ns(image.header), frame_id=image.header.frame_id)
+def frame_from_messages(image: Image, info: CameraInfo, colour: Image | None = None) -> Frame:
+    """Depth, its camera_info and the colour of the same moment as a Frame. Raises InputError for encodings and sizes that cannot be used."""
+    picture = None if colour is None else colour_from_message(colour)
+    if picture is not None and picture.shape[:2] != (image.height, image.width):
+        raise InputError(f'colour is {colour.width}x{colour.height} but depth {image.width}x{image.height}: expected depth aligned to colour '
+                         '(aligned_depth_to_color with its camera_info)')
+    return Frame(depth_from_message(image), intrinsics_from_message(info), picture, stamp_ns(image.header), image.header.frame_id)
 
 
 def stamp_ns(header: Header) -> int:

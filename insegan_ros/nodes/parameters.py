@@ -6,25 +6,26 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from docstring_parser import parse_from_object
-from rcl_interfaces.msg import IntegerRange, ParameterDescriptor, SetParametersResult
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from insegan_ros.errors import ConfigError, InputError
+from insegan_ros.errors import InputError
 from insegan_ros.picks import PickConfig
 from insegan_ros.workspace import Workspace
 
 
 @dataclass(frozen=True)
 class ParameterSpec:
-    """Name, type, default, description, and for integers the range."""
+    """Name, type, default, description, range (none where low and high are equal), and whether it acts at once or at configure."""
 
     name: str
     kind: Parameter.Type
     default: Any
     description: str
-    low: int = 0
-    high: int = 0
+    low: float = 0
+    high: float = 0
+    live: bool = False
 
 
 PICKS = 'picks.'
@@ -35,7 +36,7 @@ def _pick_parameters() -> Iterable[ParameterSpec]:
     """The gripper's values: names, defaults and sentences are those of PickConfig."""
     sentences = {one.arg_name: one.description for one in parse_from_object(PickConfig).params}
     for field in fields(PickConfig):
-        yield ParameterSpec(PICKS + field.name, KINDS[type(field.default)], field.default, sentences[field.name])
+        yield ParameterSpec(PICKS + field.name, KINDS[type(field.default)], field.default, sentences[field.name], live=True)
 
 
 PARAMETERS = (
@@ -44,51 +45,65 @@ PARAMETERS = (
     ParameterSpec('device', Parameter.Type.STRING, 'auto', 'auto, cpu, cuda or cuda:N'),
     ParameterSpec('instances', Parameter.Type.INTEGER, 5, 'number of parts, for methods that must be told (kmeans)', 1, 1000),
     ParameterSpec('mesh', Parameter.Type.STRING, '', "the part's STL, OBJ or PLY: poses are then the part's own; empty: principal axes of what is seen"),
-    ParameterSpec('mesh_scale', Parameter.Type.DOUBLE, 1.0, 'metres in a unit of the mesh: 0.001 for a file in millimetres'),
-    ParameterSpec('floor', Parameter.Type.DOUBLE_ARRAY, [], "the bin floor's plane a, b, c, d in the optical frame, (a, b, c) towards the camera; empty: fitted to every frame"),
-    ParameterSpec('bounds', Parameter.Type.DOUBLE_ARRAY, [], "the bin's inside: x_min, y_min, x_max, y_max in m in the optical frame, used with floor; empty: the whole image"),
-    ParameterSpec('silence_s', Parameter.Type.DOUBLE, 3.0, 'seconds without a depth image after which the node says what it hears nothing on'),
+    ParameterSpec('mesh_scale', Parameter.Type.DOUBLE, 1.0, 'metres in a unit of the mesh: 0.001 for a file in millimetres', 1e-6, 1e3),
+    ParameterSpec('use_colour', Parameter.Type.BOOL, False, 'wait for the colour image of the same moment, aligned to depth: overlay and cloud are then in colour'),
+    ParameterSpec('floor', Parameter.Type.DOUBLE_ARRAY, [], "the bin floor's plane a, b, c, d in the optical frame, (a, b, c) towards the camera; empty: fitted to every frame", live=True),
+    ParameterSpec('bounds', Parameter.Type.DOUBLE_ARRAY, [], "the bin's inside: x_min, y_min, x_max, y_max in m in the optical frame, used with floor; empty: the whole image", live=True),
+    ParameterSpec('continuous', Parameter.Type.BOOL, True, 'work on every frame; off: only when `~/segment_once` is called', live=True),
+    ParameterSpec('max_rate', Parameter.Type.DOUBLE, 0.0, 'the most frames a second that are worked on; 0: as many as come', 0, 1000, live=True),
+    ParameterSpec('min_score', Parameter.Type.DOUBLE, 0.0, 'instances with a lower score are left out', 0, 1, live=True),
+    ParameterSpec('sync_slop_s', Parameter.Type.DOUBLE, 0.02, 'seconds by which the stamps of depth and colour may differ', 0, 1, live=True),
+    ParameterSpec('silence_s', Parameter.Type.DOUBLE, 3.0, 'seconds without a depth image after which the node says what it hears nothing on', 0.1, 3600, live=True),
     ParameterSpec('autostart', Parameter.Type.BOOL, False, 'configure and activate at start, without a lifecycle manager'),
     *_pick_parameters(),
 )
 
 
+@dataclass(frozen=True)
+class Settings:
+    """What may change while the node runs. workspace: None fits the floor to every frame."""
+
+    workspace: Workspace | None
+    picking: PickConfig
+    continuous: bool
+    max_rate: float
+    min_score: float
+    sync_slop_s: float
+    silence_s: float
+
+
 def declare(node: Node) -> None:
     """Declare all parameters on a node."""
     for spec in PARAMETERS:
-        limits = [IntegerRange(from_value=spec.low, to_value=spec.high, step=1)] if spec.high else []
-        descriptor = ParameterDescriptor(name=spec.name, type=spec.kind.value, description=spec.description, integer_range=limits)
+        descriptor = ParameterDescriptor(name=spec.name, type=spec.kind.value, description=spec.description)
+        if spec.low != spec.high and spec.kind is Parameter.Type.INTEGER:
+            descriptor.integer_range = [IntegerRange(from_value=spec.low, to_value=spec.high, step=1)]
+        elif spec.low != spec.high:
+            descriptor.floating_point_range = [FloatingPointRange(from_value=float(spec.low), to_value=float(spec.high), step=0.0)]
         # An empty list has no type of its own: rclpy would take it for bytes and refuse numbers later.
         descriptor.dynamic_typing = spec.default == []
         node.declare_parameter(spec.name, spec.default, descriptor)
 
 
-def workspace_from(node: Node) -> Workspace | None:
-    """The workspace that floor and bounds describe; None where no floor is given. Raises InputError."""
-    floor, bounds = (_numbers(node, name) for name in ('floor', 'bounds'))
+def settings(node: Node, changed: Iterable[Parameter] = ()) -> Settings:
+    """What the live parameters say, with some of them changed. Raises InputError or ConfigError."""
+    new = {one.name: one.value for one in changed}
+    values = {spec.name: new.get(spec.name, node.get_parameter(spec.name).value) for spec in PARAMETERS if spec.live}
+    floor, bounds = (_numbers(name, values[name]) for name in ('floor', 'bounds'))
     if bounds and not floor:
         raise InputError('parameter bounds is given without floor: expected both')
-    return Workspace(tuple(floor), tuple(bounds) if bounds else None) if floor else None
+    return Settings(Workspace(tuple(floor), tuple(bounds) if bounds else None) if floor else None,
+                    PickConfig(**{field.name: values[PICKS + field.name] for field in fields(PickConfig)}),
+                    *(values[field.name] for field in fields(Settings)[2:]))
 
 
-def pick_config(node: Node, changed: Iterable[Parameter] = ()) -> PickConfig:
-    """The gripper that the parameters describe, with some of them changed. Raises ConfigError."""
-    values = {field.name: node.get_parameter(PICKS + field.name).value for field in fields(PickConfig)}
-    values.update({one.name.removeprefix(PICKS): one.value for one in changed if one.name.startswith(PICKS)})
-    return PickConfig(**values)
+def refuse_unless_unconfigured(changed: Iterable[Parameter]) -> str:
+    """Why a parameter that is read at configure cannot be changed now; empty if none of them is among those changed."""
+    fixed = {spec.name for spec in PARAMETERS if not spec.live} & {one.name for one in changed}
+    return f'{", ".join(sorted(fixed))} acts at configure: clean the node up first, then change it and configure again' if fixed else ''
 
 
-def validate(node: Node, parameters: list[Parameter]) -> SetParametersResult:
-    """Whether a change at run time can be, and if not, why."""
-    try:
-        pick_config(node, parameters)
-    except (ConfigError, TypeError) as error:
-        return SetParametersResult(successful=False, reason=str(error))
-    return SetParametersResult(successful=True)
-
-
-def _numbers(node: Node, name: str) -> list[float]:
-    value = node.get_parameter(name).value
+def _numbers(name: str, value: Any) -> list[float]:
     try:
         values = [float(number) for number in value]
     except (TypeError, ValueError):

@@ -1,39 +1,51 @@
 """The `segmenter` lifecycle node: depth in, instance masks out.
 
-    inputs   depth/image (sensor_msgs/Image, 16UC1 mm or 32FC1 m), depth/camera_info (sensor_msgs/CameraInfo)
-    outputs  ~/instances (Image 16UC1 labels), ~/overlay (Image rgb8), ~/poses (geometry_msgs/PoseArray),
-             ~/pick_candidates (geometry_msgs/PoseArray, the best first), ~/bin_state (std_msgs/String)
+    inputs   depth/image (sensor_msgs/Image, 16UC1 mm or 32FC1 m), depth/camera_info (sensor_msgs/CameraInfo), and with `use_colour`
+             color/image (Image, aligned to depth)
+    outputs  those of `outputs.py`, and /diagnostics (diagnostic_msgs/DiagnosticArray)
+    service  ~/segment_once (std_srvs/Trigger)
 
-Callbacks only keep the newest frame; a worker thread segments it, so a slow network drops frames instead of growing old.
+Callbacks only keep the newest frame; a worker thread segments it, so a slow network drops frames instead of growing old. Frames
+are worked on only while somebody listens to what comes of them, or asks once.
 """
 from __future__ import annotations
 
+import importlib
 import threading
 import time
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
-from geometry_msgs.msg import PoseArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.lifecycle import LifecycleNode, State, TransitionCallbackReturn
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.task import Future
 from rclpy.timer import Timer
 from sensor_msgs.msg import CameraInfo, Image
-from std_msgs.msg import Header, String
+from std_msgs.msg import Header
+from std_srvs.srv import Trigger
 
-from insegan_ros.errors import InseganError
+from insegan_ros.errors import InputError, InseganError
 from insegan_ros.frame import Frame, Instances, Intrinsics
-from insegan_ros.nodes.conversions import frame_from_messages, image_message, pose_array_message
-from insegan_ros.nodes.parameters import declare, pick_config, validate, workspace_from
+from insegan_ros.nodes.conversions import frame_from_messages, stamp_ns
+from insegan_ros.nodes.diagnostics import Meter, memory, status
+from insegan_ros.nodes.outputs import Output, Result, outputs
+from insegan_ros.nodes.pairing import Pairing
+from insegan_ros.nodes.parameters import declare, refuse_unless_unconfigured, settings
 from insegan_ros.nodes.runtime import run_node
-from insegan_ros.overlay import overlay
-from insegan_ros.picks import BinState, bin_state, rank_picks
 from insegan_ros.segmenters.base import Segmenter, resolve_workspace
 from insegan_ros.segmenters.registry import load_segmenter
 
 # REP 2003: take any publisher, hold one frame. Results are reliable.
 INPUT_QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 OUTPUT_QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=2, reliability=ReliabilityPolicy.RELIABLE)
+LATCHED_QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 SAME_MESSAGE_EVERY_S = 5.0
 WATCH_EVERY_S = 1.0
 
@@ -44,19 +56,29 @@ class SegmenterNode(LifecycleNode):
     def __init__(self) -> None:
         self.segmenter: Segmenter | None = None
         self.inputs: list = []
-        self.outputs: dict = {}
+        self.made: list[tuple[Output, Any]] = []
         self.info: CameraInfo | None = None
-        self.newest: Image | None = None
+        self.pairing = Pairing()
+        # The newest frame: depth, colour or None, when it came, its number.
+        self.newest: tuple[Image, Image | None, float, int] | None = None
+        self.asked: list[tuple[int, Future]] = []
         self.arrived = threading.Condition()
         self.worker: threading.Thread | None = None
         self.watchdog: Timer | None = None
         self.running = False
         self.said: dict[str, float] = {}
-        self.counts = {'in': 0, 'out': 0, 'refused': 0}
-        self.heard = 0.0
+        self.meter = Meter()
+        self.heard = self.refused_at = 0.0
+        self.complaint, self.bin_state, self.want_state = '', 'not looked at', False
         super().__init__('segmenter')
         declare(self)
-        self.add_on_set_parameters_callback(lambda changed: validate(self, changed))
+        self.settings = None
+        self.vision = _vision_messages()
+        self.add_on_set_parameters_callback(self._on_parameters)
+        self.diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        self.create_timer(WATCH_EVERY_S, self._diagnose)
+        # A group of its own: while a request waits for its frame, the others' callbacks must go on.
+        self.create_service(Trigger, '~/segment_once', self._on_once, callback_group=ReentrantCallbackGroup())
 
     # Lifecycle. rclpy swallows exceptions in these callbacks, so each is caught and said in words.
 
@@ -64,43 +86,51 @@ class SegmenterNode(LifecycleNode):
         """Load and warm up the model, make the publishers."""
         value = {name: self.get_parameter(name).value for name in ('model', 'segmenter', 'device', 'instances', 'mesh', 'mesh_scale')}
         try:
-            pick_config(self)
-            self.segmenter = load_segmenter(**value, workspace=workspace_from(self))
+            self.settings = settings(self)
+            self.segmenter = load_segmenter(**value)
             # The networks are small: a second thread on a CPU gains nothing and takes a core from the camera.
             torch.set_num_threads(1)
             self._warm_up()
         except InseganError as error:
-            self.get_logger().error(str(error))
-            return TransitionCallbackReturn.FAILURE
+            return self._cannot_configure(str(error))
         except Exception as error:  # rclpy would swallow it
-            self.get_logger().error(f'the model could not be made ready: {type(error).__name__}: {error}')
-            return TransitionCallbackReturn.FAILURE
-        self.outputs = {
-            'instances': self.create_lifecycle_publisher(Image, '~/instances', OUTPUT_QOS),
-            'overlay': self.create_lifecycle_publisher(Image, '~/overlay', OUTPUT_QOS),
-            'poses': self.create_lifecycle_publisher(PoseArray, '~/poses', OUTPUT_QOS),
-            'pick_candidates': self.create_lifecycle_publisher(PoseArray, '~/pick_candidates', OUTPUT_QOS),
-            'bin_state': self.create_lifecycle_publisher(String, '~/bin_state', OUTPUT_QOS)}
+            return self._cannot_configure(f'the model could not be made ready: {type(error).__name__}: {error}')
+        if self.vision is None:
+            self.get_logger().info('vision_msgs is not installed: ~/detections and ~/label_info are left out')
+        self.made = [(one, self.create_lifecycle_publisher(one.kind, f'~/{one.name}', LATCHED_QOS if one.latched else OUTPUT_QOS)) for one in outputs(self.vision)]
         self.get_logger().info(f'ready: {value["model"]} on {getattr(self.segmenter, "device", "cpu")}')
         return TransitionCallbackReturn.SUCCESS
+
+    def _cannot_configure(self, text: str) -> TransitionCallbackReturn:
+        self.segmenter = None
+        self.get_logger().error(text)
+        self.complaint, self.refused_at = text, time.monotonic()
+        return TransitionCallbackReturn.FAILURE
 
     def on_activate(self, state: State) -> TransitionCallbackReturn:
         """Subscribe and start the worker."""
         overrides = QoSOverridingOptions.with_default_policies()
+        wanted = [(Image, 'depth/image', self._on_image), (CameraInfo, 'depth/camera_info', self._on_info)]
+        if self.get_parameter('use_colour').value:
+            wanted.append((Image, 'color/image', self._on_colour))
         try:
-            self.inputs = [
-                self.create_subscription(Image, 'depth/image', self._on_image, INPUT_QOS, qos_overriding_options=overrides),
-                self.create_subscription(CameraInfo, 'depth/camera_info', self._on_info, INPUT_QOS, qos_overriding_options=overrides)]
+            self.inputs = [self.create_subscription(kind, topic, callback, INPUT_QOS, qos_overriding_options=overrides) for kind, topic, callback in wanted]
         except Exception as error:  # an override that no policy knows
             self.get_logger().error(f'cannot subscribe: {error}')
             return TransitionCallbackReturn.FAILURE
         self.heard = time.monotonic()
+        self.meter, self.pairing = Meter(), Pairing()
         self.watchdog = self.create_timer(WATCH_EVERY_S, self._watch)
         self.running = True
         self.worker = threading.Thread(target=self._work, name='segmenter-worker', daemon=True)
         self.worker.start()
-        self.get_logger().info(f'listening on {self.inputs[0].topic_name} and {self.inputs[1].topic_name}')
-        return super().on_activate(state)
+        self.get_logger().info(f'listening on {" and ".join(one.topic_name for one in self.inputs)}')
+        done = super().on_activate(state)
+        nothing = Result(Frame(np.full((1, 1), np.nan, np.float32), Intrinsics(1, 1, 0, 0, 1, 1)), Instances.none((1, 1)), None, Header(), self._part())
+        for output, publisher in self.made:
+            if output.latched:
+                publisher.publish(output.make(nothing))
+        return done
 
     def on_deactivate(self, state: State) -> TransitionCallbackReturn:
         """Stop the worker and unsubscribe."""
@@ -127,6 +157,7 @@ class SegmenterNode(LifecycleNode):
         with self.arrived:
             self.running = False
             self.newest = None
+            self._answer_all(False, 'the node was deactivated')
             self.arrived.notify()
         if self.worker is not None:
             self.worker.join(timeout=10)
@@ -139,18 +170,32 @@ class SegmenterNode(LifecycleNode):
         self.inputs, self.info = [], None
 
     def _release(self) -> None:
-        for publisher in self.outputs.values():
+        for _, publisher in self.made:
             self.destroy_publisher(publisher)
-        self.outputs, self.segmenter = {}, None
+        self.made, self.segmenter = [], None
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     def _warm_up(self) -> None:
         """One empty bin of the usual size, so that the first real frame is not the slow one."""
         camera = Intrinsics(615.0, 615.0, 319.5, 239.5, 640, 480)
-        given, self.segmenter.workspace = self.segmenter.workspace, None
+        self.segmenter.workspace = None
+        self.segmenter.segment(Frame(np.full((480, 640), 0.5, np.float32), camera))
+
+    def _part(self) -> str:
+        return getattr(self.segmenter, 'part', '') or 'part'
+
+    def _on_parameters(self, changed: list[Parameter]) -> SetParametersResult:
+        """Whether a change can be, and if not, why; what is live acts from the next frame on."""
+        reason = refuse_unless_unconfigured(changed) if self.segmenter is not None else ''
         try:
-            self.segmenter.segment(Frame(np.full((480, 640), 0.5, np.float32), camera))
-        finally:
-            self.segmenter.workspace = given
+            new = settings(self, changed)
+        except (InseganError, TypeError) as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        if reason:
+            return SetParametersResult(successful=False, reason=reason)
+        self.settings = new
+        return SetParametersResult(successful=True)
 
     # Frames.
 
@@ -158,72 +203,160 @@ class SegmenterNode(LifecycleNode):
         self.info = info
 
     def _on_image(self, image: Image) -> None:
+        self.heard = time.monotonic()
+        self.meter.counts['in'] += 1
+        if len(self.inputs) < 3:
+            self._take(image, None)
+        elif pair := self.pairing.depth(image, self.settings.sync_slop_s):
+            self._take(*pair)
+
+    def _on_colour(self, image: Image) -> None:
+        if pair := self.pairing.colour(image, self.settings.sync_slop_s):
+            self._take(*pair)
+
+    def _take(self, depth: Image, colour: Image | None) -> None:
         with self.arrived:
-            self.counts['in'] += 1
-            self.heard = time.monotonic()
-            self.newest = image
+            self.meter.counts['dropped'] += self.newest is not None
+            self.newest = depth, colour, time.monotonic(), self.meter.counts['in']
             self.arrived.notify()
 
     def _work(self) -> None:
+        """The worker: newest frames, one after another, not more often than max_rate."""
+        next_at = 0.0
         while True:
             with self.arrived:
+                self.arrived.wait_for(lambda: not self.running, timeout=max(next_at - time.monotonic(), 0))
                 self.arrived.wait_for(lambda: self.newest is not None or not self.running)
                 if not self.running:
                     return
-                image, self.newest = self.newest, None
+                (depth, colour, came, number), self.newest = self.newest, None
+                answered = [future for asked_at, future in self.asked if number > asked_at]
+            if not answered and not (self.settings.continuous and self._heard_by_somebody()):
+                self.meter.counts['idle'] += 1
+                continue
+            if self.settings.max_rate:
+                next_at = time.monotonic() + 1 / self.settings.max_rate
+            self.meter.begin(came)
             try:
-                self._process(image)
+                success, text = True, self._process(depth, colour, bool(answered))
             except InseganError as error:
-                self.counts['refused'] += 1
-                self._say(str(error))
+                success, text = False, str(error)
             except Exception as error:  # a frame may fail, the node may not
                 if not self.context.ok():
                     return
-                self.counts['refused'] += 1
-                self._say(f'a frame was left out: {type(error).__name__}: {error}')
+                success, text = False, f'a frame was left out: {type(error).__name__}: {error}'
+            if not success:
+                self._refuse(text)
+            self._answer(answered, success, text)
 
-    def _process(self, image: Image) -> None:
-        if self.info is None:
-            self._say(f'depth arrives but no camera_info on {self.resolve_topic_name("depth/camera_info")}: expected one beside the image; is it remapped?')
-            return
-        frame = frame_from_messages(image, self.info)
-        if not np.isfinite(frame.depth_m).any():
+    def _heard_by_somebody(self) -> bool:
+        return any(publisher.get_subscription_count() for output, publisher in self.made if not output.latched)
+
+    def _process(self, image: Image, colour: Image | None, everything: bool) -> str:
+        """Segment a frame and publish what is listened to, or everything; what was found, in words. Raises InputError."""
+        meter, live = self.meter, self.settings
+        with meter.stage('convert'):
+            if self.info is None:
+                raise InputError(f'depth arrives but no camera_info on {self.resolve_topic_name("depth/camera_info")}: expected one beside the image; is it remapped?')
+            frame = frame_from_messages(image, self.info, colour)
+            readable = bool(np.isfinite(frame.depth_m).any())
+            workspace = resolve_workspace(live.workspace, frame) if readable else None
+        with meter.stage('infer'):
+            self.segmenter.workspace = workspace
+            found = self.segmenter.segment(frame) if readable else Instances.none(frame.depth_m.shape)
+            if live.min_score:
+                found = found.only(found.scores >= live.min_score)
+        scales = getattr(self.segmenter, 'scales', None)
+        result = Result(frame, found, workspace, image.header, self._part(), live.picking, scales.part_area_m2 if scales else 0.0)
+        for output, publisher in self.made:
+            if not output.latched and (everything or publisher.get_subscription_count()):
+                with meter.stage('post-process'):
+                    message = output.make(result)
+                with meter.stage('publish'):
+                    publisher.publish(message)
+        if self.want_state or 'state' in vars(result):
+            self.bin_state, self.want_state = result.state.value, False
+        meter.finish((self.get_clock().now().nanoseconds - stamp_ns(image.header)) / 1e9)
+        if not readable:
             self._say('the depth image has no reading at all: expected depth; is the lens covered or the emitter off?')
-        found = self.segmenter.segment(frame) if np.isfinite(frame.depth_m).any() else Instances.none(frame.depth_m.shape)
-        self.outputs['instances'].publish(image_message(found.labels, '16UC1', image.header))
-        self.outputs['poses'].publish(pose_array_message(found.poses, image.header))
-        if self.outputs['overlay'].get_subscription_count():
-            self.outputs['overlay'].publish(image_message(overlay(frame.depth_m, found.labels), 'rgb8', image.header))
-        if self.outputs['pick_candidates'].get_subscription_count() or self.outputs['bin_state'].get_subscription_count():
-            self._publish_picks(frame, found, image.header)
-        self.counts['out'] += 1
+        if frame.stamp_ns == 0:
+            self._say('the depth image\'s stamp is zero: expected the time of the picture; results carry it on, and transforms will not find them')
+        return f'{len(found)} instances' + (f', bin {result.state.value}' if everything else '')
 
-    def _publish_picks(self, frame: Frame, found: Instances, header: Header) -> None:
-        """Possible picks, the best first, and the bin's state."""
-        if not np.isfinite(frame.depth_m).any():
-            picks, state = [], BinState.NO_READING
-        else:
-            config, workspace = pick_config(self), resolve_workspace(self.segmenter.workspace, frame)
-            scales = getattr(self.segmenter, 'scales', None)
-            picks = rank_picks(frame, workspace, found, config, scales.part_area_m2 if scales else 0.0)
-            state = bin_state(frame, workspace, picks, config)
-        poses = np.array([pick.pose for pick in picks if pick.possible]).reshape(-1, 4, 4)
-        self.outputs['pick_candidates'].publish(pose_array_message(poses, header))
-        self.outputs['bin_state'].publish(String(data=state.value))
+    def _refuse(self, text: str) -> None:
+        self.meter.counts['refused'] += 1
+        self.complaint, self.refused_at = text, time.monotonic()
+        self._say(text)
+
+    # One frame on request.
+
+    async def _on_once(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """Segment the next frame that comes after the call and publish everything, whoever listens."""
+        if not self.running:
+            response.success, response.message = False, 'the node is not active: configure and activate it first'
+            return response
+        answer: Future = Future()
+        with self.arrived:
+            self.asked.append((self.meter.counts['in'], answer))
+        response.success, response.message = await answer
+        return response
+
+    def _answer(self, futures: list[Future], success: bool, text: str) -> None:
+        with self.arrived:
+            self.asked = [(asked_at, future) for asked_at, future in self.asked if future not in futures]
+        for future in futures:
+            future.set_result((success, text))
+
+    def _answer_all(self, success: bool, text: str) -> None:
+        waiting, self.asked = self.asked, []
+        for _, future in waiting:
+            future.set_result((success, text))
+
+    # What the node says of itself.
 
     def _watch(self) -> None:
         """Say what is not heard, and why that may be: silence is what users of such nodes complain of most."""
-        silent = time.monotonic() - self.heard
-        if not self.inputs or silent < self.get_parameter('silence_s').value:
+        if not self.inputs:
             return
         topic = self.inputs[0].topic_name
         publishers = self.get_publishers_info_by_topic(topic)
-        if not publishers:
-            self._say(f'nobody publishes {topic}: expected a depth camera there; is it running, is depth/image remapped, is ROS_DOMAIN_ID the same?')
+        if len(publishers) > 1:
+            self._say(f'{len(publishers)} nodes publish {topic} ({", ".join(sorted(one.node_name for one in publishers))}): expected one camera; frames are mixed')
+        silent = time.monotonic() - self.heard
+        if silent < self.settings.silence_s:
+            if self.pairing.unpaired and self.pairing.waiting is not None:
+                self._say(f'depth arrives on {topic}, but no colour within {self.settings.sync_slop_s:g} s of it on {self.inputs[2].topic_name}: expected the same '
+                          'camera\'s colour; is it published and remapped, or sync_slop_s too small?')
             return
+        reason = self._why_silent(topic, publishers)
+        self._say(reason)
+        self.complaint, self.refused_at = reason, time.monotonic()
+        with self.arrived:
+            self._answer_all(False, reason)
+
+    def _why_silent(self, topic: str, publishers: list) -> str:
+        if not publishers:
+            return f'nobody publishes {topic}: expected a depth camera there; is it running, is depth/image remapped, is ROS_DOMAIN_ID the same?'
         offers = ', '.join(sorted({f'{one.node_name} ({one.topic_type}, {one.qos_profile.reliability.name.lower()})' for one in publishers}))
-        self._say(f'nothing is heard on {topic}, though it is published by {offers}: expected sensor_msgs/msg/Image; a reliable subscription '
-                  '(qos_overrides) hears no best-effort publisher, and large images need config/fastdds.xml on both sides')
+        return (f'nothing is heard on {topic}, though it is published by {offers}: expected sensor_msgs/msg/Image; a reliable subscription '
+                '(qos_overrides) hears no best-effort publisher, and large images need config/fastdds.xml on both sides')
+
+    def _diagnose(self) -> None:
+        """Once a second, whatever state the node is in."""
+        if not self.diagnostics.get_subscription_count():
+            return
+        device = str(getattr(self.segmenter, 'device', 'cpu'))
+        past_s = self.get_parameter('silence_s').value
+        recent = time.monotonic() - self.refused_at < past_s and self.complaint
+        silent = self.running and time.monotonic() - self.heard > past_s
+        level = DiagnosticStatus.ERROR if silent else DiagnosticStatus.WARN if recent or not self.running else DiagnosticStatus.OK
+        words = self.complaint if recent else f'{self.meter.rate():.1f} frames/s' if self.running else 'not active'
+        values = {'state': 'active' if self.running else 'inactive' if self.segmenter is not None else 'unconfigured',
+                  'model': self.get_parameter('model').value, 'device': device, 'bin': self.bin_state, **self.meter.values(), **memory(device)}
+        self.want_state = True
+        array = DiagnosticArray(status=[status(self.get_fully_qualified_name(), self.get_parameter('model').value, level, words, values)])
+        array.header.stamp = self.get_clock().now().to_msg()
+        self.diagnostics.publish(array)
 
     def _say(self, text: str) -> None:
         """The same warning once in a while, not thirty times a second."""
@@ -231,6 +364,14 @@ class SegmenterNode(LifecycleNode):
         if now - self.said.get(text, -SAME_MESSAGE_EVERY_S) >= SAME_MESSAGE_EVERY_S:
             self.said[text] = now
             self.get_logger().warning(text)
+
+
+def _vision_messages() -> ModuleType | None:
+    """vision_msgs.msg where it is installed."""
+    try:
+        return importlib.import_module('vision_msgs.msg')
+    except ImportError:
+        return None
 
 
 def make_node() -> SegmenterNode:

@@ -15,7 +15,10 @@ from insegan_ros.workspace import Workspace, fit_floor
 
 
 class Segmenter(Protocol):
-    """A method that is ready to run. `workspace` may be replaced at any time; None fits the floor to every frame."""
+    """A method that is ready to run. `workspace` may be replaced at any time; None fits the floor to every frame.
+
+    Methods that were trained on a part also have its name, `part`, and the training's `scales`.
+    """
 
     workspace: Workspace | None
 

@@ -171,6 +171,11 @@ class PosedSegmenter:
         return getattr(self.segmenter, 'scales', None)
 
     @property
+    def part(self) -> str:
+        """The wrapped segmenter's, empty where it has none."""
+        return getattr(self.segmenter, 'part', '')
+
+    @property
     def workspace(self) -> Workspace | None:
         """The wrapped segmenter's."""
         return self.segmenter.workspace

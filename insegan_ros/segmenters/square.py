@@ -24,7 +24,7 @@ class SquareSegmenter(ABC):
     """
 
     def __init__(self, checkpoint: Checkpoint, workspace: Workspace | None = None, device: str = 'auto', min_height: float = 0.08) -> None:
-        self.scales, self.workspace = checkpoint.scales, workspace
+        self.part, self.scales, self.workspace = checkpoint.part, checkpoint.scales, workspace
         self.min_height_m = min_height * checkpoint.scales.height_m
         self.device = choose_device(device)
 

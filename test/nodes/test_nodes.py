@@ -13,6 +13,7 @@ import pytest
 
 rclpy = pytest.importorskip('rclpy')
 
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus  # noqa: E402
 from geometry_msgs.msg import PoseArray  # noqa: E402
 from lifecycle_msgs.msg import Transition  # noqa: E402
 from lifecycle_msgs.srv import ChangeState, GetState  # noqa: E402
@@ -23,6 +24,7 @@ from rclpy.node import Node  # noqa: E402
 from rclpy.qos import qos_profile_sensor_data  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
 from std_msgs.msg import Header, String  # noqa: E402
+from std_srvs.srv import Trigger  # noqa: E402
 
 from insegan_ros.dds import dds_environment  # noqa: E402
 from insegan_ros.frame import Frame, Intrinsics  # noqa: E402
@@ -245,8 +247,10 @@ def test_deactivate_releases_the_subscription_and_activate_takes_it_up(segmenter
     assert_boxes(robot.answer(box_depth()))
 
 
-def set_parameter(robot: Node, name: str, value: float):
-    request = SetParameters.Request(parameters=[Parameter(name=name, value=ParameterValue(type=3, double_value=value))])
+def set_parameter(robot: Node, name: str, value: float | bool | str | list[float]):
+    kinds = {bool: (1, 'bool_value'), float: (3, 'double_value'), str: (4, 'string_value'), list: (8, 'double_array_value')}
+    number, field = kinds[type(value)]
+    request = SetParameters.Request(parameters=[Parameter(name=name, value=ParameterValue(type=number, **{field: value}))])
     return call(robot, SetParameters, '/segmenter/set_parameters', request).results[0]
 
 
@@ -276,6 +280,175 @@ def test_silence_is_named_with_who_publishes(segmenter, robot):
     segmenter.wait_for('nothing is heard on /cam/depth/image, though it is published by robot (sensor_msgs/msg/Image, reliable)', robot.spin)
     assert set_parameter(robot, 'silence_s', 3.0).successful
     assert_boxes(robot.answer(box_depth()))
+
+
+def test_parameters_act_at_once_or_say_why_not(segmenter, robot):
+    refused = set_parameter(robot, 'model', 'insegan-nut')
+    assert not refused.successful and 'model acts at configure: clean the node up first' in refused.reason
+    assert not set_parameter(robot, 'min_score', 1.5).successful
+    assert not set_parameter(robot, 'floor', [0.0, 0.0, 1.0, 0.6]).successful, 'a floor behind the camera'
+    assert set_parameter(robot, 'bounds', [0.0, -1.0, 1.0, 1.0]).successful
+    # The box on the left lies outside of the bounds now.
+    robot.until(lambda: not robot.answer(box_depth())[60:100, 60:110].any())
+    assert set_parameter(robot, 'bounds', []).successful
+    assert_boxes(robot.answer(box_depth()))
+    refused = set_parameter(robot, 'floor', [0.0, 0.0, -2.0, 0.6])
+    assert not refused.successful and 'is no plane before the camera' in refused.reason
+    assert set_parameter(robot, 'min_score', 1.0).successful
+    robot.until(lambda: not robot.answer(box_depth()).any())
+    assert set_parameter(robot, 'min_score', 0.0).successful
+
+
+def diagnosis(robot: Node, condition) -> dict[str, str]:
+    """The first DiagnosticStatus of the segmenter that fulfils a condition, as a mapping with level and message."""
+    heard: list[DiagnosticArray] = []
+    subscription = robot.create_subscription(DiagnosticArray, '/diagnostics', heard.append, 10)
+
+    def found() -> dict[str, str] | None:
+        for array in heard:
+            one, = array.status
+            values = {'name': one.name, 'level': one.level, 'message': one.message, **{pair.key: pair.value for pair in one.values}}
+            if condition(values):
+                return values
+        heard.clear()
+        return None
+    end = time.monotonic() + 20
+    while (values := found()) is None:
+        assert time.monotonic() < end, 'no such diagnosis'
+        robot.send(box_depth(), '16UC1', CAMERA)
+        robot.spin(0.1)
+    robot.destroy_subscription(subscription)
+    return values
+
+
+def test_diagnostics_count_frames_and_time_every_stage(segmenter, robot):
+    assert_boxes(robot.answer(box_depth()))
+    values = diagnosis(robot, lambda v: v['bin'] == 'pickable' and v['level'] == DiagnosticStatus.OK)
+    assert values['name'] == '/segmenter' and values['state'] == 'active' and values['model'] == 'kmeans' and 'frames/s' in values['message']
+    assert int(values['frames in']) >= int(values['frames out']) > 0
+    for stage in ('wait', 'convert', 'infer', 'post-process', 'publish'):
+        median, rest = values[f'{stage} ms'].split(' (99 %: ')
+        assert 0 <= float(median) <= float(rest.rstrip(')')) < 10_000
+    assert float(values['resident memory MB']) > 50
+    # A refused frame is seen in the level and in words.
+    robot.send(np.zeros((240, 320, 3), np.uint8), 'rgb8', CAMERA)
+    values = diagnosis(robot, lambda v: v['level'] == DiagnosticStatus.WARN)
+    assert 'encoding "rgb8"' in values['message'] and int(values['frames refused']) >= 1
+
+
+def test_one_frame_on_request_whoever_listens(segmenter, robot):
+    assert set_parameter(robot, 'continuous', False).successful
+    robot.spin(0.3)
+    robot.masks.clear()
+    for _ in range(5):
+        robot.send(box_depth(), '16UC1', CAMERA)
+        robot.spin(0.1)
+    assert not robot.masks, 'nothing is segmented unless asked for'
+    client = robot.create_client(Trigger, '/segmenter/segment_once')
+    assert client.wait_for_service(timeout_sec=20)
+    future = client.call_async(Trigger.Request())
+
+    def answered() -> bool:
+        robot.send(box_depth(), '16UC1', CAMERA)
+        return future.done()
+    robot.until(answered)
+    assert future.result().success and future.result().message == '2 instances, bin pickable'
+    robot.until(lambda: robot.masks)
+    assert_boxes(labels_from_message(robot.masks[0]))
+    # With no camera, the answer says so.
+    silent = client.call_async(Trigger.Request())
+    robot.until(silent.done, 30)
+    assert not silent.result().success and 'nothing is heard on /cam/depth/image' in silent.result().message
+    robot.destroy_client(client)
+    assert set_parameter(robot, 'continuous', True).successful
+    assert_boxes(robot.answer(box_depth()))
+
+
+def test_a_second_camera_on_the_topic_and_a_stamp_of_zero_are_said(segmenter, robot):
+    other = robot.create_publisher(Image, '/cam/depth/image', 5)
+    segmenter.wait_for('2 nodes publish /cam/depth/image (robot, robot): expected one camera', robot.spin)
+    robot.destroy_publisher(other)
+    robot.info.publish(camera_info_message(CAMERA, Header()))
+    robot.spin(0.2)
+
+    def send() -> None:
+        robot.depth.publish(image_message(box_depth(), '16UC1', Header()))
+        robot.spin(0.1)
+    segmenter.wait_for("the depth image's stamp is zero", send)
+    # A clock that was set back, as when a recording begins again, is no reason to stop.
+    robot.stamp = 0
+    robot.masks.clear()
+    assert_boxes(robot.answer(box_depth()))
+
+
+@pytest.mark.slow
+def test_nothing_is_segmented_while_nobody_listens_and_colour_is_waited_for(robot, tmp_path):
+    process = Process('insegan_ros.nodes.segmenter', ['--ros-args', '-r', '__node:=shy', '-p', 'model:=kmeans', '-p', 'instances:=2', '-p', 'autostart:=true',
+                      '-p', 'use_colour:=true', '-p', 'floor:=[0.0, 0.0, -1.0, 0.6]', '-r', 'depth/image:=/cam/depth/image',
+                      '-r', 'depth/camera_info:=/cam/depth/camera_info', '-r', 'color/image:=/cam/color/image'], tmp_path / 'log')
+    colour = robot.create_publisher(Image, '/cam/color/image', 5)
+    pictures: list[Image] = []
+    heard: list[DiagnosticArray] = []
+    robot.create_subscription(DiagnosticArray, '/diagnostics', heard.append, 10)
+
+    def send() -> None:
+        header = robot.header()
+        robot.info.publish(camera_info_message(CAMERA, header))
+        colour.publish(image_message(np.full((240, 320, 3), (10, 200, 30), np.uint8), 'rgb8', header))
+        robot.depth.publish(image_message(box_depth(), '16UC1', header))
+        robot.spin(0.05)
+
+    def counts() -> dict[str, int]:
+        own = [one for array in heard for one in array.status if one.name == '/shy']
+        return {pair.key: int(pair.value) for pair in own[-1].values if pair.key.startswith('frames ') and pair.value.isdigit()} if own else {}
+    try:
+        process.wait_for('listening on /cam/depth/image and /cam/depth/camera_info and /cam/color/image')
+        robot.until(lambda: send() is None and counts().get('frames idle', 0) > 3)
+        assert counts()['frames out'] == 0
+        subscription = robot.create_subscription(Image, '/shy/overlay', pictures.append, 10)
+        robot.until(lambda: send() is None and pictures)
+        picture = np.frombuffer(pictures[-1].data, np.uint8).reshape(240, 320, 3)
+        assert tuple(picture[5, 5]) == (10, 200, 30) and tuple(picture[80, 80]) != (10, 200, 30)
+        robot.destroy_subscription(subscription)
+        # Depth goes on, colour does not.
+        process.wait_for('but no colour within 0.02 s of it on /cam/color/image', lambda: (robot.send(box_depth(), '16UC1', CAMERA), robot.spin(0.05)))
+    finally:
+        assert process.stop() == 0
+    assert 'Traceback' not in process.text()
+
+
+@pytest.mark.slow
+def test_a_model_replaced_by_garbage_while_running_changes_nothing_until_it_is_loaded_again(robot, root, tmp_path):
+    import shutil
+    model = tmp_path / 'model'
+    shutil.copytree(root / 'checkpoints/insegan-nut', model)
+    process = Process('insegan_ros.nodes.segmenter', ['--ros-args', '-r', '__node:=other', '-p', f'model:={model}', '-p', 'autostart:=true'], tmp_path / 'log')
+    try:
+        process.wait_for('listening on')
+        (model / 'weights.safetensors').write_bytes(b'garbage' * 100)
+
+        def other(transition: int) -> bool:
+            return call(robot, ChangeState, '/other/change_state', ChangeState.Request(transition=Transition(id=transition))).success
+        assert other(Transition.TRANSITION_DEACTIVATE) and other(Transition.TRANSITION_ACTIVATE) and other(Transition.TRANSITION_DEACTIVATE)
+        assert other(Transition.TRANSITION_CLEANUP) and not other(Transition.TRANSITION_CONFIGURE)
+        process.wait_for('cut short or damaged')
+        shutil.copy(root / 'checkpoints/insegan-nut/weights.safetensors', model)
+        assert other(Transition.TRANSITION_CONFIGURE) and other(Transition.TRANSITION_ACTIVATE)
+    finally:
+        assert process.stop() == 0
+
+
+@pytest.mark.slow
+def test_after_a_kill_the_next_start_is_clean(robot, tmp_path):
+    arguments = ['--ros-args', '-r', '__node:=victim', '-p', 'model:=kmeans', '-p', 'autostart:=true', '-r', 'depth/image:=/cam/depth/image']
+    first = Process('insegan_ros.nodes.segmenter', arguments, tmp_path / 'first')
+    first.wait_for('listening on')
+    first.popen.kill()
+    assert first.popen.wait(timeout=30) == -signal.SIGKILL
+    second = Process('insegan_ros.nodes.segmenter', arguments, tmp_path / 'second')
+    second.wait_for('listening on')
+    second.popen.send_signal(signal.SIGTERM)
+    assert second.popen.wait(timeout=30) == 0 and 'Traceback' not in second.text()
 
 
 @pytest.mark.slow
@@ -374,9 +547,18 @@ def test_frames_survive_the_way_through_messages():
     assert np.isnan(again.depth_m[3, 4]) and np.allclose(again.depth_m, depth, atol=5e-4, equal_nan=True)
 
 
-def test_the_manuals_parameter_table_is_the_codes(root):
+def test_the_manuals_tables_are_the_codes(root):
+    from types import SimpleNamespace
+
+    from insegan_ros.nodes.outputs import outputs
     from insegan_ros.nodes.parameters import PARAMETERS
     text = (root / 'docs/nodes.md').read_text()
-    table = text[text.index('<!-- parameters'):text.index('Parameters are read')]
-    rows = [line for line in table.splitlines() if line.startswith('| `')]
-    assert rows == [f'| `{p.name}` | `{p.default}` | {p.description} |' for p in PARAMETERS]
+
+    def rows(start: str, end: str) -> list[str]:
+        table = text[text.index(start):]
+        return [line for line in table[:table.index(end)].splitlines() if line.startswith('| `')]
+    assert rows('<!-- parameters', 'A value that cannot be') == [
+        f'| `{p.name}` | `{p.default}` | {"at once" if p.live else "at configure"} | {p.description} |' for p in PARAMETERS]
+    vision = SimpleNamespace(**{name: type(name, (), {'__module__': 'vision_msgs.msg._x'}) for name in ('Detection2DArray', 'LabelInfo')})
+    assert rows('<!-- outputs', 'All are reliable') == [
+        f'| `~/{one.name}` | {one.kind.__module__.split(".")[0]}/{one.kind.__name__} | {one.text} |' for one in outputs(vision)]

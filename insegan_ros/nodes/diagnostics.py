@@ -1,0 +1,75 @@
+"""What the segmenter says of itself on /diagnostics (REP 107): frames, times of every stage, memory, the bin."""
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+
+STAGES = ('wait', 'convert', 'infer', 'post-process', 'publish')
+LAST = 300
+
+
+class Meter:
+    """Counts of frames and the last times of every stage. One thread counts what comes in, another what goes out."""
+
+    def __init__(self) -> None:
+        self.counts = {'in': 0, 'out': 0, 'dropped': 0, 'refused': 0, 'idle': 0}
+        self.seconds: dict[str, deque[float]] = {name: deque(maxlen=LAST) for name in (*STAGES, 'latency')}
+        self.finished: deque[float] = deque(maxlen=LAST)
+        self._frame: dict[str, float] = {}
+
+    def begin(self, arrived: float) -> None:
+        """A frame that arrived at a time of time.monotonic() is taken up."""
+        self._frame = {'wait': time.monotonic() - arrived}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time what is done within; a stage may have several pieces."""
+        begun = time.monotonic()
+        try:
+            yield
+        finally:
+            self._frame[name] = self._frame.get(name, 0.0) + time.monotonic() - begun
+
+    def finish(self, latency_s: float) -> None:
+        """The frame is out; latency_s from the camera's stamp to now."""
+        self.counts['out'] += 1
+        for name, seconds in {**self._frame, 'latency': latency_s}.items():
+            self.seconds[name].append(seconds)
+        self.finished.append(time.monotonic())
+
+    def rate(self) -> float:
+        """Frames a second over the last ones of the last five seconds."""
+        recent = [one for one in list(self.finished) if time.monotonic() - one < 5]
+        return (len(recent) - 1) / max(recent[-1] - recent[0], 1e-6) if len(recent) > 1 else 0.0
+
+    def values(self) -> dict[str, str]:
+        """Everything in words."""
+        out = {f'frames {name}': str(count) for name, count in self.counts.items()}
+        out['frames a second'] = f'{self.rate():.1f}'
+        for name, seconds in self.seconds.items():
+            title = 'camera stamp to published' if name == 'latency' else name
+            if seconds:
+                last = np.array(seconds) * 1000
+                out[f'{title} ms'] = f'{np.median(last):.1f} (99 %: {np.percentile(last, 99):.1f})'
+        return out
+
+
+def memory(device: str) -> dict[str, str]:
+    """This process's memory, and the device's if it has its own."""
+    pages = int(Path('/proc/self/statm').read_text().split()[1]) if Path('/proc/self/statm').exists() else 0
+    out = {'resident memory MB': f'{pages * 4096 / 1e6:.0f}'}
+    if device.startswith('cuda'):
+        out['device memory MB'] = f'{torch.cuda.memory_allocated(device) / 1e6:.0f}'
+    return out
+
+
+def status(name: str, hardware: str, level: bytes, message: str, values: dict[str, str]) -> DiagnosticStatus:
+    """A DiagnosticStatus of a mapping."""
+    return DiagnosticStatus(name=name, hardware_id=hardware, level=level, message=message, values=[KeyValue(key=key, value=value) for key, value in values.items()])
