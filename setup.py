@@ -41,5 +41,6 @@ setup(
         'insegan = insegan_ros.cli:main',
         'segmenter = insegan_ros.nodes.segmenter:main',
         'sim_camera = insegan_ros.nodes.sim_camera:main',
+        'realsense_camera = insegan_ros.nodes.realsense_camera:main',
     ]},
 )

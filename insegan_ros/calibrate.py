@@ -8,12 +8,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import yaml
 
 from insegan_ros.errors import DatasetError, InputError
 from insegan_ros.frame import Frame
 from insegan_ros.overlay import depth_picture
-from insegan_ros.workspace import Workspace, fit_floor
+from insegan_ros.workspace import Workspace, fit_floor, write_workspace
 
 FRAMES = 30
 # What stands higher above the floor is no floor: four times what a D435 is noisy at half a metre.
@@ -187,9 +186,8 @@ def write_calibration(found: Calibration, picture: Frame, path: Path) -> Path:
     for one in (path, drawn):
         if one.exists():
             raise DatasetError(f'{one} exists: expected a new file')
-    values = {'floor': [round(v, 6) for v in found.workspace.floor], 'bounds': [round(v, 4) for v in found.workspace.bounds]}
     cv2.imwrite(str(drawn), cv2.cvtColor(draw_calibration(found, picture), cv2.COLOR_RGB2BGR))
-    path.write_text(f'# {found.text()}\n' + yaml.safe_dump({'/**': {'ros__parameters': values}}, default_flow_style=None, sort_keys=False))
+    write_workspace(found.workspace, path, found.text())
     return drawn
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace, set_parsing_settings
 
 from insegan_ros import __version__
 from insegan_ros.errors import ConfigError, InseganError
+
+if TYPE_CHECKING:
+    from insegan_ros.datasets.scene import Scene
+    from insegan_ros.workspace import Workspace
 
 
 def build_parser(command: str = '') -> ArgumentParser:
@@ -39,7 +43,7 @@ def _dataset_arguments(parser: ArgumentParser) -> None:
     convert, inspect, heights, parts = ArgumentParser(), ArgumentParser(), ArgumentParser(), ArgumentParser()
     convert.add_argument('source', type=str, help='folder of shards, BOP scenes, COCO annotations or Insta-10 folders; which of them is found by looking')
     convert.add_argument('out', type=str, help='new folder')
-    convert.add_argument('--to', type=str, required=True, help='shards, bop, coco, insta10, or clouds (labelled PLY)')
+    convert.add_argument('--to', type=str, required=True, help='shards, bop, coco, insta10, recording (rosbag2, mcap), or clouds (labelled PLY)')
     inspect.add_argument('source', type=str, help='folder in any of these formats')
     inspect.add_argument('--sheet', type=str | None, default=None, help='new PNG with a sample of the scenes')
     inspect.add_argument('--json', type=str | None, default=None, help='file for the numbers')
@@ -68,6 +72,7 @@ def _segment_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('input', type=str, help='image, folder of images or shards, or recording')
     _model_arguments(parser)
     parser.add_argument('--out', type=str, default='masks', help='folder for labels (16-bit PNG), overlays, results.json; must not hold results yet')
+    parser.add_argument('--workspace', type=str, default='', help='YAML of `insegan calibrate`: floor and inside of the bin')
     parser.add_argument('--floor', type=list[float] | None, default=None, help="the floor's plane a, b, c, d in the optical frame; fitted to every frame if left out")
     parser.add_argument('--bounds', type=list[float] | None, default=None, help="the bin's x_min, y_min, x_max, y_max in m; needs --floor")
 
@@ -79,7 +84,8 @@ def _calibrate_arguments(parser: ArgumentParser) -> None:
 
 def _evaluate_arguments(parser: ArgumentParser) -> None:
     _model_arguments(parser)
-    parser.add_argument('--data', type=str, required=True, help='folder of labelled shards that no training has seen')
+    parser.add_argument('--data', type=str, required=True, help='labelled scenes that no training has seen: shards, BOP, COCO, Insta-10, or a recording with labels')
+    parser.add_argument('--workspace', type=str, default='', help="for a recording: YAML of `insegan calibrate`; the recording's own workspace.yaml if left out")
     parser.add_argument('--limit', type=int, default=100, help='scenes a set: the first ones, and the first ones where K-means fails')
     parser.add_argument('--json', type=str | None, default=None, help='file for the numbers, scene by scene')
     parser.add_argument('--picture', type=str | None, default=None, help='PNG of the worst, the median and the best scene')
@@ -168,13 +174,22 @@ def _instantiate(config_class: type, values: Namespace) -> Any:
 def _segment(arguments: Namespace) -> None:
     from insegan_ros.segment import segment_input
     from insegan_ros.segmenters.registry import load_segmenter
-    from insegan_ros.workspace import Workspace
-    if arguments.bounds and not arguments.floor:
-        raise ConfigError('--bounds is given without --floor: expected both')
-    workspace = Workspace(tuple(arguments.floor), tuple(arguments.bounds) if arguments.bounds else None) if arguments.floor else None
-    segmenter = load_segmenter(arguments.model, arguments.segmenter, workspace, arguments.device, arguments.instances, arguments.mesh, arguments.mesh_scale)
+    segmenter = load_segmenter(arguments.model, arguments.segmenter, _workspace(arguments), arguments.device, arguments.instances, arguments.mesh, arguments.mesh_scale)
     count = segment_input(Path(arguments.input), segmenter, Path(arguments.out))
     print(f'{count} frames segmented into {arguments.out}')
+
+
+def _workspace(arguments: Namespace) -> Workspace | None:
+    """The bin that --workspace, or --floor and --bounds name; None where none is given."""
+    from insegan_ros.workspace import Workspace, read_workspace
+    floor, bounds = arguments.get('floor'), arguments.get('bounds')
+    if bounds and not floor:
+        raise ConfigError('--bounds is given without --floor: expected both')
+    if floor and arguments.workspace:
+        raise ConfigError('--floor and --workspace are given: expected one of them')
+    if arguments.workspace:
+        return read_workspace(Path(arguments.workspace))
+    return Workspace(tuple(floor), tuple(bounds) if bounds else None) if floor else None
 
 
 def _calibrate(arguments: Namespace) -> None:
@@ -186,19 +201,25 @@ def _calibrate(arguments: Namespace) -> None:
 
 
 def _evaluate(arguments: Namespace) -> None:
-    from insegan_ros.datasets.shards import ShardDataset
+    from insegan_ros.datasets.convert import open_dataset
+    from insegan_ros.datasets.recordings import is_recording, read_recording
     from insegan_ros.evaluation.evaluate import evaluate
     from insegan_ros.evaluation.report import print_summary, worst_to_best
     from insegan_ros.segmenters.registry import load_segmenter
-    dataset = ShardDataset(arguments.data)
+    data, workspace = Path(arguments.data), _workspace(arguments)
+
+    def scenes() -> Iterable[Scene]:
+        return (read_recording(data, workspace) if is_recording(data) else open_dataset(data))[1]
+    if workspace and not is_recording(data):
+        raise ConfigError(f'--workspace is given but {data} is no recording: data sets hold the bin of every scene themselves')
     segmenter = load_segmenter(arguments.model, arguments.segmenter, None, arguments.device, arguments.instances)
-    result = evaluate(segmenter, dataset, arguments.limit)
+    result = evaluate(segmenter, scenes(), arguments.limit)
     print_summary(result.summary())
     if arguments.json:
         numbers = {'model': arguments.model, 'data': arguments.data, **result.summary(), 'rows': result.rows()}
         Path(arguments.json).write_text(json.dumps(numbers, indent=1) + '\n')
     if arguments.picture:
-        worst_to_best(segmenter, dataset, result, Path(arguments.picture))
+        worst_to_best(segmenter, scenes(), result, Path(arguments.picture))
 
 
 def _card(arguments: Namespace) -> None:

@@ -13,6 +13,10 @@ class DatasetError(InseganError):
     """A data folder or shard that is missing, empty, cut short or of another kind."""
 
 
+class CameraError(InseganError):
+    """A camera that is not there, has no such streams, or stopped."""
+
+
 class CheckpointError(InseganError):
     """A checkpoint that is missing, cut short or not one of ours."""
 

@@ -173,7 +173,7 @@ class _Holds:
         box = tuple(slice(max(side.start - around, 0), side.stop + around) for side in box)
         mask, height = self.labels[box] == label, self.height[box]
         corner = np.array([side.start for side in box])
-        uncovered = _uncovered(mask, height)
+        uncovered = uncovered_share(mask, height)
         holding = self._suction if self.config.gripper == 'suction' else self._parallel
         pose, clearance, roughness, good = holding(mask, height, corner, distance)
         contact = float(self.workspace.height_of(pose[:3, 3]))
@@ -301,7 +301,7 @@ def _room(others: np.ndarray, middle: np.ndarray, close: np.ndarray, beside: np.
     return tips - float(np.partition(under.ravel(), -(side * side // 20) - 1)[-(side * side // 20) - 1])
 
 
-def _uncovered(mask: np.ndarray, height: np.ndarray) -> float:
+def uncovered_share(mask: np.ndarray, height: np.ndarray) -> float:
     """Share of a mask's border on which no neighbour stands higher: what lies on a part hides it, what lies below does not."""
     kernel = np.ones((5, 5), np.uint8)
     around = (cv2.dilate(mask.astype(np.uint8), kernel) > 0) & ~mask

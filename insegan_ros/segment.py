@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from insegan_ros.datasets.recordings import read_depth_image, read_frames
+from insegan_ros.datasets.recording_writer import INSTANCES_TOPIC, RecordingWriter
+from insegan_ros.datasets.recordings import is_recording, read_depth_image, read_frames
 from insegan_ros.datasets.shards import ShardDataset, is_shards
 from insegan_ros.errors import DatasetError, InputError
 from insegan_ros.frame import Frame, Instances
@@ -20,7 +22,7 @@ from insegan_ros.segmenters.base import Segmenter
 
 def frames_of(source: Path) -> Iterator[Frame]:
     """The frames of an image, a folder of images or shards, or a recording, in order."""
-    if source.is_dir() and (source / 'metadata.yaml').exists() or source.suffix in ('.bag', '.db3', '.mcap'):
+    if is_recording(source):
         yield from read_frames(source)
     elif source.is_dir() and is_shards(source):
         yield from (scene.frame for scene in ShardDataset(source))
@@ -34,7 +36,8 @@ def frames_of(source: Path) -> Iterator[Frame]:
 
 
 def segment_input(source: Path, segmenter: Segmenter, out: Path) -> int:
-    """Segment every frame of `source` into `out`: NNNNNN_labels.png (16 bit), NNNNNN_overlay.png, results.json.
+    """Segment every frame of `source` into `out`: NNNNNN_labels.png (16 bit), NNNNNN_overlay.png, results.json; for a recording also
+    `recording`, a rosbag2 folder with its depth, the labels and the overlay.
 
     Returns the number of frames. A frame that cannot be used is written into results.json with the reason.
     Raises DatasetError where `out` holds results already: nothing is written over.
@@ -45,18 +48,22 @@ def segment_input(source: Path, segmenter: Segmenter, out: Path) -> int:
     if results.exists():
         raise DatasetError(f'{out} holds results already: expected another --out')
     rows = []
-    for index, frame in enumerate(tqdm(frames_of(source), desc='segment', unit='frame')):
-        if index == 0:
-            out.mkdir(parents=True, exist_ok=True)
-        try:
-            found, error = segmenter.segment(frame), None
-        except InputError as problem:
-            found, error = Instances.none(frame.depth_m.shape), str(problem)
-        cv2.imwrite(str(out / f'{index:06d}_labels.png'), found.labels)
-        cv2.imwrite(str(out / f'{index:06d}_overlay.png'), cv2.cvtColor(overlay(frame.depth_m, found.labels), cv2.COLOR_RGB2BGR))
-        rows.append(_row(index, frame, found, error))
-    if not rows:
-        raise DatasetError(f'{source} holds no depth frames')
+    with RecordingWriter(out / 'recording') if is_recording(source) else nullcontext() as recording:
+        for index, frame in enumerate(tqdm(frames_of(source), desc='segment', unit='frame')):
+            if index == 0:
+                out.mkdir(parents=True, exist_ok=True)
+            try:
+                found, error = segmenter.segment(frame), None
+            except InputError as problem:
+                found, error = Instances.none(frame.depth_m.shape), str(problem)
+            picture = overlay(frame.depth_m, found.labels)
+            cv2.imwrite(str(out / f'{index:06d}_labels.png'), found.labels)
+            cv2.imwrite(str(out / f'{index:06d}_overlay.png'), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+            if recording is not None:
+                recording.add(frame, found.labels, INSTANCES_TOPIC, picture)
+            rows.append(_row(index, frame, found, error))
+        if not rows:
+            raise DatasetError(f'{source} holds no depth frames')
     results.write_text(json.dumps(rows, indent=1) + '\n')
     return len(rows)
 

@@ -2,9 +2,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
+import yaml
 
 from insegan_ros.errors import InputError
 from insegan_ros.frame import Frame, Intrinsics
@@ -28,6 +30,8 @@ class Workspace:
     bounds: tuple[float, float, float, float] | None = None
 
     def __post_init__(self) -> None:
+        if len(self.floor) != 4 or len(self.bounds or range(4)) != 4:
+            raise InputError(f'floor {self.floor} and bounds {self.bounds}: expected four numbers each')
         if not np.isclose(np.linalg.norm(self.floor[:3]), 1.0, atol=1e-3) or self.floor[3] <= 0 or self.floor[2] >= 0:
             raise InputError(f'floor {self.floor} is no plane before the camera: expected a unit normal towards the camera and a positive distance')
         if self.bounds is not None and not (self.bounds[0] < self.bounds[2] and self.bounds[1] < self.bounds[3]):
@@ -86,6 +90,28 @@ class Workspace:
         if box[0] >= box[2] or box[1] >= box[3]:
             raise InputError(f'the bin\'s bounds {self.bounds} m lie outside the {intrinsics.width}x{intrinsics.height} image: expected to see the bin')
         return box
+
+
+def write_workspace(workspace: Workspace, path: Path, comment: str = '') -> None:
+    """The workspace as parameters that the segmenter's node loads."""
+    values = {'floor': [round(float(v), 6) for v in workspace.floor]}
+    if workspace.bounds:
+        values['bounds'] = [round(float(v), 4) for v in workspace.bounds]
+    head = f'# {comment}\n' if comment else ''
+    path.write_text(head + yaml.safe_dump({'/**': {'ros__parameters': values}}, default_flow_style=None, sort_keys=False))
+
+
+def read_workspace(path: Path) -> Workspace:
+    """The workspace in a parameter file, as `insegan calibrate` writes it. Raises InputError."""
+    try:
+        content = yaml.safe_load(path.read_text())
+        values = next(iter(content.values()))['ros__parameters']
+        floor, bounds = values['floor'], values.get('bounds')
+        return Workspace(tuple(float(v) for v in floor), tuple(float(v) for v in bounds) if bounds else None)
+    except OSError as error:
+        raise InputError(f'{path} cannot be read ({error.strerror}): expected a YAML file of `insegan calibrate`') from error
+    except (yaml.YAMLError, AttributeError, StopIteration, KeyError, TypeError, ValueError, UnicodeDecodeError) as error:
+        raise InputError(f'{path} holds no floor ({type(error).__name__}): expected a YAML file of `insegan calibrate`') from error
 
 
 def fill_shadows(depth_m: np.ndarray) -> np.ndarray:

@@ -61,13 +61,13 @@ def test_the_real_recording_is_segmented(real_bag, tmp_path):
     (['simulate', '--mesh', 'nowhere.stl'], 'nowhere.stl does not exist'),
     (['simulate', '--sensor', 'kinect'], 'no sensor "kinect"'),
     (['simulate', '--part', 'bolt', '--bin_width', '0.05'], 'a bin of 50 mm is too small for bolt'),
-    (['dataset', 'inspect', 'nowhere'], 'nowhere is no folder'),
-    (['dataset', 'convert', 'nowhere', 'x', '--to', 'bop'], 'nowhere is no folder'),
+    (['dataset', 'inspect', 'nowhere'], 'nowhere does not exist'),
+    (['dataset', 'convert', 'nowhere', 'x', '--to', 'bop'], 'nowhere does not exist'),
     (['dataset', 'parts', 'x.png', '--part', 'sprocket'], 'unknown part "sprocket"'),
     (['segment', 'nowhere.png', '--model', 'kmeans'], 'nowhere.png does not exist'),
     (['segment', 'nowhere.png', '--model', 'nothing'], 'no checkpoint or method "nothing"'),
     (['segment', 'x', '--model', 'kmeans', '--bounds', '[0,0,1,1]'], '--bounds is given without --floor'),
-    (['evaluate', '--model', 'kmeans', '--data', 'nowhere'], 'nowhere holds no scenes'),
+    (['evaluate', '--model', 'kmeans', '--data', 'nowhere'], 'nowhere does not exist'),
     (['train', 'insegan', '--data', 'nowhere', '--out', 'never'], 'nowhere holds no scenes')])
 def test_mistakes_are_one_line_and_status_2(arguments, words, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

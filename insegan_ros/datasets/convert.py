@@ -12,6 +12,8 @@ from tqdm import tqdm
 from insegan_ros.datasets.bop import is_bop, read_bop, write_bop
 from insegan_ros.datasets.coco import is_coco, read_coco, write_coco
 from insegan_ros.datasets.insta10 import is_insta10, read_insta10, write_clouds, write_insta10
+from insegan_ros.datasets.recording_writer import write_recording
+from insegan_ros.datasets.recordings import is_recording, read_recording
 from insegan_ros.datasets.scene import Scene
 from insegan_ros.datasets.shards import ShardDataset, ShardInfo, is_shards, pack_shard, shard_path, write_whole
 from insegan_ros.errors import DatasetError, unknown
@@ -45,13 +47,13 @@ def _write_shards(scenes: Iterable[Scene], classes: tuple[str, ...], out: Path, 
 
 
 FORMATS = {'shards': Format(is_shards, _read_shards, _write_shards), 'bop': Format(is_bop, read_bop, write_bop), 'coco': Format(is_coco, read_coco, write_coco),
-           'insta10': Format(is_insta10, read_insta10, write_insta10), 'clouds': Format(None, None, write_clouds)}
+           'recording': Format(is_recording, read_recording, write_recording), 'insta10': Format(is_insta10, read_insta10, write_insta10), 'clouds': Format(None, None, write_clouds)}
 
 
 def open_dataset(folder: Path) -> tuple[tuple[str, ...], Iterator[Scene]]:
     """Class names and scenes of a folder in any format that can be read. Raises DatasetError."""
-    if not folder.is_dir():
-        raise DatasetError(f'{folder} is no folder: expected a data set')
+    if not folder.exists():
+        raise DatasetError(f'{folder} does not exist: expected a data set')
     for form in FORMATS.values():
         if form.found is not None and form.read is not None and form.found(folder):
             return form.read(folder)

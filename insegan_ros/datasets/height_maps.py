@@ -4,19 +4,29 @@ Two thousand scenes with their truth are some 6 MB, a sixth of the shards: light
 """
 from __future__ import annotations
 
+import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
 import numpy as np
+from tqdm import tqdm
 
 from insegan_ros.datasets.folders import check_new
+from insegan_ros.datasets.recordings import is_recording, read_recording
 from insegan_ros.datasets.shards import ShardDataset, write_whole
 from insegan_ros.errors import DatasetError
+from insegan_ros.workspace import Workspace, square_height_map
 
 FORMAT = 'insegan-heights-1'
 UNIT_M = 1e-4
+# What stands no higher is the floor's noise. What stands so many times higher than usual is a gripper or a hand.
+PART_M, TALL = 0.005, 2.0
+# A picture in which less of the bin has a reading shows nothing.
+LEAST_READ = 0.5
+# So many different pictures.
+ADVISED = 300
 
 
 @dataclass(frozen=True)
@@ -32,10 +42,16 @@ class HeightMaps:
     centres: np.ndarray | None = None
 
 
-def read_height_maps(source: str | Path, size: int, most: int = 0, truth: bool = False) -> HeightMaps:
-    """Height maps of a folder of shards or of a file of `write_height_maps`, the first `most` (0: all). Labels are opened for
-    `truth` alone. Raises DatasetError."""
+def read_height_maps(source: str | Path, size: int, most: int = 0, truth: bool = False, workspace: Workspace | None = None) -> HeightMaps:
+    """Height maps of a folder of shards, of a file of `write_height_maps`, or of a recording, the first `most` (0: all). Labels are
+    opened for `truth` alone. workspace: a recording's bin, if not in its own file. Raises DatasetError."""
     path = Path(source)
+    if is_recording(path):
+        if truth:
+            raise DatasetError(f'{path} is a recording: expected labelled shards or height maps, for training with the truth')
+        return _read_recording(path, size, most, workspace)
+    if workspace is not None:
+        raise DatasetError(f'a workspace is given but {path} is no recording: data sets hold the bin of every scene themselves')
     if path.suffix == '.h5' and path.is_file():
         return _read_file(path, size, most, truth)
     dataset = ShardDataset(path)
@@ -61,6 +77,47 @@ def write_height_maps(source: Path, out: Path, size: int, truth: bool) -> int:
             file.create_dataset('centres', data=maps.centres)
     write_whole(out, buffer.getvalue())
     return len(maps.heights_m)
+
+
+def _read_recording(path: Path, size: int, most: int, workspace: Workspace | None) -> HeightMaps:
+    """The different pictures of a recording as it is: near-equal ones, such in which something tall is in view, and such without
+    readings are left out, and counted aloud."""
+    (part,), scenes = read_recording(path, workspace)
+    kept: list[np.ndarray] = []
+    tallest: list[float] = []
+    count, blind, pixel_m, digest = 0, 0, 0.0, hashlib.sha256()
+    for scene in tqdm(scenes, desc=f'read {path.name}', unit='frame'):
+        count += 1
+        if scene.workspace is None:
+            raise DatasetError(f'{path}: where the bin is, is not known: expected --workspace with the YAML of `insegan calibrate`')
+        left, top, right, bottom = scene.workspace.window(scene.frame.intrinsics, 0.0)
+        if np.isfinite(scene.frame.depth_m[top:bottom, left:right]).mean() < LEAST_READ:
+            blind += 1
+            continue
+        height, pixel_m = square_height_map(scene.frame, scene.workspace, size)
+        if kept and not _differ(height, kept[-1]):
+            continue
+        kept.append(height)
+        tallest.append(float(np.quantile(height, 0.999)))
+        digest.update(np.round(height / UNIT_M).astype(np.uint16).tobytes())
+        if most and len(kept) >= most:
+            break
+    if not kept:
+        raise DatasetError(f'{path}: {count} frames, {blind} of them without readings in the bin: expected depth of the bin')
+    usual = float(np.median([one for one in tallest if one > PART_M] or [PART_M]))
+    chosen = [height for height, tall in zip(kept, tallest) if PART_M < tall < TALL * usual]
+    empty = sum(tall <= PART_M for tall in tallest)
+    print(f'{path}: {count} frames; {count - blind - len(kept)} nearly equal to the one before, {blind} without readings, {empty} of an empty bin, '
+          f'{len(kept) - len(chosen) - empty} with something tall in view; {len(chosen)} are left{"" if len(chosen) >= ADVISED else f", {ADVISED} or more are advised"}')
+    if not chosen:
+        raise DatasetError(f'{path} shows no parts in the bin: expected pictures of it with parts')
+    return HeightMaps(np.stack(chosen), pixel_m, part, digest.hexdigest()[:16])
+
+
+def _differ(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether two height maps show different piles: more of them changed than a tenth of what stands there covers."""
+    changed = (np.abs(first - second) > PART_M).sum()
+    return bool(changed > 0.1 * max((np.maximum(first, second) > PART_M).sum(), 20))
 
 
 def _read_file(path: Path, size: int, most: int, truth: bool) -> HeightMaps:

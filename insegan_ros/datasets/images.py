@@ -38,6 +38,19 @@ def colour_from_message(message: Any) -> np.ndarray:
     return np.ascontiguousarray(pixels[..., list(order)])
 
 
+def labels_from_message(message: Any) -> np.ndarray:
+    """16UC1 labels -> (H, W) uint16. Raises InputError for another encoding or too little data."""
+    if message.encoding not in ('16UC1', 'mono16'):
+        raise InputError(f'label image has encoding "{message.encoding}": expected 16UC1')
+    kind = np.dtype('u2').newbyteorder('>' if message.is_bigendian else '<')
+    return _rows(message, 2, 'label image').view(kind).astype(np.uint16)
+
+
+def stamp_ns(header: Any) -> int:
+    """A header's stamp in nanoseconds."""
+    return header.stamp.sec * 10**9 + header.stamp.nanosec
+
+
 def _rows(message: Any, pixel_bytes: int, what: str) -> np.ndarray:
     """The image's bytes without what pads its rows, (H, W * pixel_bytes) uint8. Raises InputError where there are too few."""
     height, width, step = message.height, message.width, message.step

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,12 @@ from rosbags.rosbag2 import ReaderError as Rosbag2Error
 from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, get_typestore
 
-from insegan_ros.datasets.images import depth_from_message
+from insegan_ros.datasets.images import depth_from_message, labels_from_message, stamp_ns
+from insegan_ros.datasets.recording_writer import WORKSPACE_FILE
+from insegan_ros.datasets.scene import Scene
 from insegan_ros.errors import DatasetError, InputError
-from insegan_ros.frame import Frame, Intrinsics
+from insegan_ros.frame import Frame, Instances, Intrinsics
+from insegan_ros.workspace import Workspace, read_workspace
 
 IMAGE_TYPE, INFO_TYPE = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CameraInfo'
 DEPTH_ENCODINGS = ('16UC1', 'mono16', '32FC1')
@@ -28,11 +32,57 @@ def read_frames(source: str | Path, depth_topic: str = '') -> Iterator[Frame]:
     source: a RealSense .bag or a rosbag2 folder. Raises DatasetError where it cannot be read or holds no depth.
     """
     path = Path(source)
+    with _open(path) as reader:
+        yield from _frames(reader, path, depth_topic)
+
+
+def is_recording(path: Path) -> bool:
+    """Whether a path is a rosbag2 folder or a RealSense .bag."""
+    return (path.is_dir() and (path / 'metadata.yaml').exists()) or (path.is_file() and path.suffix in ('.bag', '.db3', '.mcap'))
+
+
+def read_recording(source: str | Path, workspace: Workspace | None = None) -> tuple[tuple[str, ...], Iterator[Scene]]:
+    """A recording as scenes: its name as the only class, and every depth frame, with the labels of the same stamp where the recording has a
+    topic that ends in /labels. workspace: None takes the recording's own file where there is one. Raises DatasetError."""
+    path = Path(source)
+    own = path / WORKSPACE_FILE
+    if workspace is None and own.is_file():
+        workspace = read_workspace(own)
+    return (path.stem,), _scenes(path, workspace)
+
+
+def _scenes(path: Path, workspace: Workspace | None) -> Iterator[Scene]:
+    truths = _labels(path)
+    pending = next(truths, None)
+    for frame in read_frames(path):
+        while pending is not None and pending[0] < frame.stamp_ns:
+            pending = next(truths, None)
+        truth = None
+        if pending is not None and pending[0] == frame.stamp_ns:
+            if pending[1].shape != frame.depth_m.shape:
+                raise DatasetError(f'{path} holds labels of {pending[1].shape[1]}x{pending[1].shape[0]} beside depth of '
+                                   f'{frame.depth_m.shape[1]}x{frame.depth_m.shape[0]}: expected one size')
+            truth = Instances(pending[1], np.ones(int(pending[1].max(initial=0)), np.float32))
+        yield Scene(frame, truth, workspace)
+
+
+def _labels(path: Path) -> Iterator[tuple[int, np.ndarray]]:
+    """Stamps in ns and labels (H, W) uint16 of a recording, if it has any."""
+    with _open(path) as reader:
+        wanted = [c for c in reader.connections if c.msgtype == IMAGE_TYPE and c.topic.endswith('/labels')]
+        for connection, _, raw in reader.messages(connections=wanted) if wanted else ():
+            message = deserialize(reader, connection, raw)
+            yield stamp_ns(message.header), labels_from_message(message)
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[AnyReader]:
+    """The recording, opened. Raises DatasetError for what is none, also while it is read."""
     if not path.exists():
         raise DatasetError(f'{path} does not exist: expected a RealSense .bag or a rosbag2 folder')
     try:
         with AnyReader([path], default_typestore=get_typestore(Stores.ROS2_KILTED)) as reader:
-            yield from _frames(reader, path, depth_topic)
+            yield reader
     except (AnyReaderError, Rosbag1Error, Rosbag2Error, SerdeError, OSError) as error:
         raise DatasetError(f'{path} cannot be read as a recording ({error}): expected a RealSense .bag or a rosbag2 folder') from error
 
@@ -59,9 +109,7 @@ def _frames(reader: AnyReader, path: Path, depth_topic: str) -> Iterator[Frame]:
 
 
 def _frame(message: Any, stamp: int, intrinsics: Intrinsics) -> Frame:
-    header = message.header.stamp
-    own = header.sec * 10**9 + header.nanosec
-    return Frame(depth_from_message(message), intrinsics, stamp_ns=own or stamp, frame_id=message.header.frame_id or 'camera_depth_optical_frame')
+    return Frame(depth_from_message(message), intrinsics, stamp_ns=stamp_ns(message.header) or stamp, frame_id=message.header.frame_id or 'camera_depth_optical_frame')
 
 
 def deserialize(reader: AnyReader, connection: Any, raw: bytes) -> Any:

@@ -9,8 +9,10 @@ from tqdm import tqdm
 
 from insegan_ros.datasets.scene import Scene
 from insegan_ros.errors import DatasetError
+from insegan_ros.evaluation.average_precision import average_precision
 from insegan_ros.evaluation.hard import KMEANS_FAILS_BELOW
 from insegan_ros.evaluation.metrics import count_error, foreground_iou, honest_miou, paper_miou
+from insegan_ros.evaluation.picks import first_pick_is_free
 from insegan_ros.frame import Instances
 from insegan_ros.segmenters.base import Segmenter
 from insegan_ros.segmenters.kmeans import KMeansSegmenter
@@ -41,6 +43,8 @@ class SceneResult:
     hard: bool
     ours: SceneScore
     kmeans: SceneScore
+    first_pick_free: bool | None = None
+    """Whether the part that would be picked first is truly free; None where no part of the scene is."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,8 @@ class Evaluation:
 
     scenes: list[SceneResult]
     looked_at: int
+    ap: dict[str, dict[str, float]]
+    """Average precision over the random scenes ('') and the hard ones ('_hard')."""
 
     def summary(self) -> dict[str, float | int]:
         """Means over the random scenes, and with the suffix _hard over those on which K-means fails."""
@@ -61,6 +67,10 @@ class Evaluation:
                 for name in ('honest_miou', 'paper_miou', 'foreground_iou'):
                     out[f'{prefix}{name}{suffix}'] = round(float(np.mean([getattr(score, name) for score in scores])), 4)
                 out[f'{prefix}count_error{suffix}'] = round(float(np.mean([abs(score.count_error) for score in scores])), 3)
+            out.update({f'{name}{suffix}': round(value, 4) for name, value in self.ap[suffix].items()})
+            picks = [s.first_pick_free for s in chosen if s.first_pick_free is not None]
+            if picks:
+                out[f'first_pick_free{suffix}'] = round(float(np.mean(picks)), 4)
         return out
 
     def rows(self) -> list[dict[str, object]]:
@@ -71,13 +81,18 @@ class Evaluation:
 def evaluate(segmenter: Segmenter, scenes: Iterable[Scene], limit: int = 100, progress: bool = True) -> Evaluation:
     """Score a segmenter on the first `limit` scenes and on the first `limit` on which K-means fails, K-means beside it.
 
-    Each is given a scene's own floor and bounds, K-means the true number of parts as well. Raises DatasetError for a scene
+    Scenes without labels are passed over. Each is given a scene's own floor and bounds, K-means the true number of parts as well. Raises DatasetError for a scene
     without a visible part, InputError for one without masks.
     """
     results: list[SceneResult] = []
+    pairs: dict[str, list[tuple[Instances, Instances]]] = {'': [], '_hard': []}
+    scales = getattr(segmenter, 'scales', None)
     hard_found, index = 0, -1
     with tqdm(total=2 * limit, desc='evaluate', unit='scene', disable=not progress) as bar:
         for index, scene in enumerate(scenes):
+            if scene.truth is None and not scene.present:
+                # A recording may have labels for some of its frames only.
+                continue
             frame, truth = scene.frame, scene.labelled()
             if not truth.labels.any():
                 raise DatasetError(f'scene {index} has no visible part: expected labelled scenes')
@@ -85,11 +100,18 @@ def evaluate(segmenter: Segmenter, scenes: Iterable[Scene], limit: int = 100, pr
             theirs = score(truth, KMeansSegmenter(len(truth), scene.workspace).segment(frame))
             random, hard = index < limit, theirs.paper_miou < KMEANS_FAILS_BELOW and hard_found < limit
             if random or hard:
-                results.append(SceneResult(index, random, hard, score(truth, segmenter.segment(frame)), theirs))
+                found = segmenter.segment(frame)
+                # Masks alone are kept: amodal ones of hundreds of scenes would fill the memory.
+                pair = Instances(truth.labels, truth.scores), Instances(found.labels, found.scores)
+                for suffix, member in (('', random), ('_hard', hard)):
+                    if member:
+                        pairs[suffix].append(pair)
+                free = first_pick_is_free(scene, found, part_area_m2=scales.part_area_m2 if scales else 0.0)
+                results.append(SceneResult(index, random, hard, score(truth, found), theirs, free))
                 hard_found += hard
                 bar.update(random + hard)
             if index + 1 >= limit and hard_found >= limit:
                 break
     if not results:
-        raise DatasetError('there are no scenes: expected at least one')
-    return Evaluation(results, index + 1)
+        raise DatasetError('there are no labelled scenes: expected at least one')
+    return Evaluation(results, index + 1, {suffix: average_precision(*zip(*some)) for suffix, some in pairs.items() if some})

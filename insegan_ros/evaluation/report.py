@@ -20,6 +20,9 @@ def print_summary(summary: dict[str, float | int]) -> None:
     for name, title in (('honest_miou', 'honest mIoU'), ('paper_miou', "paper's mIoU"), ('foreground_iou', 'foreground IoU'), ('count_error', 'count error')):
         cells = [summary.get(key) for key in (name, f'kmeans_{name}', f'{name}_hard', f'kmeans_{name}_hard')]
         print(f'{title:24}' + ''.join(f'{"-" if cell is None else f"{cell:.3f}":>{width}}' for cell, width in zip(cells, (10, 10, 12, 10))))
+    for name, title in (('ap50', 'AP50'), ('ap75', 'AP75'), ('first_pick_free', 'first pick truly free')):
+        cells = [summary.get(key) for key in (name, f'{name}_hard')]
+        print(f'{title:24}' + ''.join(f'{"-" if cell is None else f"{cell:.3f}":>{width}}{"":10}' for cell, width in zip(cells, (10, 12))).rstrip())
     print('hard: the scenes on which K-means has a best-IoU below 0.7 (the paper\'s test set). honest: one to one, predicted foreground.')
 
 

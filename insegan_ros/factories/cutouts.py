@@ -7,14 +7,17 @@ label, and that they lean, is ours.
 """
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 import torch
+from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, pad
 
 from insegan_ros.factories import LabelledBatch
-from insegan_ros.networks.composition import FOREGROUND_SHARE, centres, least_crowded, present, single_masks, sizes
+from insegan_ros.networks.composition import FEW, FOREGROUND_SHARE, centres, least_crowded, present, single_masks, sizes
 from insegan_ros.networks.displacement import HEADROOM
 
 # A piece is one part if it covers this much of an equal share: less is a fragment, more are two parts.
@@ -23,6 +26,8 @@ SMALLEST, LARGEST = 0.4, 1.25
 UNCOVERED = 0.95
 # So few cut-outs do not show a part from its sides.
 FEWEST = 30
+# Smaller pieces are noise; pieces are sorted into so many sizes.
+SPECK_PX, SIZES = 8, 120
 # How far from the middle, in half images, centres of parts are laid.
 REACH = 0.7
 CANDIDATES = 4
@@ -33,24 +38,47 @@ HIGH = 0.2
 NEARER = 0.2
 
 
-def find_cutouts(images: Tensor, instances: int) -> Tensor:
-    """Single parts out of unlabelled height maps (N, 1, S, S) in [-1, 1] that hold `instances` parts each.
+def part_share(images: Tensor, instances: int) -> float:
+    """What one part covers, in px, in height maps (N, 1, S, S) in [-1, 1]: an equal share of the foreground where each holds `instances` parts.
+
+    Where the number is not known (instances 0), the most frequent size of a connected piece, or the smallest of those that are nearly as
+    frequent: parts alone are all of one size, piles of many. On the ten parts of the paper it came within an eighth of the equal
+    share. NaN where there are fewer than FEWEST pieces.
+    """
+    if instances:
+        return float(single_masks(images).sum()) / len(images) / instances
+    areas = np.array([area for _, _, area in _pieces(images) if area >= SPECK_PX])
+    if len(areas) < FEWEST:
+        return float('nan')
+    edges = np.linspace(np.log(SPECK_PX), np.log(images.shape[-1] ** 2), SIZES)
+    density = gaussian_filter1d(np.histogram(np.log(areas), edges)[0].astype(float), 3.0)
+    inner = density[1:-1]
+    peaks = 1 + np.flatnonzero((inner >= density[:-2]) & (inner > density[2:]) & (inner >= 0.25 * density.max()))
+    return float(np.exp((edges[peaks[0]] + edges[peaks[0] + 1]) / 2)) if len(peaks) else float('nan')
+
+
+def find_cutouts(images: Tensor, share: float) -> Tensor:
+    """Single parts out of unlabelled height maps (N, 1, S, S) in [-1, 1] in which one part covers some `share` px (part_share).
 
     Returns (M, 1, P, P) in [-1, 1], every part's centre in the middle of its patch, -1 around it; M may be 0.
     """
-    heights = (images[:, 0].cpu().numpy() + 1) / 2
-    above = (heights > FOREGROUND_SHARE).astype(np.uint8)
-    share = above.sum() / len(above) / instances
     found: list[tuple[np.ndarray, np.ndarray]] = []
-    for height, mask in zip(heights, above):
-        count, pieces, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    for height, own, area in _pieces(images):
+        if SMALLEST * share < area < LARGEST * share:
+            # One pixel more all around: the edge's slope down to the floor belongs to the picture.
+            alone = np.where(cv2.dilate(own.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0, height, 0).astype(np.float32)
+            found.append((alone, own))
+    return _patches(found, images.shape[-1]).to(images.device)
+
+
+def _pieces(images: Tensor) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+    """Heights in shares of the scale (S, S), mask (S, S) and area in px of every connected piece that does not touch its picture's border."""
+    for height in (images[:, 0].cpu().numpy() + 1) / 2:
+        count, pieces, stats, _ = cv2.connectedComponentsWithStats((height > FOREGROUND_SHARE).astype(np.uint8), connectivity=8)
         for piece in range(1, count):
             own = pieces == piece
-            if _inside(own) and SMALLEST * share < stats[piece][cv2.CC_STAT_AREA] < LARGEST * share:
-                # One pixel more all around: the edge's slope down to the floor belongs to the picture.
-                alone = np.where(cv2.dilate(own.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0, height, 0).astype(np.float32)
-                found.append((alone, own))
-    return _patches(found, heights.shape[-1]).to(images.device)
+            if _inside(own):
+                yield height, own, int(stats[piece][cv2.CC_STAT_AREA])
 
 
 def find_tops(images: Tensor, labels: np.ndarray) -> Tensor:
@@ -119,13 +147,14 @@ def turned(patches: Tensor, size: int, shift: Tensor | None = None, angle: Tenso
 
 
 class CutoutFactory:
-    """Composites of cut-outs (M, 1, P, P), as dense as a bin of `instances` parts, on images of `size` px.
+    """Composites of cut-outs (M, 1, P, P), as dense as a bin of `instances` parts, on images of `size` px. With `varying`, any number up to that
+    is as frequent: a bin that is emptied.
 
     A part that falls on others is raised, or leans: one side of it stays on the floor, the other rests on what lies there.
     """
 
-    def __init__(self, cutouts: Tensor, instances: int, size: int) -> None:
-        self.cutouts, self.instances, self.size = cutouts, instances, size
+    def __init__(self, cutouts: Tensor, instances: int, size: int, varying: bool = False) -> None:
+        self.cutouts, self.instances, self.size, self.varying = cutouts, instances, size, varying
         area, radius = sizes(single_masks(cutouts[:, 0]))
         self.median_area, self.median_radius = float(area.median()), float(radius.median())
         axis = (torch.arange(size, device=cutouts.device) + 0.5) / size * 2 - 1
@@ -139,7 +168,7 @@ class CutoutFactory:
         # Some layouts as they fall: real piles are now and then more crowded than the least crowded of several.
         layout = torch.where(torch.rand(batch, device=device) < CROWDED, 0, least_crowded(places))
         places = places[torch.arange(batch, device=device), layout]
-        there = present(batch, slots, device)
+        there = present(batch, slots, device, 1.0 if self.varying else FEW)
         top = torch.zeros(batch, self.size, self.size, device=device)
         labels = torch.zeros(batch, self.size, self.size, dtype=torch.long, device=device)
         amodal = []

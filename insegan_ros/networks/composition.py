@@ -6,6 +6,8 @@ from torch import Tensor
 
 # A pixel belongs to an instance where its render stands higher than this share of the height scale: one rule for all parts.
 FOREGROUND_SHARE = 0.08
+# So many pictures hold any number of parts, the others nearly all.
+FEW = 0.3
 
 
 def single_masks(singles: Tensor) -> Tensor:
@@ -39,11 +41,11 @@ def sizes(masks: Tensor) -> tuple[Tensor, Tensor]:
     return area, ((masks * squared).sum((1, 2)) / area.clamp(min=1)).sqrt()
 
 
-def present(batch: int, slots: int, device: torch.device) -> Tensor:
-    """Which slots hold a part (B, slots), bool: mostly all but one or all, sometimes few, as a bin is emptied part by part."""
+def present(batch: int, slots: int, device: torch.device, few_share: float = FEW) -> Tensor:
+    """Which slots hold a part (B, slots), bool: mostly all but one or all, in a share of the pictures few, as a bin is emptied part by part."""
     few = torch.randint(1, slots + 1, (batch,), device=device)
     many = torch.randint(slots - 1 if slots > 1 else 1, slots + 1, (batch,), device=device)
-    count = torch.where(torch.rand(batch, device=device) < 0.3, few, many)
+    count = torch.where(torch.rand(batch, device=device) < few_share, few, many)
     return torch.arange(slots, device=device)[None] < count[:, None]
 
 

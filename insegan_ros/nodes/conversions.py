@@ -1,6 +1,8 @@
 """Between ROS messages and the core's dataclasses, copied once and never cast twice."""
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point, Pose, PoseArray, Quaternion
@@ -8,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from insegan_ros.datasets.images import colour_from_message, depth_from_message
+from insegan_ros.datasets.images import colour_from_message, depth_from_message, stamp_ns
 from insegan_ros.datasets.recordings import intrinsics_from_message
 from insegan_ros.errors import InputError
 from insegan_ros.frame import Frame, Intrinsics
@@ -23,11 +25,6 @@ def frame_from_messages(image: Image, info: CameraInfo, colour: Image | None = N
     return Frame(depth_from_message(image), intrinsics_from_message(info), picture, stamp_ns(image.header), image.header.frame_id)
 
 
-def stamp_ns(header: Header) -> int:
-    """The header's stamp in nanoseconds."""
-    return header.stamp.sec * 10**9 + header.stamp.nanosec
-
-
 def image_message(pixels: np.ndarray, encoding: str, header: Header) -> Image:
     """An Image of (H, W) or (H, W, 3) pixels."""
     pixels = np.ascontiguousarray(pixels)
@@ -36,11 +33,6 @@ def image_message(pixels: np.ndarray, encoding: str, header: Header) -> Image:
     # frombytes on the message's own array: assigning bytes or an ndarray is a hundred times slower.
     message.data.frombytes(memoryview(pixels).cast('B'))
     return message
-
-
-def labels_from_message(message: Image) -> np.ndarray:
-    """16UC1 labels as (H, W) uint16."""
-    return np.frombuffer(message.data, np.uint16).reshape(message.height, message.step // 2)[:, :message.width]
 
 
 def depth_message(frame: Frame) -> Image:
@@ -54,11 +46,11 @@ def header_of(frame: Frame) -> Header:
     return Header(stamp=Time(sec=frame.stamp_ns // 10**9, nanosec=frame.stamp_ns % 10**9), frame_id=frame.frame_id)
 
 
-def camera_info_message(intrinsics: Intrinsics, header: Header) -> CameraInfo:
-    """A CameraInfo of an undistorted camera."""
+def camera_info_message(intrinsics: Intrinsics, header: Header, distortion: Sequence[float] = (0.0,) * 5) -> CameraInfo:
+    """A CameraInfo; distortion: plumb bob's five coefficients."""
     k = intrinsics.matrix
     return CameraInfo(header=header, width=intrinsics.width, height=intrinsics.height, distortion_model='plumb_bob',
-                      d=[0.0] * 5, k=k.ravel().tolist(), r=np.eye(3).ravel().tolist(),
+                      d=[float(v) for v in distortion], k=k.ravel().tolist(), r=np.eye(3).ravel().tolist(),
                       p=np.hstack([k, np.zeros((3, 1))]).ravel().tolist())
 
 

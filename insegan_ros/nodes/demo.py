@@ -17,7 +17,7 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
 from tqdm import tqdm
 
-from insegan_ros.datasets.images import depth_from_message
+from insegan_ros.datasets.images import depth_from_message, labels_from_message, stamp_ns
 from insegan_ros.datasets.recordings import intrinsics_from_message
 from insegan_ros.dds import check_domain, dds_environment
 from insegan_ros.demo_config import DemoConfig
@@ -25,7 +25,6 @@ from insegan_ros.errors import ConfigError, InseganError
 from insegan_ros.evaluation.metrics import honest_miou, paper_miou
 from insegan_ros.evaluation.report import titled, write_picture
 from insegan_ros.frame import Frame, Intrinsics
-from insegan_ros.nodes.conversions import labels_from_message, stamp_ns
 from insegan_ros.overlay import overlay
 from insegan_ros.workspace import Workspace
 

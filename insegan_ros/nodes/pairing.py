@@ -5,7 +5,7 @@ from collections import deque
 
 from sensor_msgs.msg import Image
 
-from insegan_ros.nodes.conversions import stamp_ns
+from insegan_ros.datasets.images import stamp_ns
 
 KEPT = 8
 # Stamps that fall back by more come from a clock that was set back, such as a recording that begins again.

@@ -1,4 +1,4 @@
-"""The segmenter's parameters, each with a description and a range; the manual's table is made from this list."""
+"""The nodes' parameters, each with a description and a range; the manual's table is made from this list."""
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -29,14 +29,14 @@ class ParameterSpec:
 
 
 PICKS = 'picks.'
-KINDS = {str: Parameter.Type.STRING, float: Parameter.Type.DOUBLE}
+KINDS = {bool: Parameter.Type.BOOL, int: Parameter.Type.INTEGER, float: Parameter.Type.DOUBLE, str: Parameter.Type.STRING}
 
 
-def _pick_parameters() -> Iterable[ParameterSpec]:
-    """The gripper's values: names, defaults and sentences are those of PickConfig."""
-    sentences = {one.arg_name: one.description for one in parse_from_object(PickConfig).params}
-    for field in fields(PickConfig):
-        yield ParameterSpec(PICKS + field.name, KINDS[type(field.default)], field.default, sentences[field.name], live=True)
+def specs_of(config: type, prefix: str = '', live: bool = False) -> Iterable[ParameterSpec]:
+    """A configuration's values as parameters: names, defaults and sentences are the dataclass's own, and so is the check of them."""
+    sentences = {one.arg_name: one.description for one in parse_from_object(config).params}
+    for field in fields(config):
+        yield ParameterSpec(prefix + field.name, KINDS[type(field.default)], field.default, sentences[field.name], live=live)
 
 
 PARAMETERS = (
@@ -55,7 +55,7 @@ PARAMETERS = (
     ParameterSpec('sync_slop_s', Parameter.Type.DOUBLE, 0.02, 'seconds by which the stamps of depth and colour may differ', 0, 1, live=True),
     ParameterSpec('silence_s', Parameter.Type.DOUBLE, 3.0, 'seconds without a depth image after which the node says what it hears nothing on', 0.1, 3600, live=True),
     ParameterSpec('autostart', Parameter.Type.BOOL, False, 'configure and activate at start, without a lifecycle manager'),
-    *_pick_parameters(),
+    *specs_of(PickConfig, PICKS, live=True),
 )
 
 
@@ -72,9 +72,9 @@ class Settings:
     silence_s: float
 
 
-def declare(node: Node) -> None:
-    """Declare all parameters on a node."""
-    for spec in PARAMETERS:
+def declare(node: Node, specs: Iterable[ParameterSpec] = PARAMETERS) -> None:
+    """Declare parameters on a node, the segmenter's if no others are given."""
+    for spec in specs:
         descriptor = ParameterDescriptor(name=spec.name, type=spec.kind.value, description=spec.description)
         if spec.low != spec.high and spec.kind is Parameter.Type.INTEGER:
             descriptor.integer_range = [IntegerRange(from_value=spec.low, to_value=spec.high, step=1)]

@@ -97,7 +97,7 @@ class InseganConfig:
     """What the two networks are."""
 
     instances: int = 5
-    """Parts in a training image."""
+    """Parts in a training image; 0 where it is not known or varies, as in a recording: the generator cannot learn then, cut-outs can."""
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     """Shape of the generator."""
     gan: GanConfig = field(default_factory=GanConfig)
@@ -106,8 +106,10 @@ class InseganConfig:
     """Stage 2."""
 
     def __post_init__(self) -> None:
-        if not 1 <= self.instances <= 50:
-            raise ConfigError(f'instances is {self.instances}: expected 1 to 50')
+        if not 0 <= self.instances <= 50:
+            raise ConfigError(f'instances is {self.instances}: expected 1 to 50, or 0 where it is not known')
+        if not self.instances and self.gan.steps:
+            raise ConfigError('insegan.instances is 0 (not known) and insegan.gan.steps above 0: expected the number of parts for the generator, or gan.steps 0')
         if self.generator.shape == '2d' and self.encoder.steps and self.encoder.align_in == 'pose':
             raise ConfigError('generator.shape 2d has no pose to align in: expected encoder.align_in latent')
         if self.encoder.steps and not self.gan.steps:

@@ -15,12 +15,13 @@ from insegan_ros.datasets.height_maps import HeightMaps, read_height_maps
 from insegan_ros.errors import ConfigError, DatasetError
 from insegan_ros.networks.displacement import height_shares
 from insegan_ros.networks.insegan import IMAGE_SIZE
+from insegan_ros.workspace import read_workspace
 from insegan_ros.training.loop import make_fabric
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """maps, the data; images (N, 1, 64, 64) on the device, the same as networks see them: -1 is the floor, +1 is height_m, the few
+    """maps, the data; images (N, 1, S, S), S the recipe's size or 64, on the device, the same as networks see them: -1 is the floor, +1 is height_m, the few
     things that stand higher are above it; Fabric, launched."""
 
     maps: HeightMaps
@@ -41,7 +42,8 @@ class Prepared:
 
 def prepare(config: Any, truth: bool = False) -> Prepared:
     """Read what `config.data` and `config.scenes` name; labels for `truth` alone. Raises DatasetError; makes nothing."""
-    maps = read_height_maps(config.data, IMAGE_SIZE, config.scenes, truth)
+    workspace = read_workspace(Path(config.workspace)) if getattr(config, 'workspace', '') else None
+    maps = read_height_maps(config.data, getattr(config, 'size', IMAGE_SIZE), config.scenes, truth, workspace)
     height_m = height_scale(maps.heights_m)
     fabric = make_fabric(config.loop)
     images = torch.from_numpy(height_shares(maps.heights_m, height_m) * 2 - 1)[:, None].float().to(fabric.device)

@@ -7,14 +7,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 
 from insegan_ros.errors import CheckpointError, ConfigError, DatasetError
 from insegan_ros.factories import LabelFactory, MixedFactory
-from insegan_ros.factories.cutouts import FEWEST, CutoutFactory, find_cutouts, find_tops, together
+from insegan_ros.factories.cutouts import FEWEST, CutoutFactory, find_cutouts, find_tops, part_share, together
 from insegan_ros.factories.images import LabelledImages
 from insegan_ros.factories.insegan import InSeGANFactory
-from insegan_ros.networks.composition import FOREGROUND_SHARE
+from insegan_ros.networks.composition import FOREGROUND_SHARE, single_masks
 from insegan_ros.networks.insegan import IMAGE_SIZE, Generator
 from insegan_ros.segmenters.checkpoint import Checkpoint, Scales
 from insegan_ros.segmenters.displacement import DisplacementSegmenter
@@ -27,6 +28,8 @@ from insegan_ros.training.rounds import relabel
 from insegan_ros.training.supervised import TrainSupervisedConfig, train_supervised
 
 # What is learnt from must be sure: a sliver is no instance, and a part in two pieces shows as two.
+# Where the number of parts is not known, an answer may have so many times as the foreground would hold side by side.
+FEWER, MORE = 0.75, 1.6
 STRICT = {'centre_radius': 0.75, 'min_votes': 0.08, 'min_height': FOREGROUND_SHARE}
 
 
@@ -35,7 +38,7 @@ class TrainInseganConfig:
     """`insegan train insegan`: GAN, pose encoder, label factory, dense segmenter, alternate rounds. Stopped and started again, it goes on."""
 
     data: str = 'data/nut'
-    """Folder of shards, or a file of height maps. Depth alone is read, never a label."""
+    """Folder of shards, a file of height maps, or a recording (rosbag2 folder, RealSense .bag). Depth alone is read, never a label."""
     out: str = 'runs/nut'
     """Folder of the run: states, logs, and at the end the checkpoint."""
     seed: int = 0
@@ -53,8 +56,15 @@ class TrainInseganConfig:
     where there are enough, else the generator."""
     generator: str = ''
     """Checkpoint folder whose generator is taken over instead of training one."""
+    workspace: str = ''
+    """For a recording: the YAML of `insegan calibrate`; empty takes the recording's own workspace.yaml."""
+    size: int = IMAGE_SIZE
+    """Side in px of the height maps that are learnt from, a multiple of 16. A part should be 12 px wide or more: raise it for bins of many
+    small parts. The generator is made for 64."""
 
     def __post_init__(self) -> None:
+        if self.size < 32 or self.size % 16 or (self.size != IMAGE_SIZE and self.insegan.gan.steps):
+            raise ConfigError(f'size is {self.size}: expected a multiple of 16 from 32 on, and {IMAGE_SIZE} where insegan.gan.steps is above 0')
         if self.scenes < 0:
             raise ConfigError(f'scenes is {self.scenes}: expected 0 (all) or more')
         if self.factory in ('both', 'generator') and not self.insegan.gan.steps:
@@ -68,15 +78,16 @@ def train_insegan(config: TrainInseganConfig) -> Path:
     """
     data, out = prepare(config), Path(config.out)
     fabric, images = data.fabric, data.images
-    cutouts = find_cutouts(images, config.insegan.instances)
+    share = part_share(images, config.insegan.instances)
+    cutouts = find_cutouts(images, share)
     enough = len(cutouts) >= FEWEST
     if not enough and (config.factory in ('both', 'cutouts') or not config.insegan.gan.steps):
-        raise DatasetError(f'{len(cutouts)} parts lie alone in {len(images)} height maps of {config.insegan.instances} parts: expected {FEWEST} '
+        raise DatasetError(f'{len(cutouts)} parts lie alone in {len(images)} height maps of {config.insegan.instances or "any number of"} parts: expected {FEWEST} '
                            'or more to cut out; give more or emptier scenes, or factory generator')
     taken = _generator_of(config, data.maps.part) if config.generator else None
     claim(out, config, data.maps.fingerprint)
     if fabric.is_global_zero:
-        print(f'{len(images)} height maps, {len(cutouts)} parts lie alone in them')
+        print(f'{len(images)} height maps, {len(cutouts)} parts lie alone in them; one covers some {share:.0f} px')
 
     weights: dict[str, dict[str, torch.Tensor]] = {}
     sources: list[LabelFactory] = []
@@ -87,7 +98,7 @@ def train_insegan(config: TrainInseganConfig) -> Path:
             seed_step(config.seed, 'weights', 2)
             sources.append(InSeGANFactory(generator, config.insegan.instances))
     if config.factory != 'generator' and enough:
-        sources.append(CutoutFactory(cutouts, config.insegan.instances, IMAGE_SIZE))
+        sources.append(CutoutFactory(cutouts, _most_parts(config, images, share), config.size, varying=not config.insegan.instances))
 
     taught_by = ' and '.join(f'{len(source.cutouts)} parts that lie alone in the data' if isinstance(source, CutoutFactory) else 'the generator'
                              for source in sources if config.displacement.steps)
@@ -149,7 +160,7 @@ def _train_displacement(data: Prepared, config: TrainInseganConfig, checkpoint: 
         taught_by = list(sources)
         if round_:
             segmenter = DisplacementSegmenter(replace(checkpoint, weights={'displacement': weights}), device=str(fabric.device), **STRICT)
-            kept, labels, centres = relabel(data.maps.heights_m, segmenter.divide, config.insegan.instances, config.displacement.agreement,
+            kept, labels, centres = relabel(data.maps.heights_m, segmenter.divide, _numbers(config, images, checkpoint.scales), config.displacement.agreement,
                                             progress=fabric.is_global_zero)
             if fabric.is_global_zero:
                 print(f'round {round_}: sure of {len(kept)} of {len(images)} height maps')
@@ -158,7 +169,7 @@ def _train_displacement(data: Prepared, config: TrainInseganConfig, checkpoint: 
             sure = images[torch.from_numpy(kept).to(images.device)]
             if config.displacement.tops:
                 seed_step(config.seed, 'tops', round_)
-                taught_by = _with_tops(sources, find_tops(sure, labels), config.insegan.instances)
+                taught_by = _with_tops(config, sources, find_tops(sure, labels))
             taught_by.append(LabelledImages(sure, labels, centres))
         seed_step(config.seed, 'weights', 3 + round_)
         stage = DisplacementStage(fabric, config.displacement, MixedFactory(taught_by), data.relief_px, round_, weights)
@@ -168,13 +179,31 @@ def _train_displacement(data: Prepared, config: TrainInseganConfig, checkpoint: 
     return weights, seconds, steps
 
 
-def _with_tops(sources: list[LabelFactory], tops: torch.Tensor, instances: int) -> list[LabelFactory]:
-    """The factories, the one of cut-outs, or a new one, with parts that lie on top (M, 1, P, P) besides."""
-    for source in sources:
-        if isinstance(source, CutoutFactory):
-            tops = together(source.cutouts, tops)
-    others = [source for source in sources if not isinstance(source, CutoutFactory)]
-    return [*others, CutoutFactory(tops, instances, IMAGE_SIZE)] if len(tops) >= FEWEST else list(sources)
+def _most_parts(config: TrainInseganConfig, images: torch.Tensor, share: float) -> int:
+    """How many parts a picture holds; where that is not known, as many as cover the fullest ones of the height maps."""
+    if config.insegan.instances:
+        return config.insegan.instances
+    covered = single_masks(images).flatten(1).float().sum(1)
+    return max(int(round(float(covered.quantile(0.95)) / share)), 1)
+
+
+def _numbers(config: TrainInseganConfig, images: torch.Tensor, scales: Scales) -> np.ndarray:
+    """The fewest and the most parts (N, 2) that may be in each height map: the number that is known, or what its foreground could hold, some
+    of them half hidden."""
+    if config.insegan.instances:
+        return np.full((len(images), 2), config.insegan.instances)
+    likely = (single_masks(images).flatten(1).float().sum(1) / scales.part_area_px).cpu().numpy()
+    return np.stack([np.floor(FEWER * likely), np.ceil(MORE * likely)], 1).astype(int)
+
+
+def _with_tops(config: TrainInseganConfig, sources: list[LabelFactory], tops: torch.Tensor) -> list[LabelFactory]:
+    """The factories, the one of cut-outs with parts that lie on top (M, 1, P, P) besides; where no part lay alone, a new one of these,
+    unless the generator is to teach alone."""
+    out = [CutoutFactory(together(source.cutouts, tops), source.instances, source.size, source.varying) if isinstance(source, CutoutFactory) else source
+           for source in sources]
+    if config.factory != 'generator' and len(tops) >= FEWEST and not any(isinstance(source, CutoutFactory) for source in sources):
+        out.append(CutoutFactory(tops, config.insegan.instances, config.size))
+    return out
 
 
 # name -> (configuration, what trains it)

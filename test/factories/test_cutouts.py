@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from insegan_ros.factories import MixedFactory
-from insegan_ros.factories.cutouts import CutoutFactory, find_cutouts, find_tops, together, turned
+from insegan_ros.factories.cutouts import CutoutFactory, find_cutouts, find_tops, part_share, together, turned
 from insegan_ros.factories.images import LabelledImages
 from insegan_ros.networks.composition import FOREGROUND_SHARE, centres, single_masks
 from insegan_ros.networks.displacement import HEADROOM
@@ -24,14 +24,14 @@ def bars(*places: tuple[int, int], height: float = 0.5) -> torch.Tensor:
 
 def test_parts_that_lie_alone_are_found_and_pairs_and_cut_off_ones_are_not():
     images = torch.stack([bars((10, 10), (40, 10), (10, 40)), bars((10, 10), (24, 10), (40, 40)), bars((0, 10), (30, 30), (40, 50))])
-    found = find_cutouts(images, 3)
+    found = find_cutouts(images, part_share(images, 3))
     assert len(found) == 3 + 1 + 2 and found.shape[2] == found.shape[3] and found.shape[2] % 2 == 0
     area = single_masks(found[:, 0]).sum((1, 2))
     assert (area == 6 * 14).all()
     # Each in the middle of its patch.
     middle = (found.shape[-1] - 1) / 2
     assert torch.allclose(centres(single_masks(found[:, 0])), torch.full((6, 2), middle), atol=0.6)
-    assert len(find_cutouts(images[:, :, :8, :8], 3)) == 0
+    assert len(find_cutouts(images[:, :, :8, :8], 84.0)) == 0
 
 
 def test_turning_keeps_size_and_handedness():
@@ -56,7 +56,7 @@ def test_turning_keeps_size_and_handedness():
 @pytest.fixture
 def factory() -> CutoutFactory:
     torch.manual_seed(0)
-    return CutoutFactory(find_cutouts(torch.stack([bars((10, 10), (40, 10), (10, 40))]), 3), 3, 64)
+    return CutoutFactory(find_cutouts(torch.stack([bars((10, 10), (40, 10), (10, 40))]), 84.0), 3, 64)
 
 
 def test_composites_are_exact_and_vary_in_number(factory):
@@ -105,9 +105,9 @@ def test_only_answers_that_agree_and_have_the_known_number_are_learnt_from():
             labels = np.roll(labels, 20, 0)
         return labels, middle
     heights = np.stack([three(), np.where(three() > 0.25, 0, three()).astype(np.float32)])
-    kept, labels, centres_ = relabel(heights, truth_of, 3, 0.9, progress=False)
+    kept, labels, centres_ = relabel(heights, truth_of, np.full((2, 2), 3), 0.9, progress=False)
     assert kept.tolist() == [0] and (labels[0] == truth_of(heights[0])[0]).all() and centres_.shape == (1, 3, 2)
-    assert relabel(heights, fickle, 3, 0.9, progress=False)[0].tolist() == []
+    assert relabel(heights, fickle, np.full((2, 2), 3), 0.9, progress=False)[0].tolist() == []
 
 
 def test_relabelled_targets_turn_with_their_image():

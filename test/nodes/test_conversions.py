@@ -10,10 +10,10 @@ from hypothesis import example, given, settings, strategies as st  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
 
-from insegan_ros.datasets.images import COLOUR_KINDS, DEPTH_KINDS, colour_from_message, depth_from_message  # noqa: E402
+from insegan_ros.datasets.images import COLOUR_KINDS, DEPTH_KINDS, colour_from_message, depth_from_message, labels_from_message  # noqa: E402
 from insegan_ros.errors import InputError  # noqa: E402
 from insegan_ros.frame import Frame, Intrinsics  # noqa: E402
-from insegan_ros.nodes.conversions import camera_info_message, frame_from_messages, image_message, labels_from_message  # noqa: E402
+from insegan_ros.nodes.conversions import camera_info_message, frame_from_messages, image_message  # noqa: E402
 
 SIZES = st.integers(1, 40)
 

@@ -26,9 +26,10 @@ from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
 from std_msgs.msg import Header, String  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 
+from insegan_ros.datasets.images import labels_from_message, stamp_ns  # noqa: E402
 from insegan_ros.dds import dds_environment  # noqa: E402
 from insegan_ros.frame import Frame, Intrinsics  # noqa: E402
-from insegan_ros.nodes.conversions import camera_info_message, image_message, labels_from_message, stamp_ns  # noqa: E402
+from insegan_ros.nodes.conversions import camera_info_message, image_message  # noqa: E402
 
 DOMAIN = str(1 + os.getpid() % 90)
 CAMERA = Intrinsics(300.0, 300.0, 159.5, 119.5, 320, 240)

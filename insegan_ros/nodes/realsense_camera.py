@@ -1,0 +1,130 @@
+"""The `realsense_camera` node: a RealSense on the topics of realsense-ros, for machines without it.
+
+    ~/depth/image_rect_raw (16UC1 mm), ~/color/image_raw (rgb8), ~/aligned_depth_to_color/image_raw (16UC1 mm), camera_info beside each
+
+As node `camera` in namespace `/camera`, `~` is /camera/camera, as with the real driver. A camera that is unplugged is waited for;
+a recording is played instead of one where `file` names it.
+"""
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+from builtin_interfaces.msg import Time
+from rclpy.node import Node
+from rclpy.qos import qos_profile_system_default
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
+
+from insegan_ros.errors import CameraError
+from insegan_ros.nodes.conversions import camera_info_message, image_message
+from insegan_ros.nodes.parameters import declare, specs_of
+from insegan_ros.nodes.runtime import run_node
+from insegan_ros.realsense import RealSense, RealSenseConfig, View
+
+PARAMETERS = tuple(specs_of(RealSenseConfig))
+DEPTH_FRAME, COLOUR_FRAME = 'camera_depth_optical_frame', 'camera_color_optical_frame'
+# name -> (optical frame, encoding, topic)
+STREAMS = {'depth': (DEPTH_FRAME, '16UC1', 'image_rect_raw'), 'color': (COLOUR_FRAME, 'rgb8', 'image_raw'),
+           'aligned_depth_to_color': (COLOUR_FRAME, '16UC1', 'image_raw')}
+READ_S, LOST_S, RETRY_S = 0.2, 3.0, 1.0
+SAME_MESSAGE_EVERY_S = 5.0
+
+
+class RealSenseCameraNode(Node):
+    """See the module's text. find: see RealSense."""
+
+    def __init__(self, find: Callable[[], Any] | None = None) -> None:
+        super().__init__('camera', namespace='/camera')
+        declare(self, PARAMETERS)
+        self.camera = RealSense(RealSenseConfig(**{field.name: self.get_parameter(field.name).value for field in fields(RealSenseConfig)}), find)
+        self.made: dict[str, tuple[Any, Any]] = {}
+        for name, (_, _, topic) in STREAMS.items():
+            if name == 'depth' or (self.camera.config.colour and (name == 'color' or self.camera.config.align_depth)):
+                self.made[name] = (self.create_publisher(Image, f'~/{name}/{topic}', qos_profile_system_default),
+                                   self.create_publisher(CameraInfo, f'~/{name}/camera_info', qos_profile_system_default))
+        self.said: dict[str, float] = {}
+        self.running, self.sent = True, 0
+        self.thread = threading.Thread(target=self._work, name='realsense', daemon=True)
+        self.thread.start()
+
+    def destroy_node(self) -> None:
+        """Stop the camera before its publishers go."""
+        self.running = False
+        self.thread.join(timeout=10)
+        super().destroy_node()
+
+    def _work(self) -> None:
+        """Open, read, and open again, as long as the node lives."""
+        while self.running:
+            try:
+                name = self.camera.open()
+                self.get_logger().info(f'{name}: publishing {self.made["depth"][0].topic_name}')
+                self._stream()
+            except CameraError as error:
+                self._say(str(error))
+            except Exception as error:  # the camera may fail, the node may not
+                if not self.context.ok():
+                    break
+                self._say(f'the camera failed: {type(error).__name__}: {error}')
+            self.camera.close()
+            self._sleep(RETRY_S)
+        self.camera.close()
+
+    def _stream(self) -> None:
+        """Publish until nothing comes any more. Raises CameraError."""
+        heard = time.monotonic()
+        while self.running:
+            capture = self.camera.read(READ_S)
+            if capture is not None:
+                heard = time.monotonic()
+                stamp = self._stamp(capture.stamp_ms)
+                for name, view in (('depth', capture.depth), ('color', capture.colour), ('aligned_depth_to_color', capture.aligned)):
+                    if view is not None and name in self.made:
+                        self._publish(name, view, stamp)
+                self.sent += 1
+            elif self.camera.ended:
+                if self.camera.config.repeat:
+                    return
+                self.get_logger().info('the recording is over')
+                while self.running:
+                    self._sleep(READ_S)
+            elif time.monotonic() - heard > LOST_S:
+                raise CameraError(f'no frames for {LOST_S:g} s: expected {self.camera.config.fps} a second; was the camera unplugged?')
+
+    def _stamp(self, stamp_ms: float) -> Time:
+        """The camera's own time where it is of this machine's clock, else now."""
+        now = self.get_clock().now()
+        own_ns = int(stamp_ms * 1e6)
+        return Time(sec=own_ns // 10**9, nanosec=own_ns % 10**9) if abs(now.nanoseconds - own_ns) < 10**9 else now.to_msg()
+
+    def _publish(self, name: str, view: View, stamp: Time) -> None:
+        frame, encoding, _ = STREAMS[name]
+        image, info = self.made[name]
+        header = Header(stamp=stamp, frame_id=frame)
+        info.publish(camera_info_message(view.camera, header, view.distortion))
+        if image.get_subscription_count():
+            image.publish(image_message(view.pixels, encoding, header))
+
+    def _sleep(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while self.running and time.monotonic() < end:
+            time.sleep(0.05)
+
+    def _say(self, text: str) -> None:
+        now = time.monotonic()
+        if now - self.said.get(text, -SAME_MESSAGE_EVERY_S) >= SAME_MESSAGE_EVERY_S:
+            self.said[text] = now
+            self.get_logger().warning(text)
+
+
+def main() -> int:
+    """Entry point of `ros2 run insegan_ros realsense_camera`."""
+    return run_node(RealSenseCameraNode)
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())
