@@ -41,6 +41,7 @@ setup(
         'insegan = insegan_ros.cli:main',
         'segmenter = insegan_ros.nodes.segmenter:main',
         'sim_camera = insegan_ros.nodes.sim_camera:main',
+        'recording_player = insegan_ros.nodes.recording_player:main',
         'realsense_camera = insegan_ros.nodes.realsense_camera:main',
     ]},
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,6 +117,11 @@ def _export_arguments(parser: ArgumentParser) -> None:
 def _demo_arguments(parser: ArgumentParser) -> None:
     from insegan_ros.demo_config import DemoConfig
     parser.add_class_arguments(DemoConfig)
+
+
+def _replay_arguments(parser: ArgumentParser) -> None:
+    from insegan_ros.replay_config import ReplayConfig
+    parser.add_class_arguments(ReplayConfig)
 
 
 def _model_arguments(parser: ArgumentParser) -> None:
@@ -248,13 +254,25 @@ def _export(arguments: Namespace) -> None:
 
 
 def _demo(arguments: Namespace) -> None:
-    try:
+    with _needs_ros():
         from insegan_ros.nodes.demo import run_demo
+    from insegan_ros.demo_config import DemoConfig
+    print(json.dumps(run_demo(DemoConfig(**arguments.as_dict())), indent=2))
+
+
+def _replay(arguments: Namespace) -> None:
+    with _needs_ros():
+        from insegan_ros.nodes.replay import run_replay
+    from insegan_ros.replay_config import ReplayConfig
+    print(json.dumps(run_replay(ReplayConfig(**arguments.as_dict())), indent=2))
+
+
+@contextmanager
+def _needs_ros() -> Iterator[None]:
+    try:
+        yield
     except ImportError as error:
         raise ConfigError(f'ROS 2 is not there ({error}): expected a sourced ROS 2, or the rclpy wheels that `make setup` installs') from error
-    from insegan_ros.demo_config import DemoConfig
-    numbers = run_demo(DemoConfig(**arguments.as_dict()))
-    print(json.dumps(numbers, indent=2))
 
 
 # name -> (help, what adds its arguments, what runs it)
@@ -268,6 +286,7 @@ COMMANDS: dict[str, tuple[str, Callable[[ArgumentParser], None], Callable[[Names
     'card': ('measure a finished training on unseen simulated bins and write its model card', _card_arguments, _card),
     'benchmark': ('measure speed and quality on this machine', _benchmark_arguments, _benchmark),
     'export': ('the dense network as ONNX, for runtimes without PyTorch', _export_arguments, _export),
+    'replay': ('play a recording into the live segmenter on real ROS 2 topics; scored where it holds labels', _replay_arguments, _replay),
     'demo': ('simulated camera and segmenter as two processes on real ROS 2 topics, scored and drawn', _demo_arguments, _demo),
 }
 

@@ -2,15 +2,10 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
-import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
@@ -19,16 +14,15 @@ from tqdm import tqdm
 
 from insegan_ros.datasets.images import depth_from_message, labels_from_message, stamp_ns
 from insegan_ros.datasets.recordings import intrinsics_from_message
-from insegan_ros.dds import check_domain, dds_environment
 from insegan_ros.demo_config import DemoConfig
-from insegan_ros.errors import ConfigError, InseganError
+from insegan_ros.errors import InseganError
 from insegan_ros.evaluation.metrics import honest_miou, paper_miou
 from insegan_ros.evaluation.report import titled, write_picture
 from insegan_ros.frame import Frame, Intrinsics
+from insegan_ros.nodes.processes import CAMERA, start_node, start_segmenter, wait_for, watching
 from insegan_ros.overlay import overlay
 from insegan_ros.workspace import Workspace
 
-CAMERA = '/camera/camera'
 QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.RELIABLE)
 
 
@@ -61,70 +55,22 @@ class Watcher(Node):
 
 def run_demo(config: DemoConfig) -> dict:
     """Run it; returns the numbers that demo.json holds. Raises InseganError where no masks came."""
-    check_domain()
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
-    os.environ.update(dds_environment())
-    rclpy.init()
-    processes: list[subprocess.Popen] = []
-    # SIGTERM must not leave the nodes behind.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    watcher = Watcher()
-    executor = SingleThreadedExecutor()
-    executor.add_node(watcher)
-    try:
-        _refuse_busy_domain(watcher, executor)
-        processes = _start(config)
-        _wait_for_masks(watcher, executor, processes, config.timeout_s)
+    with watching(Watcher) as (watcher, executor, processes):
+        processes += [start_node('sim_camera', {'part': config.part, 'rate': float(config.rate), 'instances': config.instances, 'seed': config.seed}),
+                      start_segmenter(config.model or f'insegan-{config.part}', config.instances, _workspace(config))]
+        wait_for(lambda: bool(watcher.results), executor, processes, config.timeout_s)
+        watcher.results.clear()
         pairs = _watch(watcher, executor, config.seconds)
-    finally:
-        _stop(processes)
-        executor.shutdown()
-        watcher.destroy_node()
-        rclpy.try_shutdown()
     numbers = _score(watcher, pairs, config, out / 'demo.png')
     (out / 'demo.json').write_text(json.dumps(numbers, indent=2) + '\n')
     return numbers
 
 
-def _refuse_busy_domain(watcher: Watcher, executor: SingleThreadedExecutor) -> None:
-    topics = (f'{CAMERA}/depth/image_rect_raw', '/segmenter/instances')
-    # Discovery takes a moment, the longer the busier the machine is.
-    end = time.monotonic() + 4.0
-    while time.monotonic() < end:
-        executor.spin_once(timeout_sec=0.1)
-        for topic in topics:
-            if watcher.count_publishers(topic):
-                raise ConfigError(f'ROS domain {os.environ.get("ROS_DOMAIN_ID", "0")} is in use: somebody publishes {topic} already; '
-                                  'expected a free domain, set ROS_DOMAIN_ID to another')
-
-
-def _start(config: DemoConfig) -> list[subprocess.Popen]:
-    """The two nodes as processes of their own, started as launch would."""
-    camera = ['-p', f'part:={config.part}', '-p', f'rate:={config.rate}', '-p', f'instances:={config.instances}', '-p', f'seed:={config.seed}']
-    model = config.model or f'insegan-{config.part}'
-    workspace = _workspace(config)
-    segmenter = ['-p', f'model:={model}', '-p', 'autostart:=true', '-p', f'instances:={config.instances}',
-                 '-p', f'floor:={[float(v) for v in workspace.floor]}', '-p', f'bounds:={[float(v) for v in workspace.bounds]}',
-                 '-r', f'depth/image:={CAMERA}/depth/image_rect_raw', '-r', f'depth/camera_info:={CAMERA}/depth/camera_info']
-    return [subprocess.Popen([sys.executable, '-m', f'insegan_ros.nodes.{name}', '--ros-args', *arguments], start_new_session=True)
-            for name, arguments in (('sim_camera', camera), ('segmenter', segmenter))]
-
-
 def _workspace(config: DemoConfig) -> Workspace:
     from insegan_sim.scenes import bin_setup
     return bin_setup(config.part, config.instances, realsense=(640, 480)).camera.workspace
-
-
-def _wait_for_masks(watcher: Watcher, executor: SingleThreadedExecutor, processes: list[subprocess.Popen], timeout_s: float) -> None:
-    end = time.monotonic() + timeout_s
-    while not watcher.results:
-        executor.spin_once(timeout_sec=0.1)
-        if any(process.poll() is not None for process in processes):
-            raise InseganError('one of the nodes stopped before any masks came: its message stands above')
-        if time.monotonic() > end:
-            raise InseganError(f'no masks came within {timeout_s:.0f} s: expected them on /segmenter/instances; the nodes\' messages stand above')
-    watcher.results.clear()
 
 
 def _watch(watcher: Watcher, executor: SingleThreadedExecutor, seconds: float) -> list[tuple[Image, Image, Image]]:
@@ -174,14 +120,3 @@ def demo_picture(depth_m: np.ndarray, masks: np.ndarray, truth: np.ndarray, kmea
               (('depth', np.zeros_like(masks)), ('insegan_ros', masks), ('truth', truth), ('K-means', kmeans))]
     return np.vstack([np.hstack(panels[:2]), np.hstack(panels[2:])])
 
-
-def _stop(processes: list[subprocess.Popen]) -> None:
-    for process in processes:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-    for process in processes:
-        try:
-            process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()

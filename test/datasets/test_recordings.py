@@ -3,12 +3,16 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from insegan_ros.datasets.images import depth_from_message
+from insegan_ros.datasets.recording_writer import RecordingWriter
 from insegan_ros.datasets.recordings import read_depth_image, read_frames
 from insegan_ros.errors import DatasetError, InputError
+from insegan_ros.frame import Frame, Intrinsics
+from insegan_ros.workspace import Workspace, write_workspace
 
 
 def message(pixels: np.ndarray, encoding: str, pad: int = 0, big: bool = False) -> SimpleNamespace:
@@ -98,3 +102,86 @@ def test_depth_images_are_millimetres(tmp_path):
     (tmp_path / 'x.png').write_bytes(b'no image')
     with pytest.raises(InputError, match='cannot be read as an image'):
         read_depth_image(tmp_path / 'x.png')
+
+
+def test_scenes_become_a_recording_and_come_back_with_labels_and_bin(tmp_path, nut_data):
+    from insegan_ros.datasets.convert import convert, open_dataset
+    from insegan_ros.datasets.recordings import read_recording
+    from insegan_ros.datasets.shards import ShardDataset
+    assert convert(nut_data, tmp_path / 'bag', 'recording') == 6
+    before, (classes, after) = list(ShardDataset(nut_data)), open_dataset(tmp_path / 'bag')
+    after = list(after)
+    assert classes == ('bag',) and len(after) == 6
+    for one, other in zip(before, after):
+        assert (one.truth.labels == other.truth.labels).all() and np.allclose(one.frame.depth_m, other.frame.depth_m, atol=6e-4, equal_nan=True)
+        assert np.allclose(other.workspace.floor, one.workspace.floor, atol=1e-5) and np.allclose(other.workspace.bounds, one.workspace.bounds, atol=1e-4)
+    assert [scene.frame.stamp_ns for scene in after] == [10**9 + i * 33_333_333 for i in range(6)]
+    # A bin that is given goes before the recording's own.
+    given = Workspace((0.0, 0.0, -1.0, 0.7))
+    assert next(read_recording(tmp_path / 'bag', given)[1]).workspace == given
+    with pytest.raises(DatasetError, match='is not empty'):
+        convert(nut_data, tmp_path / 'bag', 'recording')
+
+
+def write_piles(path, piles: list[np.ndarray], workspace: Workspace | None) -> None:
+    """A recording of height maps in m (48, 64) over a floor at half a metre, one frame each."""
+    camera = Intrinsics(60.0, 60.0, 31.5, 23.5, 64, 48)
+    with RecordingWriter(path) as writer:
+        for height in piles:
+            writer.add(Frame(np.where(np.isnan(height), np.nan, 0.5 - height).astype(np.float32), camera))
+    if workspace is not None:
+        write_workspace(workspace, path / 'workspace.yaml')
+
+
+def test_training_reads_the_different_pictures_of_a_recording(tmp_path, capsys):
+    from insegan_ros.datasets.height_maps import read_height_maps
+    floor = np.zeros((48, 64), np.float32)
+
+    def pile(*places: tuple[int, int], height: float = 0.03) -> np.ndarray:
+        out = floor.copy()
+        for x, y in places:
+            out[y:y + 8, x:x + 8] = height
+        return out
+    noise = np.random.default_rng(0).normal(0, 5e-4, (48, 64))
+    arm = pile((10, 10))
+    arm[:, 30:40] = 0.2
+    blind = np.full((48, 64), np.nan)
+    piles = [pile((10, 10), (30, 20)), pile((10, 10), (30, 20)) + noise, pile((10, 10), (40, 20)), arm, floor, blind, pile((20, 30))]
+    workspace = Workspace((0.0, 0.0, -1.0, 0.5), (-0.24, -0.18, 0.24, 0.18))
+    write_piles(tmp_path / 'bag', piles, workspace)
+    maps = read_height_maps(tmp_path / 'bag', 64)
+    said = capsys.readouterr().out
+    assert len(maps.heights_m) == 3 and maps.part == 'bag'
+    assert '7 frames; 1 nearly equal to the one before, 1 without readings, 1 of an empty bin, 1 with something tall in view; 3 are left, 300 or more are advised' in said
+    assert np.allclose(maps.heights_m.max((1, 2)), 0.03, atol=2e-3)
+    write_piles(tmp_path / 'other', piles, None)
+    with pytest.raises(DatasetError, match='where the bin is, is not known: expected --workspace'):
+        read_height_maps(tmp_path / 'other', 64)
+    assert len(read_height_maps(tmp_path / 'other', 64, workspace=workspace).heights_m) == 3
+    write_piles(tmp_path / 'empty', [floor, floor + 0.001], workspace)
+    with pytest.raises(DatasetError, match='shows no parts in the bin'):
+        read_height_maps(tmp_path / 'empty', 64)
+    with pytest.raises(DatasetError, match='is a recording: expected labelled shards'):
+        read_height_maps(tmp_path / 'bag', 64, truth=True)
+
+
+def test_a_segmented_recording_holds_labels_and_overlay_for_every_frame(tmp_path):
+    from insegan_ros.segment import segment_input
+    from insegan_ros.segmenters.kmeans import KMeansSegmenter
+    height = np.zeros((48, 64), np.float32)
+    height[8:20, 8:20], height[28:40, 40:52] = 0.04, 0.04
+    workspace = Workspace((0.0, 0.0, -1.0, 0.5), (-0.24, -0.18, 0.24, 0.18))
+    write_piles(tmp_path / 'bag', [height] * 3, workspace)
+    assert segment_input(tmp_path / 'bag', KMeansSegmenter(2, workspace), tmp_path / 'out') == 3
+    with AnyReader([tmp_path / 'out/recording'], default_typestore=get_typestore(Stores.ROS2_KILTED)) as reader:
+        seen = {}
+        for connection, _, raw in reader.messages():
+            seen.setdefault(connection.topic, []).append(reader.deserialize(raw, connection.msgtype))
+    assert {topic: len(messages) for topic, messages in seen.items()} == {
+        '/camera/camera/depth/image_rect_raw': 3, '/camera/camera/depth/camera_info': 3, '/segmenter/instances': 3, '/segmenter/overlay': 3}
+    labels = seen['/segmenter/instances'][1].data.view(np.uint16).reshape(48, 64)
+    assert set(np.unique(labels)) == {0, 1, 2} and labels[14, 14] != labels[34, 46] and (labels == cv2.imread(str(tmp_path / 'out/000001_labels.png'), -1)).all()
+    picture = seen['/segmenter/overlay'][2]
+    assert picture.encoding == 'rgb8' and picture.data.reshape(48, 64, 3)[14, 14].std() > 10
+    # It is a recording that can be segmented in its turn.
+    assert len(list(read_frames(tmp_path / 'out/recording'))) == 3

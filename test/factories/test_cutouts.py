@@ -165,3 +165,33 @@ def test_cut_outs_of_two_sizes_are_one_stock():
     stock = together(small, large)
     assert stock.shape == (5, 1, 24, 24) and (stock[:3] > -1).sum() == 300
     assert (stock[0, 0, 7:17, 7:17] == 0.5).all() and torch.equal(stock[3:], large)
+
+
+def test_the_size_of_a_part_is_found_without_their_number():
+    rng = np.random.default_rng(0)
+    images = []
+    for _ in range(60):
+        # Up to six bars, some of them touching, on a coarse grid of places; now and then a speck of noise.
+        places = [(int(x), int(y)) for x in (4, 18, 34) for y in (8, 24, 44) if rng.random() < 0.4]
+        image = bars(*places)
+        image[0, 60:61, 60:62] = 0.5
+        images.append(image)
+    images = torch.stack(images)
+    assert part_share(images, 0) == pytest.approx(6 * 14, rel=0.15)
+    known = part_share(images, 3)
+    assert known == pytest.approx(float(single_masks(images).sum()) / 60 / 3)
+    assert np.isnan(part_share(images[:2], 0)) and len(find_cutouts(images[:2], float('nan'))) == 0
+
+
+def test_an_emptying_bins_composites_hold_any_number():
+    torch.manual_seed(0)
+    cutouts = find_cutouts(torch.stack([bars((10, 10), (40, 10), (10, 40))]), 84.0)
+    usual, varying = (CutoutFactory(cutouts, 7, 64, varying).sample(400).amodal.flatten(2).any(2).sum(1) for varying in (False, True))
+    assert (varying < 5).float().mean() > 0.4 > 0.3 > (usual < 5).float().mean()
+
+
+def test_a_range_of_numbers_lets_answers_of_different_length_pass():
+    heights = np.stack([three(), np.where(three() > 0.25, 0, three()).astype(np.float32)])
+    kept, labels, centres_ = relabel(heights, truth_of, np.array([[2, 4], [1, 2]]), 0.9, progress=False)
+    assert kept.tolist() == [0, 1] and centres_.shape == (2, 3, 2) and not centres_[1, 2].any() and labels[1].max() == 2
+    assert relabel(heights, truth_of, np.array([[2, 4], [3, 4]]), 0.9, progress=False)[0].tolist() == [0]

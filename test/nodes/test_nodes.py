@@ -563,3 +563,25 @@ def test_the_manuals_tables_are_the_codes(root):
     vision = SimpleNamespace(**{name: type(name, (), {'__module__': 'vision_msgs.msg._x'}) for name in ('Detection2DArray', 'LabelInfo')})
     assert rows('<!-- outputs', 'All are reliable') == [
         f'| `~/{one.name}` | {one.kind.__module__.split(".")[0]}/{one.kind.__name__} | {one.text} |' for one in outputs(vision)]
+
+
+@pytest.mark.slow
+def test_a_recording_is_replayed_into_the_live_node_and_scored(nut_data, tmp_path):
+    import json
+
+    from insegan_ros.datasets.convert import convert
+    convert(nut_data, tmp_path / 'bag', 'recording')
+    process = subprocess.run([sys.executable, '-m', 'insegan_ros.cli', 'replay', '--recording', str(tmp_path / 'bag'), '--model', 'insegan-nut', '--rate', '0.1',
+                              '--out', str(tmp_path / 'out')], capture_output=True, text=True, env={**environment(), 'ROS_DOMAIN_ID': str(int(DOMAIN) + 1)}, timeout=150)
+    assert process.returncode == 0, process.stderr
+    numbers = json.loads((tmp_path / 'out/replay.json').read_text())
+    assert numbers['frames'] == numbers['answered'] == numbers['scored'] == 6
+    assert numbers['honest_miou'] > 0.7 and numbers['ap50'] > 0.7 and numbers['first_picks'] > 0 and numbers['latency_ms_median'] < 2000
+    assert (tmp_path / 'out/replay.png').stat().st_size > 1000 and 'Traceback' not in process.stderr
+
+
+@pytest.mark.slow
+def test_a_recording_that_is_none_ends_the_player_with_one_line(tmp_path):
+    process = Process('insegan_ros.nodes.recording_player', ['--ros-args', '-p', f'recording:={tmp_path}/nowhere.bag'], tmp_path / 'log')
+    assert process.popen.wait(timeout=60) == 2
+    assert 'nowhere.bag does not exist' in process.text() and 'Traceback' not in process.text()

@@ -262,6 +262,31 @@ def test_the_recipe_with_cutouts_and_rounds_learns_without_labels(tmp_path):
     assert all(torch.equal(value, blank[name]) for name, value in checkpoint.weights['displacement'].items())
 
 
+@pytest.mark.slow
+def test_a_recording_of_any_number_of_parts_teaches_too(tmp_path):
+    from insegan_ros.datasets.convert import convert
+    from insegan_ros.evaluation.evaluate import evaluate
+    from insegan_ros.datasets.recordings import read_recording
+    from insegan_ros.segmenters.registry import load_segmenter
+    from insegan_sim.generate import SimulateConfig, simulate
+    for name, seed, scenes in (('train', 1, 120), ('test', 77, 6)):
+        simulate(SimulateConfig(part='cylinder', instances='1-6', scenes=scenes, out=str(tmp_path / name), size=96, seed=seed, workers=1))
+        convert(tmp_path / name, tmp_path / f'{name}-bag', 'recording')
+    config = TrainInseganConfig(str(tmp_path / 'train-bag'), str(tmp_path / 'run'), 0, InseganConfig(0, gan=GanConfig(steps=0), encoder=EncoderConfig(steps=0)),
+                                DisplacementTrainConfig(DisplacementConfig(16, 3), steps=120, rounds=1, round_steps=40), LoopConfig(device='cpu'), factory='cutouts', size=48)
+    checkpoint = Checkpoint.load(train_insegan(config))
+    assert checkpoint.part == 'train-bag' and 'displacement-1' in checkpoint.training['steps'], 'sure answers were found without the number'
+    found = evaluate(load_segmenter(str(tmp_path / 'run/checkpoint')), read_recording(tmp_path / 'test-bag')[1], progress=False).summary()
+    assert found['honest_miou'] > 0.6 and found['scenes'] == 6
+
+
+def test_an_unknown_number_and_a_generator_do_not_go_together():
+    with pytest.raises(ConfigError, match='insegan.instances is 0'):
+        InseganConfig(0)
+    with pytest.raises(ConfigError, match='size is 96: expected a multiple of 16'):
+        TrainInseganConfig(size=96)
+
+
 def test_a_generator_is_taken_over_and_one_of_another_shape_is_refused(nut_data, tmp_path):
     without = replace(DENSE, steps=0)
     first = train_insegan(replace(small_recipe(nut_data, tmp_path / 'gan'), insegan=replace(SMALL, instances=5, encoder=EncoderConfig(steps=0)), displacement=without))

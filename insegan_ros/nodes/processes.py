@@ -1,0 +1,104 @@
+"""Our nodes as processes of their own, for commands that start and watch them: demo and replay."""
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+
+from insegan_ros.dds import check_domain, dds_environment
+from insegan_ros.errors import ConfigError, InseganError
+from insegan_ros.workspace import Workspace
+
+CAMERA = '/camera/camera'
+DISCOVERY_S = 4.0
+
+
+def start_node(module: str, parameters: dict[str, Any], remappings: dict[str, str] | None = None) -> subprocess.Popen:
+    """One of our nodes, started as launch would."""
+    words = [word for name, value in parameters.items() for word in ('-p', f'{name}:={_text(value)}')]
+    words += [word for name, topic in (remappings or {}).items() for word in ('-r', f'{name}:={topic}')]
+    return subprocess.Popen([sys.executable, '-m', f'insegan_ros.nodes.{module}', '--ros-args', *words], start_new_session=True)
+
+
+def start_segmenter(model: str, instances: int, workspace: Workspace | None, parameters: dict[str, Any] | None = None) -> subprocess.Popen:
+    """The segmenter on a RealSense's topics, ready by itself."""
+    place = {} if workspace is None else {'floor': list(workspace.floor), **({'bounds': list(workspace.bounds)} if workspace.bounds else {})}
+    return start_node('segmenter', {'model': model, 'autostart': True, 'instances': instances, **place, **(parameters or {})},
+                      {'depth/image': f'{CAMERA}/depth/image_rect_raw', 'depth/camera_info': f'{CAMERA}/depth/camera_info'})
+
+
+def _text(value: Any) -> str:
+    """A value as rcl's parser reads it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    # Quotes keep a path of digits a string.
+    return f'"{value}"' if isinstance(value, str) else str([float(one) for one in value]) if isinstance(value, Sequence) else str(value)
+
+
+def stop_all(processes: Sequence[subprocess.Popen]) -> None:
+    """End them, by SIGKILL where they will not."""
+    for process in processes:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+    for process in processes:
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def watching(make: Callable[[], Node]) -> Iterator[tuple[Any, SingleThreadedExecutor, list[subprocess.Popen]]]:
+    """A node of this process, its executor, and a list for processes that are ended with it, whatever happens.
+
+    Raises ConfigError where the ROS domain is none, or where somebody publishes on our topics already.
+    """
+    check_domain()
+    os.environ.update(dds_environment())
+    rclpy.init()
+    processes: list[subprocess.Popen] = []
+    # SIGTERM must not leave the nodes behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    node = make()
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        _refuse_busy_domain(node, executor)
+        yield node, executor, processes
+    finally:
+        stop_all(processes)
+        executor.shutdown()
+        node.destroy_node()
+        rclpy.try_shutdown()
+
+
+def _refuse_busy_domain(node: Node, executor: SingleThreadedExecutor) -> None:
+    # Discovery takes a moment, the longer the busier the machine is.
+    end = time.monotonic() + DISCOVERY_S
+    while time.monotonic() < end:
+        executor.spin_once(timeout_sec=0.1)
+        for topic in (f'{CAMERA}/depth/image_rect_raw', '/segmenter/instances'):
+            if node.count_publishers(topic):
+                raise ConfigError(f'ROS domain {os.environ.get("ROS_DOMAIN_ID", "0")} is in use: somebody publishes {topic} already; '
+                                  'expected a free domain, set ROS_DOMAIN_ID to another')
+
+
+def wait_for(condition: Callable[[], bool], executor: SingleThreadedExecutor, processes: Sequence[subprocess.Popen], timeout_s: float) -> None:
+    """Spin until something is so. Raises InseganError where a process ends before, or where it takes too long."""
+    end = time.monotonic() + timeout_s
+    while not condition():
+        executor.spin_once(timeout_sec=0.1)
+        if any(process.poll() is not None for process in processes):
+            raise InseganError('one of the nodes stopped before any masks came: its message stands above')
+        if time.monotonic() > end:
+            raise InseganError(f'no masks came within {timeout_s:.0f} s: expected them on /segmenter/instances; the nodes\' messages stand above')

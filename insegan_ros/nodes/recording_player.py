@@ -1,0 +1,107 @@
+"""The `recording_player` node: a recording's depth on the topics of realsense-ros, with the recording's own stamps and clock.
+
+    ~/depth/image_rect_raw (16UC1 mm), ~/depth/camera_info, /clock (rosgraph_msgs/Clock)
+
+As node `camera` in namespace `/camera`. For RealSense .bag files and rosbag2 alike, where `ros2 bag play` is not at hand or cannot read them.
+It begins when somebody listens, and ends with the recording unless it is to loop.
+"""
+from __future__ import annotations
+
+import threading
+import time
+
+from builtin_interfaces.msg import Time
+from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+from rclpy.qos import qos_profile_system_default
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, Image
+
+from insegan_ros.datasets.recordings import read_frames
+from insegan_ros.errors import InseganError
+from insegan_ros.nodes.conversions import camera_info_message, depth_message, header_of
+from insegan_ros.nodes.runtime import run_node
+
+# Recordings whose stamps stand still, or leap, are played at about this pace.
+LONGEST_GAP_S = 1.0
+SETTLE_S = 1.0
+
+
+class RecordingPlayerNode(Node):
+    """See the module's text."""
+
+    def __init__(self) -> None:
+        super().__init__('camera', namespace='/camera')
+        self.recording = self.declare_parameter('recording', '', ParameterDescriptor(description='rosbag2 folder or RealSense .bag')).value
+        self.speed = self.declare_parameter('rate', 1.0, ParameterDescriptor(
+            description='how many times as fast as recorded', floating_point_range=[FloatingPointRange(from_value=0.01, to_value=100.0, step=0.0)])).value
+        self.loop = self.declare_parameter('loop', False, ParameterDescriptor(description='begin again at the end; the clock jumps back then')).value
+        # Said at once, in the process's own exit status, not in a thread.
+        next(read_frames(self.recording))
+        self.depth = self.create_publisher(Image, '~/depth/image_rect_raw', qos_profile_system_default)
+        self.info = self.create_publisher(CameraInfo, '~/depth/camera_info', qos_profile_system_default)
+        self.clock_publisher = self.create_publisher(Clock, '/clock', 10)
+        self.running, self.over, self.sent = True, False, 0
+        self.create_timer(0.1, self._end)
+        self.thread = threading.Thread(target=self._work, name='player', daemon=True)
+        self.thread.start()
+
+    def destroy_node(self) -> None:
+        """Stop playing before the publishers go."""
+        self.running = False
+        self.thread.join(timeout=10)
+        super().destroy_node()
+
+    def _work(self) -> None:
+        try:
+            self._sleep_until(lambda: self.depth.get_subscription_count() > 0)
+            # Who listens may still be waited for by others.
+            begin = time.monotonic() + SETTLE_S
+            self._sleep_until(lambda: time.monotonic() >= begin)
+            while self.running:
+                self._play()
+                if not self.loop:
+                    break
+            self.get_logger().info(f'{self.sent} frames played')
+            # What was sent last must arrive before the publisher goes.
+            time.sleep(SETTLE_S)
+        except InseganError as error:
+            self.get_logger().error(str(error))
+        except Exception as error:  # rclpy's own, while it shuts down
+            if self.running and self.context.ok():
+                self.get_logger().error(f'{type(error).__name__}: {error}')
+        self.over = True
+
+    def _end(self) -> None:
+        """In the executor's thread, which alone can end the process in order."""
+        if self.over:
+            raise ExternalShutdownException()
+
+    def _play(self) -> None:
+        due, before_ns = time.monotonic(), None
+        for frame in read_frames(self.recording):
+            if before_ns is not None:
+                due += min(max((frame.stamp_ns - before_ns) / 1e9, 0), LONGEST_GAP_S) / self.speed
+            before_ns = frame.stamp_ns
+            self._sleep_until(lambda: time.monotonic() >= due)
+            if not self.running:
+                return
+            header = header_of(frame)
+            self.clock_publisher.publish(Clock(clock=Time(sec=frame.stamp_ns // 10**9, nanosec=frame.stamp_ns % 10**9)))
+            self.info.publish(camera_info_message(frame.intrinsics, header))
+            self.depth.publish(depth_message(frame))
+            self.sent += 1
+
+    def _sleep_until(self, condition) -> None:
+        while self.running and not condition():
+            time.sleep(0.002)
+
+
+def main() -> int:
+    """Entry point of `ros2 run insegan_ros recording_player`."""
+    return run_node(RecordingPlayerNode)
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())
