@@ -33,6 +33,10 @@ def run_node(make: Callable[[], Node], args: list[str] | None = None) -> int:
     except (InseganError, ParameterException) as error:
         print(error, file=sys.stderr)
         return 2
+    except Exception:
+        # Stopped while it was being made: what rclpy raises then has many types.
+        if rclpy.ok():
+            raise
     finally:
         # A second Ctrl-C, or launch's beside the terminal's, must not interrupt the tidying up.
         for number in (signal.SIGINT, signal.SIGTERM):
