@@ -1,5 +1,5 @@
-# make demo: the main job. make test: the tests. Both set themselves up; `make setup` alone does only that.
-.PHONY: setup demo test test-fast clean
+# make demo: the main job. make test: the tests; make soak: 20,000 frames through one node. Both set themselves up; `make setup` alone does only that.
+.PHONY: setup demo test test-fast soak clean
 
 setup: .venv/.ready
 
@@ -14,6 +14,9 @@ test: setup
 
 test-fast: setup
 	.venv/bin/python -m pytest -m "not slow"
+
+soak: setup
+	INSEGAN_SOAK_FRAMES=20000 .venv/bin/python -m pytest -s test/nodes/test_soak.py
 
 clean:
 	rm -rf .venv build install log out

@@ -175,17 +175,22 @@ def _wall_height(heights: np.ndarray, rows: tuple[int, int], columns: tuple[int,
     return lowest if lowest > 2 * FLAT_M else 0.0
 
 
+def check_calibration_path(path: Path) -> None:
+    """Raise DatasetError where the YAML or the picture beside it exists, or cannot be made."""
+    if path.suffix not in ('.yaml', '.yml') or not path.parent.is_dir():
+        raise DatasetError(f'{path}: expected a file ending in .yaml in a folder that exists')
+    for one in (path, path.with_suffix('.png')):
+        if one.exists():
+            raise DatasetError(f'{one} exists: expected a new file')
+
+
 def write_calibration(found: Calibration, picture: Frame, path: Path) -> Path:
     """The segmenter's parameters as YAML, and beside it what was found as a picture (PNG). Returns the picture's path.
 
     Raises DatasetError where either exists.
     """
+    check_calibration_path(path)
     drawn = path.with_suffix('.png')
-    if path.suffix not in ('.yaml', '.yml') or not path.parent.is_dir():
-        raise DatasetError(f'{path}: expected a file ending in .yaml in a folder that exists')
-    for one in (path, drawn):
-        if one.exists():
-            raise DatasetError(f'{one} exists: expected a new file')
     cv2.imwrite(str(drawn), cv2.cvtColor(draw_calibration(found, picture), cv2.COLOR_RGB2BGR))
     write_workspace(found.workspace, path, found.text())
     return drawn

@@ -16,6 +16,7 @@ from insegan_ros.errors import ConfigError, InseganError
 
 if TYPE_CHECKING:
     from insegan_ros.datasets.scene import Scene
+    from insegan_ros.frame import Frame
     from insegan_ros.workspace import Workspace
 
 
@@ -79,7 +80,8 @@ def _segment_arguments(parser: ArgumentParser) -> None:
 
 
 def _calibrate_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument('input', type=str, help='the empty bin: a recording, a depth image, a folder of either')
+    parser.add_argument('input', type=str, nargs='?', default='', help='the empty bin: a recording, a depth image, a folder of either')
+    parser.add_argument('--topic', type=str, default='', help='instead: a live depth topic, such as /camera/camera/depth/image_rect_raw')
     parser.add_argument('--out', type=str, required=True, help="new YAML file with the segmenter's floor and bounds; a picture of what was found goes beside it")
 
 
@@ -199,9 +201,18 @@ def _workspace(arguments: Namespace) -> Workspace | None:
 
 
 def _calibrate(arguments: Namespace) -> None:
-    from insegan_ros.calibrate import calibrate, write_calibration
+    from insegan_ros.calibrate import FRAMES, calibrate, check_calibration_path, write_calibration
     from insegan_ros.segment import frames_of
-    found, picture = calibrate(frames_of(Path(arguments.input)))
+    if bool(arguments.input) == bool(arguments.topic):
+        raise ConfigError('calibrate needs a recording or picture of the empty bin, or --topic: expected one of them')
+    check_calibration_path(Path(arguments.out))
+    if arguments.topic:
+        with _needs_ros():
+            from insegan_ros.nodes.live import live_frames
+        frames: Iterable[Frame] = live_frames(arguments.topic, FRAMES)
+    else:
+        frames = frames_of(Path(arguments.input))
+    found, picture = calibrate(frames)
     drawn = write_calibration(found, picture, Path(arguments.out))
     print(f'{found.text()}\n{arguments.out} and {drawn}')
 

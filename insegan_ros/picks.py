@@ -23,6 +23,8 @@ STEP_M = 0.003
 FARTHEST_M = 0.03
 # What lies beyond the image may be as high as this.
 BEYOND_M = 0.1
+# So many points tell an instance's shape.
+MOST_POINTS = 1000
 # Places tried an instance, and turns of a parallel gripper.
 PLACES, TURNS = 8, 12
 # A bin in which this share of the pixels has no reading says nothing.
@@ -180,12 +182,13 @@ class _Holds:
         return Pick(label, 0.0, pose.astype(np.float32), uncovered, contact, clearance, roughness, False, bool(good and uncovered >= self.config.min_uncovered))
 
     def _points(self, mask: np.ndarray, corner: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Rows, columns (in the box) and points (M, 3) of a mask's readings."""
-        rows, columns = np.nonzero(mask)
-        own = self.read[rows + corner[0], columns + corner[1]]
-        rows, columns = rows[own], columns[own]
-        depth = self.depth[rows + corner[0], columns + corner[1]]
-        return rows, columns, (self.rays[rows + corner[0], columns + corner[1]] * depth[:, None]).astype(float)
+        """Rows, columns (in the box) and points (M, 3) of a mask's readings, or of as many of them as tell its shape."""
+        box = tuple(slice(start, start + side) for start, side in zip(corner, mask.shape))
+        rows, columns = np.nonzero(mask & self.read[box])
+        step = max(len(rows) // MOST_POINTS, 1)
+        rows, columns = rows[::step], columns[::step]
+        depth, rays = self.depth[box][rows, columns], self.rays[box][rows, columns]
+        return rows, columns, (rays * depth[:, None]).astype(float)
 
     def _walls(self, point: np.ndarray) -> float:
         """Distance in m of a point (3,) to the nearest of the bin's walls."""
@@ -283,10 +286,9 @@ class _Holds:
 
     def _at(self, place: np.ndarray, corner: np.ndarray, distance: float) -> np.ndarray:
         """The point (3,) at a distance through a place (row, column) of the box, which may lie beyond the image."""
-        row, column = (place + corner).round().astype(int)
-        shape = self.depth.shape
-        ray = self.rays[np.clip(row, 0, shape[0] - 1), np.clip(column, 0, shape[1] - 1)]
-        return ray * distance
+        row, column = place + corner
+        first = self.rays[0, 0]
+        return np.array([first[0] + column / self.fx, first[1] + row / self.fx, 1.0]) * distance
 
 
 def _room(others: np.ndarray, middle: np.ndarray, close: np.ndarray, beside: np.ndarray, finger: float, tips: float) -> float:

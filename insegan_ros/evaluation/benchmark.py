@@ -17,9 +17,11 @@ from insegan_ros.datasets.scene import Scene, visible_fractions
 from insegan_ros.datasets.shards import ShardInfo, pack_shard, write_whole
 from insegan_ros.errors import ConfigError
 from insegan_ros.evaluation.evaluate import Evaluation, evaluate
+from insegan_ros.evaluation.picks import first_pick_is_free
 from insegan_ros.evaluation.poses import add_s, match, mssd
 from insegan_ros.evaluation.held_out import TEST_SEED
 from insegan_ros.evaluation.train_speed import benchmark_train_rows
+from insegan_ros.picks import PickConfig, Surface, bin_state, rank_picks
 from insegan_ros.segmenters.base import Segmenter
 from insegan_ros.segmenters.registration import MeshRegistration
 from insegan_ros.segmenters.registry import load_segmenter
@@ -165,6 +167,34 @@ def benchmark_poses(small: bool) -> list[Row]:
     return rows
 
 
+def benchmark_picks(small: bool) -> list[Row]:
+    """Share of simulated bins (those that hold a truly free part) in which the first pick is of a free part, with perfect masks and with the
+    shipped checkpoints', for both grippers; time of the picks of a frame, as the node makes them, at the RealSense's size."""
+    rows = []
+    for name in _shipped_parts():
+        segmenter, setup = load_segmenter(f'insegan-{name}'), bin_setup(name, seed=SEED)
+        free: dict[tuple[str, str], list[bool]] = {}
+        for scene in tqdm(islice(scene_stream(setup), 5 if small else 100), desc=f'picks {name}', unit='scene'):
+            segmenter.workspace = scene.workspace
+            masks = {'true masks': scene.labelled(), f'insegan-{name}': segmenter.segment(scene.frame)}
+            for gripper, (method, found) in product(('suction', 'parallel'), masks.items()):
+                first = first_pick_is_free(scene, found, PickConfig(gripper=gripper), segmenter.scales.part_area_m2)
+                if first is not None:
+                    free.setdefault((gripper, method), []).append(first)
+        for (gripper, method), ones in free.items():
+            rows.append(row('picks', method, name, f'{len(ones)} bins with a free part, {gripper}', 'first pick truly free', float(np.mean(ones)), '', small))
+        for gripper in ('suction', 'parallel'):
+            config, times = PickConfig(gripper=gripper), []
+            for scene in islice(scene_stream(bin_setup(name, seed=SEED, realsense=(640, 480))), 3 if small else 10):
+                for _ in range(3):
+                    begun = time.perf_counter()
+                    surface = Surface(scene.frame, scene.workspace)
+                    bin_state(surface, rank_picks(surface, scene.labelled(), config), config)
+                    times.append(1000 * (time.perf_counter() - begun))
+            rows.append(row('picks', 'picks', name, f'640x480, {gripper}', 'median time', float(np.median(times)), 'ms', small))
+    return rows
+
+
 def _found(segmenter: Segmenter, scene: Scene) -> tuple[np.ndarray, list[tuple[int, int]]]:
     """A segmenter's masks, and which of them is which true instance."""
     instances = segmenter.segment(scene.frame)
@@ -190,7 +220,7 @@ def evaluate_simulated(segmenter: Segmenter, part: str, limit: int = 100, instan
 
 
 BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {'simulate': benchmark_simulate, 'node': benchmark_node, 'shipped': benchmark_shipped,
-                                                            'poses': benchmark_poses, 'train': benchmark_train}
+                                                        'poses': benchmark_poses, 'picks': benchmark_picks, 'train': benchmark_train}
 
 
 def run_benchmark(name: str, budget: str) -> list[Row]:
