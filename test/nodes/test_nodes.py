@@ -300,8 +300,8 @@ def test_parameters_act_at_once_or_say_why_not(segmenter, robot):
     assert set_parameter(robot, 'min_score', 0.0).successful
 
 
-def diagnosis(robot: Node, condition) -> dict[str, str]:
-    """The first DiagnosticStatus of the segmenter that fulfils a condition, as a mapping with level and message."""
+def diagnosis(robot: Node, condition, pixels: np.ndarray, encoding: str = '16UC1') -> dict[str, str]:
+    """The first DiagnosticStatus of the segmenter that fulfils a condition, as a mapping with level and message, while such images are sent."""
     heard: list[DiagnosticArray] = []
     subscription = robot.create_subscription(DiagnosticArray, '/diagnostics', heard.append, 10)
 
@@ -316,7 +316,7 @@ def diagnosis(robot: Node, condition) -> dict[str, str]:
     end = time.monotonic() + 20
     while (values := found()) is None:
         assert time.monotonic() < end, 'no such diagnosis'
-        robot.send(box_depth(), '16UC1', CAMERA)
+        robot.send(pixels, encoding, CAMERA)
         robot.spin(0.1)
     robot.destroy_subscription(subscription)
     return values
@@ -324,7 +324,7 @@ def diagnosis(robot: Node, condition) -> dict[str, str]:
 
 def test_diagnostics_count_frames_and_time_every_stage(segmenter, robot):
     assert_boxes(robot.answer(box_depth()))
-    values = diagnosis(robot, lambda v: v['bin'] == 'pickable' and v['level'] == DiagnosticStatus.OK)
+    values = diagnosis(robot, lambda v: v['bin'] == 'pickable' and v['level'] == DiagnosticStatus.OK, box_depth())
     assert values['name'] == '/segmenter' and values['state'] == 'active' and values['model'] == 'kmeans' and 'frames/s' in values['message']
     assert int(values['frames in']) >= int(values['frames out']) > 0
     for stage in ('wait', 'convert', 'infer', 'post-process', 'publish'):
@@ -332,8 +332,7 @@ def test_diagnostics_count_frames_and_time_every_stage(segmenter, robot):
         assert 0 <= float(median) <= float(rest.rstrip(')')) < 10_000
     assert float(values['resident memory MB']) > 50
     # A refused frame is seen in the level and in words.
-    robot.send(np.zeros((240, 320, 3), np.uint8), 'rgb8', CAMERA)
-    values = diagnosis(robot, lambda v: v['level'] == DiagnosticStatus.WARN)
+    values = diagnosis(robot, lambda v: v['level'] == DiagnosticStatus.WARN, np.zeros((240, 320, 3), np.uint8), 'rgb8')
     assert 'encoding "rgb8"' in values['message'] and int(values['frames refused']) >= 1
 
 
@@ -362,6 +361,13 @@ def test_one_frame_on_request_whoever_listens(segmenter, robot):
     assert not silent.result().success and 'nothing is heard on /cam/depth/image' in silent.result().message
     robot.destroy_client(client)
     assert set_parameter(robot, 'continuous', True).successful
+    assert_boxes(robot.answer(box_depth()))
+
+
+def test_a_driver_that_dies_and_comes_back_is_heard_again(segmenter, robot):
+    robot.destroy_publisher(robot.depth)
+    segmenter.wait_for('nobody publishes /cam/depth/image: expected a depth camera there', robot.spin)
+    robot.depth = robot.create_publisher(Image, '/cam/depth/image', 5)
     assert_boxes(robot.answer(box_depth()))
 
 
@@ -457,7 +463,8 @@ def test_after_a_kill_the_next_start_is_clean(robot, tmp_path):
     (['model:=kmeans', 'picks.gripper:=magnet'], 'a gripper suction or parallel'),
     (['model:=nowhere'], 'no checkpoint or method "nowhere"'),
     (['model:={broken}'], 'cut short or damaged'),
-    (['model:=kmeans', 'floor:=[1.0, 2.0]'], 'parameter floor has 2 values: expected 4 or none')])
+    (['model:=kmeans', 'floor:=[1.0, 2.0]'], 'parameter floor has 2 values: expected 4 or none'),
+    (['model:=kmeans', 'bounds:=[0.0, 0.0, 1.0, 1.0]'], 'parameter bounds is given without floor')])
 def test_a_model_that_cannot_be_loaded_is_said_and_the_node_stays(robot, tmp_path, parameters, words):
     broken = tmp_path / 'broken'
     broken.mkdir()
@@ -471,6 +478,16 @@ def test_a_model_that_cannot_be_loaded_is_said_and_the_node_stays(robot, tmp_pat
     finally:
         assert process.stop() == 0
     assert 'Traceback' not in process.text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('module, parameter, words', [
+    ('segmenter', 'min_score:=2.0', 'min_score'), ('segmenter', 'instances:=0', 'instances'), ('segmenter', 'max_rate:=fast', 'max_rate'),
+    ('realsense_camera', 'decimation:=9', 'decimation 9'), ('sim_camera', 'rate:=-1.0', 'rate')])
+def test_a_value_that_cannot_be_ends_a_start_with_one_line(tmp_path, module, parameter, words):
+    process = Process(f'insegan_ros.nodes.{module}', ['--ros-args', '-p', parameter], tmp_path / 'log')
+    assert process.popen.wait(timeout=60) == 2
+    assert words in process.text() and 'Traceback' not in process.text() and words in process.text().strip().splitlines()[-1]
 
 
 @pytest.mark.slow
