@@ -79,7 +79,8 @@ class Pick:
     """One way to take one instance.
 
     label: the instance's number in the labels. pose (4, 4) camera-from-grasp in metres: the origin is the contact, z points into
-    the part, x lies along the part, the fingers close along y. uncovered: share of the border on which nothing lies. height_m
+    the part, x lies along the part, the fingers close along y. uncovered: share of the border on which nothing lies, or of
+    the whole that is seen where hidden parts are known and that is less. height_m
     of the contact above the floor. clearance_m: suction, distance to the next higher thing or wall, as far as it was looked
     (0.03, or the tool's radius); parallel, how far the fingertips stay above what lies beside the part. double: two parts may be one mask. possible: all limits are kept.
     """
@@ -126,7 +127,7 @@ def rank_picks(surface: Surface, instances: Instances, config: PickConfig = Pick
     highest = max(float(surface.height[holds.labels > 0].max(initial=0)), 1e-6)
     picks = []
     for label, box in enumerate(find_objects(holds.labels, len(instances)), start=1):
-        found = holds.hold(label, box) if box else None
+        found = holds.hold(label, box, _seen_share(instances, label)) if box else None
         if found is None:
             continue
         pick = replace(found, double=bool(usual and areas[label - 1] > 1.6 * usual))
@@ -165,8 +166,8 @@ class _Holds:
         pixels = np.flatnonzero((self.labels > 0) & self.read)
         return np.bincount(self.labels.ravel()[pixels], weights=(self.depth.ravel()[pixels] / self.fx) ** 2, minlength=count + 1)[1:]
 
-    def hold(self, label: int, box: tuple[slice, slice]) -> Pick | None:
-        """The best way to hold the instance that lies in a box of the window, None where it has no reading."""
+    def hold(self, label: int, box: tuple[slice, slice], seen: float) -> Pick | None:
+        """The best way to hold the instance that lies in a box of the window and of which a share is seen, None where it has no reading."""
         readings = self.depth[box][(self.labels[box] == label) & self.read[box]]
         if len(readings) < 8:
             return None
@@ -175,7 +176,7 @@ class _Holds:
         box = tuple(slice(max(side.start - around, 0), side.stop + around) for side in box)
         mask, height = self.labels[box] == label, self.height[box]
         corner = np.array([side.start for side in box])
-        uncovered = uncovered_share(mask, height)
+        uncovered = min(uncovered_share(mask, height), seen)
         holding = self._suction if self.config.gripper == 'suction' else self._parallel
         pose, clearance, roughness, good = holding(mask, height, corner, distance)
         contact = float(self.workspace.height_of(pose[:3, 3]))
@@ -301,6 +302,13 @@ def _room(others: np.ndarray, middle: np.ndarray, close: np.ndarray, beside: np.
                            borderMode=cv2.BORDER_CONSTANT, borderValue=BEYOND_M)
     # A few pixels are noise.
     return tips - float(np.partition(under.ravel(), -(side * side // 20) - 1)[-(side * side // 20) - 1])
+
+
+def _seen_share(instances: Instances, label: int) -> float:
+    """The visible mask against the whole one, where the method knows hidden parts; 1 where it does not."""
+    if instances.amodal is None:
+        return 1.0
+    return float((instances.labels == label).sum() / max(int(instances.amodal[label - 1].sum()), 1))
 
 
 def uncovered_share(mask: np.ndarray, height: np.ndarray) -> float:

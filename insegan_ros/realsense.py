@@ -4,7 +4,7 @@ Where rclpy is used too it must be imported first: the other way round the proce
 """
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from insegan_ros.errors import CameraError, ConfigError
-from insegan_ros.frame import Intrinsics
+from insegan_ros.frame import Frame, Intrinsics
 
 QUEUE = 4
+READ_FILE_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -90,14 +91,16 @@ class RealSense:
         self.device: Any = None
         self.sensors: list[Any] = []
 
-    def open(self) -> str:
-        """Start streaming; returns the camera's name. Raises CameraError where there is no camera, or none with such streams."""
+    def open(self, real_time: bool = True) -> str:
+        """Start streaming; returns the camera's name. A recording is played in its own time, or as fast as it is read. Raises CameraError where there is no camera, or none with such streams."""
         rs, config = self.rs, self.config
         try:
             self.device = self.find()
             if self.device is None:
                 raise CameraError(f'no RealSense camera{" with serial " + config.serial if config.serial else ""} is connected: expected one on a USB 3 port; '
                                   'is another program using it?')
+            if self.device.is_playback():
+                self.device.as_playback().set_real_time(real_time)
             self.syncer = rs.syncer(QUEUE)
             for kind, form, wanted in ((rs.stream.depth, rs.format.z16, True), (rs.stream.color, rs.format.rgb8, config.colour)):
                 if wanted:
@@ -196,3 +199,19 @@ class RealSense:
     def _camera(self, frame: Any) -> tuple[Intrinsics, tuple[float, ...]]:
         k = frame.profile.as_video_stream_profile().intrinsics
         return Intrinsics(k.fx, k.fy, k.ppx, k.ppy, k.width, k.height), tuple(k.coeffs)
+
+
+def read_realsense(path: Path) -> Iterator[Frame]:
+    """Every depth frame of a recording of librealsense, in order. Raises CameraError where it cannot be read."""
+    camera = RealSense(RealSenseConfig(file=str(path), repeat=False, colour=False))
+    camera.open(real_time=False)
+    try:
+        while True:
+            capture = camera.read(READ_FILE_S)
+            if capture is not None:
+                millimetres = capture.depth.pixels
+                yield Frame(np.where(millimetres > 0, millimetres * np.float32(1e-3), np.float32(np.nan)), capture.depth.camera, stamp_ns=int(capture.stamp_ms * 1e6))
+            elif camera.ended:
+                return
+    finally:
+        camera.close()

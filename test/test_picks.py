@@ -34,6 +34,15 @@ def test_what_lies_on_top_comes_first_and_what_is_covered_is_impossible():
     assert picks[2].uncovered == pytest.approx(0.75, abs=0.1)
 
 
+def test_where_hidden_parts_are_known_what_is_seen_of_them_counts():
+    frame, found = scene((30, 40, 70, 80, 0.02), (100, 40, 140, 80, 0.02))
+    whole = found.masks()
+    # A third of the first box lies, by the method's account, under something that stands no higher.
+    whole[0, 40:80, 70:90] = True
+    picks = rank_picks(Surface(frame, FLOOR), Instances(found.labels, found.scores, amodal=whole))
+    assert [(pick.label, pick.possible) for pick in picks] == [(2, True), (1, False)] and picks[1].uncovered == pytest.approx(2 / 3)
+
+
 def test_a_cup_sits_on_the_middle_of_a_flat_top():
     frame, found = scene((60, 40, 100, 60, 0.04))
     pick, = rank_picks(Surface(frame, FLOOR), found)

@@ -138,3 +138,18 @@ def test_the_process_ends_well_with_rclpy_first():
     code = 'import insegan_ros.nodes.realsense_camera, sys; from insegan_ros.realsense import RealSense; RealSense(); print(sorted(sys.modules).index("rclpy") >= 0)'
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, env={**os.environ}, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_recording_of_newer_librealsense_is_read_like_the_older_ones(real_bag, tmp_path):
+    import pyrealsense2
+
+    from insegan_ros.datasets.recordings import read_frames
+    from insegan_ros.errors import DatasetError
+    pyrealsense2.context().convert_bag_to_db3(str(real_bag), str(tmp_path / 'new.db3'))
+    before, after = list(read_frames(real_bag)), list(read_frames(tmp_path / 'new.db3'))
+    assert len(after) == len(before) == 2
+    for one, other in zip(before, after):
+        assert np.allclose(one.depth_m, other.depth_m, atol=1e-6, equal_nan=True) and other.intrinsics == one.intrinsics
+    (tmp_path / 'broken.db3').write_bytes(b'garbage' * 50)
+    with pytest.raises(DatasetError, match='cannot be read as a recording of librealsense'):
+        list(read_frames(tmp_path / 'broken.db3'))

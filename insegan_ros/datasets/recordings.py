@@ -1,4 +1,4 @@
-"""Recordings as frames: RealSense .bag (ROS 1, written by librealsense), rosbag2 folders (sqlite3, mcap), depth images."""
+"""Recordings as frames: RealSense .bag and .db3 (written by librealsense), rosbag2 folders (sqlite3, mcap), depth images."""
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -18,8 +18,9 @@ from rosbags.typesys import Stores, get_typestore
 from insegan_ros.datasets.images import depth_from_message, labels_from_message, stamp_ns
 from insegan_ros.datasets.recording_writer import WORKSPACE_FILE
 from insegan_ros.datasets.scene import Scene
-from insegan_ros.errors import DatasetError, InputError
+from insegan_ros.errors import CameraError, DatasetError, InputError
 from insegan_ros.frame import Frame, Instances, Intrinsics
+from insegan_ros.realsense import read_realsense
 from insegan_ros.workspace import Workspace, read_workspace
 
 IMAGE_TYPE, INFO_TYPE = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CameraInfo'
@@ -32,6 +33,13 @@ def read_frames(source: str | Path, depth_topic: str = '') -> Iterator[Frame]:
     source: a RealSense .bag or a rosbag2 folder. Raises DatasetError where it cannot be read or holds no depth.
     """
     path = Path(source)
+    if path.is_file() and path.suffix == '.db3':
+        # librealsense since 2.58: a rosbag2 file without metadata, depth as PNG, which it reads best itself.
+        try:
+            yield from read_realsense(path)
+        except CameraError as error:
+            raise DatasetError(f'{path} cannot be read as a recording of librealsense ({error}): expected a whole .db3; a rosbag2 recording is a folder') from error
+        return
     with _open(path) as reader:
         yield from _frames(reader, path, depth_topic)
 
@@ -68,6 +76,8 @@ def _scenes(path: Path, workspace: Workspace | None) -> Iterator[Scene]:
 
 def _labels(path: Path) -> Iterator[tuple[int, np.ndarray]]:
     """Stamps in ns and labels (H, W) uint16 of a recording, if it has any."""
+    if path.is_file() and path.suffix == '.db3':
+        return
     with _open(path) as reader:
         wanted = [c for c in reader.connections if c.msgtype == IMAGE_TYPE and c.topic.endswith('/labels')]
         for connection, _, raw in reader.messages(connections=wanted) if wanted else ():

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
@@ -19,6 +20,7 @@ from insegan_ros.errors import InseganError
 from insegan_ros.evaluation.metrics import honest_miou, paper_miou
 from insegan_ros.evaluation.report import titled, write_picture
 from insegan_ros.frame import Frame, Intrinsics
+from insegan_ros.nodes.diagnostics import STAGES
 from insegan_ros.nodes.processes import CAMERA, start_node, start_segmenter, wait_for, watching
 from insegan_ros.overlay import overlay
 from insegan_ros.workspace import Workspace
@@ -39,6 +41,8 @@ class Watcher(Node):
         self.create_subscription(Image, f'{CAMERA}/ground_truth/labels', lambda m: self._keep(self.truth, m), QOS)
         self.create_subscription(CameraInfo, f'{CAMERA}/depth/camera_info', self._on_info, QOS)
         self.create_subscription(Image, '/segmenter/instances', self._on_masks, QOS)
+        self.diagnosis: dict[str, str] = {}
+        self.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, QOS)
 
     @staticmethod
     def _keep(store: dict[int, Image], message: Image) -> None:
@@ -48,6 +52,11 @@ class Watcher(Node):
 
     def _on_info(self, message: CameraInfo) -> None:
         self.intrinsics = intrinsics_from_message(message)
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for one in message.status:
+            if one.name == '/segmenter':
+                self.diagnosis = {pair.key: pair.value for pair in one.values}
 
     def _on_masks(self, message: Image) -> None:
         self.results.append((stamp_ns(message.header), self.get_clock().now().nanoseconds, message))
@@ -110,7 +119,8 @@ def _score(watcher: Watcher, pairs: list[tuple[Image, Image, Image]], config: De
     return {'part': config.part, 'model': config.model or f'insegan-{config.part}', 'frames': len(watcher.results),
             'frames_per_s': round((len(watcher.results) - 1) / max(span, 1e-9), 2),
             'latency_ms_median': round(float(np.median(latencies)), 2), 'latency_ms_p99': round(float(np.percentile(latencies, 99)), 2),
-            'bins': len(pairs), 'miou': round(float(means[0]), 4), 'miou_kmeans': round(float(means[1]), 4),
+            'stages_ms': {stage: float(watcher.diagnosis[f'{stage} ms'].split()[0]) for stage in STAGES if f'{stage} ms' in watcher.diagnosis},
+            **{f'frames_{name}': int(watcher.diagnosis.get(f'frames {name}', 0)) for name in ('in', 'dropped', 'refused')}, 'bins': len(pairs), 'miou': round(float(means[0]), 4), 'miou_kmeans': round(float(means[1]), 4),
             'paper_miou': round(float(means[2]), 4), 'paper_miou_kmeans': round(float(means[3]), 4)}
 
 

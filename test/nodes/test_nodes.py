@@ -524,6 +524,7 @@ def test_the_demo_flows_scores_and_leaves_nothing_behind(tmp_path):
                              capture_output=True, text=True, env={**environment(), 'ROS_DOMAIN_ID': str(int(DOMAIN) + 1)}, timeout=150)
     assert process.returncode == 0, process.stderr
     numbers = json.loads((tmp_path / 'demo.json').read_text())
+    assert set(numbers['stages_ms']) == {'wait', 'convert', 'infer', 'post-process', 'publish'} and numbers['frames_refused'] == 0
     assert numbers['frames'] > 10 and numbers['latency_ms_median'] < 1000 and numbers['miou'] > 0.7
     picture = cv2.imread(str(tmp_path / 'demo.png'))
     assert picture.shape == (2 * (480 + 30), 1280, 3) and picture.std() > 10
