@@ -102,7 +102,7 @@ def _scored(watcher: ReplayWatcher, config: ReplayConfig, workspace: Workspace |
         return {}
     order = np.argsort([row['honest_miou'] for row in rows])
     chosen = dict(zip(('worst', 'median', 'best'), (order[0], order[len(order) // 2], order[-1])))
-    write_picture(picture, np.vstack([compared(title, *shown[index]) for title, index in chosen.items()]))
+    write_picture(picture, np.hstack([compared(title, *shown[index]) for title, index in chosen.items()]))
     out = {'scored': len(rows), **{name: round(float(np.mean([row[name] for row in rows])), 4) for name in ('honest_miou', 'paper_miou', 'foreground_iou')},
            'count_error': round(float(np.mean([abs(row['count_error']) for row in rows])), 3), **{k: round(v, 4) for k, v in average_precision(*zip(*pairs)).items()}}
     return {**out, 'first_pick_free': round(float(np.mean(picks)), 4), 'first_picks': len(picks)} if picks else out

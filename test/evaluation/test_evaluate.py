@@ -77,3 +77,14 @@ def test_an_evaluation_reports_precision_and_picks_and_passes_over_frames_withou
     assert found['scenes'] == 6 and found['honest_miou'] == 1 and found['ap50'] == 1 and found['ap75'] == 1 and found['first_pick_free'] == 1
     with pytest.raises(DatasetError, match='no labelled scenes'):
         evaluate(Truth(scenes), mixed[:1], progress=False)
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_picks_has_a_row_a_gripper_and_kind_of_masks(monkeypatch):
+    from insegan_ros.evaluation import benchmark
+    monkeypatch.setattr(benchmark, '_shipped_parts', lambda: ['nut'])
+    rows = benchmark.run_benchmark('picks', 'small')
+    free = {(row['method'], row['protocol'].split(', ')[1].split()[0]): row['value'] for row in rows if row['metric'] == 'first pick truly free'}
+    assert set(free) == {(method, gripper) for method in ('true masks', 'insegan-nut') for gripper in ('suction', 'parallel')}
+    assert free['true masks', 'suction'] == 1 and all(0 <= value <= 1 for value in free.values())
+    assert sum(row['unit'] == 'ms' for row in rows) == 2 and all(row['command'] == 'insegan benchmark picks --budget small' for row in rows)
