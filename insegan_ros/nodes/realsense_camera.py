@@ -22,7 +22,7 @@ from std_msgs.msg import Header
 from insegan_ros.errors import CameraError
 from insegan_ros.nodes.conversions import camera_info_message, image_message
 from insegan_ros.nodes.parameters import declare, specs_of
-from insegan_ros.nodes.runtime import run_node
+from insegan_ros.nodes.runtime import Warner, run_node
 from insegan_ros.realsense import RealSense, RealSenseConfig, View
 
 PARAMETERS = tuple(specs_of(RealSenseConfig))
@@ -31,7 +31,6 @@ DEPTH_FRAME, COLOUR_FRAME = 'camera_depth_optical_frame', 'camera_color_optical_
 STREAMS = {'depth': (DEPTH_FRAME, '16UC1', 'image_rect_raw'), 'color': (COLOUR_FRAME, 'rgb8', 'image_raw'),
            'aligned_depth_to_color': (COLOUR_FRAME, '16UC1', 'image_raw')}
 READ_S, LOST_S, RETRY_S = 0.2, 3.0, 1.0
-SAME_MESSAGE_EVERY_S = 5.0
 
 
 class RealSenseCameraNode(Node):
@@ -39,6 +38,7 @@ class RealSenseCameraNode(Node):
 
     def __init__(self, find: Callable[[], Any] | None = None) -> None:
         super().__init__('camera', namespace='/camera')
+        self.warn = Warner(self)
         declare(self, PARAMETERS)
         self.camera = RealSense(RealSenseConfig(**{field.name: self.get_parameter(field.name).value for field in fields(RealSenseConfig)}), find)
         self.made: dict[str, tuple[Any, Any]] = {}
@@ -46,7 +46,6 @@ class RealSenseCameraNode(Node):
             if name == 'depth' or (self.camera.config.colour and (name == 'color' or self.camera.config.align_depth)):
                 self.made[name] = (self.create_publisher(Image, f'~/{name}/{topic}', qos_profile_system_default),
                                    self.create_publisher(CameraInfo, f'~/{name}/camera_info', qos_profile_system_default))
-        self.said: dict[str, float] = {}
         self.running, self.sent = True, 0
         self.thread = threading.Thread(target=self._work, name='realsense', daemon=True)
         self.thread.start()
@@ -65,11 +64,11 @@ class RealSenseCameraNode(Node):
                 self.get_logger().info(f'{name}: publishing {self.made["depth"][0].topic_name}')
                 self._stream()
             except CameraError as error:
-                self._say(str(error))
+                self.warn(str(error))
             except Exception as error:  # the camera may fail, the node may not
                 if not self.context.ok():
                     break
-                self._say(f'the camera failed: {type(error).__name__}: {error}')
+                self.warn(f'the camera failed: {type(error).__name__}: {error}')
             self.camera.close()
             self._sleep(RETRY_S)
         self.camera.close()
@@ -113,12 +112,6 @@ class RealSenseCameraNode(Node):
         end = time.monotonic() + seconds
         while self.running and time.monotonic() < end:
             time.sleep(0.05)
-
-    def _say(self, text: str) -> None:
-        now = time.monotonic()
-        if now - self.said.get(text, -SAME_MESSAGE_EVERY_S) >= SAME_MESSAGE_EVERY_S:
-            self.said[text] = now
-            self.get_logger().warning(text)
 
 
 def main() -> int:

@@ -1,8 +1,9 @@
-"""What every node's main shares: start, spin, stop without a stack trace."""
+"""What every node shares: start, spin, stop without a stack trace, and warnings that do not flood the log."""
 from __future__ import annotations
 
 import signal
 import sys
+import time
 from collections.abc import Callable
 
 import rclpy
@@ -12,6 +13,27 @@ from rclpy.node import Node
 
 from insegan_ros.dds import check_domain
 from insegan_ros.errors import InseganError
+
+
+SAME_MESSAGE_EVERY_S = 5.0
+MOST_REMEMBERED = 100
+
+
+class Warner:
+    """Logs the same warning once in a while, not thirty times a second."""
+
+    def __init__(self, node: Node) -> None:
+        self.node, self.said = node, {}
+
+    def __call__(self, text: str) -> None:
+        now = time.monotonic()
+        if now - self.said.get(text, -SAME_MESSAGE_EVERY_S) < SAME_MESSAGE_EVERY_S:
+            return
+        if len(self.said) >= MOST_REMEMBERED:
+            # Lines with numbers in them are never the same twice.
+            self.said = {line: at for line, at in self.said.items() if now - at < SAME_MESSAGE_EVERY_S}
+        self.said[text] = now
+        self.node.get_logger().warning(text)
 
 
 def run_node(make: Callable[[], Node], args: list[str] | None = None) -> int:

@@ -39,7 +39,7 @@ from insegan_ros.nodes.diagnostics import Meter, memory, status
 from insegan_ros.nodes.outputs import Output, Result, outputs
 from insegan_ros.nodes.pairing import Pairing
 from insegan_ros.nodes.parameters import declare, refuse_unless_unconfigured, settings
-from insegan_ros.nodes.runtime import run_node
+from insegan_ros.nodes.runtime import Warner, run_node
 from insegan_ros.segmenters.base import Segmenter, resolve_workspace
 from insegan_ros.segmenters.registry import load_segmenter
 
@@ -47,7 +47,6 @@ from insegan_ros.segmenters.registry import load_segmenter
 INPUT_QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 OUTPUT_QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=2, reliability=ReliabilityPolicy.RELIABLE)
 LATCHED_QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-SAME_MESSAGE_EVERY_S = 5.0
 WATCH_EVERY_S = 1.0
 
 
@@ -67,11 +66,11 @@ class SegmenterNode(LifecycleNode):
         self.worker: threading.Thread | None = None
         self.watchdog: Timer | None = None
         self.running = False
-        self.said: dict[str, float] = {}
         self.meter = Meter()
         self.heard = self.refused_at = 0.0
         self.complaint, self.bin_state, self.want_state = '', 'not looked at', False
         super().__init__('segmenter')
+        self.warn = Warner(self)
         declare(self)
         self.settings = None
         self.vision = _vision_messages()
@@ -279,15 +278,15 @@ class SegmenterNode(LifecycleNode):
             self.bin_state, self.want_state = result.state.value, False
         meter.finish((self.get_clock().now().nanoseconds - stamp_ns(image.header)) / 1e9)
         if not readable:
-            self._say('the depth image has no reading at all: expected depth; is the lens covered or the emitter off?')
+            self.warn('the depth image has no reading at all: expected depth; is the lens covered or the emitter off?')
         if frame.stamp_ns == 0:
-            self._say('the depth image\'s stamp is zero: expected the time of the picture; results carry it on, and transforms will not find them')
+            self.warn('the depth image\'s stamp is zero: expected the time of the picture; results carry it on, and transforms will not find them')
         return f'{len(found)} instances' + (f', bin {result.state.value}' if everything else '')
 
     def _refuse(self, text: str) -> None:
         self.meter.counts['refused'] += 1
         self.complaint, self.refused_at = text, time.monotonic()
-        self._say(text)
+        self.warn(text)
 
     # One frame on request.
 
@@ -322,15 +321,15 @@ class SegmenterNode(LifecycleNode):
         topic = self.inputs[0].topic_name
         publishers = self.get_publishers_info_by_topic(topic)
         if len(publishers) > 1:
-            self._say(f'{len(publishers)} nodes publish {topic} ({", ".join(sorted(one.node_name for one in publishers))}): expected one camera; frames are mixed')
+            self.warn(f'{len(publishers)} nodes publish {topic} ({", ".join(sorted(one.node_name for one in publishers))}): expected one camera; frames are mixed')
         silent = time.monotonic() - self.heard
         if silent < self.settings.silence_s:
             if self.pairing.unpaired and self.pairing.waiting is not None:
-                self._say(f'depth arrives on {topic}, but no colour within {self.settings.sync_slop_s:g} s of it on {self.inputs[2].topic_name}: expected the same '
+                self.warn(f'depth arrives on {topic}, but no colour within {self.settings.sync_slop_s:g} s of it on {self.inputs[2].topic_name}: expected the same '
                           'camera\'s colour; is it published and remapped, or sync_slop_s too small?')
             return
         reason = self._why_silent(topic, publishers)
-        self._say(reason)
+        self.warn(reason)
         self.complaint, self.refused_at = reason, time.monotonic()
         with self.arrived:
             self._answer_all(False, reason)
@@ -358,13 +357,6 @@ class SegmenterNode(LifecycleNode):
         array = DiagnosticArray(status=[status(self.get_fully_qualified_name(), self.get_parameter('model').value, level, words, values)])
         array.header.stamp = self.get_clock().now().to_msg()
         self.diagnostics.publish(array)
-
-    def _say(self, text: str) -> None:
-        """The same warning once in a while, not thirty times a second."""
-        now = time.monotonic()
-        if now - self.said.get(text, -SAME_MESSAGE_EVERY_S) >= SAME_MESSAGE_EVERY_S:
-            self.said[text] = now
-            self.get_logger().warning(text)
 
 
 def _vision_messages() -> ModuleType | None:
