@@ -25,8 +25,8 @@ UNIT_M = 1e-4
 PART_M, TALL = 0.005, 2.0
 # A picture in which less of the bin has a reading shows nothing.
 LEAST_READ = 0.5
-# So many different pictures.
-ADVISED = 300
+# So many different pictures of nuts taught as much as three and eight times as many (docs/training.md).
+ADVISED = 100
 
 
 @dataclass(frozen=True)

@@ -152,7 +152,7 @@ def test_training_reads_the_different_pictures_of_a_recording(tmp_path, capsys):
     maps = read_height_maps(tmp_path / 'bag', 64)
     said = capsys.readouterr().out
     assert len(maps.heights_m) == 3 and maps.part == 'bag'
-    assert '7 frames; 1 nearly equal to the one before, 1 without readings, 1 of an empty bin, 1 with something tall in view; 3 are left, 300 or more are advised' in said
+    assert '7 frames; 1 nearly equal to the one before, 1 without readings, 1 of an empty bin, 1 with something tall in view; 3 are left, 100 or more are advised' in said
     assert np.allclose(maps.heights_m.max((1, 2)), 0.03, atol=2e-3)
     write_piles(tmp_path / 'other', piles, None)
     with pytest.raises(DatasetError, match='where the bin is, is not known: expected --workspace'):
