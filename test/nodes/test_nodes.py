@@ -300,6 +300,20 @@ def test_parameters_act_at_once_or_say_why_not(segmenter, robot):
     assert set_parameter(robot, 'min_score', 0.0).successful
 
 
+def test_a_highest_rate_is_kept(segmenter, robot):
+    assert_boxes(robot.answer(box_depth()))
+    assert set_parameter(robot, 'max_rate', 4.0).successful
+    robot.masks.clear()
+    end = time.monotonic() + 2
+    sent = 0
+    while time.monotonic() < end:
+        robot.send(box_depth(), '16UC1', None)
+        sent += 1
+        robot.spin(0.03)
+    assert sent > 20 and 4 <= len({stamp_ns(one.header) for one in robot.masks}) <= 10
+    assert set_parameter(robot, 'max_rate', 0.0).successful
+
+
 def diagnosis(robot: Node, condition, pixels: np.ndarray, encoding: str = '16UC1') -> dict[str, str]:
     """The first DiagnosticStatus of the segmenter that fulfils a condition, as a mapping with level and message, while such images are sent."""
     heard: list[DiagnosticArray] = []
