@@ -1,6 +1,7 @@
 """`insegan calibrate`: where the bin is, from pictures of it while it is empty: floor, inside, height of the walls."""
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
@@ -25,6 +26,8 @@ INSET_M = 0.003
 SMALLEST_M = 0.06
 # How far outside of the floor walls' tops are looked for; they begin within two fifths of it.
 RIM_M = 0.03
+# What is so much lower is no bin's floor, but what the bin stands on.
+DEEPEST_M = 0.15
 # Walls stand along a whole side, but for this share of it.
 MIXED = 0.15
 
@@ -74,6 +77,7 @@ def calibrate(frames: Iterable[Frame]) -> tuple[Calibration, Frame]:
                          f'expected the floor of an empty bin there, at least {1000 * SMALLEST_M:.0f} mm wide (does something lie in it?)')
     inside = np.s_[rows[0]:rows[1], columns[0]:columns[1]]
     _check_empty(heights[inside])
+    _check_lowest(heights, rows, columns, RIM_M * camera.fx / Workspace(floor).floor_distance_m)
     flat = heights[inside][np.abs(heights[inside]) < FLAT_M]
     metre_px = camera.fx / Workspace(floor).floor_distance_m
     return Calibration(Workspace(floor, tuple(float(v) for v in bounds)), _wall_height(heights, rows, columns, RIM_M * metre_px),
@@ -147,6 +151,19 @@ def _check_empty(heights: np.ndarray) -> None:
                          f'up to {1000 * float(np.quantile(high, 0.999)):.0f} mm: expected an empty bin')
 
 
+def _check_lowest(heights: np.ndarray, rows: tuple[int, int], columns: tuple[int, int], rim_px: float) -> None:
+    """Raise InputError where the ground beside the rectangle lies lower by as much as a thing in the bin would be high: then it is
+    no floor but something flat that lies on it. A table's edge falls deeper."""
+    rim = max(int(rim_px), 3)
+    sides = (heights[max(rows[0] - rim, 0):rows[0], slice(*columns)], heights[rows[1]:rows[1] + rim, slice(*columns)],
+             heights[slice(*rows), max(columns[0] - rim, 0):columns[0]], heights[slice(*rows), columns[1]:columns[1] + rim])
+    lower = [((side < -PART_M) & (side > -DEEPEST_M)).sum() / max(np.isfinite(side).sum(), 1) for side in sides]
+    if sorted(lower)[-2] > 0.3:
+        depth = float(np.median(np.concatenate([side[(side < -PART_M) & (side > -DEEPEST_M)] for side in sides])))
+        raise InputError(f'the flat ground in the middle of the image lies {-1000 * depth:.0f} mm above what is around it: expected the floor of an empty bin '
+                         '(does something flat lie in it?)')
+
+
 def _wall_height(heights: np.ndarray, rows: tuple[int, int], columns: tuple[int, int], rim_px: float) -> float:
     """Metres that the lowest of the walls around the rectangle rises above the floor; 0 where one side has none.
 
@@ -177,8 +194,8 @@ def _wall_height(heights: np.ndarray, rows: tuple[int, int], columns: tuple[int,
 
 def check_calibration_path(path: Path) -> None:
     """Raise DatasetError where the YAML or the picture beside it exists, or cannot be made."""
-    if path.suffix not in ('.yaml', '.yml') or not path.parent.is_dir():
-        raise DatasetError(f'{path}: expected a file ending in .yaml in a folder that exists')
+    if path.suffix not in ('.yaml', '.yml') or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise DatasetError(f'{path}: expected a file ending in .yaml in a folder that can be written')
     for one in (path, path.with_suffix('.png')):
         if one.exists():
             raise DatasetError(f'{one} exists: expected a new file')

@@ -74,7 +74,7 @@ def _segment_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('input', type=str, help='image, folder of images or shards, or recording')
     _model_arguments(parser)
     parser.add_argument('--out', type=str, default='masks', help='folder for labels (16-bit PNG), overlays, results.json; must not hold results yet')
-    parser.add_argument('--workspace', type=str, default='', help='YAML of `insegan calibrate`: floor and inside of the bin')
+    parser.add_argument('--workspace', type=str, default='', help="YAML of `insegan calibrate`: floor and inside of the bin; a recording's own workspace.yaml if left out")
     parser.add_argument('--floor', type=list[float] | None, default=None, help="the floor's plane a, b, c, d in the optical frame; fitted to every frame if left out")
     parser.add_argument('--bounds', type=list[float] | None, default=None, help="the bin's x_min, y_min, x_max, y_max in m; needs --floor")
 
@@ -180,11 +180,17 @@ def _instantiate(config_class: type, values: Namespace) -> Any:
 
 
 def _segment(arguments: Namespace) -> None:
+    from insegan_ros.datasets.recordings import own_workspace
+    from insegan_ros.datasets.shards import is_shards
     from insegan_ros.segment import segment_input
     from insegan_ros.segmenters.registry import load_segmenter
-    segmenter = load_segmenter(arguments.model, arguments.segmenter, _workspace(arguments), arguments.device, arguments.instances, arguments.mesh, arguments.mesh_scale)
-    count = segment_input(Path(arguments.input), segmenter, Path(arguments.out))
-    print(f'{count} frames segmented into {arguments.out}')
+    source = Path(arguments.input)
+    workspace = _workspace(arguments) or own_workspace(source)
+    if workspace is None and not is_shards(source):
+        print('where the bin is, is not given (--workspace): the floor is fitted to every frame, and all that stands on it is taken for parts, walls too')
+    segmenter = load_segmenter(arguments.model, arguments.segmenter, workspace, arguments.device, arguments.instances, arguments.mesh, arguments.mesh_scale)
+    count, refused = segment_input(source, segmenter, Path(arguments.out))
+    print(f'{count} frames segmented into {arguments.out}' + (f'; {refused} could not be used, results.json says why' if refused else ''))
 
 
 def _workspace(arguments: Namespace) -> Workspace | None:
@@ -202,6 +208,8 @@ def _workspace(arguments: Namespace) -> Workspace | None:
 
 def _calibrate(arguments: Namespace) -> None:
     from insegan_ros.calibrate import FRAMES, calibrate, check_calibration_path, write_calibration
+    from insegan_ros.datasets.recordings import is_recording
+    from insegan_ros.datasets.shards import is_shards
     from insegan_ros.segment import frames_of
     if bool(arguments.input) == bool(arguments.topic):
         raise ConfigError('calibrate needs a recording or picture of the empty bin, or --topic: expected one of them')
@@ -211,7 +219,10 @@ def _calibrate(arguments: Namespace) -> None:
             from insegan_ros.nodes.live import live_frames
         frames: Iterable[Frame] = live_frames(arguments.topic, FRAMES)
     else:
-        frames = frames_of(Path(arguments.input))
+        source = Path(arguments.input)
+        frames = frames_of(source)
+        if source.suffix == '.png' or (source.is_dir() and not is_recording(source) and not is_shards(source)):
+            print('a depth image does not say its camera: a D435\'s field of view is assumed, and lengths are as good as that; a recording or --topic knows it')
     found, picture = calibrate(frames)
     drawn = write_calibration(found, picture, Path(arguments.out))
     print(f'{found.text()}\n{arguments.out} and {drawn}')

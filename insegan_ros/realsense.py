@@ -110,7 +110,8 @@ class RealSense:
             return self.device.get_info(rs.camera_info.name) if self.device.supports(rs.camera_info.name) else 'RealSense'
         except RuntimeError as error:
             self.close()
-            raise CameraError(f'the camera cannot be started: {error}') from error
+            what = f'{self.config.file} cannot be played' if self.config.file else 'the camera cannot be started'
+            raise CameraError(f'{what}: {error}') from error
         except CameraError:
             self.close()
             raise

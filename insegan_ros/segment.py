@@ -21,7 +21,13 @@ from insegan_ros.segmenters.base import Segmenter
 
 
 def frames_of(source: Path) -> Iterator[Frame]:
-    """The frames of an image, a folder of images or shards, or a recording, in order."""
+    """The frames of an image, a folder of images or shards, or a recording, in order. Raises DatasetError where there is nothing."""
+    if not source.exists():
+        raise DatasetError(f'{source} does not exist: expected a depth image, a folder or a recording')
+    return _frames_of(source)
+
+
+def _frames_of(source: Path) -> Iterator[Frame]:
     if is_recording(source):
         yield from read_frames(source)
     elif source.is_dir() and is_shards(source):
@@ -35,21 +41,19 @@ def frames_of(source: Path) -> Iterator[Frame]:
         yield read_depth_image(source)
 
 
-def segment_input(source: Path, segmenter: Segmenter, out: Path) -> int:
+def segment_input(source: Path, segmenter: Segmenter, out: Path) -> tuple[int, int]:
     """Segment every frame of `source` into `out`: NNNNNN_labels.png (16 bit), NNNNNN_overlay.png, results.json; for a recording also
     `recording`, a rosbag2 folder with its depth, the labels and the overlay.
 
-    Returns the number of frames. A frame that cannot be used is written into results.json with the reason.
-    Raises DatasetError where `out` holds results already: nothing is written over.
+    Returns the number of frames and of those that could not be used; the reason of each stands in results.json.
+    Raises DatasetError where `out` holds results already: nothing is written over; InputError where no frame at all could be used.
     """
-    if not source.exists():
-        raise DatasetError(f'{source} does not exist: expected a depth image, a folder or a recording')
     results = out / 'results.json'
     if results.exists():
         raise DatasetError(f'{out} holds results already: expected another --out')
-    rows = []
+    frames, rows = frames_of(source), []
     with RecordingWriter(out / 'recording') if is_recording(source) else nullcontext() as recording:
-        for index, frame in enumerate(tqdm(frames_of(source), desc='segment', unit='frame')):
+        for index, frame in enumerate(tqdm(frames, desc='segment', unit='frame')):
             if index == 0:
                 out.mkdir(parents=True, exist_ok=True)
             try:
@@ -65,7 +69,10 @@ def segment_input(source: Path, segmenter: Segmenter, out: Path) -> int:
         if not rows:
             raise DatasetError(f'{source} holds no depth frames')
     results.write_text(json.dumps(rows, indent=1) + '\n')
-    return len(rows)
+    refused = [row['error'] for row in rows if 'error' in row]
+    if len(refused) == len(rows):
+        raise InputError(f'none of {len(rows)} frames could be used: {refused[0]}')
+    return len(rows), len(refused)
 
 
 def _row(index: int, frame: Frame, found: Instances, error: str | None) -> dict[str, object]:

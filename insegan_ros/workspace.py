@@ -111,7 +111,7 @@ def read_workspace(path: Path) -> Workspace:
     except OSError as error:
         raise InputError(f'{path} cannot be read ({error.strerror}): expected a YAML file of `insegan calibrate`') from error
     except (yaml.YAMLError, AttributeError, StopIteration, KeyError, TypeError, ValueError, UnicodeDecodeError) as error:
-        raise InputError(f'{path} holds no floor ({type(error).__name__}): expected a YAML file of `insegan calibrate`') from error
+        raise InputError(f'{path} holds no floor and bounds that can be read: expected a YAML file of `insegan calibrate`') from error
 
 
 def fill_shadows(depth_m: np.ndarray) -> np.ndarray:

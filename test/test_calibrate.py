@@ -64,6 +64,21 @@ def test_pictures_of_no_bin_are_refused():
         calibrate([Frame(rubble, camera)])
 
 
+def test_something_flat_on_the_floor_is_no_floor():
+    camera = Intrinsics(300.0, 300.0, 159.5, 119.5, 320, 240)
+    depth = np.full((240, 320), 0.56, np.float32)
+    depth[20:220, 30:290] = 0.6
+    assert calibrate([Frame(depth, camera)])[0].wall_m == pytest.approx(0.04, abs=1e-3)
+    # A sheet of 30 mm on the middle of the floor, which is seen all around it.
+    depth[60:180, 80:240] = 0.57
+    with pytest.raises(InputError, match='lies 30 mm above what is around it'):
+        calibrate([Frame(depth, camera)])
+    # What a table stands on is deeper than any part is high.
+    table = np.full((240, 320), 1.3, np.float32)
+    table[40:200, 60:260] = 0.6
+    assert calibrate([Frame(table, camera)])[0].workspace.floor_distance_m == pytest.approx(0.6, abs=1e-3)
+
+
 def test_a_table_without_walls_is_a_workspace_too():
     found, _ = calibrate([Frame(np.full((120, 160), 0.5, np.float32), Intrinsics(200.0, 200.0, 79.5, 59.5, 160, 120))])
     assert found.wall_m == 0 and 'no walls were seen' in found.text()

@@ -68,7 +68,7 @@ def test_the_real_recording_is_segmented(real_bag, tmp_path):
     (['segment', 'nowhere.png', '--model', 'nothing'], 'no checkpoint or method "nothing"'),
     (['segment', 'x', '--model', 'kmeans', '--bounds', '[0,0,1,1]'], '--bounds is given without --floor'),
     (['evaluate', '--model', 'kmeans', '--data', 'nowhere'], 'nowhere does not exist'),
-    (['train', 'insegan', '--data', 'nowhere', '--out', 'never'], 'nowhere holds no scenes')])
+    (['train', 'insegan', '--data', 'nowhere', '--out', 'never'], 'nowhere does not exist')])
 def test_mistakes_are_one_line_and_status_2(arguments, words, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == 2
@@ -115,4 +115,4 @@ def test_simulate_and_evaluate_from_the_shell(tmp_path):
     numbers = json.loads((tmp_path / 'e.json').read_text())
     assert numbers['scenes'] == 4 and len(numbers['rows']) == 4
     assert numbers['honest_miou'] == numbers['kmeans_honest_miou'] and 0.3 < numbers['honest_miou'] <= 1
-    assert cv2.imread(str(tmp_path / 'e.png')).shape == (30 + 3 * 96, 3 * 96, 3)
+    assert cv2.imread(str(tmp_path / 'e.png')).shape == (3 * (30 + 96), 3 * 96, 3)

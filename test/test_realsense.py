@@ -86,7 +86,7 @@ def test_no_camera_no_stream_and_a_recording_that_is_not_there_are_said():
 
 def test_garbage_as_a_recording_is_refused(tmp_path):
     (tmp_path / 'x.bag').write_bytes(b'garbage' * 100)
-    with pytest.raises(CameraError, match='cannot be started'):
+    with pytest.raises(CameraError, match='x.bag cannot be played'):
         RealSense(RealSenseConfig(file=str(tmp_path / 'x.bag'))).open()
 
 

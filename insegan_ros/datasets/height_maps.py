@@ -46,6 +46,8 @@ def read_height_maps(source: str | Path, size: int, most: int = 0, truth: bool =
     """Height maps of a folder of shards, of a file of `write_height_maps`, or of a recording, the first `most` (0: all). Labels are
     opened for `truth` alone. workspace: a recording's bin, if not in its own file. Raises DatasetError."""
     path = Path(source)
+    if not path.exists():
+        raise DatasetError(f'{path} does not exist: expected a folder of shards (`insegan simulate`), a file of height maps, or a recording')
     if is_recording(path):
         if truth:
             raise DatasetError(f'{path} is a recording: expected labelled shards or height maps, for training with the truth')

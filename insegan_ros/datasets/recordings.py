@@ -53,10 +53,13 @@ def read_recording(source: str | Path, workspace: Workspace | None = None) -> tu
     """A recording as scenes: its name as the only class, and every depth frame, with the labels of the same stamp where the recording has a
     topic that ends in /labels. workspace: None takes the recording's own file where there is one. Raises DatasetError."""
     path = Path(source)
+    return (path.stem,), _scenes(path, workspace or own_workspace(path))
+
+
+def own_workspace(path: Path) -> Workspace | None:
+    """The bin that a recording's own file describes, None where it has none."""
     own = path / WORKSPACE_FILE
-    if workspace is None and own.is_file():
-        workspace = read_workspace(own)
-    return (path.stem,), _scenes(path, workspace)
+    return read_workspace(own) if own.is_file() else None
 
 
 def _scenes(path: Path, workspace: Workspace | None) -> Iterator[Scene]:
@@ -94,7 +97,8 @@ def _open(path: Path) -> Iterator[AnyReader]:
         with AnyReader([path], default_typestore=get_typestore(Stores.ROS2_KILTED)) as reader:
             yield reader
     except (AnyReaderError, Rosbag1Error, Rosbag2Error, SerdeError, OSError) as error:
-        raise DatasetError(f'{path} cannot be read as a recording ({error}): expected a RealSense .bag or a rosbag2 folder') from error
+        raise DatasetError(f'{path} cannot be read as a recording ({error}): expected a whole RealSense .bag or rosbag2 folder (where the recorder was killed, '
+                           '`ros2 bag reindex` may mend it)') from error
 
 
 def _frames(reader: AnyReader, path: Path, depth_topic: str) -> Iterator[Frame]:

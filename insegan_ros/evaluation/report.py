@@ -41,9 +41,9 @@ def worst_to_best(segmenter: Segmenter, scenes: Iterable[Scene], result: Evaluat
 
 
 def compared(title: str, depth_m: np.ndarray, found: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Depth, found and true labels (H, W) of one scene below each other, RGB, with a line of text above."""
-    panels = [overlay(depth_m, labels) for labels in (np.zeros_like(truth), found, truth)]
-    return np.vstack([titled(title, panels[0]), *panels[1:]])
+    """Depth, found and true labels (H, W) of one scene below each other, RGB, each with a line of text above."""
+    panels = {f'{title}: depth': np.zeros_like(truth), 'found': found, 'truth': truth}
+    return np.vstack([titled(text, overlay(depth_m, labels)) for text, labels in panels.items()])
 
 
 def titled(title: str, panel: np.ndarray) -> np.ndarray:

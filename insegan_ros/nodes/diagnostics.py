@@ -13,6 +13,7 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 STAGES = ('wait', 'convert', 'infer', 'post-process', 'publish')
 LAST = 300
+OTHER_CLOCK_S = 3600.0
 
 
 class Meter:
@@ -41,7 +42,9 @@ class Meter:
         """The frame is out; latency_s from the camera's stamp to now."""
         self.counts['out'] += 1
         for name, seconds in {**self._frame, 'latency': latency_s}.items():
-            self.seconds[name].append(seconds)
+            # Stamps of another clock, such as a recording's, say nothing of latency.
+            if 0 <= seconds < OTHER_CLOCK_S:
+                self.seconds[name].append(seconds)
         self.finished.append(time.monotonic())
 
     def rate(self) -> float:

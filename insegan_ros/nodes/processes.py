@@ -16,6 +16,8 @@ from rclpy.node import Node
 
 from insegan_ros.dds import check_domain, dds_environment
 from insegan_ros.errors import ConfigError, InseganError
+from insegan_ros.segmenters.checkpoint import Checkpoint
+from insegan_ros.segmenters.registry import UNTRAINED, find_checkpoint
 from insegan_ros.workspace import Workspace
 
 CAMERA = '/camera/camera'
@@ -30,7 +32,10 @@ def start_node(module: str, parameters: dict[str, Any], remappings: dict[str, st
 
 
 def start_segmenter(model: str, instances: int, workspace: Workspace | None, parameters: dict[str, Any] | None = None) -> subprocess.Popen:
-    """The segmenter on a RealSense's topics, ready by itself."""
+    """The segmenter on a RealSense's topics, ready by itself. Raises CheckpointError where its model cannot be loaded: the node itself
+    would stay and wait for a better one."""
+    if model not in UNTRAINED:
+        Checkpoint.load(find_checkpoint(model))
     place = {} if workspace is None else {'floor': list(workspace.floor), **({'bounds': list(workspace.bounds)} if workspace.bounds else {})}
     return start_node('segmenter', {'model': model, 'autostart': True, 'instances': instances, **place, **(parameters or {})},
                       {'depth/image': f'{CAMERA}/depth/image_rect_raw', 'depth/camera_info': f'{CAMERA}/depth/camera_info'})
@@ -99,6 +104,6 @@ def wait_for(condition: Callable[[], bool], executor: SingleThreadedExecutor, pr
     while not condition():
         executor.spin_once(timeout_sec=0.1)
         if any(process.poll() is not None for process in processes):
-            raise InseganError('one of the nodes stopped before any masks came: its message stands above')
+            raise InseganError('one of the nodes ended before any masks came: the nodes\' messages stand above')
         if time.monotonic() > end:
             raise InseganError(f'no masks came within {timeout_s:.0f} s: expected them on /segmenter/instances; the nodes\' messages stand above')

@@ -37,6 +37,8 @@ class RealSenseCameraNode(Node):
     """See the module's text. find: see RealSense."""
 
     def __init__(self, find: Callable[[], Any] | None = None) -> None:
+        # rclpy destroys half-made nodes too.
+        self.thread: threading.Thread | None = None
         super().__init__('camera', namespace='/camera')
         self.warn = Warner(self)
         declare(self, PARAMETERS)
@@ -53,17 +55,22 @@ class RealSenseCameraNode(Node):
     def destroy_node(self) -> None:
         """Stop the camera before its publishers go."""
         self.running = False
-        self.thread.join(timeout=10)
+        if self.thread is not None:
+            self.thread.join(timeout=10)
         super().destroy_node()
 
     def _work(self) -> None:
         """Open, read, and open again, as long as the node lives."""
+        opened = ''
         while self.running:
             try:
                 name = self.camera.open()
-                self.get_logger().info(f'{name}: publishing {self.made["depth"][0].topic_name}')
+                if name != opened:
+                    self.get_logger().info(f'{name}: publishing {self.made["depth"][0].topic_name}')
+                opened = name
                 self._stream()
             except CameraError as error:
+                opened = ''
                 self.warn(str(error))
             except Exception as error:  # the camera may fail, the node may not
                 if not self.context.ok():

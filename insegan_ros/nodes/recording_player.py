@@ -19,7 +19,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
 
 from insegan_ros.datasets.recordings import read_frames
-from insegan_ros.errors import InseganError
+from insegan_ros.errors import InputError, InseganError
 from insegan_ros.nodes.conversions import camera_info_message, depth_message, header_of
 from insegan_ros.nodes.runtime import run_node
 
@@ -32,11 +32,15 @@ class RecordingPlayerNode(Node):
     """See the module's text."""
 
     def __init__(self) -> None:
+        # rclpy destroys half-made nodes too.
+        self.thread: threading.Thread | None = None
         super().__init__('camera', namespace='/camera')
         self.recording = self.declare_parameter('recording', '', ParameterDescriptor(description='rosbag2 folder or RealSense .bag')).value
         self.speed = self.declare_parameter('rate', 1.0, ParameterDescriptor(
             description='how many times as fast as recorded', floating_point_range=[FloatingPointRange(from_value=0.01, to_value=100.0, step=0.0)])).value
         self.loop = self.declare_parameter('loop', False, ParameterDescriptor(description='begin again at the end; the clock jumps back then')).value
+        if not self.recording:
+            raise InputError('the parameter recording is empty: expected a rosbag2 folder or a RealSense recording')
         # Said at once, in the process's own exit status, not in a thread.
         next(read_frames(self.recording))
         self.depth = self.create_publisher(Image, '~/depth/image_rect_raw', qos_profile_system_default)
@@ -50,7 +54,8 @@ class RecordingPlayerNode(Node):
     def destroy_node(self) -> None:
         """Stop playing before the publishers go."""
         self.running = False
-        self.thread.join(timeout=10)
+        if self.thread is not None:
+            self.thread.join(timeout=10)
         super().destroy_node()
 
     def _work(self) -> None:
@@ -63,6 +68,8 @@ class RecordingPlayerNode(Node):
                 self._play()
                 if not self.loop:
                     break
+            if not self.running:
+                return
             self.get_logger().info(f'{self.sent} frames played')
             # What was sent last must arrive before the publisher goes.
             time.sleep(SETTLE_S)

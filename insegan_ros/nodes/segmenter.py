@@ -68,7 +68,7 @@ class SegmenterNode(LifecycleNode):
         self.running = False
         self.meter = Meter()
         self.heard = self.refused_at = 0.0
-        self.complaint, self.bin_state, self.want_state = '', 'not looked at', False
+        self.complaint, self.bin_state, self.want_state = '', 'not known', False
         super().__init__('segmenter')
         self.warn = Warner(self)
         declare(self)
@@ -285,6 +285,7 @@ class SegmenterNode(LifecycleNode):
 
     def _refuse(self, text: str) -> None:
         self.meter.counts['refused'] += 1
+        self.bin_state = 'not known'
         self.complaint, self.refused_at = text, time.monotonic()
         self.warn(text)
 
@@ -330,6 +331,7 @@ class SegmenterNode(LifecycleNode):
             return
         reason = self._why_silent(topic, publishers)
         self.warn(reason)
+        self.bin_state = 'not known'
         self.complaint, self.refused_at = reason, time.monotonic()
         with self.arrived:
             self._answer_all(False, reason)
@@ -350,7 +352,8 @@ class SegmenterNode(LifecycleNode):
         recent = time.monotonic() - self.refused_at < past_s and self.complaint
         silent = self.running and time.monotonic() - self.heard > past_s
         level = DiagnosticStatus.ERROR if silent else DiagnosticStatus.WARN if recent or not self.running else DiagnosticStatus.OK
-        words = self.complaint if recent else f'{self.meter.rate():.1f} frames/s' if self.running else 'not active'
+        words = self.complaint if recent else f'no depth image for {time.monotonic() - self.heard:.0f} s' if silent else \
+            f'{self.meter.rate():.1f} frames/s' if self.running else 'not active'
         values = {'state': 'active' if self.running else 'inactive' if self.segmenter is not None else 'unconfigured',
                   'model': self.get_parameter('model').value, 'device': device, 'bin': self.bin_state, **self.meter.values(), **memory(device)}
         self.want_state = True

@@ -6,7 +6,11 @@ as if it had not been.
 from __future__ import annotations
 
 import hashlib
+import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -96,7 +100,7 @@ def run_stage(fabric: Fabric, stage: Stage, steps: int, folder: Path, seed: int,
     start, before = load_state(path, stage.parts()) if path.exists() else (0, 0.0)
     writer = SummaryWriter(str(folder / 'logs' / stage.name), purge_step=start) if fabric.is_global_zero else None
     begun = time.perf_counter()
-    with tqdm(total=steps, initial=start, desc=stage.name, unit='step', disable=not fabric.is_global_zero) as bar:
+    with _stopped_between_steps(fabric) as asked, tqdm(total=steps, initial=start, desc=stage.name, unit='step', disable=not fabric.is_global_zero) as bar:
         try:
             for index in range(start, steps):
                 seed_step(seed, stage.name, index)
@@ -107,15 +111,43 @@ def run_stage(fabric: Fabric, stage: Stage, steps: int, folder: Path, seed: int,
                     _check(losses, stage.name, done, path)
                 if done % config.log_every == 0 or done == steps:
                     _log(bar, writer, stage, losses, done, (done - start) / (time.perf_counter() - begun) * fabric.world_size)
-                if done % config.save_every == 0 or done == steps:
+                if asked and done < steps:
+                    _check(losses, stage.name, done, path)
+                if done % config.save_every == 0 or done == steps or asked:
                     _save(fabric, writer, stage, path, done, before + time.perf_counter() - begun)
+                if asked:
+                    raise KeyboardInterrupt
         except KeyboardInterrupt:
-            bar.write(f'stopped in {stage.name} at step {bar.n}: the last saved state is in {path}; the same command goes on from there')
+            state = f'the state is in {path}; the same command goes on from there' if path.exists() else 'nothing was saved yet'
+            bar.write(f'stopped in {stage.name} at step {bar.n}: {state}')
             raise
         finally:
             if writer is not None:
                 writer.close()
     return before + time.perf_counter() - begun
+
+
+@contextmanager
+def _stopped_between_steps(fabric: Fabric) -> Iterator[list[int]]:
+    """While it lasts, the first SIGINT or SIGTERM only fills the list, so that the step is ended and saved; the second interrupts at once.
+
+    Several processes would stop at different steps, and threads have no signals: there everything stays as it is.
+    """
+    asked: list[int] = []
+    if fabric.world_size > 1 or threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+
+    def ask(number: int, _: object) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
 
 
 def _check(losses: dict[str, Tensor], stage: str, done: int, path: Path) -> None:

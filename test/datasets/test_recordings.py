@@ -172,7 +172,7 @@ def test_a_segmented_recording_holds_labels_and_overlay_for_every_frame(tmp_path
     height[8:20, 8:20], height[28:40, 40:52] = 0.04, 0.04
     workspace = Workspace((0.0, 0.0, -1.0, 0.5), (-0.24, -0.18, 0.24, 0.18))
     write_piles(tmp_path / 'bag', [height] * 3, workspace)
-    assert segment_input(tmp_path / 'bag', KMeansSegmenter(2, workspace), tmp_path / 'out') == 3
+    assert segment_input(tmp_path / 'bag', KMeansSegmenter(2, workspace), tmp_path / 'out') == (3, 0)
     with AnyReader([tmp_path / 'out/recording'], default_typestore=get_typestore(Stores.ROS2_KILTED)) as reader:
         seen = {}
         for connection, _, raw in reader.messages():
@@ -185,3 +185,25 @@ def test_a_segmented_recording_holds_labels_and_overlay_for_every_frame(tmp_path
     assert picture.encoding == 'rgb8' and picture.data.reshape(48, 64, 3)[14, 14].std() > 10
     # It is a recording that can be segmented in its turn.
     assert len(list(read_frames(tmp_path / 'out/recording'))) == 3
+
+
+def test_segment_takes_the_recordings_own_bin_and_says_what_could_not_be_used(tmp_path, capsys):
+    from insegan_ros.cli import main
+    height = np.zeros((48, 64), np.float32)
+    height[8:20, 8:20] = 0.04
+    # What stands outside of the bin's inside is not looked at.
+    height[:, 60:] = 0.06
+    write_piles(tmp_path / 'bag', [height] * 2, Workspace((0.0, 0.0, -1.0, 0.5), (-0.24, -0.18, 0.2, 0.18)))
+    assert main(['segment', str(tmp_path / 'bag'), '--model', 'kmeans', '--instances', '1', '--out', str(tmp_path / 'out')]) == 0
+    said = capsys.readouterr().out
+    assert '2 frames segmented' in said and 'is not given' not in said
+    labels = cv2.imread(str(tmp_path / 'out/000000_labels.png'), -1)
+    assert labels[14, 14] == 1 and not labels[:, 56:].any()
+    (tmp_path / 'bag/workspace.yaml').unlink()
+    main(['segment', str(tmp_path / 'bag'), '--model', 'kmeans', '--instances', '1', '--out', str(tmp_path / 'other')])
+    assert 'where the bin is, is not given (--workspace)' in capsys.readouterr().out
+    # A bin that the image does not show: nothing could be used, and that is no success.
+    write_workspace(Workspace((0.0, 0.0, -1.0, 0.5), (5.0, 5.0, 6.0, 6.0)), tmp_path / 'far.yaml')
+    assert main(['segment', str(tmp_path / 'bag'), '--model', 'kmeans', '--workspace', str(tmp_path / 'far.yaml'), '--out', str(tmp_path / 'none')]) == 2
+    error = capsys.readouterr().err
+    assert 'none of 2 frames could be used' in error and 'lie outside the 64x48 image' in error and (tmp_path / 'none/results.json').exists()

@@ -613,6 +613,15 @@ def test_a_recording_is_replayed_into_the_live_node_and_scored(nut_data, tmp_pat
 
 
 @pytest.mark.slow
+def test_a_replay_whose_model_cannot_be_loaded_ends_at_once(nut_data, tmp_path):
+    from insegan_ros.datasets.convert import convert
+    convert(nut_data, tmp_path / 'bag', 'recording')
+    process = subprocess.run([sys.executable, '-m', 'insegan_ros.cli', 'replay', '--recording', str(tmp_path / 'bag'), '--model', str(tmp_path), '--out', str(tmp_path / 'out')],
+                              capture_output=True, text=True, env={**environment(), 'ROS_DOMAIN_ID': str(int(DOMAIN) + 1)}, timeout=60)
+    assert process.returncode == 2 and 'no checkpoint at' in process.stderr and 'Traceback' not in process.stderr
+
+
+@pytest.mark.slow
 def test_an_empty_bin_is_calibrated_from_a_live_topic(robot, tmp_path):
     """A tray with walls on real DDS; the file that comes out is one that the segmenter loads."""
     from insegan_ros.workspace import read_workspace

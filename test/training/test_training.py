@@ -66,6 +66,30 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path):
     assert torch.equal(weights(whole.average), weights(again.average))
 
 
+def test_ctrl_c_ends_the_step_saves_and_goes_on(tmp_path, capfd):
+    import os
+    import signal
+    whole = new_gan()
+    run_stage(whole.fabric, whole, 10, tmp_path / 'whole', 0, LOOP)
+
+    class Interrupted(GanStage):
+        def step(self, index):
+            if index == 7 and not (tmp_path / 'asked').exists():
+                (tmp_path / 'asked').touch()
+                os.kill(os.getpid(), signal.SIGINT)
+            return super().step(index)
+    seed_step(0, 'weights', 0)
+    stage = Interrupted(make_fabric(LOOP), SMALL, images())
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(stage.fabric, stage, 10, tmp_path / 'run', 0, LOOP)
+    assert 'stopped in gan at step 8: the state is in' in capfd.readouterr().out and signal.getsignal(signal.SIGINT) is before
+    again = new_gan()
+    assert load_state(tmp_path / 'run/gan.state.safetensors', new_gan().parts())[0] == 8, 'nothing of the steps is lost'
+    run_stage(again.fabric, again, 10, tmp_path / 'run', 0, LOOP)
+    assert torch.equal(weights(again.generator), weights(whole.generator))
+
+
 def test_the_papers_losses_and_composition_train_too(tmp_path):
     paper = replace(SMALL, generator=GeneratorConfig(width=8, composition='average', placement='volume'),
                     gan=replace(SMALL.gan, loss='cross_entropy', scope='image', candidates=1),
