@@ -86,8 +86,9 @@ def test_thousands_of_frames(robot, tmp_path):
         heard.clear()
         robot.until(lambda: heard, 10)
         counts = {pair.key: pair.value for pair in heard[-1].status[0].values}
-        assert int(counts['frames dropped']) > 0 and int(counts['frames refused']) == 0
-        assert int(counts['frames in']) == int(counts['frames out']) + int(counts['frames dropped']) + int(counts['frames idle'])
+        # At the very start depth may come before its camera_info.
+        assert int(counts['frames dropped']) > 0 and int(counts['frames refused']) < 5
+        assert int(counts['frames in']) == sum(int(counts[f'frames {name}']) for name in ('out', 'dropped', 'idle', 'refused'))
     finally:
         assert process.stop() == 0
     assert 'Traceback' not in process.text()
