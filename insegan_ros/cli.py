@@ -15,7 +15,6 @@ from insegan_ros import __version__
 from insegan_ros.errors import ConfigError, InseganError
 
 if TYPE_CHECKING:
-    from insegan_ros.datasets.scene import Scene
     from insegan_ros.frame import Frame
     from insegan_ros.workspace import Workspace
 
@@ -230,24 +229,19 @@ def _calibrate(arguments: Namespace) -> None:
 
 def _evaluate(arguments: Namespace) -> None:
     from insegan_ros.datasets.convert import open_dataset
-    from insegan_ros.datasets.recordings import is_recording, read_recording
     from insegan_ros.evaluation.evaluate import evaluate
     from insegan_ros.evaluation.report import print_summary, worst_to_best
     from insegan_ros.segmenters.registry import load_segmenter
     data, workspace = Path(arguments.data), _workspace(arguments)
-
-    def scenes() -> Iterable[Scene]:
-        return (read_recording(data, workspace) if is_recording(data) else open_dataset(data))[1]
-    if workspace and not is_recording(data):
-        raise ConfigError(f'--workspace is given but {data} is no recording: data sets hold the bin of every scene themselves')
+    _, scenes = open_dataset(data, workspace)
     segmenter = load_segmenter(arguments.model, arguments.segmenter, None, arguments.device, arguments.instances)
-    result = evaluate(segmenter, scenes(), arguments.limit)
+    result = evaluate(segmenter, scenes, arguments.limit)
     print_summary(result.summary())
     if arguments.json:
         numbers = {'model': arguments.model, 'data': arguments.data, **result.summary(), 'rows': result.rows()}
         Path(arguments.json).write_text(json.dumps(numbers, indent=1) + '\n')
     if arguments.picture:
-        worst_to_best(segmenter, scenes(), result, Path(arguments.picture))
+        worst_to_best(segmenter, open_dataset(data, workspace)[1], result, Path(arguments.picture))
 
 
 def _card(arguments: Namespace) -> None:

@@ -17,6 +17,7 @@ from insegan_ros.datasets.recordings import is_recording, read_recording
 from insegan_ros.datasets.scene import Scene
 from insegan_ros.datasets.shards import ShardDataset, ShardInfo, is_shards, pack_shard, shard_path, write_whole
 from insegan_ros.errors import DatasetError, unknown
+from insegan_ros.workspace import Workspace
 
 SHARD_SCENES = 100
 
@@ -50,10 +51,14 @@ FORMATS = {'shards': Format(is_shards, _read_shards, _write_shards), 'bop': Form
            'recording': Format(is_recording, read_recording, write_recording), 'insta10': Format(is_insta10, read_insta10, write_insta10), 'clouds': Format(None, None, write_clouds)}
 
 
-def open_dataset(folder: Path) -> tuple[tuple[str, ...], Iterator[Scene]]:
-    """Class names and scenes of a folder in any format that can be read. Raises DatasetError."""
+def open_dataset(folder: Path, workspace: Workspace | None = None) -> tuple[tuple[str, ...], Iterator[Scene]]:
+    """Class names and scenes of a folder in any format that can be read. workspace: a recording's bin, instead of its own file's. Raises DatasetError."""
     if not folder.exists():
         raise DatasetError(f'{folder} does not exist: expected a data set')
+    if workspace is not None:
+        if not is_recording(folder):
+            raise DatasetError(f'a workspace is given but {folder} is no recording: data sets hold the bin of every scene themselves')
+        return read_recording(folder, workspace)
     for form in FORMATS.values():
         if form.found is not None and form.read is not None and form.found(folder):
             return form.read(folder)

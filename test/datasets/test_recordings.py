@@ -119,6 +119,9 @@ def test_scenes_become_a_recording_and_come_back_with_labels_and_bin(tmp_path, n
     # A bin that is given goes before the recording's own.
     given = Workspace((0.0, 0.0, -1.0, 0.7))
     assert next(read_recording(tmp_path / 'bag', given)[1]).workspace == given
+    assert next(open_dataset(tmp_path / 'bag', given)[1]).workspace == given
+    with pytest.raises(DatasetError, match='is no recording: data sets hold the bin'):
+        open_dataset(nut_data, given)
     with pytest.raises(DatasetError, match='is not empty'):
         convert(nut_data, tmp_path / 'bag', 'recording')
 
