@@ -151,12 +151,16 @@ def _check_empty(heights: np.ndarray) -> None:
                          f'up to {1000 * float(np.quantile(high, 0.999)):.0f} mm: expected an empty bin')
 
 
+def _sides(heights: np.ndarray, rows: tuple[int, int], columns: tuple[int, int], rim: int) -> dict[str, np.ndarray]:
+    """What lies up to `rim` px beside each side of a rectangle, rows along the side."""
+    return {'top': heights[max(rows[0] - rim, 0):rows[0], slice(*columns)], 'bottom': heights[rows[1]:rows[1] + rim, slice(*columns)],
+            'left': heights[slice(*rows), max(columns[0] - rim, 0):columns[0]].T, 'right': heights[slice(*rows), columns[1]:columns[1] + rim].T}
+
+
 def _check_lowest(heights: np.ndarray, rows: tuple[int, int], columns: tuple[int, int], rim_px: float) -> None:
     """Raise InputError where the ground beside the rectangle lies lower by as much as a thing in the bin would be high: then it is
     no floor but something flat that lies on it. A table's edge falls deeper."""
-    rim = max(int(rim_px), 3)
-    sides = (heights[max(rows[0] - rim, 0):rows[0], slice(*columns)], heights[rows[1]:rows[1] + rim, slice(*columns)],
-             heights[slice(*rows), max(columns[0] - rim, 0):columns[0]], heights[slice(*rows), columns[1]:columns[1] + rim])
+    sides = list(_sides(heights, rows, columns, max(int(rim_px), 3)).values())
     lower = [((side < -PART_M) & (side > -DEEPEST_M)).sum() / max(np.isfinite(side).sum(), 1) for side in sides]
     if sorted(lower)[-2] > 0.3:
         depth = float(np.median(np.concatenate([side[(side < -PART_M) & (side > -DEEPEST_M)] for side in sides])))
@@ -170,10 +174,8 @@ def _wall_height(heights: np.ndarray, rows: tuple[int, int], columns: tuple[int,
     Raises InputError where beside a side there is floor here and something there: no wall, but a thing in the bin.
     """
     rim = max(int(rim_px), 3)
-    sides = {'top': heights[max(rows[0] - rim, 0):rows[0], slice(*columns)], 'bottom': heights[rows[1]:rows[1] + rim, slice(*columns)],
-             'left': heights[slice(*rows), max(columns[0] - rim, 0):columns[0]].T, 'right': heights[slice(*rows), columns[1]:columns[1] + rim].T}
     tops = []
-    for name, side in sides.items():
+    for name, side in _sides(heights, rows, columns, rim).items():
         if not len(side) or not np.isfinite(side).any():
             tops.append(0.0)
             continue

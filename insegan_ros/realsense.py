@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from insegan_ros.datasets.images import metres
 from insegan_ros.errors import CameraError, ConfigError
 from insegan_ros.frame import Frame, Intrinsics
 
@@ -210,8 +211,7 @@ def read_realsense(path: Path) -> Iterator[Frame]:
         while True:
             capture = camera.read(READ_FILE_S)
             if capture is not None:
-                millimetres = capture.depth.pixels
-                yield Frame(np.where(millimetres > 0, millimetres * np.float32(1e-3), np.float32(np.nan)), capture.depth.camera, stamp_ns=int(capture.stamp_ms * 1e6))
+                yield Frame(metres(capture.depth.pixels), capture.depth.camera, stamp_ns=int(capture.stamp_ms * 1e6))
             elif camera.ended:
                 return
     finally:

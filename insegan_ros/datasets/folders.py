@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from insegan_ros.datasets.images import metres
 from insegan_ros.errors import DatasetError
 from insegan_ros.frame import Frame, Instances, Intrinsics
 from insegan_ros.workspace import Workspace
@@ -78,7 +79,7 @@ def depth_from_png(image: np.ndarray, unit_m: float) -> np.ndarray:
     """(H, W) float32 metres, NaN = no reading."""
     if image.ndim != 2:
         raise DatasetError(f'a depth image has shape {image.shape}: expected one channel of 16 bits')
-    return np.where(image > 0, image.astype(np.float32) * np.float32(unit_m), np.float32(np.nan))
+    return metres(image, unit_m)
 
 
 def colour_of(path: Path) -> np.ndarray | None:

@@ -12,6 +12,16 @@ DEPTH_KINDS = {'16UC1': 'u2', 'mono16': 'u2', '32FC1': 'f4'}
 COLOUR_KINDS = {'rgb8': (3, (0, 1, 2)), 'bgr8': (3, (2, 1, 0)), 'rgba8': (4, (0, 1, 2)), 'bgra8': (4, (2, 1, 0)), 'mono8': (1, (0, 0, 0))}
 
 
+def metres(counts: np.ndarray, unit_m: float = 1e-3) -> np.ndarray:
+    """Depth as cameras count it (H, W), 0 = no reading -> float32 metres, NaN = no reading."""
+    return np.where(counts > 0, counts.astype(np.float32) * np.float32(unit_m), np.float32(np.nan))
+
+
+def millimetres(depth_m: np.ndarray) -> np.ndarray:
+    """Depth (H, W) in metres, NaN = no reading -> uint16 millimetres, 0 = no reading."""
+    return np.nan_to_num(depth_m * 1000).round().clip(0, 65535).astype(np.uint16)
+
+
 def depth_from_message(message: Any) -> np.ndarray:
     """sensor_msgs/Image -> (H, W) float32 metres, NaN = no reading. Honours step and endianness.
 
@@ -23,7 +33,7 @@ def depth_from_message(message: Any) -> np.ndarray:
     kind = np.dtype(DEPTH_KINDS[message.encoding]).newbyteorder('>' if message.is_bigendian else '<')
     values = _rows(message, kind.itemsize, 'depth image').view(kind).astype(np.float32)
     if kind.kind == 'u':
-        return np.where(values > 0, values * np.float32(1e-3), np.float32(np.nan))
+        return metres(values)
     values[~np.isfinite(values) | (values <= 0)] = np.nan
     return values
 

@@ -10,6 +10,7 @@ import numpy as np
 from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
 from rosbags.typesys import Stores, get_typestore
 
+from insegan_ros.datasets.images import millimetres
 from insegan_ros.datasets.scene import Scene
 from insegan_ros.errors import DatasetError
 from insegan_ros.frame import Frame
@@ -67,7 +68,7 @@ class RecordingWriter:
         self._write(INFO_TOPIC, info, stamp)
         if labels is not None:
             self._image(labels_topic, labels, '16UC1', header, stamp)
-        self._image(DEPTH_TOPIC, np.nan_to_num(frame.depth_m * 1000).round().clip(0, 65535).astype(np.uint16), '16UC1', header, stamp)
+        self._image(DEPTH_TOPIC, millimetres(frame.depth_m), '16UC1', header, stamp)
         if picture is not None:
             self._image(OVERLAY_TOPIC, picture, 'rgb8', header, stamp)
 

@@ -15,7 +15,7 @@ from rosbags.rosbag2 import ReaderError as Rosbag2Error
 from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, get_typestore
 
-from insegan_ros.datasets.images import depth_from_message, labels_from_message, stamp_ns
+from insegan_ros.datasets.images import depth_from_message, labels_from_message, metres, stamp_ns
 from insegan_ros.datasets.recording_writer import WORKSPACE_FILE
 from insegan_ros.datasets.scene import Scene
 from insegan_ros.errors import CameraError, DatasetError, InputError
@@ -175,4 +175,4 @@ def read_depth_image(path: str | Path, intrinsics: Intrinsics | None = None) -> 
     height, width = image.shape
     focal = 615.0 * width / 640
     known = intrinsics or Intrinsics(focal, focal, (width - 1) / 2, (height - 1) / 2, width, height)
-    return Frame(np.where(image > 0, image * np.float32(1e-3), np.float32(np.nan)).astype(np.float32), known)
+    return Frame(metres(image), known)

@@ -28,6 +28,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from insegan_ros.datasets.images import metres
 from insegan_ros.datasets.scene import Scene
 from insegan_ros.errors import DatasetError, InputError
 from insegan_ros.frame import Frame, Instances, Intrinsics
@@ -223,10 +224,9 @@ class ShardDataset:
 
 def _frame(file: h5py.File, index: int, colour: bool = True) -> Frame:
     depth = file['depth'][index]
-    metres = np.where(depth > 0, depth.astype(np.float32) * np.float32(DEPTH_UNIT_M), np.float32(np.nan))
     fx, fy, cx, cy = (float(v) for v in file['cameras'][index])
     picture = file['colour'][index] if colour and 'colour' in file else None
-    return Frame(metres, Intrinsics(fx, fy, cx, cy, depth.shape[1], depth.shape[0]), picture)
+    return Frame(metres(depth, DEPTH_UNIT_M), Intrinsics(fx, fy, cx, cy, depth.shape[1], depth.shape[0]), picture)
 
 
 def _workspace(file: h5py.File, index: int) -> Workspace | None:

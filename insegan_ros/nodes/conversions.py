@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from insegan_ros.datasets.images import colour_from_message, depth_from_message, stamp_ns
+from insegan_ros.datasets.images import colour_from_message, depth_from_message, millimetres, stamp_ns
 from insegan_ros.datasets.recordings import intrinsics_from_message
 from insegan_ros.errors import InputError
 from insegan_ros.frame import Frame, Intrinsics
@@ -37,8 +37,7 @@ def image_message(pixels: np.ndarray, encoding: str, header: Header) -> Image:
 
 def depth_message(frame: Frame) -> Image:
     """Depth as RealSense drivers publish it: 16UC1 millimetres, 0 = no reading."""
-    millimetres = np.nan_to_num(frame.depth_m * 1000).round().clip(0, 65535).astype(np.uint16)
-    return image_message(millimetres, '16UC1', header_of(frame))
+    return image_message(millimetres(frame.depth_m), '16UC1', header_of(frame))
 
 
 def header_of(frame: Frame) -> Header:

@@ -7,14 +7,12 @@ a recording is played instead of one where `file` names it.
 """
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
 from builtin_interfaces.msg import Time
-from rclpy.node import Node
 from rclpy.qos import qos_profile_system_default
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
@@ -22,7 +20,7 @@ from std_msgs.msg import Header
 from insegan_ros.errors import CameraError
 from insegan_ros.nodes.conversions import camera_info_message, image_message
 from insegan_ros.nodes.parameters import declare, specs_of
-from insegan_ros.nodes.runtime import Warner, run_node
+from insegan_ros.nodes.runtime import ThreadedNode, Warner, run_node
 from insegan_ros.realsense import RealSense, RealSenseConfig, View
 
 PARAMETERS = tuple(specs_of(RealSenseConfig))
@@ -33,13 +31,11 @@ STREAMS = {'depth': (DEPTH_FRAME, '16UC1', 'image_rect_raw'), 'color': (COLOUR_F
 READ_S, LOST_S, RETRY_S = 0.2, 3.0, 1.0
 
 
-class RealSenseCameraNode(Node):
+class RealSenseCameraNode(ThreadedNode):
     """See the module's text. find: see RealSense."""
 
     def __init__(self, find: Callable[[], Any] | None = None) -> None:
-        # rclpy destroys half-made nodes too.
-        self.thread: threading.Thread | None = None
-        super().__init__('camera', namespace='/camera')
+        super().__init__('camera', '/camera')
         self.warn = Warner(self)
         declare(self, PARAMETERS)
         self.camera = RealSense(RealSenseConfig(**{field.name: self.get_parameter(field.name).value for field in fields(RealSenseConfig)}), find)
@@ -48,16 +44,8 @@ class RealSenseCameraNode(Node):
             if name == 'depth' or (self.camera.config.colour and (name == 'color' or self.camera.config.align_depth)):
                 self.made[name] = (self.create_publisher(Image, f'~/{name}/{topic}', qos_profile_system_default),
                                    self.create_publisher(CameraInfo, f'~/{name}/camera_info', qos_profile_system_default))
-        self.running, self.sent = True, 0
-        self.thread = threading.Thread(target=self._work, name='realsense', daemon=True)
-        self.thread.start()
-
-    def destroy_node(self) -> None:
-        """Stop the camera before its publishers go."""
-        self.running = False
-        if self.thread is not None:
-            self.thread.join(timeout=10)
-        super().destroy_node()
+        self.sent = 0
+        self.start(self._work)
 
     def _work(self) -> None:
         """Open, read, and open again, as long as the node lives."""
@@ -77,7 +65,7 @@ class RealSenseCameraNode(Node):
                     break
                 self.warn(f'the camera failed: {type(error).__name__}: {error}')
             self.camera.close()
-            self._sleep(RETRY_S)
+            self.stopping.wait(RETRY_S)
         self.camera.close()
 
     def _stream(self) -> None:
@@ -96,8 +84,7 @@ class RealSenseCameraNode(Node):
                 if self.camera.config.repeat:
                     return
                 self.get_logger().info('the recording is over')
-                while self.running:
-                    self._sleep(READ_S)
+                self.stopping.wait()
             elif time.monotonic() - heard > LOST_S:
                 raise CameraError(f'no frames for {LOST_S:g} s: expected {self.camera.config.fps} a second; was the camera unplugged?')
 
@@ -114,11 +101,6 @@ class RealSenseCameraNode(Node):
         info.publish(camera_info_message(view.camera, header, view.distortion))
         if image.get_subscription_count():
             image.publish(image_message(view.pixels, encoding, header))
-
-    def _sleep(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        while self.running and time.monotonic() < end:
-            time.sleep(0.05)
 
 
 def main() -> int:

@@ -7,13 +7,11 @@ It begins when somebody listens, and ends with the recording unless it is to loo
 """
 from __future__ import annotations
 
-import threading
 import time
 
 from builtin_interfaces.msg import Time
 from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
 from rclpy.executors import ExternalShutdownException
-from rclpy.node import Node
 from rclpy.qos import qos_profile_system_default
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
@@ -21,20 +19,18 @@ from sensor_msgs.msg import CameraInfo, Image
 from insegan_ros.datasets.recordings import read_frames
 from insegan_ros.errors import InputError, InseganError
 from insegan_ros.nodes.conversions import camera_info_message, depth_message, header_of
-from insegan_ros.nodes.runtime import run_node
+from insegan_ros.nodes.runtime import ThreadedNode, run_node
 
 # Recordings whose stamps stand still, or leap, are played at about this pace.
 LONGEST_GAP_S = 1.0
 SETTLE_S = 1.0
 
 
-class RecordingPlayerNode(Node):
+class RecordingPlayerNode(ThreadedNode):
     """See the module's text."""
 
     def __init__(self) -> None:
-        # rclpy destroys half-made nodes too.
-        self.thread: threading.Thread | None = None
-        super().__init__('camera', namespace='/camera')
+        super().__init__('camera', '/camera')
         self.recording = self.declare_parameter('recording', '', ParameterDescriptor(description='rosbag2 folder or RealSense .bag')).value
         self.speed = self.declare_parameter('rate', 1.0, ParameterDescriptor(
             description='how many times as fast as recorded', floating_point_range=[FloatingPointRange(from_value=0.01, to_value=100.0, step=0.0)])).value
@@ -46,24 +42,15 @@ class RecordingPlayerNode(Node):
         self.depth = self.create_publisher(Image, '~/depth/image_rect_raw', qos_profile_system_default)
         self.info = self.create_publisher(CameraInfo, '~/depth/camera_info', qos_profile_system_default)
         self.clock_publisher = self.create_publisher(Clock, '/clock', 10)
-        self.running, self.over, self.sent = True, False, 0
+        self.over, self.sent = False, 0
         self.create_timer(0.1, self._end)
-        self.thread = threading.Thread(target=self._work, name='player', daemon=True)
-        self.thread.start()
-
-    def destroy_node(self) -> None:
-        """Stop playing before the publishers go."""
-        self.running = False
-        if self.thread is not None:
-            self.thread.join(timeout=10)
-        super().destroy_node()
+        self.start(self._work)
 
     def _work(self) -> None:
         try:
-            self._sleep_until(lambda: self.depth.get_subscription_count() > 0)
+            self.sleep_until(lambda: self.depth.get_subscription_count() > 0)
             # Who listens may still be waited for by others.
-            begin = time.monotonic() + SETTLE_S
-            self._sleep_until(lambda: time.monotonic() >= begin)
+            self.stopping.wait(SETTLE_S)
             while self.running:
                 self._play()
                 if not self.loop:
@@ -91,7 +78,7 @@ class RecordingPlayerNode(Node):
             if before_ns is not None:
                 due += min(max((frame.stamp_ns - before_ns) / 1e9, 0), LONGEST_GAP_S) / self.speed
             before_ns = frame.stamp_ns
-            self._sleep_until(lambda: time.monotonic() >= due)
+            self.sleep_until(lambda: time.monotonic() >= due)
             if not self.running:
                 return
             header = header_of(frame)
@@ -99,10 +86,6 @@ class RecordingPlayerNode(Node):
             self.info.publish(camera_info_message(frame.intrinsics, header))
             self.depth.publish(depth_message(frame))
             self.sent += 1
-
-    def _sleep_until(self, condition) -> None:
-        while self.running and not condition():
-            time.sleep(0.002)
 
 
 def main() -> int:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 
@@ -17,6 +18,7 @@ from insegan_ros.errors import InseganError
 
 SAME_MESSAGE_EVERY_S = 5.0
 MOST_REMEMBERED = 100
+POLL_S = 0.002
 
 
 class Warner:
@@ -34,6 +36,38 @@ class Warner:
             self.said = {line: at for line, at in self.said.items() if now - at < SAME_MESSAGE_EVERY_S}
         self.said[text] = now
         self.node.get_logger().warning(text)
+
+
+class ThreadedNode(Node):
+    """A node whose work is a thread: it begins with `start` and ends when `running` is no more."""
+
+    def __init__(self, name: str, namespace: str) -> None:
+        # Before anything can fail: rclpy destroys half-made nodes too.
+        self.thread: threading.Thread | None = None
+        self.stopping = threading.Event()
+        super().__init__(name, namespace=namespace)
+
+    @property
+    def running(self) -> bool:
+        """Whether the work is to go on."""
+        return not self.stopping.is_set()
+
+    def start(self, work: Callable[[], None]) -> None:
+        """Begin to work."""
+        self.thread = threading.Thread(target=work, name=type(self).__name__, daemon=True)
+        self.thread.start()
+
+    def destroy_node(self) -> None:
+        """Stop the work before its publishers go."""
+        self.stopping.set()
+        if self.thread is not None:
+            self.thread.join(timeout=10)
+        super().destroy_node()
+
+    def sleep_until(self, condition: Callable[[], bool]) -> None:
+        """In the thread: wait until something is so, or the node stops."""
+        while self.running and not condition():
+            self.stopping.wait(POLL_S)
 
 
 def run_node(make: Callable[[], Node], args: list[str] | None = None) -> int:

@@ -107,15 +107,16 @@ def run_stage(fabric: Fabric, stage: Stage, steps: int, folder: Path, seed: int,
                 losses = stage.step(index)
                 bar.update()
                 done = index + 1
-                if done % config.log_every == 0 or done % config.save_every == 0 or done == steps:
+                # Decided once a step: a signal that comes later ends the next one.
+                stop = bool(asked)
+                logs, saves = (done % every == 0 or done == steps for every in (config.log_every, config.save_every))
+                if logs or saves or stop:
                     _check(losses, stage.name, done, path)
-                if done % config.log_every == 0 or done == steps:
+                if logs:
                     _log(bar, writer, stage, losses, done, (done - start) / (time.perf_counter() - begun) * fabric.world_size)
-                if asked and done < steps:
-                    _check(losses, stage.name, done, path)
-                if done % config.save_every == 0 or done == steps or asked:
+                if saves or stop:
                     _save(fabric, writer, stage, path, done, before + time.perf_counter() - begun)
-                if asked:
+                if stop:
                     raise KeyboardInterrupt
         except KeyboardInterrupt:
             state = f'the state is in {path}; the same command goes on from there' if path.exists() else 'nothing was saved yet'
