@@ -49,10 +49,12 @@ TWO_D = {**PAPER_FORM, 'insegan.generator.shape': '2d'}
 LOSSES = {'OT + i + p': {}, 'greedy + i + p': {'insegan.encoder.alignment': 'greedy'}, 'OT + i': {'insegan.encoder.weight_pose': 0.0},
           'OT': {'insegan.encoder.weight_pose': 0.0, 'insegan.encoder.weight_intermediate': 0.0}}
 BASELINES = {'point-template': TrainPointTemplateConfig, 'slot-attention': TrainSlotAttentionConfig, 'iodine': TrainIodineConfig}
+# As shipped: cut-outs teach, so no generator need be trained.
+CUTOUTS = {'insegan.gan.steps': 0, 'insegan.encoder.steps': 0}
 # The product less one thing each. Rows whose segmenter is insegan end in the pose encoder instead of the dense network.
-ABLATION = {'product': ({}, ''), 'votes in the plane': ({'displacement.network.height_votes': False}, ''), 'no tops': ({'displacement.tops': False}, ''),
-            'generator alone teaches': ({'factory': 'generator'}, ''), 'both teach': ({'factory': 'both'}, ''),
-            'no alternate round': ({'displacement.rounds': 0}, ''), 'generator sees no cut-outs': ({'factory': 'generator', 'insegan.gan.alone': 0.0}, ''),
+ABLATION = {'product': (CUTOUTS, ''), 'votes in the plane': ({**CUTOUTS, 'displacement.network.height_votes': False}, ''),
+            'no tops': ({**CUTOUTS, 'displacement.tops': False}, ''), 'no alternate round': ({**CUTOUTS, 'displacement.rounds': 0}, ''),
+            'generator alone teaches': ({'factory': 'generator'}, ''), 'both teach': ({'factory': 'both'}, ''), 'generator sees no cut-outs': ({'factory': 'generator', 'insegan.gan.alone': 0.0}, ''),
             'cross-entropy, instance norm': ({'factory': 'generator', 'insegan.gan.loss': 'cross_entropy'}, ''),
             'pose encoder': ({}, 'insegan'), 'pose encoder, refined': ({}, 'insegan-refined'),
             'pose encoder, real images too': ({'insegan.encoder.weight_real': 1.0}, 'insegan'),
@@ -153,10 +155,10 @@ def cells(budget: Budget) -> Iterator[Cell]:
                 yield cell('ablation', method, changed(product, changes), segmenter)
             for share in (*budget.shares, 1):
                 scenes = max(budget.scenes // share, 1)
-                yield cell('images', f'product, {scenes} images', changed(product, {'scenes': scenes}))
+                yield cell('images', f'product, {scenes} images', changed(product, {**CUTOUTS, 'scenes': scenes}))
                 yield cell('images', f'paper, {scenes} images', changed(paper, {'scenes': scenes}))
             for number in sorted({*budget.numbers, INSTANCES}):
-                yield cell('number', f'product, n = {number}', changed(product, {'insegan.instances': number}))
+                yield cell('number', f'product, n = {number}', changed(product, {**CUTOUTS, 'insegan.instances': number}))
                 yield cell('number', f'paper, n = {number}', changed(paper, {'insegan.instances': number}))
 
 
