@@ -55,11 +55,11 @@ CUTOUTS = {'insegan.gan.steps': 0, 'insegan.encoder.steps': 0}
 ABLATION = {'product': (CUTOUTS, ''), 'votes in the plane': ({**CUTOUTS, 'displacement.network.height_votes': False}, ''),
             'no tops': ({**CUTOUTS, 'displacement.tops': False}, ''), 'no alternate round': ({**CUTOUTS, 'displacement.rounds': 0}, ''),
             'generator alone teaches': ({'factory': 'generator'}, ''), 'both teach': ({'factory': 'both'}, ''), 'generator sees no cut-outs': ({'factory': 'generator', 'insegan.gan.alone': 0.0}, ''),
-            'cross-entropy, instance norm': ({'factory': 'generator', 'insegan.gan.loss': 'cross_entropy'}, ''),
-            'pose encoder': ({}, 'insegan'), 'pose encoder, refined': ({}, 'insegan-refined'),
-            'pose encoder, real images too': ({'insegan.encoder.weight_real': 1.0}, 'insegan'),
-            'pose encoder, aligned in z': ({'insegan.encoder.align_in': 'latent'}, 'insegan'),
-            'averaged features, pose encoder': ({'insegan.generator.composition': 'average', 'insegan.generator.placement': 'volume'}, 'insegan')}
+            'cross-entropy and instance norm': ({'factory': 'generator', 'insegan.gan.loss': 'cross_entropy'}, ''),
+            'pose encoder': ({}, 'insegan'), 'pose encoder refined': ({}, 'insegan-refined'),
+            'pose encoder with real images': ({'insegan.encoder.weight_real': 1.0}, 'insegan'),
+            'pose encoder aligned in z': ({'insegan.encoder.align_in': 'latent'}, 'insegan'),
+            'pose encoder on averaged features': ({'insegan.generator.composition': 'average', 'insegan.generator.placement': 'volume'}, 'insegan')}
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def cells(budget: Budget) -> Iterator[Cell]:
                     return Cell(table, method, part, seed, recipe=recipe, config=config, segmenter=segmenter, sensor=sensor, trained_on=sensor)
                 yield cell('supervised', 'supervised', TrainSupervisedConfig(displacement=product.displacement))
                 yield cell('product', 'insegan', product)
-                yield cell('product, pose encoder', 'insegan', product, 'insegan')
+                yield cell('product as pose encoder', 'insegan', product, 'insegan')
                 if table == 'methods':
                     for baseline, config in BASELINES.items():
                         yield cell(baseline, baseline, config(steps=budget.baseline_steps[baseline], batch=budget.baseline_batch))
@@ -155,11 +155,11 @@ def cells(budget: Budget) -> Iterator[Cell]:
                 yield cell('ablation', method, changed(product, changes), segmenter)
             for share in (*budget.shares, 1):
                 scenes = max(budget.scenes // share, 1)
-                yield cell('images', f'product, {scenes} images', changed(product, {**CUTOUTS, 'scenes': scenes}))
-                yield cell('images', f'paper, {scenes} images', changed(paper, {'scenes': scenes}))
+                yield cell('images', f'product on {scenes} images', changed(product, {**CUTOUTS, 'scenes': scenes}))
+                yield cell('images', f'paper on {scenes} images', changed(paper, {'scenes': scenes}))
             for number in sorted({*budget.numbers, INSTANCES}):
-                yield cell('number', f'product, n = {number}', changed(product, {**CUTOUTS, 'insegan.instances': number}))
-                yield cell('number', f'paper, n = {number}', changed(paper, {'insegan.instances': number}))
+                yield cell('number', f'product with n = {number}', changed(product, {**CUTOUTS, 'insegan.instances': number}))
+                yield cell('number', f'paper with n = {number}', changed(paper, {'insegan.instances': number}))
 
 
 class Insta10:

@@ -150,7 +150,7 @@ def _chart(results: list[Result], table: str, axis: str) -> bytes:
     lines: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for (name, method, part, key, metric), value in means(results).items():
         if name == table and key == 'random' and metric == 'honest_miou':
-            form, _, rest = method.partition(', ')
+            form, _, rest = method.partition(' ')
             lines[f'{form}, {part}'].append((float(''.join(c for c in rest if c.isdigit())), value[0]))
     for name, points in lines.items():
         plot.plot(*zip(*sorted(points)), 'o-', label=name)
