@@ -1,4 +1,4 @@
-"""What all that put single parts together share: when a pixel is a part, z-order, centres, how many and where."""
+"""What all that put single things together share: z-order and alpha blending, when a pixel is a part, centres, how many and where."""
 from __future__ import annotations
 
 import torch
@@ -20,6 +20,12 @@ def compose(singles: Tensor) -> tuple[Tensor, Tensor]:
     highest, winner = singles.max(1)
     labels = torch.where(single_masks(highest), winner + 1, torch.zeros_like(winner))
     return highest[:, None], labels
+
+
+def blend(below: Tensor, colours: Tensor, alpha: Tensor) -> Tensor:
+    """Lay colours (B, C, H, W) with their soft mask alpha (B, 1, H, W) on what lies below, (B, C, H, W): one step of the recursive alpha
+    blending of the independence prior (Eq. 5) and of layered GANs (Eq. 2). What is laid later hides what is below."""
+    return below + alpha * (colours - below)
 
 
 def centres(masks: Tensor) -> Tensor:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import interpolate
+from torch import Tensor
 
 from insegan_ros.errors import ConfigError
+from insegan_ros.networks.unet import UNet
 
 # Heights are told apart up to this many of the training's height scales; what stands higher is cut to it.
 HEADROOM = 1.5
@@ -38,40 +38,19 @@ class DisplacementConfig:
             raise ConfigError(f'width is {self.width}, levels {self.levels}: expected a multiple of 8, and 2 to 6')
 
 
-class DisplacementNet(nn.Module):
-    """U-Net, group norm. Output channels: foreground logit; dx, dy and, with height votes, dz in px (pixel + displacement =
+class DisplacementNet(UNet):
+    """U-Net. Output channels: foreground logit; dx, dy and, with height votes, dz in px (pixel + displacement =
     centre, own height + dz = mean height of what is seen of the instance); log of the displacement's expected error (a Laplace
     scale, so that it says where it cannot tell)."""
 
     def __init__(self, config: DisplacementConfig) -> None:
-        super().__init__()
-        self.config = config
-        widths = [config.width * min(2 ** level, 6) for level in range(config.levels)]
-        self.down = nn.ModuleList(_block(a, b) for a, b in zip([1, *widths[:-1]], widths))
-        self.up = nn.ModuleList(_block(a + b, b) for a, b in zip(widths[:0:-1], widths[-2::-1]))
         # Displacements are tens of px, the convolution's natural scale is one.
-        self.register_buffer('scale', torch.tensor([1.0, *[8.0] * (2 + config.height_votes), 1.0])[:, None, None], persistent=False)
-        self.head = nn.Conv2d(widths[0], len(self.scale), 1)
-        nn.init.zeros_(self.head.bias)
-
-    @property
-    def stride(self) -> int:
-        """Image sides must be multiples of this."""
-        return 2 ** (self.config.levels - 1)
+        scale = torch.tensor([1.0, *[8.0] * (2 + config.height_votes), 1.0])
+        super().__init__(1, len(scale), config.width, config.levels)
+        self.config = config
+        self.register_buffer('scale', scale[:, None, None], persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
         """image (B, 1, H, W), -1 the floor, 1 the height scale -> (B, 5, H, W): foreground logit, dx, dy, dz (px), log error
         (px); no dz without height votes."""
-        skips, x = [], image
-        for index, block in enumerate(self.down):
-            x = block(nn.functional.max_pool2d(x, 2) if index else x)
-            skips.append(x)
-        for block, skip in zip(self.up, skips[-2::-1]):
-            x = block(torch.cat([interpolate(x, scale_factor=2.0, mode='bilinear', align_corners=False), skip], 1))
-        return self.head(x) * self.scale
-
-
-def _block(a: int, b: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(a, b, 3, 1, 1, bias=False), nn.GroupNorm(8, b), nn.LeakyReLU(0.1),
-        nn.Conv2d(b, b, 3, 1, 1, bias=False), nn.GroupNorm(8, b), nn.LeakyReLU(0.1))
+        return super().forward(image) * self.scale

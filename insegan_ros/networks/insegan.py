@@ -1,4 +1,4 @@
-"""InSeGAN's networks (Cherian et al., ICCV 2021, section 3): generator, discriminator, instance pose encoder.
+"""InSeGAN's networks (Cherian et al., ICCV 2021, section 3): generator and instance pose encoder.
 
 Images are (B, 1, 64, 64) in [-1, 1]: -1 is the bin's floor, +1 the height scale. Latents are (B, n, latent).
 """
@@ -11,7 +11,6 @@ import roma
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, grid_sample, leaky_relu
-from torch.nn.utils.parametrizations import spectral_norm
 
 from insegan_ros.errors import ConfigError
 from insegan_ros.networks.composition import least_crowded
@@ -222,36 +221,6 @@ class Generator(nn.Module):
         return Scene(singles.amax(1, keepdim=True), singles, pooled, rotation, translation, patches)
 
 
-class Discriminator(nn.Module):
-    """Stride-2 4x4 convolutions 1-2-4-8 x width, LeakyReLU; spectral norm (product) or instance norm (paper).
-
-    scope `image` judges the picture as a whole (the paper); `both` judges its neighbourhoods too, each about one part wide:
-    the layout of independent poses never quite looks like a settled pile, and a judge of the whole alone harps on that.
-    """
-
-    def __init__(self, width: int = 32, norm: Literal['spectral', 'instance'] = 'spectral', scope: Literal['both', 'image'] = 'both',
-                 size: int = IMAGE_SIZE) -> None:
-        super().__init__()
-        wrap = spectral_norm if norm == 'spectral' else (lambda layer: layer)
-        channels = (1, width, 2 * width, 4 * width, 8 * width)
-        stages: list[nn.Module] = []
-        for index, (a, b) in enumerate(zip(channels, channels[1:])):
-            layers: list[nn.Module] = [wrap(_normal(nn.Conv2d(a, b, 4, 2, 1)))]
-            if norm == 'instance' and index:
-                layers.append(nn.InstanceNorm2d(b))
-            stages.append(nn.Sequential(*layers, nn.LeakyReLU(0.2)))
-        self.stages = nn.ModuleList(stages)
-        self.whole = nn.Sequential(nn.Flatten(), wrap(_normal(nn.Linear(channels[-1] * (size // 16) ** 2, 1))))
-        self.local = wrap(_normal(nn.Conv2d(channels[-2], 1, 3, 1, 1))) if scope == 'both' else None
-
-    def forward(self, image: Tensor) -> list[Tensor]:
-        """image (B, 1, size, size) -> logits of the picture (B, 1) and, with scope `both`, of its neighbourhoods (B, 1, size/8, size/8)."""
-        for stage in self.stages[:-1]:
-            image = stage(image)
-        whole = self.whole(self.stages[-1](image))
-        return [whole] if self.local is None else [whole, self.local(image)]
-
-
 class PoseEncoder(nn.Module):
     """E = G_s^-1 o G_r^-1: a depth image -> the latents of its n instances and the de-rendered feature map (L_E^i)."""
 
@@ -273,11 +242,6 @@ class PoseEncoder(nn.Module):
 
 def _down(a: int, b: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(a, b, 4, 2, 1), nn.InstanceNorm2d(b), nn.LeakyReLU(0.2))
-
-
-def _normal(layer: nn.Module) -> nn.Module:
-    nn.init.normal_(layer.weight, 0, 0.02)
-    return layer
 
 
 def _init_he(module: nn.Module) -> None:

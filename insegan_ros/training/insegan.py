@@ -21,7 +21,8 @@ from insegan_ros.errors import ConfigError
 from insegan_ros.networks.composition import FOREGROUND_SHARE
 from insegan_ros.factories.cutouts import turned
 from insegan_ros.networks.alignment import Method, align
-from insegan_ros.networks.insegan import Discriminator, Generator, GeneratorConfig, PoseEncoder, Scene
+from insegan_ros.networks.discriminator import Discriminator
+from insegan_ros.networks.insegan import Generator, GeneratorConfig, PoseEncoder, Scene
 from insegan_ros.training.loop import own_share
 from insegan_ros.training.pictures import tile
 from insegan_ros.training.state import average_into

@@ -6,7 +6,8 @@ from scipy.optimize import linear_sum_assignment
 
 from insegan_ros.errors import ConfigError
 from insegan_ros.networks.alignment import align
-from insegan_ros.networks.insegan import Discriminator, Generator, GeneratorConfig, PoseEncoder, place, transform_volume
+from insegan_ros.networks.discriminator import Discriminator
+from insegan_ros.networks.insegan import Generator, GeneratorConfig, PoseEncoder, place, transform_volume
 
 PRODUCT = GeneratorConfig(width=8, patch=32)
 PAPER = GeneratorConfig(width=8, composition='average', placement='volume')
