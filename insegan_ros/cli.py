@@ -41,7 +41,7 @@ def _simulate_arguments(parser: ArgumentParser) -> None:
 
 def _dataset_arguments(parser: ArgumentParser) -> None:
     actions = parser.add_subcommands(required=True, dest='action')
-    convert, inspect, heights, parts = ArgumentParser(), ArgumentParser(), ArgumentParser(), ArgumentParser()
+    convert, inspect, heights, pictures, parts = (ArgumentParser() for _ in range(5))
     convert.add_argument('source', type=str, help='folder of shards, BOP scenes, COCO annotations or Insta-10 folders; which of them is found by looking')
     convert.add_argument('out', type=str, help='new folder')
     convert.add_argument('--to', type=str, required=True, help='shards, bop, coco, insta10, recording (rosbag2, mcap), or clouds (labelled PLY)')
@@ -51,10 +51,19 @@ def _dataset_arguments(parser: ArgumentParser) -> None:
     heights.add_argument('source', type=str, help='folder of shards')
     heights.add_argument('out', type=str, help='new file, such as nut.h5; `insegan train ... --data nut.h5` reads it')
     heights.add_argument('--truth', action='store_true', help='labels too, for `insegan train supervised`')
+    pictures.add_argument('source', type=str, help='folder of shards with colour, or of photographs')
+    pictures.add_argument('out', type=str, help='new file, such as tote.h5; `insegan train layered-gan --data tote.h5` reads it')
+    pictures.add_argument('--size', type=int, default=64, help='side in px')
+    pictures.add_argument('--view', choices=['scene', 'box'], default='scene', help="scene: the bin's inside, or the middle of a photograph; box: around the object's box")
+    pictures.add_argument('--context', type=float, default=1.2, help='how much larger than the box')
+    pictures.add_argument('--split', choices=['training', 'validation', 'test'], default='training', help='of a published set')
+    pictures.add_argument('--truth', action='store_true', help='masks too, for evaluation')
+    pictures.add_argument('--empty', action='store_true', help='instead: the scenes in which nothing lies, backgrounds for `insegan train independence-foreground`')
     parts.add_argument('sheet', type=str, help='new PNG')
     parts.add_argument('--part', type=str, default='', help='which parts; the ten of the paper if left out')
     for name, sub, text in (('convert', convert, 'from one format to another'), ('inspect', inspect, 'counts, sizes, fill, occlusion, contact sheet'),
                             ('heights', heights, 'the small height maps that training reads, in one file, to train on another machine'),
+                            ('pictures', pictures, 'the small colour pictures that foreground segmenters learn from, in one file'),
                             ('parts', parts, 'a picture of the parts')):
         actions.add_subcommand(name, sub, help=text)
 
@@ -100,12 +109,12 @@ def _card_arguments(parser: ArgumentParser) -> None:
 
 
 def _benchmark_arguments(parser: ArgumentParser) -> None:
-    from insegan_ros.evaluation.benchmark import BENCHMARKS
-    parser.add_argument('name', choices=sorted([*BENCHMARKS, 'insta10']), help='what to measure')
+    from insegan_ros.evaluation.benchmark import BENCHMARKS, LONG_BENCHMARKS
+    parser.add_argument('name', choices=sorted([*BENCHMARKS, *LONG_BENCHMARKS]), help='what to measure')
     parser.add_argument('--budget', choices=['small', 'medium', 'full'], default='full',
-                        help='small: minutes; medium (insta10): a day or two on two cores; every row says so')
-    parser.add_argument('--out', type=str, default='runs/insta10', help='insta10: folder of data, trainings, results and report; one that was begun is continued')
-    parser.add_argument('--only', type=str, default='', help='insta10: tables, methods and parts, joined by commas, such as methods,kmeans,shipped,bolt')
+                        help='small: minutes; medium: a day or two on two cores for insta10, an afternoon for foreground; every row says so')
+    parser.add_argument('--out', type=str, default='', help='insta10, foreground: folder (runs/NAME if left out) of data, trainings, results and report; one that was begun is continued')
+    parser.add_argument('--only', type=str, default='', help='insta10, foreground: tables, methods and parts, joined by commas, such as methods,kmeans,shipped,bolt')
     parser.add_argument('--json', type=str | None, default=None, help='file for the rows')
 
 
@@ -126,11 +135,12 @@ def _replay_arguments(parser: ArgumentParser) -> None:
 
 
 def _model_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument('--model', type=str, required=True, help='checkpoint folder, shipped name (insegan-nut), or kmeans, spectral, grabcut, graphcut, felzenszwalb')
+    parser.add_argument('--model', type=str, required=True, help='checkpoint folder, shipped name (insegan-nut), or a method by its name: kmeans, spectral, grabcut, graphcut, felzenszwalb; grabcut-colour, kmeans-colour, depth-threshold')
     parser.add_argument('--segmenter', type=str, default='', help="another way to run the checkpoint, such as insegan (the paper's pose encoder)")
     parser.add_argument('--device', type=str, default='auto', help='auto, cpu, cuda, cuda:N')
     parser.add_argument('--instances', type=int, default=5, help='number of parts, for the classical methods')
     parser.add_argument('--mesh', type=str, default='', help="the part's STL, OBJ or PLY: poses are then the part's own, instead of principal axes")
+    parser.add_argument('--gate', type=str, default='', help='a foreground method or checkpoint (layered-gan-tote, depth-threshold): what it takes for background is floor to the model')
     parser.add_argument('--mesh-scale', type=float, default=1.0, help='metres in a unit of the mesh: 0.001 for a file in millimetres')
 
 
@@ -157,6 +167,10 @@ def _dataset(arguments: Namespace) -> None:
         from insegan_ros.datasets.height_maps import write_height_maps
         from insegan_ros.networks.insegan import IMAGE_SIZE
         print(f'{write_height_maps(Path(values.source), Path(values.out), IMAGE_SIZE, values.truth)} height maps in {values.out}')
+    elif arguments.action == 'pictures':
+        from insegan_ros.datasets.pictures import write_pictures
+        count = write_pictures(Path(values.source), Path(values.out), values.size, values.view, values.context, values.truth, values.split, values.empty)
+        print(f'{count} pictures in {values.out}')
     else:
         from insegan_sim.parts import PARTS, load_parts
         from insegan_sim.thumbnails import draw_parts
@@ -187,7 +201,7 @@ def _segment(arguments: Namespace) -> None:
     workspace = _workspace(arguments) or own_workspace(source)
     if workspace is None and not is_shards(source):
         print('where the bin is, is not given (--workspace): the floor is fitted to every frame, and all that stands on it is taken for parts, walls too')
-    segmenter = load_segmenter(arguments.model, arguments.segmenter, workspace, arguments.device, arguments.instances, arguments.mesh, arguments.mesh_scale)
+    segmenter = load_segmenter(arguments.model, arguments.segmenter, workspace, arguments.device, arguments.instances, arguments.mesh, arguments.mesh_scale, arguments.gate)
     count, refused = segment_input(source, segmenter, Path(arguments.out))
     print(f'{count} frames segmented into {arguments.out}' + (f'; {refused} could not be used, results.json says why' if refused else ''))
 
@@ -234,7 +248,7 @@ def _evaluate(arguments: Namespace) -> None:
     from insegan_ros.segmenters.registry import load_segmenter
     data, workspace = Path(arguments.data), _workspace(arguments)
     _, scenes = open_dataset(data, workspace)
-    segmenter = load_segmenter(arguments.model, arguments.segmenter, None, arguments.device, arguments.instances)
+    segmenter = load_segmenter(arguments.model, arguments.segmenter, None, arguments.device, arguments.instances, gate=arguments.gate)
     result = evaluate(segmenter, scenes, arguments.limit)
     print_summary(result.summary())
     if arguments.json:
@@ -252,9 +266,10 @@ def _card(arguments: Namespace) -> None:
 
 
 def _benchmark(arguments: Namespace) -> None:
-    from insegan_ros.evaluation.benchmark import run_benchmark, run_insta10
-    if arguments.name == 'insta10':
-        rows = run_insta10(Path(arguments.out), arguments.budget, {name.strip() for name in arguments.only.split(',') if name.strip()})
+    from insegan_ros.evaluation.benchmark import LONG_BENCHMARKS, run_benchmark
+    if arguments.name in LONG_BENCHMARKS:
+        folder = Path(arguments.out or f'runs/{arguments.name}')
+        rows = LONG_BENCHMARKS[arguments.name](folder, arguments.budget, {name.strip() for name in arguments.only.split(',') if name.strip()})
     else:
         rows = run_benchmark(arguments.name, arguments.budget)
     if arguments.json:

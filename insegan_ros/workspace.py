@@ -68,6 +68,11 @@ class Workspace:
         keep = self.contains(points) & (height > min_height_m)
         return np.where(keep, height, 0).astype(np.float32)
 
+    def floor_depth(self, intrinsics: Intrinsics) -> np.ndarray:
+        """(H, W) float32 depth in m that a camera would see of the floor alone; NaN where a ray never meets it."""
+        slope = intrinsics.rays() @ np.asarray(self.floor[:3], np.float32)
+        return np.where(slope < -1e-6, -self.floor[3] / np.minimum(slope, -1e-6), np.nan).astype(np.float32)
+
     def floor_corners(self) -> np.ndarray:
         """(4, 3) corners of the bounds on the floor, in order around it. Only with bounds."""
         x_min, y_min, x_max, y_max = self.bounds

@@ -44,6 +44,15 @@ def nut_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return simulate(SimulateConfig(part='nut', scenes=6, out=str(folder), size=128, seed=3, workers=1, shard_scenes=4))
 
 
+@pytest.fixture(scope='session')
+def tote_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve simulated totes in colour, some of them empty."""
+    from insegan_sim.generate import SimulateConfig, simulate
+    folder = tmp_path_factory.mktemp('data') / 'tote'
+    return simulate(SimulateConfig(part='product-0:6', instances='0-1', scenes=12, out=str(folder), size='96', container='tote', fill=0.15, colour=True, seed=4, workers=1,
+                                   shard_scenes=12))
+
+
 @pytest.fixture
 def camera() -> Intrinsics:
     """A small camera."""

@@ -1,6 +1,7 @@
 """`insegan benchmark NAME`: figures measured on this machine, as rows {benchmark, method, part, protocol, metric, value, ...}."""
 from __future__ import annotations
 
+import json
 import platform
 import tempfile
 import time
@@ -241,6 +242,21 @@ def run_insta10(folder: Path, budget: str, only: set[str]) -> list[Row]:
     rows = write_report(benchmark, benchmark.run(only), machine(), command)
     print((folder / 'tables.md').read_text())
     return rows
+
+
+def run_foreground(folder: Path, budget: str, only: set[str]) -> list[Row]:
+    """The tables of the foreground segmenters in a folder, and printed. A second start goes on where the first was stopped."""
+    from insegan_ros.evaluation.foreground import BUDGETS, ForegroundBenchmark, as_rows, markdown
+    results = ForegroundBenchmark(folder, BUDGETS[budget]).run(only)
+    rows = as_rows(results, machine(), f'insegan benchmark foreground --budget {budget}')
+    write_whole(folder / 'tables.json', (json.dumps(rows, indent=1) + '\n').encode())
+    write_whole(folder / 'tables.md', (text := markdown(results, BUDGETS[budget], machine())).encode())
+    print(text)
+    return rows
+
+
+# Those that train, in a folder that one can go on with.
+LONG_BENCHMARKS = {'insta10': run_insta10, 'foreground': run_foreground}
 
 
 def print_rows(rows: list[Row]) -> None:

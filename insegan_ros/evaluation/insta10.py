@@ -18,6 +18,7 @@ from tqdm import tqdm
 from insegan_ros.datasets.scene import Scene
 from insegan_ros.datasets.shards import write_whole
 from insegan_ros.errors import CheckpointError, DatasetError, unknown
+from insegan_ros.evaluation.configs import changed
 from insegan_ros.evaluation.evaluate import score
 from insegan_ros.evaluation.held_out import HeldOut, held_out
 from insegan_ros.frame import Instances
@@ -110,16 +111,6 @@ class Cell:
     segmenter: str = ''
     sensor: str = 'ideal'
     trained_on: str = 'ideal'
-
-
-def changed(config: Any, changes: dict[str, Any]) -> Any:
-    """A configuration of nested dataclasses with some values replaced, named as in `insegan.gan.steps`."""
-    inner: dict[str, dict[str, Any]] = {}
-    for name, value in changes.items():
-        head, _, rest = name.partition('.')
-        inner.setdefault(head, {})[rest] = value
-    # All at once: some values may only change together.
-    return replace(config, **{head: values[''] if '' in values else changed(getattr(config, head), values) for head, values in inner.items()})
 
 
 def cells(budget: Budget) -> Iterator[Cell]:

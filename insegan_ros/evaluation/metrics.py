@@ -47,3 +47,22 @@ def foreground_iou(truth: np.ndarray, predicted: np.ndarray) -> float:
 def count_error(truth: np.ndarray, predicted: np.ndarray) -> int:
     """Predicted minus true number of visible instances."""
     return int(len(np.unique(predicted[predicted > 0])) - len(np.unique(truth[truth > 0])))
+
+
+def foreground_scores(truth: np.ndarray, found: np.ndarray) -> dict[str, float]:
+    """What the foreground papers quote, of two masks (H, W) bool: `acc`, share of pixels that are right; `iou` of the foreground; `miou`, mean IoU of
+    foreground and background; `ari`, adjusted Rand index of the two-way partitions (Hubert and Arabie, 1985); `msc`, mean segmentation
+    covering (Engelcke et al., GENESIS: the best IoU that any found segment has with the true object). A foreground that is empty in both counts 1."""
+    both, either = int((truth & found).sum()), int((truth | found).sum())
+    neither, size = truth.size - either, truth.size
+    iou, background = both / either if either else 1.0, neither / (size - both) if size > both else 1.0
+    inverted = (truth & ~found).sum() / (truth | ~found).sum() if (truth | ~found).any() else 0.0
+    return {'acc': (both + neither) / size, 'iou': iou, 'miou': (iou + background) / 2, 'ari': float(_adjusted_rand(truth, found)), 'msc': max(iou, float(inverted))}
+
+
+def _adjusted_rand(truth: np.ndarray, found: np.ndarray) -> float:
+    table = np.array([[(truth == a)[found == b].sum() for b in (False, True)] for a in (False, True)], float)
+    pairs = [(x * (x - 1) / 2).sum() for x in (table, table.sum(0), table.sum(1))]
+    expected = pairs[1] * pairs[2] / (table.sum() * (table.sum() - 1) / 2)
+    most = (pairs[1] + pairs[2]) / 2
+    return 1.0 if most == expected else (pairs[0] - expected) / (most - expected)

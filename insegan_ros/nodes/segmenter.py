@@ -1,7 +1,7 @@
 """The `segmenter` lifecycle node: depth in, instance masks out.
 
     inputs   depth/image (sensor_msgs/Image, 16UC1 mm or 32FC1 m), depth/camera_info (sensor_msgs/CameraInfo), and with `use_colour`
-             color/image (Image, aligned to depth)
+             or a method that looks at colour color/image (Image, aligned to depth)
     outputs  those of `outputs.py`, and /diagnostics (diagnostic_msgs/DiagnosticArray)
     service  ~/segment_once (std_srvs/Trigger)
 
@@ -84,7 +84,7 @@ class SegmenterNode(LifecycleNode):
 
     def on_configure(self, state: State) -> TransitionCallbackReturn:
         """Load and warm up the model, make the publishers."""
-        value = {name: self.get_parameter(name).value for name in ('model', 'segmenter', 'device', 'instances', 'mesh', 'mesh_scale')}
+        value = {name: self.get_parameter(name).value for name in ('model', 'segmenter', 'device', 'instances', 'mesh', 'mesh_scale', 'gate')}
         try:
             self.settings = settings(self)
             self.segmenter = load_segmenter(**value)
@@ -111,7 +111,7 @@ class SegmenterNode(LifecycleNode):
         """Subscribe and start the worker."""
         overrides = QoSOverridingOptions.with_default_policies()
         wanted = [(Image, 'depth/image', self._on_image), (CameraInfo, 'depth/camera_info', self._on_info)]
-        if self.get_parameter('use_colour').value:
+        if self.get_parameter('use_colour').value or getattr(self.segmenter, 'needs_colour', False):
             wanted.append((Image, 'color/image', self._on_colour))
         try:
             self.inputs = [self.create_subscription(kind, topic, callback, INPUT_QOS, qos_overriding_options=overrides) for kind, topic, callback in wanted]
@@ -180,7 +180,7 @@ class SegmenterNode(LifecycleNode):
         """One empty bin of the usual size, so that the first real frame is not the slow one."""
         camera = Intrinsics(615.0, 615.0, 319.5, 239.5, 640, 480)
         self.segmenter.workspace = None
-        self.segmenter.segment(Frame(np.full((480, 640), 0.5, np.float32), camera))
+        self.segmenter.segment(Frame(np.full((480, 640), 0.5, np.float32), camera, np.zeros((480, 640, 3), np.uint8)))
 
     def _part(self) -> str:
         return getattr(self.segmenter, 'part', '') or 'part'

@@ -9,6 +9,7 @@ import torch
 
 from insegan_ros.errors import ConfigError
 from insegan_ros.frame import Frame, Instances
+from insegan_ros.segmenters.checkpoint import Scales
 from insegan_ros.segmenters.geometry import poses_from_points
 from insegan_ros.segmenters.votes import drop_fragments
 from insegan_ros.workspace import Workspace, fit_floor
@@ -17,13 +18,45 @@ from insegan_ros.workspace import Workspace, fit_floor
 class Segmenter(Protocol):
     """A method that is ready to run. `workspace` may be replaced at any time; None fits the floor to every frame.
 
-    Methods that were trained on a part also have its name, `part`, and the training's `scales`.
+    Methods that were trained on a part also have its name, `part`, and the training's `scales`; methods that look at colour have
+    `needs_colour`, True.
     """
 
     workspace: Workspace | None
 
     def segment(self, frame: Frame) -> Instances:
         """Labels at the frame's resolution, scores, poses. Raises InputError for a frame that cannot be used."""
+
+
+class WrappedSegmenter:
+    """What all methods share that work on another's answers or pictures: its part, its scales, its workspace."""
+
+    def __init__(self, inner: Segmenter) -> None:
+        self.inner = inner
+
+    @property
+    def scales(self) -> Scales | None:
+        """The wrapped segmenter's, None where it has none."""
+        return getattr(self.inner, 'scales', None)
+
+    @property
+    def part(self) -> str:
+        """The wrapped segmenter's, empty where it has none."""
+        return getattr(self.inner, 'part', '')
+
+    @property
+    def needs_colour(self) -> bool:
+        """Whether frames must have colour."""
+        return getattr(self.inner, 'needs_colour', False)
+
+    @property
+    def workspace(self) -> Workspace | None:
+        """The wrapped segmenter's."""
+        return self.inner.workspace
+
+    @workspace.setter
+    def workspace(self, workspace: Workspace | None) -> None:
+        self.inner.workspace = workspace
 
 
 def resolve_workspace(workspace: Workspace | None, frame: Frame) -> Workspace:

@@ -32,6 +32,11 @@ class Scales:
     part_radius_px: float
     """Median radius of gyration of one whole part, in such pixels."""
 
+    @classmethod
+    def none(cls) -> Scales:
+        """For methods that look at colour and know no scale."""
+        return cls(0.0, 0.0, 0.0, 0.0)
+
     @property
     def part_area_m2(self) -> float:
         """Median area of one whole part in square metres of the floor; 0 where the method does not know it."""

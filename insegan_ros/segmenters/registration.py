@@ -17,7 +17,7 @@ from scipy.spatial.transform import Rotation
 
 from insegan_ros.errors import InputError
 from insegan_ros.frame import Frame, Instances
-from insegan_ros.segmenters.base import Segmenter
+from insegan_ros.segmenters.base import Segmenter, WrappedSegmenter
 from insegan_ros.segmenters.checkpoint import Scales
 from insegan_ros.workspace import Workspace
 
@@ -159,34 +159,16 @@ def _rotations(directions: int, turns: int) -> np.ndarray:
     return np.stack([(spin * one).as_matrix() for one in tilt for spin in spins])
 
 
-class PosedSegmenter:
+class PosedSegmenter(WrappedSegmenter):
     """Any segmenter, with the poses of its instances registered to a mesh; the rest stays as it is."""
 
-    def __init__(self, segmenter: Segmenter, registration: MeshRegistration) -> None:
-        self.segmenter, self.registration = segmenter, registration
-
-    @property
-    def scales(self) -> Scales | None:
-        """The wrapped segmenter's, None where it has none."""
-        return getattr(self.segmenter, 'scales', None)
-
-    @property
-    def part(self) -> str:
-        """The wrapped segmenter's, empty where it has none."""
-        return getattr(self.segmenter, 'part', '')
-
-    @property
-    def workspace(self) -> Workspace | None:
-        """The wrapped segmenter's."""
-        return self.segmenter.workspace
-
-    @workspace.setter
-    def workspace(self, workspace: Workspace | None) -> None:
-        self.segmenter.workspace = workspace
+    def __init__(self, inner: Segmenter, registration: MeshRegistration) -> None:
+        super().__init__(inner)
+        self.registration = registration
 
     def segment(self, frame: Frame) -> Instances:
         """See Segmenter. An instance that cannot be registered keeps the pose that it had."""
-        found = self.segmenter.segment(frame)
+        found = self.inner.segment(frame)
         poses = found.poses.copy() if found.poses is not None else np.tile(np.eye(4, dtype=np.float32), (len(found), 1, 1))
         for index, mask in enumerate(found.masks()):
             registered = self.registration.register(frame, mask)

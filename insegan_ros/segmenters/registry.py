@@ -18,26 +18,34 @@ UNTRAINED = {'kmeans': 'insegan_ros.segmenters.kmeans:KMeansSegmenter',
              'grabcut': 'insegan_ros.segmenters.grabcut:GrabCutSegmenter',
              'graphcut': 'insegan_ros.segmenters.graphcut:GraphCutSegmenter',
              'felzenszwalb': 'insegan_ros.segmenters.felzenszwalb:FelzenszwalbSegmenter'}
+# The same for methods that only tell foreground from background.
+FOREGROUND = {'grabcut-colour': 'insegan_ros.segmenters.colour_baselines:ColourGrabCutSegmenter',
+              'kmeans-colour': 'insegan_ros.segmenters.colour_baselines:ColourKMeansSegmenter',
+              'depth-threshold': 'insegan_ros.segmenters.colour_baselines:DepthThresholdSegmenter'}
 TRAINED = {'displacement': 'insegan_ros.segmenters.displacement:DisplacementSegmenter',
            'insegan': 'insegan_ros.segmenters.insegan:InSeGANSegmenter',
            'insegan-refined': 'insegan_ros.segmenters.insegan:RefinedInSeGANSegmenter',
+           'foreground': 'insegan_ros.segmenters.foreground:ForegroundSegmenter',
            'reconstruction': 'insegan_ros.segmenters.reconstruction:ReconstructionSegmenter'}
 
 
 def load_segmenter(model: str, segmenter: str = '', workspace: Workspace | None = None, device: str = 'auto', instances: int = 5, mesh: str = '',
-                   mesh_scale: float = 1.0) -> Segmenter:
+                   mesh_scale: float = 1.0, gate: str = '') -> Segmenter:
     """A segmenter that is ready to run.
 
     model: a checkpoint's folder, the name of a shipped one (insegan-nut), or the name of an untrained method (kmeans,
     spectral, …, which are told the number of `instances`). segmenter: another way to run the checkpoint (insegan: the paper's pose
     encoder) instead of its own. mesh: the part's STL, OBJ or PLY, `mesh_scale` metres a unit; poses are then its own, in metres,
-    instead of principal axes. Raises InputError for a mesh that cannot be read, ConfigError for unknown names, CheckpointError for a checkpoint that cannot be used.
+    instead of principal axes. gate: a foreground method or checkpoint; what it takes for background is floor to the other. Raises InputError for a mesh that cannot be read, ConfigError for unknown names, CheckpointError for a checkpoint that cannot be used.
     """
     if mesh:
         from insegan_ros.segmenters.registration import MeshRegistration, PosedSegmenter, read_mesh
-        return PosedSegmenter(load_segmenter(model, segmenter, workspace, device, instances), MeshRegistration(read_mesh(Path(mesh), mesh_scale)))
-    if model in UNTRAINED:
-        return _load(UNTRAINED[model])(instances=instances, workspace=workspace)
+        return PosedSegmenter(load_segmenter(model, segmenter, workspace, device, instances, gate=gate), MeshRegistration(read_mesh(Path(mesh), mesh_scale)))
+    if gate:
+        from insegan_ros.segmenters.gated import GatedSegmenter
+        return GatedSegmenter(load_segmenter(model, segmenter, workspace, device, instances), load_segmenter(gate, '', workspace, device))
+    if model in UNTRAINED or model in FOREGROUND:
+        return _load({**UNTRAINED, **FOREGROUND}[model])(instances=instances, workspace=workspace)
     checkpoint = Checkpoint.load(find_checkpoint(model))
     name = segmenter or checkpoint.segmenter
     if name not in TRAINED:
@@ -60,4 +68,4 @@ def find_checkpoint(model: str) -> Path:
             return folder / path.name
     names = sorted({child.name for folder in shipped_folders('checkpoints') for child in folder.iterdir() if child.is_dir()})
     raise CheckpointError(f'no checkpoint or method "{model}": expected a folder with weights.safetensors, one of the shipped '
-                          f'{", ".join(names) or "(none found)"}, or {", ".join(UNTRAINED)}')
+                          f'{", ".join(names) or "(none found)"}, or {", ".join([*UNTRAINED, *FOREGROUND])}')

@@ -12,3 +12,8 @@ def tile(images: Tensor, columns: int) -> Tensor:
     cells = pad((images.clamp(-1, 1) + 1) / 2, (0, 1, 0, 1), value=0.5)
     rows = cells.reshape(-1, columns, *cells.shape[1:])
     return rows.transpose(1, 2).reshape(1, rows.shape[0] * rows.shape[2], -1).cpu()
+
+
+def tile_colour(images: Tensor, columns: int) -> Tensor:
+    """Colour images (N, 3, H, W) in [-1, 1] side by side as one (3, h, w) picture in [0, 1], as `tile` has it."""
+    return torch.cat([tile(images[:, channel], columns) for channel in range(3)])

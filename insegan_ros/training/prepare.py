@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,15 @@ import yaml
 from lightning.fabric import Fabric
 
 from insegan_ros.datasets.height_maps import HeightMaps, read_height_maps
+from insegan_ros.datasets.pictures import View, read_pictures
 from insegan_ros.errors import ConfigError, DatasetError
 from insegan_ros.networks.displacement import height_shares
 from insegan_ros.networks.insegan import IMAGE_SIZE
 from insegan_ros.workspace import read_workspace
-from insegan_ros.training.loop import make_fabric
+from insegan_ros.training.loop import LoopConfig, make_fabric
+
+# So few pictures show neither what an object is nor what is behind it.
+FEWEST_PICTURES = 50
 
 
 @dataclass(frozen=True)
@@ -36,8 +40,7 @@ class Prepared:
 
     def describe(self, config: Any, seconds: float, steps: dict[str, int], what: str = 'unlabelled scenes') -> dict[str, Any]:
         """A checkpoint's history."""
-        return {'data': f'{len(self.images)} {what}', 'fingerprint': self.maps.fingerprint, 'seed': config.seed, 'steps': steps,
-                'minutes': round(seconds / 60, 1), 'hardware': hardware(self.fabric.device)}
+        return history(self.fabric, config.seed, f'{len(self.images)} {what}', self.maps.fingerprint, seconds, steps)
 
 
 def prepare(config: Any, truth: bool = False) -> Prepared:
@@ -48,6 +51,68 @@ def prepare(config: Any, truth: bool = False) -> Prepared:
     fabric = make_fabric(config.loop)
     images = torch.from_numpy(height_shares(maps.heights_m, height_m) * 2 - 1)[:, None].float().to(fabric.device)
     return Prepared(maps, height_m, fabric, images)
+
+
+@dataclass(frozen=True)
+class PicturesConfig:
+    """What the methods that learn from colour pictures of single objects have in common."""
+
+    data: str = 'data/single-tote'
+    """Folder of shards with colour, of photographs (CUB, Stanford Dogs or Cars, CelebA, Amazon Picking Challenge, any pictures), or a file of
+    pictures. No mask is read."""
+    out: str = 'runs/foreground'
+    """Folder of the run: states, logs, and at the end the checkpoint."""
+    seed: int = 0
+    """Seed of everything."""
+    scenes: int = 0
+    """Pictures to learn from, the first ones; 0 is all of them."""
+    view: View = 'scene'
+    """What of a picture is looked at: scene, the bin's inside or the middle of a photograph; box, a square around the object's box."""
+    context: float = 1.2
+    """How much larger than the box that square is."""
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    """Device, precision, how often to save."""
+
+    def __post_init__(self) -> None:
+        if self.scenes < 0 or not 1 <= self.context <= 10:
+            raise ConfigError(f'scenes is {self.scenes}, context {self.context}: expected 0 or more, 1 to 10')
+        if self.loop.devices > 1:
+            raise ConfigError(f'loop.devices is {self.loop.devices}: these networks are trained on one device, expected 1')
+
+
+@dataclass(frozen=True)
+class PreparedPictures:
+    """images (N, 3, S, S) uint8 on the device, masks (N, S, S) bool where asked for; Fabric, launched; the data's name and fingerprint."""
+
+    images: torch.Tensor
+    masks: torch.Tensor | None
+    fabric: Fabric
+    name: str
+    fingerprint: str
+
+    def describe(self, config: Any, seconds: float, steps: dict[str, int], what: str = 'unlabelled pictures') -> dict[str, Any]:
+        """A checkpoint's history."""
+        return history(self.fabric, config.seed, f'{len(self.images)} {what}', self.fingerprint, seconds, steps)
+
+
+def prepare_pictures(config: PicturesConfig, size: int, truth: bool = False) -> PreparedPictures:
+    """Read what `config.data` names at `size` px; masks for `truth` alone. Raises DatasetError; makes nothing."""
+    pictures = read_pictures(config.data, size, config.view, config.context, config.scenes, truth)
+    if len(pictures.images) < FEWEST_PICTURES:
+        raise DatasetError(f'{config.data} holds {len(pictures.images)} pictures: expected {FEWEST_PICTURES} or more, some thousands to learn well')
+    fabric = make_fabric(config.loop)
+    masks = torch.from_numpy(pictures.masks).to(fabric.device) if truth else None
+    return PreparedPictures(to_tensor(pictures.images).to(fabric.device), masks, fabric, pictures.name, pictures.fingerprint())
+
+
+def to_tensor(images: np.ndarray) -> torch.Tensor:
+    """Pictures (N, S, S, 3) uint8 as (N, 3, S, S)."""
+    return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+
+
+def history(fabric: Fabric, seed: int, data: str, fingerprint: str, seconds: float, steps: dict[str, int]) -> dict[str, Any]:
+    """What a checkpoint says of its training."""
+    return {'data': data, 'fingerprint': fingerprint, 'seed': seed, 'steps': steps, 'minutes': round(seconds / 60, 1), 'hardware': hardware(fabric.device)}
 
 
 def height_scale(heights: np.ndarray) -> float:

@@ -20,7 +20,10 @@ from insegan_ros.networks.insegan import IMAGE_SIZE, Generator
 from insegan_ros.segmenters.checkpoint import Checkpoint, Scales
 from insegan_ros.segmenters.displacement import DisplacementSegmenter
 from insegan_ros.training.displacement import DisplacementStage, DisplacementTrainConfig
+from insegan_ros.training.foreground import TrainForegroundConfig, train_supervised_foreground
+from insegan_ros.training.independence import TrainIndependenceConfig, train_independence
 from insegan_ros.training.insegan import EncoderStage, GanStage, InseganConfig
+from insegan_ros.training.layered import TrainLayeredGanConfig, train_layered_gan
 from insegan_ros.training.loop import LoopConfig, run_stage, seed_step
 from insegan_ros.training.prepare import Prepared, claim, prepare
 from insegan_ros.training.reconstruction import TrainIodineConfig, TrainPointTemplateConfig, TrainSlotAttentionConfig, train_reconstruction
@@ -209,7 +212,10 @@ def _with_tops(config: TrainInseganConfig, sources: list[LabelFactory], tops: to
 # name -> (configuration, what trains it)
 RECIPES: dict[str, tuple[type, Callable[[Any], Path]]] = {
     'insegan': (TrainInseganConfig, train_insegan),
+    'independence-foreground': (TrainIndependenceConfig, train_independence),
+    'layered-gan': (TrainLayeredGanConfig, train_layered_gan),
     'supervised': (TrainSupervisedConfig, train_supervised),
+    'supervised-foreground': (TrainForegroundConfig, train_supervised_foreground),
     'slot-attention': (TrainSlotAttentionConfig, partial(train_reconstruction, 'slot-attention')),
     'iodine': (TrainIodineConfig, partial(train_reconstruction, 'iodine')),
     'point-template': (TrainPointTemplateConfig, partial(train_reconstruction, 'point-template'))}

@@ -1,0 +1,33 @@
+"""A foreground U-Net from a checkpoint: the layered GANs' and the independence prior's end."""
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+
+from insegan_ros.networks.augmentation import in_range
+from insegan_ros.networks.foreground import ForegroundConfig, ForegroundNet
+from insegan_ros.segmenters.base import choose_device
+from insegan_ros.segmenters.checkpoint import Checkpoint
+from insegan_ros.segmenters.picture import PictureSegmenter
+from insegan_ros.workspace import Workspace
+
+
+class ForegroundSegmenter(PictureSegmenter):
+    """The picture is brought to the size of the training's, and the answer back."""
+
+    def __init__(self, checkpoint: Checkpoint, workspace: Workspace | None = None, device: str = 'auto') -> None:
+        self.part, self.scales, self.workspace = checkpoint.part, checkpoint.scales, workspace
+        self.device = choose_device(device)
+        # Asked for first: a checkpoint of another method says so in its own words.
+        weights_of = checkpoint.config.get('unet', {'network': {}})
+        self.network = checkpoint.restore('unet', ForegroundNet(ForegroundConfig(**weights_of['network']))).to(self.device)
+        self.size = int(checkpoint.config.get('size') or checkpoint.config['generator']['size'])
+
+    @torch.inference_mode()
+    def foreground(self, picture: np.ndarray) -> np.ndarray:
+        """See PictureSegmenter."""
+        small = cv2.resize(picture, (self.size, self.size), interpolation=cv2.INTER_AREA)
+        image = in_range(torch.from_numpy(small).permute(2, 0, 1)[None].to(self.device))
+        share = torch.sigmoid(self.network(image))[0, 0].cpu().numpy()
+        return cv2.resize(share, picture.shape[1::-1], interpolation=cv2.INTER_LINEAR)
