@@ -45,6 +45,14 @@ SHIPPED = ('layered-gan-tote', 'independence-foreground-tote')
 SCORES = ('iou', 'miou', 'acc', 'ari', 'msc')
 
 
+def make_totes(name: str, scenes: int, out: Path) -> Path:
+    """One of SETS by the shipped preset, or what is missing of it."""
+    part, instances, seed = SETS[name]
+    preset = yaml.safe_load(shipped_file('config/simulate', 'single-tote.yaml').read_text())
+    own = {'part': part, 'instances': instances, 'seed': seed, 'scenes': scenes, 'out': str(out), 'shard_scenes': min(100, scenes)}
+    return simulate(SimulateConfig(**{**preset, 'jitter': Jitter(**preset['jitter']), **own}))
+
+
 @dataclass(frozen=True)
 class Budget:
     """How much of everything."""
@@ -115,11 +123,8 @@ class ForegroundBenchmark:
 
     def data(self, name: str) -> Path:
         """One of SETS, made where it is missing."""
-        part, instances, seed = SETS[name]
         count = self.budget.test if name == 'test' else self.budget.pictures // (2 if name == 'empty' else 1)
-        preset = yaml.safe_load(shipped_file('config/simulate', 'single-tote.yaml').read_text())
-        own = {'part': part, 'instances': instances, 'seed': seed, 'scenes': count, 'out': str(self.folder / 'data' / name), 'shard_scenes': min(100, count)}
-        return simulate(SimulateConfig(**{**preset, 'jitter': Jitter(**preset['jitter']), **own}))
+        return make_totes(name, count, self.folder / 'data' / name)
 
     def run(self, only: set[str]) -> list[dict[str, Any]]:
         """The rows' results; `only` names tables and methods, nothing is everything. Raises ConfigError for a name that is neither."""

@@ -88,11 +88,15 @@ class Checkpoint:
             raise CheckpointError(f'{path} cannot be read, it is cut short or damaged ({error}): copy or train it again') from error
         return cls(head['method'], head['segmenter'], head['part'], Scales(**head['scales']), head['config'], weights, head['training'])
 
-    def restore(self, network: str, module: torch.nn.Module) -> torch.nn.Module:
-        """Put the weights of one network into a module of the same configuration."""
+    def require(self, network: str) -> None:
+        """Raise CheckpointError where the weights of a network are not there."""
         if network not in self.weights:
             raise CheckpointError(f'this checkpoint holds {", ".join(sorted(self.weights))} but no {network}: '
                                   f'expected one trained with it; its own segmenter is "{self.segmenter}"')
+
+    def restore(self, network: str, module: torch.nn.Module) -> torch.nn.Module:
+        """Put the weights of one network into a module of the same configuration."""
+        self.require(network)
         try:
             module.load_state_dict(self.weights[network])
         except RuntimeError as error:

@@ -51,6 +51,7 @@ class DisplacementSegmenter:
 
     def __init__(self, checkpoint: Checkpoint, workspace: Workspace | None = None, device: str = 'auto',
                  centre_radius: float = CENTRE_RADIUS, min_votes: float = MIN_VOTES, min_height: float = 0.05) -> None:
+        checkpoint.require('displacement')
         self.part, self.scales, self.workspace = checkpoint.part, checkpoint.scales, workspace
         self.centre_radius, self.min_votes, self.min_height_m = centre_radius, min_votes, min_height * checkpoint.scales.height_m
         self.device = choose_device(device)

@@ -17,11 +17,10 @@ class ForegroundSegmenter(PictureSegmenter):
     """The picture is brought to the size of the training's, and the answer back."""
 
     def __init__(self, checkpoint: Checkpoint, workspace: Workspace | None = None, device: str = 'auto') -> None:
+        checkpoint.require('unet')
         self.part, self.scales, self.workspace = checkpoint.part, checkpoint.scales, workspace
         self.device = choose_device(device)
-        # Asked for first: a checkpoint of another method says so in its own words.
-        weights_of = checkpoint.config.get('unet', {'network': {}})
-        self.network = checkpoint.restore('unet', ForegroundNet(ForegroundConfig(**weights_of['network']))).to(self.device)
+        self.network = checkpoint.restore('unet', ForegroundNet(ForegroundConfig(**checkpoint.config['unet']['network']))).to(self.device)
         self.size = int(checkpoint.config.get('size') or checkpoint.config['generator']['size'])
 
     @torch.inference_mode()

@@ -16,6 +16,7 @@ class InSeGANSegmenter(SquareSegmenter):
 
     def __init__(self, checkpoint: Checkpoint, workspace: Workspace | None = None, device: str = 'auto', min_height: float = 0.08) -> None:
         super().__init__(checkpoint, workspace, device, min_height)
+        checkpoint.require('encoder')
         config = checkpoint.config['insegan']
         generator = Generator(GeneratorConfig(**config['generator']))
         encoder = PoseEncoder(config['instances'], generator.config.latent, generator.feature_channels, generator.feature_side)

@@ -15,6 +15,7 @@ class ReconstructionSegmenter(SquareSegmenter):
 
     def __init__(self, checkpoint: Checkpoint, workspace: Workspace | None = None, device: str = 'auto', min_height: float = 0.08) -> None:
         super().__init__(checkpoint, workspace, device, min_height)
+        checkpoint.require('network')
         network, config = RECONSTRUCTIONS[checkpoint.method]
         self.network = checkpoint.restore('network', network(config(**checkpoint.config['network']))).to(self.device)
 

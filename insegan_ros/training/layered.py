@@ -30,6 +30,8 @@ from insegan_ros.training.state import average_into
 
 # A mean mask beyond these is a decomposition that failed: all is background, or all is foreground.
 ALARM = (0.01, 0.95)
+# So many pictures on either side tell which snapshot is best.
+SNAPSHOT_PICTURES = 512
 
 
 @dataclass(frozen=True)
@@ -149,9 +151,9 @@ class LayeredGanStage:
     def _keep_best(self) -> None:
         """Keep the averaged generator if its pictures are nearer to the real ones than those of the snapshots before."""
         if self._real is None:
-            self._real = self.features(in_range(self.pictures_seen[:1024]))
+            self._real = self.features(in_range(self.pictures_seen[:SNAPSHOT_PICTURES]))
         self.average.eval()
-        made = torch.cat([self.features(self.average.sample(128)[1].image) for _ in range(8)])
+        made = torch.cat([self.features(self.average.sample(64)[1].image) for _ in range(SNAPSHOT_PICTURES // 64)])
         distance = frechet(self._real, made)
         if distance <= float(self.distance.value):
             self.distance.value.fill_(distance)

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_edt
+from sklearn.metrics import adjusted_rand_score
 
-from insegan_ros.evaluation.metrics import count_error, foreground_iou, honest_miou, iou_matrix, paper_miou
+from insegan_ros.evaluation.metrics import count_error, foreground_iou, foreground_scores, honest_miou, iou_matrix, paper_miou
 
 
 def two_squares():
@@ -42,3 +43,18 @@ def test_nothing_found_scores_zero():
 def test_an_empty_truth_has_no_score():
     assert np.isnan(honest_miou(np.zeros((4, 4), int), np.zeros((4, 4), int)))
     assert foreground_iou(two_squares(), np.roll(two_squares(), 5, 1)) == pytest.approx(100 / 300)
+
+
+def test_foreground_scores_of_a_half_found_square():
+    truth, found = np.zeros((10, 10), bool), np.zeros((10, 10), bool)
+    truth[:4, :5], found[:2, :5] = True, True
+    scores = foreground_scores(truth, found)
+    assert scores['iou'] == 0.5 and scores['acc'] == 0.9 and scores['msc'] == 0.5
+    assert scores['miou'] == pytest.approx((0.5 + 80 / 90) / 2)
+    assert scores['ari'] == pytest.approx(adjusted_rand_score(truth.ravel(), found.ravel()))
+    perfect, nothing = foreground_scores(truth, truth), foreground_scores(truth, np.zeros_like(truth))
+    assert set(perfect.values()) == {1.0} and nothing['iou'] == 0 and nothing['ari'] == pytest.approx(0)
+    # Swapped sides are the same partition, but not the same foreground.
+    swapped = foreground_scores(truth, ~truth)
+    assert swapped['ari'] == 1 and swapped['msc'] == 1 and swapped['iou'] == 0 and swapped['acc'] == 0
+    assert foreground_scores(np.zeros_like(truth), np.zeros_like(truth))['iou'] == 1
