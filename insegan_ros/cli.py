@@ -16,6 +16,7 @@ from insegan_ros.errors import ConfigError, InseganError
 
 if TYPE_CHECKING:
     from insegan_ros.frame import Frame
+    from insegan_ros.segmenters.picture import PictureSegmenter
     from insegan_ros.workspace import Workspace
 
 
@@ -95,8 +96,9 @@ def _calibrate_arguments(parser: ArgumentParser) -> None:
 
 def _evaluate_arguments(parser: ArgumentParser) -> None:
     _model_arguments(parser)
-    parser.add_argument('--data', type=str, required=True, help='labelled scenes that no training has seen: shards, BOP, COCO, Insta-10, or a recording with labels')
+    parser.add_argument('--data', type=str, required=True, help='labelled scenes that no training has seen: shards, BOP, COCO, Insta-10, or a recording with labels; for methods of colour shards or photographs with masks')
     parser.add_argument('--workspace', type=str, default='', help="for a recording: YAML of `insegan calibrate`; the recording's own workspace.yaml if left out")
+    parser.add_argument('--split', choices=['training', 'validation', 'test'], default='test', help='of a published set of photographs')
     parser.add_argument('--limit', type=int, default=100, help='scenes a set: the first ones, and the first ones where K-means fails')
     parser.add_argument('--json', type=str | None, default=None, help='file for the numbers, scene by scene')
     parser.add_argument('--picture', type=str | None, default=None, help='PNG of the worst, the median and the best scene')
@@ -245,10 +247,14 @@ def _evaluate(arguments: Namespace) -> None:
     from insegan_ros.datasets.convert import open_dataset
     from insegan_ros.evaluation.evaluate import evaluate
     from insegan_ros.evaluation.report import print_summary, worst_to_best
+    from insegan_ros.segmenters.picture import PictureSegmenter
     from insegan_ros.segmenters.registry import load_segmenter
     data, workspace = Path(arguments.data), _workspace(arguments)
-    _, scenes = open_dataset(data, workspace)
     segmenter = load_segmenter(arguments.model, arguments.segmenter, None, arguments.device, arguments.instances, gate=arguments.gate)
+    if isinstance(segmenter, PictureSegmenter):
+        _evaluate_pictures(arguments, segmenter)
+        return
+    _, scenes = open_dataset(data, workspace)
     result = evaluate(segmenter, scenes, arguments.limit)
     print_summary(result.summary())
     if arguments.json:
@@ -256,6 +262,22 @@ def _evaluate(arguments: Namespace) -> None:
         Path(arguments.json).write_text(json.dumps(numbers, indent=1) + '\n')
     if arguments.picture:
         worst_to_best(segmenter, open_dataset(data, workspace)[1], result, Path(arguments.picture))
+
+
+def _evaluate_pictures(arguments: Namespace, segmenter: PictureSegmenter) -> None:
+    """Foreground against background, on pictures of one object each."""
+    from insegan_ros.evaluation.card import draw_foregrounds
+    from insegan_ros.evaluation.foreground import CROP_PX, mean_scores, score_pictures
+    from insegan_ros.datasets.pictures import read_pictures
+    pictures = read_pictures(Path(arguments.data), CROP_PX, segmenter.view, segmenter.context, arguments.limit, truth=True, split=arguments.split)
+    scores = score_pictures(segmenter, pictures)
+    summary = {'pictures': len(scores), **mean_scores(scores)}
+    print(json.dumps(summary, indent=1))
+    if arguments.json:
+        Path(arguments.json).write_text(json.dumps({'model': arguments.model, 'data': arguments.data, **summary, 'rows': scores}, indent=1) + '\n')
+    if arguments.picture:
+        ranked = sorted(range(len(scores)), key=lambda index: scores[index]['iou'])
+        draw_foregrounds(segmenter, pictures, ranked[::max(len(ranked) // 12, 1)][:12], Path(arguments.picture))
 
 
 def _card(arguments: Namespace) -> None:

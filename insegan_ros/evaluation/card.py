@@ -11,14 +11,12 @@ import cv2
 import numpy as np
 import torch
 
-from insegan_ros.datasets.scene import Scene
-from insegan_ros.datasets.shards import ShardDataset
+from insegan_ros.datasets.pictures import Pictures, read_pictures
 from insegan_ros.errors import ConfigError
 from insegan_ros.evaluation.benchmark import SEED, evaluate_simulated, machine
-from insegan_ros.evaluation.foreground import evaluate_foreground, make_totes, restore_generator
+from insegan_ros.evaluation.foreground import CROP_PX, evaluate_view, make_totes, mean_scores, restore_generator
 from insegan_ros.evaluation.report import worst_to_best, write_picture
 from insegan_ros.networks.insegan import Generator, GeneratorConfig
-from insegan_ros.segmenters.base import Segmenter
 from insegan_ros.segmenters.checkpoint import WEIGHTS, Checkpoint
 from insegan_ros.segmenters.registry import load_segmenter
 from insegan_ros.training.pictures import tile, tile_colour
@@ -56,51 +54,55 @@ def make_card(model: Path, out: Path, limit: int = 100) -> dict[str, Any]:
 
 def make_foreground_card(checkpoint: Checkpoint, model: Path, out: Path, limit: int) -> dict[str, Any]:
     """The same for a method that tells foreground from background: on simulated totes with objects that no training has seen."""
+    view, context = checkpoint.config['view'], checkpoint.config['context']
+    segmenters = {'': load_segmenter(str(model)), '_grabcut': load_segmenter('grabcut-colour'), '_kmeans': load_segmenter('kmeans-colour')}
+    if view == 'scene':
+        segmenters['_depth'] = load_segmenter('depth-threshold')
     with tempfile.TemporaryDirectory() as folder:
-        scenes = list(ShardDataset(make_totes('test', 3 * limit, Path(folder) / 'totes')))
-    segmenters = {'': load_segmenter(str(model)), '_grabcut': load_segmenter('grabcut-colour'), '_kmeans': load_segmenter('kmeans-colour'), '_depth': load_segmenter('depth-threshold')}
-    scores = {suffix: evaluate_foreground(segmenter, scenes) for suffix, segmenter in segmenters.items()}
-    metrics = {'scenes': len(scenes), **{f'{name}{suffix}': round(float(np.mean([one[name] for one in rows])), 4)
-                                         for suffix, rows in scores.items() for name in ('iou', 'miou', 'acc', 'ari', 'msc')}}
+        test = make_totes('test', 3 * limit, Path(folder) / 'totes')
+        scores = {suffix: evaluate_view(segmenter, test, view, context) for suffix, segmenter in segmenters.items()}
+        pictures = read_pictures(test, CROP_PX, view, context, truth=True)
+    metrics = {'scenes': len(pictures.images), **{f'{name}{suffix}': value for suffix, rows in scores.items() for name, value in mean_scores(rows).items()}}
     out.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(model / WEIGHTS, out / WEIGHTS)
-    ranked = sorted(range(len(scenes)), key=lambda index: scores[''][index]['iou'])
-    draw_foregrounds(segmenters[''], [scenes[index] for index in ranked[::max(len(ranked) // 12, 1)][:12]], out / 'scenes.png')
-    training, pictures = checkpoint.training, ['scenes']
+    ranked = sorted(range(len(pictures.images)), key=lambda index: scores[''][index]['iou'])
+    draw_foregrounds(segmenters[''], pictures, ranked[::max(len(ranked) // 12, 1)][:12], out / 'scenes.png')
+    training, shown = checkpoint.training, ['scenes']
     if 'generator' in checkpoint.weights:
         draw_layers(checkpoint, out / 'layers.png')
-        pictures.append('layers')
+        shown.append('layers')
     card = {'method': checkpoint.method, 'part': 'tote', 'segmenter': checkpoint.segmenter,
-            'data': f'{training["data"]} of simulated totes with one product each, fingerprint {training["fingerprint"]}; no mask was read',
+            'data': f'{training["data"]} of simulated totes with one product each{", cut around its box" if view == "box" else ""}, fingerprint {training["fingerprint"]}; no mask was read',
             **{key: training[key] for key in ('seed', 'steps', 'hardware', 'minutes', 'backgrounds', 'alarms') if key in training},
             'metrics': metrics, 'measured_on': machine(), 'command': f'insegan card --model checkpoints/{checkpoint.method}-tote --out NEW_FOLDER'}
     (out / 'card.json').write_text(json.dumps(card, indent=2) + '\n')
-    (out / 'README.md').write_text(foreground_card_text(card, pictures))
+    (out / 'README.md').write_text(foreground_card_text(card, shown))
     return card
 
 
 def foreground_card_text(card: dict[str, Any], pictures: list[str]) -> str:
     """The card of a foreground method for people."""
     metrics = card['metrics']
+    others = {suffix: title for suffix, title in (('', 'this'), ('_grabcut', 'GrabCut on colour'), ('_kmeans', 'K-means on colour'), ('_depth', 'depth threshold'))
+              if 'iou' + suffix in metrics}
     names = (('iou', 'IoU of the foreground'), ('miou', 'mIoU (foreground, background)'), ('acc', 'accuracy'), ('ari', 'ARI'), ('msc', 'mean segmentation covering'))
     titles = {'scenes': 'From the worst test picture to the best: picture, what was found, truth:', 'layers': 'What the generator makes: composite, background, foreground, mask:'}
     lines = [f'# {card["method"]}-{card["part"]}', '', f'Tells the object from the tote in a colour picture. Learnt from {card["data"]}.', '',
              f'Seed {card["seed"]}; steps {", ".join(f"{name} {count}" for name, count in card["steps"].items())}; {card["minutes"]} minutes on {card["hardware"]}.', '',
-             f'| {metrics["scenes"]} totes with unseen objects | this | GrabCut on colour | K-means on colour | depth threshold |', '|---|---|---|---|---|',
-             *(f'| {title} | ' + ' | '.join(f'{metrics[name + suffix]:.3f}' for suffix in ('', '_grabcut', '_kmeans', '_depth')) + ' |' for name, title in names), '',
-             f'Recompute: `{card["command"]}`. The depth threshold sees what this method does not: ideal depth.', '']
+             f'| {metrics["scenes"]} pictures of unseen objects | ' + ' | '.join(others.values()) + ' |', '|---' * (len(others) + 1) + '|',
+             *(f'| {title} | ' + ' | '.join(f'{metrics[name + suffix]:.3f}' for suffix in others) + ' |' for name, title in names), '',
+             f'Recompute: `{card["command"]}`. A depth threshold sees what this method does not: ideal depth.', '']
     for name in pictures:
         lines += [titles[name], '', f'![{name}]({name}.png)', '']
     return '\n'.join(lines)
 
 
-def draw_foregrounds(segmenter: Segmenter, scenes: list[Scene], path: Path) -> None:
+def draw_foregrounds(segmenter: Any, pictures: Pictures, chosen: list[int], path: Path) -> None:
     """Pictures, found masks and true masks in three rows."""
     columns = []
-    for scene in scenes:
-        segmenter.workspace = scene.workspace
-        masks = [np.repeat((labels > 0)[..., None] * np.uint8(255), 3, -1) for labels in (segmenter.segment(scene.frame).labels, scene.labelled().labels)]
-        columns.append(np.vstack([scene.frame.colour, *masks]))
+    for index in chosen:
+        masks = [np.repeat(mask[..., None] * np.uint8(255), 3, -1) for mask in (segmenter.foreground(pictures.images[index]) > 0.5, pictures.masks[index])]
+        columns.append(np.vstack([pictures.images[index], *masks]))
     write_picture(path, np.hstack(columns))
 
 

@@ -28,8 +28,8 @@ class LayeredConfig:
     """Length of the public code, N(0, I)."""
     prior: Literal['categorical', 'normal'] = 'categorical'
     """Of the private code: one of `codes` categories as likely as another, or N(0, I) of that length."""
-    codes: int = 200
-    """Categories, or the length of a normal code."""
+    codes: int = 50
+    """Categories, or the length of a normal code; the paper has 200 for birds."""
     group: int = 10
     """Child codes that share a parent: neighbouring categories, or numbers of a normal code of which the first is the parent's."""
     width: int = 16

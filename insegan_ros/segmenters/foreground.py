@@ -21,6 +21,7 @@ class ForegroundSegmenter(PictureSegmenter):
         self.part, self.scales, self.workspace = checkpoint.part, checkpoint.scales, workspace
         self.device = choose_device(device)
         self.network = checkpoint.restore('unet', ForegroundNet(ForegroundConfig(**checkpoint.config['unet']['network']))).to(self.device)
+        self.view, self.context = checkpoint.config['view'], checkpoint.config['context']
         self.size = int(checkpoint.config.get('size') or checkpoint.config['generator']['size'])
 
     @torch.inference_mode()

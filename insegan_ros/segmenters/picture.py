@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 import cv2
 import numpy as np
 
-from insegan_ros.datasets.pictures import square_window
+from insegan_ros.datasets.pictures import View, square_window
 from insegan_ros.errors import InputError
 from insegan_ros.frame import Frame, Instances
 from insegan_ros.segmenters.base import to_instances
@@ -21,6 +21,9 @@ class PictureSegmenter(ABC):
 
     needs_colour = True
     workspace: Workspace | None
+    # What of a picture it is meant for: see read_pictures.
+    view: View = 'scene'
+    context = 1.2
 
     def segment(self, frame: Frame) -> Instances:
         """See Segmenter. Raises InputError for a frame without colour."""

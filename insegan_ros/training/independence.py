@@ -56,13 +56,15 @@ class IndependenceGanConfig:
     """λ, weight of the penalty on the mask's area; 0 leaves it out."""
     smallest: float = 0.05
     """a, the share of the picture that a mask may cover for nothing."""
+    patch: float = 0.5
+    """Least side of the patch that is cut at random out of a background, as a share of it."""
     background: Literal['independent', 'dependent'] = 'independent'
     """independent: any background; dependent: the mirrored picture itself, the ablation in which layers can help each other."""
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch < 2 or self.area < 0 or not 0 <= self.smallest < 1:
-            raise ConfigError(f'gan.steps {self.steps}, batch {self.batch}, area {self.area}, smallest {self.smallest}: expected 1 or more, 2 or more, '
-                              '0 or more, 0 to below 1')
+        if self.steps < 1 or self.batch < 2 or self.area < 0 or not 0 <= self.smallest < 1 or not 0 < self.patch <= 1:
+            raise ConfigError(f'gan.steps {self.steps}, batch {self.batch}, area {self.area}, smallest {self.smallest}, patch {self.patch}: expected '
+                              '1 or more, 2 or more, 0 or more, 0 to below 1, above 0 to 1')
 
 
 @dataclass(frozen=True)
@@ -106,15 +108,15 @@ class IndependenceStage:
         """See Stage."""
         return {'provider': self.provider, 'discriminator': self.discriminator, 'optimiser_g': self.optimiser_g, 'optimiser_d': self.optimiser_d}
 
-    def _draw(self, pictures: Tensor) -> Tensor:
-        return random_views(in_range(pictures[torch.randint(len(pictures), (self.config.batch,), device=pictures.device)]))
+    def _draw(self, pictures: Tensor, least: float = 0.85) -> Tensor:
+        return random_views(in_range(pictures[torch.randint(len(pictures), (self.config.batch,), device=pictures.device)]), least)
 
     def composites(self) -> tuple[Tensor, Tensor, Tensor]:
         """Pictures, their soft masks (B, 1, S, S), and composites of their foregrounds on backgrounds; no layout correction, as boxes leave
         none to be made."""
         inputs = self._draw(self.images)
         masks = torch.sigmoid(self.provider(inputs))
-        below = self._draw(self.backgrounds) if self.config.background == 'independent' else inputs.flip(3)
+        below = self._draw(self.backgrounds, self.config.patch) if self.config.background == 'independent' else inputs.flip(3)
         return inputs, masks, blend(below, inputs, masks)
 
     def step(self, index: int) -> dict[str, Tensor]:

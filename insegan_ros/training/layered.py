@@ -15,6 +15,7 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from insegan_ros.datasets.shards import write_whole
 from insegan_ros.errors import ConfigError
 from insegan_ros.factories.layered import LayeredFactory
 from insegan_ros.networks.layered import Codes, LayeredConfig, LayeredDiscriminator, LayeredGenerator, Layers, code_loss, draw_codes
@@ -38,10 +39,10 @@ SNAPSHOT_PICTURES = 512
 class LayeredGanConfig:
     """How the layered GAN is trained. The weights' names are the paper's."""
 
-    steps: int = 3000
+    steps: int = 4000
     """Steps a round; the paper's is 62,500 (2M pictures of batch 32)."""
-    batch: int = 32
-    """Pictures a step."""
+    batch: int = 16
+    """Pictures a step; the paper's is 32."""
     rate: float = 2e-4
     """Adam's learning rate of both."""
     betas: tuple[float, float] = (0.5, 0.999)
@@ -60,7 +61,7 @@ class LayeredGanConfig:
     """Share of the picture below which a mask is too small for that loss."""
     perturb: bool = True
     """Whether the foreground is moved before it is laid down."""
-    average: float = 0.999
+    average: float = 0.995
     """Decay of the moving average of the generator's weights, which is what is used."""
     views: bool = True
     """Whether real pictures are mirrored and cut at random."""
@@ -198,6 +199,8 @@ class TrainLayeredGanConfig(PicturesConfig):
     """Folder of the run: states, logs, and at the end the checkpoint."""
     rounds: int = 2
     """K, rounds of GAN and U-Net; the paper's is 5."""
+    begin: str = ''
+    """Folder of a run with fewer rounds, else alike: what it has finished is taken over."""
     generator: LayeredConfig = field(default_factory=LayeredConfig)
     """Shape of the generators, and the private code."""
     perturbation: PerturbationConfig = field(default_factory=PerturbationConfig)
@@ -222,6 +225,9 @@ def train_layered_gan(config: TrainLayeredGanConfig) -> Path:
     """Algorithm 1, or what is left of it; returns the checkpoint's folder. Raises DatasetError for pictures that cannot be read."""
     data, out = prepare_pictures(config, config.size), Path(config.out)
     claim(out, config, data.fingerprint)
+    for state in sorted(Path(config.begin).glob('*.state.safetensors')) if config.begin else []:
+        if not (out / state.name).exists():
+            write_whole(out / state.name, state.read_bytes())
     gan: LayeredGanStage | None = None
     unet: ForegroundStage | None = None
     seconds, steps, alarms = 0.0, {}, []

@@ -439,6 +439,36 @@ def test_nothing_is_segmented_while_nobody_listens_and_colour_is_waited_for(robo
 
 
 @pytest.mark.slow
+def test_a_gate_that_looks_at_colour_waits_for_it_and_shuts_out_what_it_does_not_find(robot, tmp_path):
+    process = Process('insegan_ros.nodes.segmenter', ['--ros-args', '-r', '__node:=gated', '-p', 'model:=kmeans', '-p', 'instances:=1', '-p', 'gate:=grabcut-colour',
+                      '-p', 'autostart:=true', '-p', 'floor:=[0.0, 0.0, -1.0, 0.6]', '-r', 'depth/image:=/cam/depth/image',
+                      '-r', 'depth/camera_info:=/cam/depth/camera_info', '-r', 'color/image:=/cam/color/image'], tmp_path / 'log')
+    colours = robot.create_publisher(Image, '/cam/color/image', 5)
+    masks: list[Image] = []
+    robot.create_subscription(Image, '/gated/instances', masks.append, 10)
+    picture = np.full((240, 320, 3), 110, np.uint8)
+    left, top, right, bottom = BOXES[0]
+    picture[top:bottom, left:right] = 220, 30, 30
+
+    def send() -> None:
+        header = robot.header()
+        robot.info.publish(camera_info_message(CAMERA, header))
+        colours.publish(image_message(picture, 'rgb8', header))
+        robot.depth.publish(image_message(box_depth(), '16UC1', header))
+        robot.spin(0.1)
+    try:
+        process.wait_for('listening on /cam/depth/image and /cam/depth/camera_info and /cam/color/image')
+        robot.until(lambda: send() is None and masks)
+    finally:
+        assert process.stop() == 0
+    found = np.frombuffer(masks[-1].data, np.uint16).reshape(240, 320) > 0
+    inside = np.zeros_like(found)
+    inside[top:bottom, left:right] = True
+    assert (found & inside).sum() / (found | inside).sum() > 0.85
+    assert 'Traceback' not in process.text()
+
+
+@pytest.mark.slow
 def test_a_model_replaced_by_garbage_while_running_changes_nothing_until_it_is_loaded_again(robot, root, tmp_path):
     import shutil
     model = tmp_path / 'model'
