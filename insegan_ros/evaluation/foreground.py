@@ -176,10 +176,14 @@ class ForegroundBenchmark:
         if row.recipe == 'independence-foreground':
             values['backgrounds'] = str(self.data('empty'))
         config = replace(row.config, **values)
+        # Rows that differ in what comes later share what comes first.
+        shared: dict[str, Any] = {}
         if row.recipe == 'layered-gan' and config.rounds > 1:
-            # Rows that differ in later rounds share the first.
-            first = changed(row.config, {'rounds': 1, 'gan.gamma_bg': LayeredGanConfig().gamma_bg})
-            config = replace(config, begin=str(self.train(replace(row, config=first)).parent))
+            shared = {'rounds': 1, 'gan.gamma_bg': LayeredGanConfig().gamma_bg}
+        elif row.recipe == 'independence-foreground' and config.distillation:
+            shared = {'distillation': False}
+        if shared:
+            config = replace(config, begin=str(self.train(replace(row, config=changed(row.config, shared))).parent))
         key = hashlib.sha256(json.dumps([row.recipe, asdict(config)], sort_keys=True, default=str).encode()).hexdigest()[:10]
         out = self.folder / 'runs' / f'{row.recipe}-{key}'
         return out / 'checkpoint' if (out / 'checkpoint').exists() else RECIPES[row.recipe][1](replace(config, out=str(out)))

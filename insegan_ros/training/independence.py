@@ -28,7 +28,7 @@ from insegan_ros.networks.augmentation import in_range, random_views
 from insegan_ros.training.foreground import ForegroundStage, ForegroundTrainConfig
 from insegan_ros.training.loop import run_stage, seed_step
 from insegan_ros.training.pictures import tile_colour
-from insegan_ros.training.prepare import PicturesConfig, claim, prepare_pictures, to_tensor
+from insegan_ros.training.prepare import PicturesConfig, claim, prepare_pictures, take_over, to_tensor
 
 # One background would be learnt by heart.
 FEWEST_BACKGROUNDS = 10
@@ -170,6 +170,7 @@ def train_independence(config: TrainIndependenceConfig) -> Path:
     if len(empty.images) < FEWEST_BACKGROUNDS:
         raise DatasetError(f'{config.backgrounds} holds {len(empty.images)} backgrounds: expected {FEWEST_BACKGROUNDS} or more, some hundreds to learn well')
     claim(out, config, f'{data.fingerprint}, backgrounds {empty.fingerprint()}')
+    take_over(config.begin, out)
     seed_step(config.seed, 'weights', 0)
     gan = IndependenceStage(data.fabric, config.gan, config.provider, data.images, to_tensor(empty.images).to(data.fabric.device))
     seconds = run_stage(data.fabric, gan, config.gan.steps, out, config.seed, config.loop)

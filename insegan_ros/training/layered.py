@@ -15,7 +15,6 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from insegan_ros.datasets.shards import write_whole
 from insegan_ros.errors import ConfigError
 from insegan_ros.factories.layered import LayeredFactory
 from insegan_ros.networks.layered import Codes, LayeredConfig, LayeredDiscriminator, LayeredGenerator, Layers, code_loss, draw_codes
@@ -26,7 +25,7 @@ from insegan_ros.segmenters.checkpoint import Checkpoint, Scales
 from insegan_ros.training.foreground import ForegroundStage, ForegroundTrainConfig
 from insegan_ros.training.loop import LoopConfig, run_stage, seed_step
 from insegan_ros.training.pictures import tile_colour
-from insegan_ros.training.prepare import PicturesConfig, claim, prepare_pictures
+from insegan_ros.training.prepare import PicturesConfig, claim, prepare_pictures, take_over
 from insegan_ros.training.state import average_into
 
 # A mean mask beyond these is a decomposition that failed: all is background, or all is foreground.
@@ -199,8 +198,6 @@ class TrainLayeredGanConfig(PicturesConfig):
     """Folder of the run: states, logs, and at the end the checkpoint."""
     rounds: int = 2
     """K, rounds of GAN and U-Net; the paper's is 5."""
-    begin: str = ''
-    """Folder of a run with fewer rounds, else alike: what it has finished is taken over."""
     generator: LayeredConfig = field(default_factory=LayeredConfig)
     """Shape of the generators, and the private code."""
     perturbation: PerturbationConfig = field(default_factory=PerturbationConfig)
@@ -225,9 +222,7 @@ def train_layered_gan(config: TrainLayeredGanConfig) -> Path:
     """Algorithm 1, or what is left of it; returns the checkpoint's folder. Raises DatasetError for pictures that cannot be read."""
     data, out = prepare_pictures(config, config.size), Path(config.out)
     claim(out, config, data.fingerprint)
-    for state in sorted(Path(config.begin).glob('*.state.safetensors')) if config.begin else []:
-        if not (out / state.name).exists():
-            write_whole(out / state.name, state.read_bytes())
+    take_over(config.begin, out)
     gan: LayeredGanStage | None = None
     unet: ForegroundStage | None = None
     seconds, steps, alarms = 0.0, {}, []

@@ -13,6 +13,7 @@ from lightning.fabric import Fabric
 
 from insegan_ros.datasets.height_maps import HeightMaps, read_height_maps
 from insegan_ros.datasets.pictures import View, read_pictures
+from insegan_ros.datasets.shards import write_whole
 from insegan_ros.errors import ConfigError, DatasetError
 from insegan_ros.networks.displacement import height_shares
 from insegan_ros.networks.insegan import IMAGE_SIZE
@@ -70,6 +71,8 @@ class PicturesConfig:
     """What of a picture is looked at: scene, the bin's inside or the middle of a photograph; box, a square around the object's box."""
     context: float = 1.2
     """How much larger than the box that square is."""
+    begin: str = ''
+    """Folder of a run that is alike but ends earlier (fewer rounds, no distillation): the stages that it has finished are taken over."""
     loop: LoopConfig = field(default_factory=LoopConfig)
     """Device, precision, how often to save."""
 
@@ -103,6 +106,13 @@ def prepare_pictures(config: PicturesConfig, size: int, truth: bool = False) -> 
     fabric = make_fabric(config.loop)
     masks = torch.from_numpy(pictures.masks).to(fabric.device) if truth else None
     return PreparedPictures(to_tensor(pictures.images).to(fabric.device), masks, fabric, pictures.name, pictures.fingerprint())
+
+
+def take_over(begin: str, out: Path) -> None:
+    """Copy the states of another run, if one is named, into a new one."""
+    for state in sorted(Path(begin).glob('*.state.safetensors')) if begin else []:
+        if not (out / state.name).exists():
+            write_whole(out / state.name, state.read_bytes())
 
 
 def to_tensor(images: np.ndarray) -> torch.Tensor:

@@ -98,6 +98,15 @@ def test_the_second_round_goes_on_from_the_first(pictures, tmp_path):
     assert float((first[name] - second[name]).abs().max()) < 0.01 and not torch.equal(first[name], second[name])
 
 
+def test_a_run_takes_over_what_a_shorter_one_has_finished(pictures, tmp_path):
+    whole = layered(pictures[0], tmp_path / 'whole')
+    train_layered_gan(replace(whole, rounds=1, out=str(tmp_path / 'short')))
+    longer = Checkpoint.load(train_layered_gan(replace(whole, out=str(tmp_path / 'longer'), begin=str(tmp_path / 'short'))))
+    alone = Checkpoint.load(train_layered_gan(whole))
+    assert longer.training['steps'] == alone.training['steps']
+    assert all(torch.equal(value, longer.weights['unet'][name]) for name, value in alone.weights['unet'].items())
+
+
 @pytest.mark.parametrize('method', ['layered', 'independence'])
 def test_masks_are_never_opened_and_a_kill_changes_nothing(method, pictures, tmp_path, monkeypatch, any_teacher):
     """The same weights with the masks there, with them gone, and after a stop in the middle."""
