@@ -80,7 +80,7 @@ def _train_arguments(parser: ArgumentParser) -> None:
 
 
 def _segment_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument('input', type=str, help='image, folder of images or shards, or recording')
+    parser.add_argument('input', type=str, help='depth image (a photograph for methods of colour), folder of images or shards, or recording')
     _model_arguments(parser)
     parser.add_argument('--out', type=str, default='masks', help='folder for labels (16-bit PNG), overlays, results.json; must not hold results yet')
     parser.add_argument('--workspace', type=str, default='', help="YAML of `insegan calibrate`: floor and inside of the bin; a recording's own workspace.yaml if left out")
@@ -198,12 +198,13 @@ def _segment(arguments: Namespace) -> None:
     from insegan_ros.datasets.recordings import own_workspace
     from insegan_ros.datasets.shards import is_shards
     from insegan_ros.segment import segment_input
+    from insegan_ros.segmenters.picture import PictureSegmenter
     from insegan_ros.segmenters.registry import load_segmenter
     source = Path(arguments.input)
     workspace = _workspace(arguments) or own_workspace(source)
-    if workspace is None and not is_shards(source):
-        print('where the bin is, is not given (--workspace): the floor is fitted to every frame, and all that stands on it is taken for parts, walls too')
     segmenter = load_segmenter(arguments.model, arguments.segmenter, workspace, arguments.device, arguments.instances, arguments.mesh, arguments.mesh_scale, arguments.gate)
+    if workspace is None and not is_shards(source) and not isinstance(segmenter, PictureSegmenter):
+        print('where the bin is, is not given (--workspace): the floor is fitted to every frame, and all that stands on it is taken for parts, walls too')
     count, refused = segment_input(source, segmenter, Path(arguments.out))
     print(f'{count} frames segmented into {arguments.out}' + (f'; {refused} could not be used, results.json says why' if refused else ''))
 

@@ -12,37 +12,43 @@ import numpy as np
 from tqdm import tqdm
 
 from insegan_ros.datasets.recording_writer import INSTANCES_TOPIC, RecordingWriter
-from insegan_ros.datasets.recordings import is_recording, read_depth_image, read_frames
+from insegan_ros.datasets.photo_sets import PICTURES
+from insegan_ros.datasets.recordings import is_recording, read_colour_image, read_depth_image, read_frames
 from insegan_ros.datasets.shards import ShardDataset, is_shards
 from insegan_ros.errors import DatasetError, InputError
 from insegan_ros.frame import Frame, Instances
 from insegan_ros.overlay import overlay
 from insegan_ros.segmenters.base import Segmenter
+from insegan_ros.workspace import Workspace
 
 
-def frames_of(source: Path) -> Iterator[Frame]:
-    """The frames of an image, a folder of images or shards, or a recording, in order. Raises DatasetError where there is nothing."""
+def frames_of(source: Path, photographs: bool = False) -> Iterator[Frame]:
+    """The frames of an image, a folder of images or shards, or a recording, in order; images are depth, or photographs. Raises DatasetError where
+    there is nothing."""
     if not source.exists():
-        raise DatasetError(f'{source} does not exist: expected a depth image, a folder or a recording')
-    return _frames_of(source)
+        raise DatasetError(f'{source} does not exist: expected an image, a folder or a recording')
+    return (frame for frame, _ in _frames_of(source, photographs))
 
 
-def _frames_of(source: Path) -> Iterator[Frame]:
+def _frames_of(source: Path, photographs: bool) -> Iterator[tuple[Frame, Workspace | None]]:
+    """Frames, and the bin in each where the source knows it."""
+    read = read_colour_image if photographs else read_depth_image
     if is_recording(source):
-        yield from read_frames(source)
+        yield from ((frame, None) for frame in read_frames(source))
     elif source.is_dir() and is_shards(source):
-        yield from (scene.frame for scene in ShardDataset(source))
+        yield from ((scene.frame, scene.workspace) for scene in ShardDataset(source))
     elif source.is_dir():
-        images = sorted(source.glob('*.png'))
+        images = sorted(path for path in source.iterdir() if path.suffix.lower() in (PICTURES if photographs else ('.png',)))
         if not images:
-            raise DatasetError(f'{source} holds no depth images, shards or recording: expected *.png, scenes-*.h5 or metadata.yaml')
-        yield from (read_depth_image(path) for path in images)
+            raise DatasetError(f'{source} holds no {"photographs" if photographs else "depth images"}, shards or recording: expected '
+                               f'{"JPEG or PNG files" if photographs else "*.png"}, scenes-*.h5 or metadata.yaml')
+        yield from ((read(path), None) for path in images)
     else:
-        yield read_depth_image(source)
+        yield read(source), None
 
 
 def segment_input(source: Path, segmenter: Segmenter, out: Path) -> tuple[int, int]:
-    """Segment every frame of `source` into `out`: NNNNNN_labels.png (16 bit), NNNNNN_overlay.png, results.json; for a recording also
+    """Segment every frame of `source` into `out` (shards know their bins, and methods of colour read photographs): NNNNNN_labels.png (16 bit), NNNNNN_overlay.png, results.json; for a recording also
     `recording`, a rosbag2 folder with its depth, the labels and the overlay.
 
     Returns the number of frames and of those that could not be used; the reason of each stands in results.json.
@@ -51,16 +57,20 @@ def segment_input(source: Path, segmenter: Segmenter, out: Path) -> tuple[int, i
     results = out / 'results.json'
     if results.exists():
         raise DatasetError(f'{out} holds results already: expected another --out')
-    frames, rows = frames_of(source), []
+    if not source.exists():
+        raise DatasetError(f'{source} does not exist: expected an image, a folder or a recording')
+    by_colour, own_bins, rows = getattr(segmenter, 'needs_colour', False), segmenter.workspace is None, []
     with RecordingWriter(out / 'recording') if is_recording(source) else nullcontext() as recording:
-        for index, frame in enumerate(tqdm(frames, desc='segment', unit='frame')):
+        for index, (frame, workspace) in enumerate(tqdm(_frames_of(source, by_colour), desc='segment', unit='frame')):
             if index == 0:
                 out.mkdir(parents=True, exist_ok=True)
+            if own_bins:
+                segmenter.workspace = workspace
             try:
                 found, error = segmenter.segment(frame), None
             except InputError as problem:
                 found, error = Instances.none(frame.depth_m.shape), str(problem)
-            picture = overlay(frame.depth_m, found.labels)
+            picture = overlay(frame.depth_m, found.labels, frame.colour if by_colour else None)
             cv2.imwrite(str(out / f'{index:06d}_labels.png'), found.labels)
             cv2.imwrite(str(out / f'{index:06d}_overlay.png'), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
             if recording is not None:

@@ -116,3 +116,29 @@ def test_simulate_and_evaluate_from_the_shell(tmp_path):
     assert numbers['scenes'] == 4 and len(numbers['rows']) == 4
     assert numbers['honest_miou'] == numbers['kmeans_honest_miou'] and 0.3 < numbers['honest_miou'] <= 1
     assert cv2.imread(str(tmp_path / 'e.png')).shape == (3 * (30 + 96), 3 * 96, 3)
+
+
+def test_photographs_are_segmented_by_methods_of_colour(tmp_path, capsys):
+    (tmp_path / 'photos').mkdir()
+    for number, left in enumerate((20, 60)):
+        photo = np.full((90, 120, 3), (40, 120, 40), np.uint8)
+        photo[30:60, left:left + 30] = 200, 40, 40
+        cv2.imwrite(str(tmp_path / 'photos' / f'{number}.png'), photo[..., ::-1])
+    assert main(['segment', str(tmp_path / 'photos'), '--model', 'grabcut-colour', '--out', str(tmp_path / 'masks')]) == 0
+    assert '2 frames segmented' in capsys.readouterr().out
+    for number, left in enumerate((20, 60)):
+        labels = cv2.imread(str(tmp_path / 'masks' / f'{number:06d}_labels.png'), cv2.IMREAD_UNCHANGED)
+        assert (labels[35:55, left + 5:left + 25] == 1).all() and not labels[:20].any()
+        assert tuple(cv2.imread(str(tmp_path / 'masks' / f'{number:06d}_overlay.png'))[5, 5]) == (40, 120, 40)
+    assert main(['segment', str(tmp_path / 'photos'), '--model', 'kmeans', '--out', str(tmp_path / 'depth')]) == 2
+    assert 'expected a 16-bit depth PNG' in capsys.readouterr().err
+
+
+def test_methods_of_colour_are_evaluated_as_such(tote_data, tmp_path, capsys):
+    arguments = ['evaluate', '--model', 'grabcut-colour', '--data', str(tote_data), '--json', str(tmp_path / 'r.json'), '--picture', str(tmp_path / 'r.png')]
+    assert main(arguments) == 0
+    result = json.loads((tmp_path / 'r.json').read_text())
+    assert result['pictures'] == len(result['rows']) >= 2 and result['iou'] > 0.6 and result['iou'] == pytest.approx(np.mean([row['iou'] for row in result['rows']]), abs=1e-3)
+    assert cv2.imread(str(tmp_path / 'r.png')).shape[0] == 3 * 128
+    assert main(['dataset', 'pictures', str(tote_data), str(tmp_path / 'tote.h5'), '--size', '32', '--truth']) == 0
+    assert f'{result["pictures"]} pictures in' in capsys.readouterr().out

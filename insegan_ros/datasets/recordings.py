@@ -172,7 +172,17 @@ def read_depth_image(path: str | Path, intrinsics: Intrinsics | None = None) -> 
         raise InputError(f'{path} cannot be read as an image: expected a 16-bit depth PNG in millimetres')
     if image.dtype != np.uint16 or image.ndim != 2:
         raise InputError(f'{path} is {image.dtype} with {1 if image.ndim == 2 else image.shape[2]} channels: expected a 16-bit depth PNG in millimetres')
-    height, width = image.shape
+    return Frame(metres(image), intrinsics or _usual_camera(*image.shape))
+
+
+def read_colour_image(path: str | Path) -> Frame:
+    """A photograph as a frame without depth; a D435's field of view is assumed."""
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise InputError(f'{path} cannot be read as an image: expected a photograph')
+    return Frame(np.full(image.shape[:2], np.nan, np.float32), _usual_camera(*image.shape[:2]), np.ascontiguousarray(image[..., ::-1]))
+
+
+def _usual_camera(height: int, width: int) -> Intrinsics:
     focal = 615.0 * width / 640
-    known = intrinsics or Intrinsics(focal, focal, (width - 1) / 2, (height - 1) / 2, width, height)
-    return Frame(metres(image), known)
+    return Intrinsics(focal, focal, (width - 1) / 2, (height - 1) / 2, width, height)
