@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, softplus
+from torch.nn.functional import interpolate
 from tqdm import tqdm
 
 from insegan_ros.datasets.pictures import read_pictures
@@ -25,6 +25,7 @@ from insegan_ros.networks.discriminator import Discriminator
 from insegan_ros.networks.foreground import ForegroundConfig, ForegroundNet
 from insegan_ros.segmenters.checkpoint import Checkpoint, Scales
 from insegan_ros.networks.augmentation import in_range, random_views
+from insegan_ros.training.adversarial import area_penalty, fooling_loss, judge_loss
 from insegan_ros.training.foreground import ForegroundStage, ForegroundTrainConfig
 from insegan_ros.training.loop import run_stage, seed_step
 from insegan_ros.training.pictures import tile_colour
@@ -124,12 +125,11 @@ class IndependenceStage:
         """One step of D on real pictures and composites of others (Eq. 6), one of the U-Net through the new D (Eq. 7, with −log D)."""
         _, masks, composites = self.composites()
         real, fake = self.discriminator(self._draw(self.images)), self.discriminator(composites.detach())
-        loss_d = sum(softplus(-r).mean() + softplus(f).mean() for r, f in zip(real, fake)) / len(real)
+        loss_d = judge_loss(real, fake, 'cross_entropy')
         self.optimiser_d.zero_grad()
         self.fabric.backward(loss_d)
         self.optimiser_d.step()
-        judged = self.discriminator(composites)
-        loss_g = sum(softplus(-f).mean() for f in judged) / len(judged)
+        loss_g = fooling_loss(self.discriminator(composites), 'cross_entropy')
         penalty = area_penalty(masks, self.config.smallest)
         self.optimiser_g.zero_grad()
         self.fabric.backward(loss_g + self.config.area * penalty)
@@ -141,11 +141,6 @@ class IndependenceStage:
         """Rows: pictures, masks, composites."""
         inputs, masks, composites = self.composites()
         return {'pictures, masks, composites': tile_colour(torch.cat([inputs[:8], masks[:8].expand(-1, 3, -1, -1) * 2 - 1, composites[:8]]), 8)}
-
-
-def area_penalty(masks: Tensor, smallest: float) -> Tensor:
-    """Mean over the instances of (‖m‖₁ / A − a)², masks (B, 1, H, W): every instance by itself, so two at a ± δ cost δ²."""
-    return ((masks.mean((1, 2, 3)) - smallest) ** 2).mean()
 
 
 @torch.no_grad()

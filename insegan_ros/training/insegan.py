@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor
-from torch.nn.functional import l1_loss, mse_loss, softplus
+from torch.nn.functional import l1_loss, mse_loss
 
 from insegan_ros.errors import ConfigError
 from insegan_ros.networks.composition import FOREGROUND_SHARE
@@ -23,6 +23,7 @@ from insegan_ros.factories.cutouts import turned
 from insegan_ros.networks.alignment import Method, align
 from insegan_ros.networks.discriminator import Discriminator
 from insegan_ros.networks.insegan import Generator, GeneratorConfig, PoseEncoder, Scene
+from insegan_ros.training.adversarial import fooling_loss, judge_loss
 from insegan_ros.training.loop import own_share
 from insegan_ros.training.pictures import tile
 from insegan_ros.training.state import average_into
@@ -213,14 +214,10 @@ class GanStage:
         return loss.detach(), self._loss_g(self.alone(some))
 
     def _loss_d(self, real: list[Tensor], fake: list[Tensor]) -> Tensor:
-        if self.config.gan.loss == 'hinge':
-            return sum((1 - r).relu().mean() + (1 + f).relu().mean() for r, f in zip(real, fake)) / len(real)
-        return sum(softplus(-r).mean() + softplus(f).mean() for r, f in zip(real, fake)) / len(real)
+        return judge_loss(real, fake, self.config.gan.loss)
 
     def _loss_g(self, fake: list[Tensor]) -> Tensor:
-        if self.config.gan.loss == 'hinge':
-            return -sum(f.mean() for f in fake) / len(fake)
-        return sum(softplus(-f).mean() for f in fake) / len(fake)
+        return fooling_loss(fake, self.config.gan.loss)
 
     @torch.no_grad()
     def pictures(self) -> dict[str, Tensor]:

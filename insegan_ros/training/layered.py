@@ -22,6 +22,7 @@ from insegan_ros.networks.perturbation import PerturbationConfig, draw_motions
 from insegan_ros.networks.random_features import RandomFeatures, frechet
 from insegan_ros.networks.augmentation import in_range, random_views
 from insegan_ros.segmenters.checkpoint import Checkpoint, Scales
+from insegan_ros.training.adversarial import fooling_loss, judge_loss
 from insegan_ros.training.foreground import ForegroundStage, ForegroundTrainConfig
 from insegan_ros.training.loop import LoopConfig, run_stage, seed_step
 from insegan_ros.training.pictures import tile_colour
@@ -111,7 +112,7 @@ class LayeredGanStage:
         codes = draw_codes(self.network, config.batch, real.device)
         layers = self.generator(codes, draw_motions(self.perturbation, config.batch, real.device) if config.perturb else None)
         judged, guess = self.discriminator(layers.image)
-        losses = {'L_adv': -judged.mean(), 'L_b': torch.minimum(layers.mask, 1 - layers.mask).mean()}
+        losses = {'L_adv': fooling_loss([judged], 'hinge'), 'L_b': torch.minimum(layers.mask, 1 - layers.mask).mean()}
         total = losses['L_adv'] + config.gamma_b * losses['L_b']
         if config.gamma_mi:
             losses['L_mi x'] = code_loss(self.network, guess, codes.child)
@@ -137,7 +138,7 @@ class LayeredGanStage:
     def _step_discriminator(self, real: Tensor, codes: Codes, layers: Layers) -> Tensor:
         """Hinge loss of D, and E_x and E_pi on what G made, which is all that can be read."""
         fake, guess = self.discriminator(layers.image.detach())
-        loss = (1 - self.discriminator(real)[0]).relu().mean() + (1 + fake).relu().mean()
+        loss = judge_loss([self.discriminator(real)[0]], [fake], 'hinge')
         total = loss
         if self.config.gamma_mi:
             total = total + self.config.gamma_mi * (code_loss(self.network, guess, codes.child)

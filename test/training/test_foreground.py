@@ -19,8 +19,9 @@ from insegan_ros.networks.foreground import ForegroundConfig, ForegroundNet
 from insegan_ros.networks.layered import LayeredConfig
 from insegan_ros.segmenters.checkpoint import Checkpoint
 from insegan_ros.segmenters.registry import load_segmenter
+from insegan_ros.training.adversarial import area_penalty
 from insegan_ros.training.foreground import ForegroundStage, ForegroundTrainConfig, TrainForegroundConfig, train_supervised_foreground
-from insegan_ros.training.independence import IndependenceGanConfig, IndependenceStage, TrainIndependenceConfig, area_penalty, teacher_answers, train_independence
+from insegan_ros.training.independence import IndependenceGanConfig, IndependenceStage, TrainIndependenceConfig, teacher_answers, train_independence
 from insegan_ros.training.layered import LayeredGanConfig, TrainLayeredGanConfig, train_layered_gan
 from insegan_ros.training.loop import LoopConfig, run_stage, seed_step
 
