@@ -16,6 +16,7 @@ from insegan_ros.errors import ConfigError
 from insegan_ros.networks.composition import blend
 from insegan_ros.networks.discriminator import Discriminator
 from insegan_ros.networks.perturbation import PerturbationConfig, draw_motions, jitter_contrast, warp
+from insegan_ros.networks.trunk import trunk
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,8 @@ class LayeredGenerator(nn.Module):
         super().__init__()
         self.config, self.perturbation = config, perturbation
         width = config.width
-        self.background = nn.Sequential(_trunk(config.z, config), nn.Conv2d(width, 3, 3, 1, 1), nn.Tanh())
-        self.foreground = _trunk(config.z + config.parents, config)
+        self.background = nn.Sequential(trunk(config.z, width, config.size), nn.Conv2d(width, 3, 3, 1, 1), nn.Tanh())
+        self.foreground = trunk(config.z + config.parents, width, config.size)
         self.mask = nn.Conv2d(width, 1, 3, 1, 1)
         self.colour_in = nn.Conv2d(width, width, 3, 1, 1, bias=False)
         self.colour_code = nn.Linear(config.codes, width)
@@ -144,13 +145,3 @@ def orthogonal(module: nn.Module) -> None:
         nn.init.orthogonal_(weight.data)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
-
-
-def _trunk(inputs: int, config: LayeredConfig) -> nn.Sequential:
-    """(B, inputs) -> (B, width, size, size): a linear layer to 4x4, then nearest-neighbour doublings (FineGAN's blocks with ReLU)."""
-    sides = [4 * 2 ** level for level in range((config.size // 4).bit_length())]
-    widths = [config.width * min(config.size // side, 8) for side in sides]
-    layers: list[nn.Module] = [nn.Linear(inputs, widths[0] * 16, bias=False), nn.Unflatten(1, (widths[0], 4, 4)), nn.BatchNorm2d(widths[0]), nn.ReLU()]
-    for a, b in zip(widths, widths[1:]):
-        layers += [nn.Upsample(scale_factor=2), nn.Conv2d(a, b, 3, 1, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU()]
-    return nn.Sequential(*layers)
