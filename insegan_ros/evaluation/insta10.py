@@ -57,6 +57,7 @@ ABLATION = {'product': (CUTOUTS, ''), 'votes in the plane': ({**CUTOUTS, 'displa
             'no tops': ({**CUTOUTS, 'displacement.tops': False}, ''), 'no alternate round': ({**CUTOUTS, 'displacement.rounds': 0}, ''),
             'generator alone teaches': ({'factory': 'generator'}, ''), 'both teach': ({'factory': 'both'}, ''), 'generator sees no cut-outs': ({'factory': 'generator', 'insegan.gan.alone': 0.0}, ''),
             'cross-entropy and instance norm': ({'factory': 'generator', 'insegan.gan.loss': 'cross_entropy'}, ''),
+            'occupancy instead of features': ({'factory': 'generator', 'insegan.generator.shape': 'occupancy'}, ''),
             'pose encoder': ({}, 'insegan'), 'pose encoder refined': ({}, 'insegan-refined'),
             'pose encoder with real images': ({'insegan.encoder.weight_real': 1.0}, 'insegan'),
             'pose encoder aligned in z': ({'insegan.encoder.align_in': 'latent'}, 'insegan'),

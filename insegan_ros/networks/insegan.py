@@ -35,8 +35,9 @@ class GeneratorConfig:
     change its shape with its place."""
     patch: int = 40
     """Side of the patch in px; it must hold the whole part."""
-    shape: Literal['3d', '2d'] = '3d'
-    """3d turns a learnt volume by the pose; 2d is the paper's ablation: convolutions and upsampling from z, no template, no pose."""
+    shape: Literal['3d', '2d', 'occupancy'] = '3d'
+    """3d turns a learnt volume of features by the pose; occupancy a volume that says where the part is, seen from above by ray marching, so that it
+    cannot bend with its pose; 2d is the paper's ablation: convolutions and upsampling from z, no template, no pose."""
 
     def __post_init__(self) -> None:
         if self.width % 8 or self.width <= 0:
@@ -47,6 +48,8 @@ class GeneratorConfig:
             raise ConfigError('composition average pools the feature maps of a common volume: expected placement volume')
         if self.shape == '2d' and self.placement == 'patch':
             raise ConfigError('shape 2d has no pose that could place a patch: expected placement volume')
+        if self.shape == 'occupancy' and self.placement != 'patch':
+            raise ConfigError('shape occupancy is rendered on a patch of its own: expected placement patch')
 
     @property
     def side_px(self) -> int:
@@ -110,6 +113,23 @@ def soft_disk(side: int) -> Tensor:
     return ((1 - radius) / 0.15).clamp(0, 1)
 
 
+def soft_ball(side: int) -> Tensor:
+    """(side, side, side): 1 in the middle of the ball that a volume holds, 0 at its rim and beyond. What turns stays within."""
+    axis = (torch.arange(side) + 0.5) / side * 2 - 1
+    return (1 - torch.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis ** 2)).clamp(0, 1)
+
+
+def look_from_above(occupancy: Tensor, heights: Tensor) -> Tensor:
+    """Ray marching straight down: occupancy (M, D, H, W) in [0, 1], layers from the lowest to the highest, heights (D,) of the layers.
+
+    Returns (M, 1, H, W), the expected height of the first thing that a ray meets, sum_k w_k h_k with w_k = o_k prod_{j above k} (1 - o_j); rays that
+    meet nothing count 0.
+    """
+    from_top = occupancy.flip(1)
+    clear = torch.cumprod(torch.cat([torch.ones_like(from_top[:, :1]), 1 - from_top[:, :-1]], 1), 1)
+    return (from_top * clear * heights.flip(0)[:, None, None]).sum(1, keepdim=True)
+
+
 class Scene(NamedTuple):
     """What the generator made: image (B, 1, S, S); singles (B, n, S, S), every instance rendered alone, or None;
     features (B, C, s, s), the average-pooled feature map; rotation (B, n, 3, 3), translation (B, n, 3);
@@ -131,19 +151,31 @@ class Generator(nn.Module):
         self.config = config
         width = config.width
         self.pose_decoder = PoseDecoder(config.latent)
-        self.feature_side = config.side_px // 4
-        if config.shape == '3d':
+        self.feature_side = config.side_px if config.shape == 'occupancy' else config.side_px // 4
+        if config.shape != '2d':
             self.template = nn.Parameter(torch.randn(1, 4 * width, 4, 4, 4))
             # The template's own layers run once a step, before any pose.
             self.template_layers = nn.Sequential(
                 nn.ConvTranspose3d(4 * width, 2 * width, 4, 2, 1), nn.LeakyReLU(0.2),
                 nn.ConvTranspose3d(2 * width, width, 4, 2, 1), nn.LeakyReLU(0.2))
+        if config.shape == 'occupancy':
+            self.solid = nn.Sequential(nn.ConvTranspose3d(width, width // 2, 4, 2, 1), nn.LeakyReLU(0.2), nn.Conv3d(width // 2, 1, 3, 1, 1))
+            # Height, in shares of the scale, of the volume's middle and of its half side.
+            self.relief = nn.Parameter(torch.tensor([0.3, 0.5]))
+            self.register_buffer('ball', soft_ball(32), persistent=False)
+        elif config.shape == '3d':
             self.project = nn.Sequential(nn.Conv2d(width * self.feature_side, 2 * width, 1), nn.LeakyReLU(0.2))
         else:
             self.template_layers = nn.Sequential(nn.Linear(config.latent, 4 * width * 16), nn.LeakyReLU(0.2), nn.Unflatten(-1, (4 * width, 4, 4)))
             self.project = nn.Sequential(
                 nn.ConvTranspose2d(4 * width, 4 * width, 4, 2, 1), nn.LeakyReLU(0.2),
                 nn.ConvTranspose2d(4 * width, 2 * width, 4, 2, 1), nn.LeakyReLU(0.2))
+        if config.shape == 'occupancy':
+            self.solid.apply(_init_he)
+            self.template_layers.apply(_init_he)
+            # The first thing is a ball, dense in the middle: an empty volume has no gradient.
+            nn.init.constant_(self.solid[-1].bias, -1.0)
+            return
         self.render = nn.Sequential(
             nn.ConvTranspose2d(2 * width, width, 4, 2, 1), nn.LeakyReLU(0.2),
             nn.ConvTranspose2d(width, width // 2, 4, 2, 1), nn.LeakyReLU(0.2),
@@ -156,16 +188,19 @@ class Generator(nn.Module):
 
     @property
     def feature_channels(self) -> int:
-        """Channels of one instance's feature map."""
-        return 2 * self.config.width
+        """Channels of one instance's feature map; the layers of its volume where that says what is occupied."""
+        return self.config.side_px if self.config.shape == 'occupancy' else 2 * self.config.width
 
     def template_volume(self) -> Tensor:
-        """The implicit shape, (width, 16, 16, 16)."""
-        return self.template_layers(self.template)[0]
+        """The implicit shape, (width, 16, 16, 16); or the explicit one, (1, 32, 32, 32) in [0, 1]."""
+        implicit = self.template_layers(self.template)
+        if self.config.shape != 'occupancy':
+            return implicit[0]
+        return torch.sigmoid(self.solid(implicit) + 4 * self.ball)[0] * (self.ball > 0)
 
     def features(self, z: Tensor, rotation: Tensor, translation: Tensor) -> Tensor:
         """Feature maps (B, n, C, s, s) of latents (B, n, latent) whose poses are given; the 2-D ablation looks at z instead."""
-        if self.config.shape == '3d':
+        if self.config.shape != '2d':
             return self.features_of_pose(rotation, translation)
         features = self.project(self.template_layers(z.flatten(0, 1)))
         return features.reshape(*z.shape[:2], *features.shape[1:])
@@ -177,11 +212,15 @@ class Generator(nn.Module):
         if self.config.placement == 'patch':
             translation = translation * translation.new_tensor([0, 0, 1])
         moved = transform_volume(self.template_volume(), rotation.reshape(-1, 3, 3), translation.reshape(-1, 3), self.feature_side)
-        features = self.project(moved.flatten(1, 2))
+        features = moved[:, 0] if self.config.shape == 'occupancy' else self.project(moved.flatten(1, 2))
         return features.reshape(*shape, *features.shape[1:])
 
     def render_patches(self, features: Tensor) -> Tensor:
         """Every instance before it is shifted to its place: feature maps (B, n, C, s, s) -> (B n, 1, P, P) in [-1, 1]."""
+        if self.config.shape == 'occupancy':
+            layers = (torch.arange(features.shape[2], device=features.device) + 0.5) / features.shape[2] * 2 - 1
+            heights = torch.relu(self.relief[0] + self.relief[1] * layers)
+            return 2 * look_from_above(features.flatten(0, 1), heights) - 1
         return (torch.tanh(self.render(features.flatten(0, 1))) + 1) * self.disk - 1
 
     def render_singles(self, features: Tensor, translation: Tensor, patches: Tensor | None = None) -> Tensor:

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import roma
@@ -7,7 +9,7 @@ from scipy.optimize import linear_sum_assignment
 from insegan_ros.errors import ConfigError
 from insegan_ros.networks.alignment import align
 from insegan_ros.networks.discriminator import Discriminator
-from insegan_ros.networks.insegan import Generator, GeneratorConfig, PoseEncoder, place, transform_volume
+from insegan_ros.networks.insegan import Generator, GeneratorConfig, PoseEncoder, look_from_above, place, transform_volume
 
 PRODUCT = GeneratorConfig(width=8, patch=32)
 PAPER = GeneratorConfig(width=8, composition='average', placement='volume')
@@ -149,3 +151,58 @@ def test_greedy_alignment_takes_the_cheapest_pair_first_and_pays_for_it():
     assert (order.sort(-1).values == torch.arange(5)).all()
     with pytest.raises(ConfigError, match='unknown alignment "best": expected one of exact, greedy, ipot'):
         align(cost, 'best')
+
+
+def test_a_ray_from_above_meets_the_highest_thing():
+    heights = torch.tensor([0.1, 0.2, 0.3, 0.4])
+    occupancy = torch.zeros(1, 4, 2, 2)
+    occupancy[0, 1, 0, 0] = 1
+    occupancy[0, :3, 0, 1] = 1
+    occupancy[0, 0, 1, 0], occupancy[0, 3, 1, 0] = 1, 0.5
+    seen = look_from_above(occupancy, heights)[0, 0]
+    assert torch.allclose(seen, torch.tensor([[0.2, 0.3], [0.5 * 0.4 + 0.5 * 0.1, 0.0]]))
+
+
+def test_an_occupied_volume_cannot_bend_with_its_pose():
+    """The same solid from above and turned about the viewing axis: the picture turns, and nothing else changes."""
+    torch.manual_seed(0)
+    generator = Generator(GeneratorConfig(width=8, patch=32, shape='occupancy'))
+    box = torch.zeros(1, 32, 32, 32)
+    box[:, 10:20, 8:24, 12:20] = 1
+    generator.template_volume = lambda: box
+    turns = torch.stack([roma.rotvec_to_rotmat(torch.tensor([0.0, 0.0, angle])) for angle in (0.0, math.pi / 2, math.pi)])[:, None]
+    flat, quarter, half = generator.render_patches(generator.features_of_pose(turns, torch.zeros(3, 1, 3)))
+    assert torch.allclose(quarter[0], torch.rot90(flat[0], -1, (0, 1)), atol=1e-4) and torch.allclose(half[0], torch.rot90(flat[0], 2, (0, 1)), atol=1e-4)
+    # Its highest layer, number 19 of 32, is .22 half sides above the middle.
+    assert float(flat[0, 16, 16]) == pytest.approx(2 * (0.3 + 0.5 * 0.21875) - 1, abs=1e-4) and float(flat[0, 0, 0]) == -1
+    # Lifted by a quarter of its half side, what is seen stands higher by as much.
+    lifted = generator.render_patches(generator.features_of_pose(turns[:1], torch.tensor([[[0.0, 0.0, 0.25]]])))[0]
+    assert float((lifted - flat)[0, 16, 16]) == pytest.approx(2 * 0.25 * 0.5, abs=1e-3)
+
+
+def test_an_occupied_volume_learns_from_one_picture():
+    torch.manual_seed(0)
+    generator = Generator(GeneratorConfig(width=8, patch=32, shape='occupancy'))
+    target = torch.full((1, 1, 32, 32), -1.0)
+    target[..., 10:22, 6:26] = 0.2
+    optimiser = torch.optim.Adam(generator.parameters(), 1e-2)
+    losses = []
+    for _ in range(60):
+        loss = (generator.render_patches(generator.features_of_pose(torch.eye(3)[None, None], torch.zeros(1, 1, 3))) - target).square().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.25 * losses[0]
+
+
+def test_occupancy_is_part_of_the_whole_generator():
+    torch.manual_seed(0)
+    config = GeneratorConfig(width=8, patch=32, shape='occupancy')
+    generator = Generator(config)
+    scene = generator(torch.randn(2, 3, 128))
+    encoder = PoseEncoder(3, 128, generator.feature_channels, generator.feature_side)
+    z, features = encoder(scene.image)
+    assert scene.image.shape == (2, 1, 64, 64) and z.shape == (2, 3, 128) and features.shape == scene.features.shape
+    with pytest.raises(ConfigError, match='expected placement patch'):
+        GeneratorConfig(shape='occupancy', placement='volume')
