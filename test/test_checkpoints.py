@@ -10,6 +10,15 @@ from insegan_ros.segmenters.checkpoint import Checkpoint
 CHECKPOINTS = sorted((Path(__file__).resolve().parents[1] / 'checkpoints').glob('insegan-*'))
 
 
+def assert_same(given: dict, recorded: dict) -> None:
+    """What a configuration's file says is what was recorded."""
+    for key, value in given.items():
+        if isinstance(value, dict):
+            assert_same(value, recorded[key])
+        else:
+            assert recorded[key] == value, key
+
+
 def test_the_demos_parts_are_shipped():
     assert {'insegan-nut', 'insegan-bolt', 'insegan-cylinder', 'insegan-cone'} <= {folder.name for folder in CHECKPOINTS}
 
@@ -34,14 +43,7 @@ def test_a_shipped_checkpoint_has_a_whole_card(folder):
 def test_the_configuration_that_made_it_is_in_config(root, folder):
     recorded = Checkpoint.load(folder).config
     given = yaml.safe_load((root / 'config/train/insegan.yaml').read_text())
-
-    def compare(small: dict, large: dict) -> None:
-        for key, value in small.items():
-            if isinstance(value, dict):
-                compare(value, large[key])
-            else:
-                assert large[key] == value, key
-    compare(given, recorded)
+    assert_same(given, recorded)
 
 
 @pytest.mark.parametrize('name', ['insegan', 'insegan-generator', 'insegan-paper'])
@@ -61,3 +63,42 @@ def test_every_training_file_is_a_configuration(root, name):
             for field in key.split('.'):
                 found = getattr(found, field)
             assert found == value, key
+
+
+@pytest.mark.parametrize('name', ['layered-gan', 'layered-gan-paper', 'independence-foreground', 'independence-foreground-paper'])
+def test_every_foreground_file_is_a_configuration(root, name):
+    from jsonargparse import ArgumentParser
+
+    from insegan_ros.training.recipes import RECIPES
+    parser = ArgumentParser()
+    parser.add_class_arguments(RECIPES[name.removesuffix('-paper')][0], 'it')
+    text = yaml.safe_dump({'it': yaml.safe_load((root / f'config/train/{name}.yaml').read_text())})
+    config = parser.instantiate_classes(parser.parse_string(text)).it
+    assert config.gan.betas == (0.5, 0.999)
+    if name == 'layered-gan-paper':
+        # Appendix C and Table C.1, birds.
+        assert (config.rounds, config.gan.steps * config.gan.batch, config.gan.rate, config.unet.rate) == (5, 2_000_000, 2e-4, 1e-3)
+        assert (config.perturbation.scale, 128 * config.perturbation.shift, config.perturbation.rotation_deg) == ((-0.2, 0.0), 16, 15)
+        assert (config.generator.codes, config.generator.group, config.generator.z, config.gan.gamma_mi, config.gan.gamma_bg) == (200, 10, 100, 1, 2)
+    if name == 'independence-foreground-paper':
+        assert (config.size, config.gan.rate_g, config.gan.rate_d, config.view) == (128, 4e-4, 2e-4, 'box')
+
+
+FOREGROUND = sorted(folder for name in ('layered-gan-*', 'independence-foreground-*') for folder in (Path(__file__).resolve().parents[1] / 'checkpoints').glob(name))
+
+
+def test_both_foreground_methods_are_shipped():
+    assert [folder.name for folder in FOREGROUND] == ['layered-gan-tote', 'independence-foreground-tote']
+
+
+@pytest.mark.parametrize('folder', FOREGROUND, ids=lambda folder: folder.name)
+def test_a_shipped_foreground_method_has_a_whole_card(root, folder):
+    card, checkpoint = json.loads((folder / 'card.json').read_text()), Checkpoint.load(folder)
+    assert {'method', 'part', 'data', 'seed', 'steps', 'hardware', 'minutes', 'metrics', 'command'} <= card.keys()
+    assert {'iou', 'miou', 'iou_grabcut', 'iou_kmeans'} <= card['metrics'].keys() and card['metrics']['scenes'] == 300
+    assert (folder / 'weights.safetensors').stat().st_size < 5e6 and (folder / 'scenes.png').stat().st_size > 1000
+    assert f'{card["metrics"]["iou"]:.3f}' in (folder / 'README.md').read_text()
+    assert folder.name == f'{card["method"]}-{card["part"]}' == f'{checkpoint.method}-{checkpoint.part}'
+    assert not Path(checkpoint.config['data']).is_absolute() and not Path(checkpoint.config['out']).is_absolute()
+    given = yaml.safe_load((root / f'config/train/{card["method"]}.yaml').read_text())
+    assert_same(given, checkpoint.config)

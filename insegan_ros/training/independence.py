@@ -28,7 +28,7 @@ from insegan_ros.networks.augmentation import in_range, random_views
 from insegan_ros.training.adversarial import area_penalty, fooling_loss, judge_loss
 from insegan_ros.training.foreground import ForegroundStage, ForegroundTrainConfig
 from insegan_ros.training.loop import run_stage, seed_step
-from insegan_ros.training.pictures import tile_colour
+from insegan_ros.training.pictures import save_picture, tile_colour
 from insegan_ros.training.prepare import PicturesConfig, claim, prepare_pictures, take_over, to_tensor
 
 # One background would be learnt by heart.
@@ -171,6 +171,9 @@ def train_independence(config: TrainIndependenceConfig) -> Path:
     gan = IndependenceStage(data.fabric, config.gan, config.provider, data.images, to_tensor(empty.images).to(data.fabric.device))
     seconds = run_stage(data.fabric, gan, config.gan.steps, out, config.seed, config.loop)
     steps, network = {'gan': config.gan.steps}, gan.provider.module
+    seed_step(config.seed, 'picture', 0)
+    if data.fabric.is_global_zero:
+        save_picture(out / 'gan.png', next(iter(gan.pictures().values())))
     if config.distillation:
         answers = teacher_answers(network.eval(), data.images, data.fabric.is_global_zero) > 0.5
         share = answers.float().mean((1, 2))

@@ -25,7 +25,7 @@ from insegan_ros.segmenters.checkpoint import Checkpoint, Scales
 from insegan_ros.training.adversarial import fooling_loss, judge_loss
 from insegan_ros.training.foreground import ForegroundStage, ForegroundTrainConfig
 from insegan_ros.training.loop import LoopConfig, run_stage, seed_step
-from insegan_ros.training.pictures import tile_colour
+from insegan_ros.training.pictures import save_picture, tile_colour
 from insegan_ros.training.prepare import PicturesConfig, claim, prepare_pictures, take_over
 from insegan_ros.training.state import average_into
 
@@ -234,8 +234,10 @@ def train_layered_gan(config: TrainLayeredGanConfig) -> Path:
         seconds += run_stage(data.fabric, gan, config.gan.steps, out, config.seed, config.loop)
         seed_step(config.seed, 'alarm', round_)
         alarm = mask_alarm(float(gan.best.eval().sample(256)[1].mask.mean()))
-        if alarm and data.fabric.is_global_zero:
-            print(f'round {round_}: {alarm}')
+        if data.fabric.is_global_zero:
+            save_picture(out / f'round-{round_}.png', next(iter(gan.pictures().values())))
+            if alarm:
+                print(f'round {round_}: {alarm}')
         alarms += [f'round {round_}: {alarm}'] if alarm else []
         start = unet.best.state_dict() if unet is not None else None
         unet = ForegroundStage(data.fabric, config.unet, LayeredFactory(gan.best), f'unet-{round_}', start)

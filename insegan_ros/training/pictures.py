@@ -1,6 +1,10 @@
 """Pictures of what a network makes, for TensorBoard and for model cards."""
 from __future__ import annotations
 
+from pathlib import Path
+
+import cv2
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
@@ -17,3 +21,9 @@ def tile(images: Tensor, columns: int) -> Tensor:
 def tile_colour(images: Tensor, columns: int) -> Tensor:
     """Colour images (N, 3, H, W) in [-1, 1] side by side as one (3, h, w) picture in [0, 1], as `tile` has it."""
     return torch.cat([tile(images[:, channel], columns) for channel in range(3)])
+
+
+def save_picture(path: Path, picture: Tensor, zoom: int = 2) -> None:
+    """Write a picture (3, h, w) in [0, 1] as PNG, enlarged."""
+    large = cv2.resize(picture.cpu().permute(1, 2, 0).numpy(), None, fx=zoom, fy=zoom, interpolation=cv2.INTER_NEAREST)
+    cv2.imwrite(str(path), (large[..., ::-1] * 255).astype(np.uint8))

@@ -89,6 +89,8 @@ def test_algorithm_1_ends_in_a_segmenter_with_both_networks(pictures, tmp_path):
     assert list(checkpoint.training['steps']) == ['gan-1', 'unet-1', 'gan-2', 'unet-2']
     found = load_segmenter(str(folder)).segment(frame())
     assert found.labels.shape == (48, 64) and found.labels.max() == len(found)
+    # Five rows of eight: real, composite, background, foreground, mask.
+    assert all(cv2.imread(str(tmp_path / 'run' / f'round-{round_}.png')).shape == (2 * 5 * 33, 2 * 8 * 33, 3) for round_ in (1, 2))
 
 
 def test_the_second_round_goes_on_from_the_first(pictures, tmp_path):
@@ -188,7 +190,8 @@ def test_the_mask_is_learnt_not_thresholded(pictures):
     for image, mask in zip(images[:100], masks):
         bright = cv2.threshold(image[..., 0], 0, 255, cv2.THRESH_OTSU)[1] > 0
         thresholded.append(max((side & mask).sum() / (side | mask).sum() for side in (bright, ~bright)))
-    assert iou > 0.6 and np.mean(thresholded) < 0.5
+    # The better side of a threshold, told by the truth.
+    assert iou > 0.6 and iou > np.mean(thresholded) + 0.1
 
 
 def test_taught_by_truth_it_finds_the_object(pictures, tmp_path):
