@@ -88,7 +88,7 @@ FOREGROUND = sorted(folder for name in ('layered-gan-*', 'independence-foregroun
 
 
 def test_both_foreground_methods_are_shipped():
-    assert [folder.name for folder in FOREGROUND] == ['layered-gan-tote', 'independence-foreground-tote']
+    assert [folder.name for folder in FOREGROUND] == ['independence-foreground-tote', 'layered-gan-tote']
 
 
 @pytest.mark.parametrize('folder', FOREGROUND, ids=lambda folder: folder.name)

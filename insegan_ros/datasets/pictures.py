@@ -116,7 +116,7 @@ def write_pictures(source: Path, out: Path, size: int, view: View, context: floa
     return len(pictures.images)
 
 
-def square_window(window: tuple[int, int, int, int], image: np.ndarray, fill: tuple[float, ...] | float = 0) -> np.ndarray:
+def square_window(window: tuple[int, int, int, int], image: np.ndarray) -> np.ndarray:
     """What a window (left, top, right, bottom) shows of an image (H, W, ...), made square by repeating its edge to the right and below."""
     left, top, right, bottom = window
     cut = image[top:bottom, left:right]

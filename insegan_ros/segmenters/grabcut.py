@@ -4,7 +4,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from insegan_ros.segmenters.classical import ClassicalSegmenter, points
+from insegan_ros.segmenters.classical import ClassicalSegmenter
 from insegan_ros.segmenters.kmeans import fit_kmeans
 
 ITERATIONS = 3

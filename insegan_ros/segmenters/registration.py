@@ -18,8 +18,6 @@ from scipy.spatial.transform import Rotation
 from insegan_ros.errors import InputError
 from insegan_ros.frame import Frame, Instances
 from insegan_ros.segmenters.base import Segmenter, WrappedSegmenter
-from insegan_ros.segmenters.checkpoint import Scales
-from insegan_ros.workspace import Workspace
 
 SURFACE_POINTS, OBSERVED_POINTS, MOST_RAYS = 3000, 250, 900
 STARTS, TURNS, RANKED, REFINED = 60, 12, 160, 16

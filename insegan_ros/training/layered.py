@@ -24,7 +24,7 @@ from insegan_ros.networks.augmentation import in_range, random_views
 from insegan_ros.segmenters.checkpoint import Checkpoint, Scales
 from insegan_ros.training.adversarial import fooling_loss, judge_loss
 from insegan_ros.training.foreground import ForegroundStage, ForegroundTrainConfig
-from insegan_ros.training.loop import LoopConfig, run_stage, seed_step
+from insegan_ros.training.loop import run_stage, seed_step
 from insegan_ros.training.pictures import save_picture, tile_colour
 from insegan_ros.training.prepare import PicturesConfig, claim, prepare_pictures, take_over
 from insegan_ros.training.state import average_into
