@@ -121,14 +121,24 @@ def benchmark_node(small: bool) -> list[Row]:
             segmenter = load_segmenter(model, workspace=setup.camera.workspace)
             for frame in frames:
                 segmenter.segment(frame)
-            times = []
-            for index in range(20 if small else 100):
-                begun = time.perf_counter()
-                segmenter.segment(frames[index % len(frames)])
-                times.append(1000 * (time.perf_counter() - begun))
-            for metric, value in (('median', np.median(times)), ('p99', np.percentile(times, 99))):
-                rows.append(row('node', model, name, f'segment {size}', metric, float(value), 'ms', small))
+            rows += _timed(lambda index: segmenter.segment(frames[index % len(frames)]), model, name, f'segment {size}', small)
+    for model in _shipped_foreground():
+        segmenter, picture = load_segmenter(model), np.random.default_rng(SEED).integers(0, 255, (128, 128, 3), np.uint8)
+        # The network on a picture of this size, whatever it was trained on.
+        segmenter.size = 128
+        segmenter.foreground(picture)
+        rows += _timed(lambda index: segmenter.foreground(picture), model, 'tote', 'foreground 128x128', small)
     return rows
+
+
+def _timed(work: Callable[[int], Any], model: str, part: str, protocol: str, small: bool) -> list[Row]:
+    """Median and 99th percentile of what `work` takes."""
+    times = []
+    for index in range(20 if small else 100):
+        begun = time.perf_counter()
+        work(index)
+        times.append(1000 * (time.perf_counter() - begun))
+    return [row('node', model, part, protocol, metric, float(value), 'ms', small) for metric, value in (('median', np.median(times)), ('p99', np.percentile(times, 99)))]
 
 
 def benchmark_train(small: bool) -> list[Row]:
@@ -263,6 +273,10 @@ def print_rows(rows: list[Row]) -> None:
     """A line a figure."""
     for item in rows:
         print(f'{item["method"]:20}{item["part"]:12}{item["protocol"]:55}{item["metric"]:26}{item["value"]:10.4g} {item["unit"]}')
+
+
+def _shipped_foreground() -> list[str]:
+    return sorted({path.name for folder in shipped_folders('checkpoints') for pattern in ('layered-gan-*', 'independence-foreground-*') for path in folder.glob(pattern)})
 
 
 def _shipped_parts() -> list[str]:
