@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, max_pool2d
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 class UNet(nn.Module):
@@ -34,6 +35,15 @@ class UNet(nn.Module):
         for block, skip in zip(self.up, skips[-2::-1]):
             x = block(torch.cat([interpolate(x, scale_factor=2.0, mode='bilinear', align_corners=False), skip], 1))
         return self.head(x)
+
+
+def fold_norms(network: UNet) -> UNet:
+    """The same network for inference alone, in place: batch norms become part of the convolutions before them."""
+    for block in [*network.down, *network.up]:
+        for index in (0, 3):
+            if isinstance(block[index + 1], nn.BatchNorm2d):
+                block[index], block[index + 1] = fuse_conv_bn_eval(block[index], block[index + 1]), nn.Identity()
+    return network
 
 
 def _block(a: int, b: int, norm: str) -> nn.Sequential:

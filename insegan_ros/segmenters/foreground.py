@@ -7,6 +7,7 @@ import torch
 
 from insegan_ros.networks.augmentation import in_range
 from insegan_ros.networks.foreground import ForegroundConfig, ForegroundNet
+from insegan_ros.networks.unet import fold_norms
 from insegan_ros.segmenters.base import choose_device
 from insegan_ros.segmenters.checkpoint import Checkpoint
 from insegan_ros.segmenters.picture import PictureSegmenter
@@ -20,7 +21,7 @@ class ForegroundSegmenter(PictureSegmenter):
         checkpoint.require('unet')
         self.part, self.scales, self.workspace = checkpoint.part, checkpoint.scales, workspace
         self.device = choose_device(device)
-        self.network = checkpoint.restore('unet', ForegroundNet(ForegroundConfig(**checkpoint.config['unet']['network']))).to(self.device)
+        self.network = fold_norms(checkpoint.restore('unet', ForegroundNet(ForegroundConfig(**checkpoint.config['unet']['network'])))).to(self.device)
         self.view, self.context = checkpoint.config['view'], checkpoint.config['context']
         self.size = int(checkpoint.config.get('size') or checkpoint.config['generator']['size'])
 

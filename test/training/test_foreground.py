@@ -17,6 +17,7 @@ from insegan_ros.frame import Frame, Intrinsics
 from insegan_ros.networks.augmentation import in_range, random_colours, random_views
 from insegan_ros.networks.foreground import ForegroundConfig, ForegroundNet
 from insegan_ros.networks.layered import LayeredConfig
+from insegan_ros.networks.unet import fold_norms
 from insegan_ros.segmenters.checkpoint import Checkpoint
 from insegan_ros.segmenters.registry import load_segmenter
 from insegan_ros.training.adversarial import area_penalty
@@ -259,3 +260,13 @@ def test_inference_pads_nothing_and_takes_any_size():
     network = ForegroundNet(ForegroundConfig(8, 4)).eval()
     with torch.no_grad():
         assert network(torch.zeros(1, 3, 128, 128)).shape == (1, 1, 128, 128) and network.stride == 8
+
+
+def test_folded_norms_answer_alike():
+    torch.manual_seed(0)
+    network = ForegroundNet(ForegroundConfig(8, 3))
+    pictures = torch.rand(4, 3, 32, 32) * 2 - 1
+    for _ in range(3):
+        network(pictures)
+    before = network.eval()(pictures).detach()
+    assert torch.allclose(fold_norms(network)(pictures), before, atol=1e-5) and not any(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
