@@ -71,7 +71,7 @@ class Budget:
 def _budget(name: str, pictures: int, test: int, size: int, gan: int, unet: int, rounds: int, width: int, batch: int, snapshots: int, codes: int = 50) -> Budget:
     student = ForegroundTrainConfig(steps=unet, batch=batch, validate_every=max(unet // 4, 1))
     layered = TrainLayeredGanConfig(rounds=rounds, generator=LayeredConfig(size=size, width=width, codes=codes), gan=LayeredGanConfig(steps=gan, batch=batch, snapshots=snapshots), unet=student)
-    independence = TrainIndependenceConfig(size=size, view='box', context=1.3, gan=IndependenceGanConfig(steps=gan, batch=2 * batch), student=student)
+    independence = TrainIndependenceConfig(size=size, view='box', context=1.3, gan=IndependenceGanConfig(steps=max(gan // 2, 1), batch=2 * batch), student=student)
     return Budget(name, pictures, test, layered, independence, TrainForegroundConfig(size=size, unet=student))
 
 

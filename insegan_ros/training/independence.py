@@ -42,7 +42,7 @@ class IndependenceGanConfig:
     """The adversarial stage. λ, a, batch and steps the paper leaves open; its rates are 4e-4 for the U-Net and 2e-4 for the discriminator, with which
     the discriminator was left behind here. Ours were chosen on validation pictures."""
 
-    steps: int = 4000
+    steps: int = 2000
     """Optimisation steps."""
     batch: int = 32
     """Pictures a step."""
@@ -60,6 +60,8 @@ class IndependenceGanConfig:
     """a, the share of the picture that a mask may cover for nothing."""
     patch: float = 0.5
     """Least side of the patch that is cut at random out of a background, as a share of it."""
+    within_box: bool = True
+    """Whether masks are cut to the object's box, where crops are larger than it (view box, context above 1): around it is background by the box's word."""
     background: Literal['independent', 'dependent'] = 'independent'
     """independent: any background; dependent: the mirrored picture itself, the ablation in which layers can help each other."""
 
@@ -95,11 +97,12 @@ class TrainIndependenceConfig(PicturesConfig):
 
 
 class IndependenceStage:
-    """`images` and `backgrounds` (N, 3, S, S), (M, 3, S, S) uint8 on the device."""
+    """`images` and `backgrounds` (N, 3, S, S), (M, 3, S, S) uint8 on the device; box (1, 1, S, S), where a foreground can be, or None for anywhere."""
 
     name = 'gan'
 
-    def __init__(self, fabric: Fabric, config: IndependenceGanConfig, provider: ForegroundConfig, images: Tensor, backgrounds: Tensor) -> None:
+    def __init__(self, fabric: Fabric, config: IndependenceGanConfig, provider: ForegroundConfig, images: Tensor, backgrounds: Tensor, box: Tensor | None = None) -> None:
+        self.box = torch.ones(1, 1, *images.shape[2:], device=images.device) if box is None else box
         self.fabric, self.config, self.images, self.backgrounds, self.images_per_step = fabric, config, images, backgrounds, config.batch
         network = ForegroundNet(provider)
         discriminator = Discriminator(config.discriminator_width, 'spectral', 'both', images.shape[-1], 3)
@@ -116,8 +119,10 @@ class IndependenceStage:
     def composites(self) -> tuple[Tensor, Tensor, Tensor]:
         """Pictures, their soft masks (B, 1, S, S), and composites of their foregrounds on backgrounds; no layout correction, as boxes leave
         none to be made."""
-        inputs = self._draw(self.images)
-        masks = torch.sigmoid(self.provider(inputs))
+        chosen = in_range(self.images[torch.randint(len(self.images), (self.config.batch,), device=self.images.device)])
+        both = random_views(torch.cat([chosen, self.box.expand(len(chosen), -1, -1, -1)], 1))
+        inputs = both[:, :3]
+        masks = torch.sigmoid(self.provider(inputs)) * (both[:, 3:] > 0.5)
         below = self._draw(self.backgrounds, self.config.patch) if self.config.background == 'independent' else inputs.flip(3)
         return inputs, masks, blend(below, inputs, masks)
 
@@ -141,6 +146,12 @@ class IndependenceStage:
         """Rows: pictures, masks, composites."""
         inputs, masks, composites = self.composites()
         return {'pictures, masks, composites': tile_colour(torch.cat([inputs[:8], masks[:8].expand(-1, 3, -1, -1) * 2 - 1, composites[:8]]), 8)}
+
+
+def inner_square(size: int, context: float) -> Tensor:
+    """(1, 1, size, size), 1 in the middle square that a box `context` times as small as the picture can fill, 0 around it."""
+    axis = ((torch.arange(size) + 0.5) / size - 0.5).abs() <= 0.5 / context
+    return (axis[:, None] & axis).float()[None, None]
 
 
 @torch.no_grad()
@@ -168,14 +179,15 @@ def train_independence(config: TrainIndependenceConfig) -> Path:
     claim(out, config, f'{data.fingerprint}, backgrounds {empty.fingerprint()}')
     take_over(config.begin, out)
     seed_step(config.seed, 'weights', 0)
-    gan = IndependenceStage(data.fabric, config.gan, config.provider, data.images, to_tensor(empty.images).to(data.fabric.device))
+    box = inner_square(config.size, config.context).to(data.fabric.device) if config.view == 'box' and config.gan.within_box else None
+    gan = IndependenceStage(data.fabric, config.gan, config.provider, data.images, to_tensor(empty.images).to(data.fabric.device), box)
     seconds = run_stage(data.fabric, gan, config.gan.steps, out, config.seed, config.loop)
     steps, network = {'gan': config.gan.steps}, gan.provider.module
     seed_step(config.seed, 'picture', 0)
     if data.fabric.is_global_zero:
         save_picture(out / 'gan.png', next(iter(gan.pictures().values())))
     if config.distillation:
-        answers = teacher_answers(network.eval(), data.images, data.fabric.is_global_zero) > 0.5
+        answers = (teacher_answers(network.eval(), data.images, data.fabric.is_global_zero) > 0.5) & (gan.box[:, 0] > 0)
         share = answers.float().mean((1, 2))
         sure = (share > SURE[0]) & (share < SURE[1])
         if sure.sum() < FEWEST_BACKGROUNDS:

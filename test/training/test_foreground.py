@@ -22,7 +22,7 @@ from insegan_ros.segmenters.checkpoint import Checkpoint
 from insegan_ros.segmenters.registry import load_segmenter
 from insegan_ros.training.adversarial import area_penalty
 from insegan_ros.training.foreground import ForegroundStage, ForegroundTrainConfig, TrainForegroundConfig, train_supervised_foreground
-from insegan_ros.training.independence import IndependenceGanConfig, IndependenceStage, TrainIndependenceConfig, teacher_answers, train_independence
+from insegan_ros.training.independence import IndependenceGanConfig, IndependenceStage, TrainIndependenceConfig, inner_square, teacher_answers, train_independence
 from insegan_ros.training.layered import LayeredGanConfig, TrainLayeredGanConfig, train_layered_gan
 from insegan_ros.training.loop import LoopConfig, run_stage, seed_step
 
@@ -163,6 +163,18 @@ def test_the_background_is_another_picture():
         torch.nn.init.constant_(stage.provider.module.head.bias, -30.0)
         torch.nn.init.zeros_(stage.provider.module.head.weight)
         assert torch.allclose(stage.composites()[2], in_range(torch.tensor(float(below))).expand(4, 3, 32, 32), atol=1e-5)
+
+
+def test_nothing_outside_of_the_box_is_foreground():
+    images, empty = torch.full((40, 3, 32, 32), 200, dtype=torch.uint8), torch.full((10, 3, 32, 32), 40, dtype=torch.uint8)
+    box = inner_square(32, 1.6)
+    assert float(box.mean()) == pytest.approx(1 / 1.6 ** 2, abs=0.02) and box[0, 0, 0, 16] == 0 and box[0, 0, 16, 16] == 1
+    stage = IndependenceStage(Fabric(accelerator='cpu', devices=1), IndependenceGanConfig(batch=8), ForegroundConfig(8, 3), images, empty, box)
+    torch.nn.init.constant_(stage.provider.module.head.bias, 30.0)
+    torch.nn.init.zeros_(stage.provider.module.head.weight)
+    _, masks, composites = stage.composites()
+    assert (masks[:, :, 0] == 0).all() and (masks[:, :, 16, 16] > 0.99).all()
+    assert torch.allclose(composites[:, :, 0, 0], in_range(torch.tensor(40.0)), atol=1e-4) and torch.allclose(composites[:, :, 16, 16], in_range(torch.tensor(200.0)), atol=1e-4)
 
 
 def test_the_teacher_is_averaged_over_views():
