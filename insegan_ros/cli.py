@@ -191,7 +191,7 @@ def _instantiate(config_class: type, values: Namespace) -> Any:
     values.pop('config', None)
     parser = ArgumentParser()
     parser.add_class_arguments(config_class, 'it')
-    return parser.instantiate_classes(Namespace(it=values)).it
+    return parser.instantiate(Namespace(it=values)).it
 
 
 def _segment(arguments: Namespace) -> None:
@@ -245,12 +245,18 @@ def _calibrate(arguments: Namespace) -> None:
 
 
 def _evaluate(arguments: Namespace) -> None:
+    from insegan_ros.datasets.folders import check_new
     from insegan_ros.datasets.convert import open_dataset
     from insegan_ros.evaluation.evaluate import evaluate
     from insegan_ros.evaluation.report import print_summary, worst_to_best
     from insegan_ros.segmenters.picture import PictureSegmenter
     from insegan_ros.segmenters.registry import load_segmenter
     data, workspace = Path(arguments.data), _workspace(arguments)
+    if arguments.limit < 1:
+        raise ConfigError(f'--limit is {arguments.limit}: expected 1 or more')
+    for path, suffix in ((arguments.json, '.json'), (arguments.picture, '.png')):
+        if path:
+            check_new(Path(path), suffix)
     segmenter = load_segmenter(arguments.model, arguments.segmenter, None, arguments.device, arguments.instances, gate=arguments.gate)
     if isinstance(segmenter, PictureSegmenter):
         _evaluate_pictures(arguments, segmenter)
@@ -338,7 +344,7 @@ COMMANDS: dict[str, tuple[str, Callable[[ArgumentParser], None], Callable[[Names
     'simulate': ('make a data set of simulated bins; goes on where it was stopped', _simulate_arguments, _simulate),
     'dataset': ('convert a data set, look into one, or draw the parts', _dataset_arguments, _dataset),
     'train': ('learn a segmenter from unlabelled depth; goes on where it was stopped', _train_arguments, _train),
-    'segment': ('masks for depth images (16-bit PNG in mm), recordings (RealSense .bag, rosbag2) or shards', _segment_arguments, _segment),
+    'segment': ('masks for depth images (16-bit PNG in mm), recordings (RealSense .bag, rosbag2) or shards; for photographs with a method of colour', _segment_arguments, _segment),
     'calibrate': ('find floor and inside of an empty bin, for the segmenter to load', _calibrate_arguments, _calibrate),
     'evaluate': ("score a segmenter on labelled scenes: honest and paper's protocol, K-means beside it", _evaluate_arguments, _evaluate),
     'card': ('measure a finished training on unseen simulated bins and write its model card', _card_arguments, _card),

@@ -4,7 +4,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
@@ -22,29 +22,58 @@ from insegan_ros.segmenters.base import Segmenter
 from insegan_ros.workspace import Workspace
 
 
-def frames_of(source: Path, photographs: bool = False) -> Iterator[Frame]:
-    """The frames of an image, a folder of images or shards, or a recording, in order; images are depth, or photographs. Raises DatasetError where
-    there is nothing."""
+@dataclass(frozen=True)
+class Item:
+    """One thing to segment: its file's name, or empty where many lie in one; the frame, or None and why it cannot be read; the bin where the source
+    knows it."""
+
+    name: str
+    frame: Frame | None
+    workspace: Workspace | None = None
+    error: str = ''
+
+
+def frames_of(source: Path) -> Iterator[Frame]:
+    """The depth frames of an image, a folder of images or shards, or a recording, in order. Raises DatasetError where there is nothing, InputError for
+    an image that cannot be read."""
+    def read(item: Item) -> Frame:
+        if item.frame is None:
+            raise InputError(item.error)
+        return item.frame
+    return map(read, items_of(source))
+
+
+def items_of(source: Path, photographs: bool = False) -> Iterator[Item]:
+    """What lies in a source, in order; images are depth, or photographs, also in sub-folders. Raises DatasetError where there is nothing."""
+    # At once, not when the first item is asked for.
     if not source.exists():
         raise DatasetError(f'{source} does not exist: expected an image, a folder or a recording')
-    return (frame for frame, _ in _frames_of(source, photographs))
+    return _items_of(source, photographs)
 
 
-def _frames_of(source: Path, photographs: bool) -> Iterator[tuple[Frame, Workspace | None]]:
-    """Frames, and the bin in each where the source knows it."""
-    read = read_colour_image if photographs else read_depth_image
+def _items_of(source: Path, photographs: bool) -> Iterator[Item]:
     if is_recording(source):
-        yield from ((frame, None) for frame in read_frames(source))
+        yield from (Item('', frame) for frame in read_frames(source))
     elif source.is_dir() and is_shards(source):
-        yield from ((scene.frame, scene.workspace) for scene in ShardDataset(source))
-    elif source.is_dir():
-        images = sorted(path for path in source.iterdir() if path.suffix.lower() in (PICTURES if photographs else ('.png',)))
-        if not images:
-            raise DatasetError(f'{source} holds no {"photographs" if photographs else "depth images"}, shards or recording: expected '
-                               f'{"JPEG or PNG files" if photographs else "*.png"}, scenes-*.h5 or metadata.yaml')
-        yield from ((read(path), None) for path in images)
+        yield from (Item('', scene.frame, scene.workspace) for scene in ShardDataset(source))
     else:
-        yield read(source), None
+        yield from _images(source, photographs)
+
+
+def _images(source: Path, photographs: bool) -> Iterator[Item]:
+    paths = [source]
+    if source.is_dir():
+        found = source.rglob('*') if photographs else source.glob('*.png')
+        paths = sorted(path for path in found if path.suffix.lower() in PICTURES and 'masks' not in path.relative_to(source).parts[:-1])
+    if not paths:
+        raise DatasetError(f'{source} holds no {"photographs" if photographs else "depth images"}, shards or recording: expected '
+                           f'{"JPEG or PNG files" if photographs else "*.png"}, scenes-*.h5 or metadata.yaml')
+    for path in paths:
+        name = str(path.relative_to(source)) if source.is_dir() else path.name
+        try:
+            yield Item(name, read_colour_image(path) if photographs else read_depth_image(path))
+        except InputError as problem:
+            yield Item(name, None, error=str(problem))
 
 
 def segment_input(source: Path, segmenter: Segmenter, out: Path) -> tuple[int, int]:
@@ -57,15 +86,19 @@ def segment_input(source: Path, segmenter: Segmenter, out: Path) -> tuple[int, i
     results = out / 'results.json'
     if results.exists():
         raise DatasetError(f'{out} holds results already: expected another --out')
-    if not source.exists():
-        raise DatasetError(f'{source} does not exist: expected an image, a folder or a recording')
     by_colour, own_bins, rows = getattr(segmenter, 'needs_colour', False), segmenter.workspace is None, []
+    items = items_of(source, by_colour)
     with RecordingWriter(out / 'recording') if is_recording(source) else nullcontext() as recording:
-        for index, (frame, workspace) in enumerate(tqdm(_frames_of(source, by_colour), desc='segment', unit='frame')):
+        for index, item in enumerate(tqdm(items, desc='segment', unit='frame')):
             if index == 0:
                 out.mkdir(parents=True, exist_ok=True)
+            name = {'file': item.name} if item.name else {}
+            if item.frame is None:
+                rows.append({'frame': index, **name, 'instances': [], 'error': item.error})
+                continue
+            frame = item.frame
             if own_bins:
-                segmenter.workspace = workspace
+                segmenter.workspace = item.workspace
             try:
                 found, error = segmenter.segment(frame), None
             except InputError as problem:
@@ -75,7 +108,7 @@ def segment_input(source: Path, segmenter: Segmenter, out: Path) -> tuple[int, i
             cv2.imwrite(str(out / f'{index:06d}_overlay.png'), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
             if recording is not None:
                 recording.add(frame, found.labels, INSTANCES_TOPIC, picture)
-            rows.append(_row(index, frame, found, error))
+            rows.append({**_row(index, frame, found, error), **name})
         if not rows:
             raise DatasetError(f'{source} holds no depth frames')
     results.write_text(json.dumps(rows, indent=1) + '\n')

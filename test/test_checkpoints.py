@@ -55,7 +55,7 @@ def test_every_training_file_is_a_configuration(root, name):
     parser = ArgumentParser()
     parser.add_class_arguments(TrainInseganConfig, 'it')
     text = yaml.safe_dump({'it': yaml.safe_load((root / f'config/train/{name}.yaml').read_text())})
-    config = parser.instantiate_classes(parser.parse_string(text)).it
+    config = parser.instantiate(parser.parse_string(text)).it
     assert config.insegan.instances == 5
     if name == 'insegan-paper':
         for key, value in PAPER_FORM.items():
@@ -73,7 +73,7 @@ def test_every_foreground_file_is_a_configuration(root, name):
     parser = ArgumentParser()
     parser.add_class_arguments(RECIPES[name.removesuffix('-paper')][0], 'it')
     text = yaml.safe_dump({'it': yaml.safe_load((root / f'config/train/{name}.yaml').read_text())})
-    config = parser.instantiate_classes(parser.parse_string(text)).it
+    config = parser.instantiate(parser.parse_string(text)).it
     assert config.gan.betas == (0.5, 0.999)
     if name == 'layered-gan-paper':
         # Appendix C and Table C.1, birds.

@@ -130,6 +130,13 @@ def test_photographs_are_segmented_by_methods_of_colour(tmp_path, capsys):
         labels = cv2.imread(str(tmp_path / 'masks' / f'{number:06d}_labels.png'), cv2.IMREAD_UNCHANGED)
         assert (labels[35:55, left + 5:left + 25] == 1).all() and not labels[:20].any()
         assert tuple(cv2.imread(str(tmp_path / 'masks' / f'{number:06d}_overlay.png'))[5, 5]) == (40, 120, 40)
+    (tmp_path / 'photos' / 'more').mkdir()
+    (tmp_path / 'photos' / '1.png').rename(tmp_path / 'photos' / 'more' / 'b.png')
+    (tmp_path / 'photos' / 'broken.jpg').write_bytes(b'no picture')
+    assert main(['segment', str(tmp_path / 'photos'), '--model', 'grabcut-colour', '--out', str(tmp_path / 'some')]) == 0
+    assert '3 frames segmented' in (said := capsys.readouterr().out) and '1 could not be used' in said
+    rows = json.loads((tmp_path / 'some' / 'results.json').read_text())
+    assert [(row['file'], 'error' in row) for row in rows] == [('0.png', False), ('broken.jpg', True), ('more/b.png', False)]
     assert main(['segment', str(tmp_path / 'photos'), '--model', 'kmeans', '--out', str(tmp_path / 'depth')]) == 2
     assert 'expected a 16-bit depth PNG' in capsys.readouterr().err
 
@@ -142,3 +149,7 @@ def test_methods_of_colour_are_evaluated_as_such(tote_data, tmp_path, capsys):
     assert cv2.imread(str(tmp_path / 'r.png')).shape[0] == 3 * 128
     assert main(['dataset', 'pictures', str(tote_data), str(tmp_path / 'tote.h5'), '--size', '32', '--truth']) == 0
     assert f'{result["pictures"]} pictures in' in capsys.readouterr().out
+    # Nothing is written over, and what cannot be is said before any work.
+    assert main(arguments) == 2 and 'is there already' in capsys.readouterr().err
+    assert main([*arguments[:5], '--limit', '0']) == 2 and '--limit is 0' in capsys.readouterr().err
+    assert main(['dataset', 'pictures', str(tote_data), str(tmp_path / 'no.h5'), '--size', '0']) == 2 and 'size is 0' in capsys.readouterr().err

@@ -137,13 +137,15 @@ def _picking(folder: Path, split: str) -> list[Photo]:
 
 
 def _plain(folder: Path, split: str) -> list[Photo]:
-    """Any folder of pictures, its sub-folders' names as kinds; masks under the same name in masks/. All of it is every split, unless
-    folders training, validation, test are there."""
+    """Any folder of pictures, its sub-folders' names as kinds; masks under the same name in masks/, also where the pictures are in images/. All of it
+    is every split, unless folders training, validation, test are there."""
     root = folder / split if (folder / split).is_dir() else folder
     photos = []
     for path in sorted(path for path in root.rglob('*') if path.suffix.lower() in PICTURES and 'masks' not in path.relative_to(root).parts[:-1]):
-        mask = (root / 'masks' / path.relative_to(root)).with_suffix('.png')
-        photos.append(Photo(path, path.parent.name if path.parent != root else '', mask=mask if mask.is_file() else None))
+        parts = path.relative_to(root).parts
+        parts = parts[1:] if parts[0] == 'images' and len(parts) > 1 else parts
+        mask = root.joinpath('masks', *parts).with_suffix('.png')
+        photos.append(Photo(path, parts[-2] if len(parts) > 1 else '', mask=mask if mask.is_file() else None))
     return photos
 
 

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from insegan_ros.datasets.folders import check_new
 from insegan_ros.datasets.photo_sets import Photo, is_photos, read_photos
 from insegan_ros.datasets.shards import ShardDataset, write_whole
-from insegan_ros.errors import DatasetError
+from insegan_ros.errors import ConfigError, DatasetError
 from insegan_ros.workspace import TRAINING_MARGIN
 
 FORMAT = 'insegan-pictures-1'
@@ -92,7 +92,7 @@ def read_pictures(source: str | Path, size: int, view: View = 'scene', context: 
             break
     what = '; '.join(f'{number} {reason} (such as {example[reason]})' for reason, number in skipped.items())
     if not images:
-        raise DatasetError(f'{path} holds no picture that can be used{": " + what if what else ""}: expected {"empty scenes" if empty else "pictures of one object"}')
+        raise DatasetError(f'{path} holds no picture that can be used{": " + what if what else ""}: expected {"empty scenes (simulate some with --instances 0-1)" if empty else "pictures of one object"}')
     if skipped:
         print(f'{path}: {len(images)} pictures; skipped: {what}')
     return Pictures(np.stack(images), np.stack(masks) if truth else None, tuple(kinds), name)
@@ -104,6 +104,8 @@ def write_pictures(source: Path, out: Path, size: int, view: View, context: floa
     Raises DatasetError where `out` exists or the source cannot be read.
     """
     check_new(out, '.h5')
+    if not 16 <= size <= 1024 or not 1 <= context <= 10:
+        raise ConfigError(f'size is {size}, context {context}: expected 16 to 1024 px, 1 to 10')
     pictures = read_pictures(source, size, view, context, truth=truth, split=split, empty=empty)
     buffer = io.BytesIO()
     with h5py.File(buffer, 'w') as file:

@@ -38,8 +38,8 @@ class LayeredConfig:
 
     def __post_init__(self) -> None:
         if self.size not in (32, 64, 128) or self.width < 8 or self.z < 1 or self.group < 1 or self.codes < 2 * self.group or self.codes % self.group:
-            raise ConfigError(f'size {self.size}, z {self.z}, codes {self.codes}, group {self.group}, width {self.width}: expected 32, 64 or 128; 1 or more; '
-                              'codes that are two or more groups; 8 or more')
+            raise ConfigError(f'generator: size {self.size} (expected 32, 64 or 128), z {self.z} (1 or more), width {self.width} (8 or more), codes {self.codes} '
+                              f'(two or more groups of group = {self.group})')
 
     @property
     def parents(self) -> int:

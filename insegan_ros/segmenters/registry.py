@@ -5,9 +5,9 @@ import importlib
 from collections.abc import Callable
 from pathlib import Path
 
-from insegan_ros.errors import CheckpointError, unknown
+from insegan_ros.errors import CheckpointError, ConfigError, unknown
 from insegan_ros.segmenters.base import Segmenter
-from insegan_ros.segmenters.checkpoint import Checkpoint
+from insegan_ros.segmenters.checkpoint import WEIGHTS, Checkpoint
 from insegan_ros.shipped import shipped_folders
 from insegan_ros.workspace import Workspace
 
@@ -43,6 +43,10 @@ def load_segmenter(model: str, segmenter: str = '', workspace: Workspace | None 
         return PosedSegmenter(load_segmenter(model, segmenter, workspace, device, instances, gate=gate), MeshRegistration(read_mesh(Path(mesh), mesh_scale)))
     if gate:
         from insegan_ros.segmenters.gated import GatedSegmenter
+        if _tells_foreground(model):
+            raise ConfigError(f'a gate stands before {model}, which tells foreground itself: expected a model that divides parts by depth, such as insegan-nut')
+        if not _tells_foreground(gate):
+            raise ConfigError(f'the gate is {gate}, which divides parts: expected a foreground method or checkpoint, {", ".join(FOREGROUND)} or layered-gan-tote')
         return GatedSegmenter(load_segmenter(model, segmenter, workspace, device, instances), load_segmenter(gate, '', workspace, device))
     if model in UNTRAINED or model in FOREGROUND:
         return _load({**UNTRAINED, **FOREGROUND}[model])(instances=instances, workspace=workspace)
@@ -51,6 +55,11 @@ def load_segmenter(model: str, segmenter: str = '', workspace: Workspace | None 
     if name not in TRAINED:
         raise unknown('segmenter', name, list(TRAINED))
     return _load(TRAINED[name])(checkpoint, workspace=workspace, device=device)
+
+
+def _tells_foreground(model: str) -> bool:
+    """Whether a method's answer is foreground or background, and no more."""
+    return model in FOREGROUND or model not in UNTRAINED and Checkpoint.load(find_checkpoint(model)).segmenter == 'foreground'
 
 
 def _load(place: str) -> Callable[..., Segmenter]:
@@ -62,7 +71,8 @@ def find_checkpoint(model: str) -> Path:
     """Where a checkpoint lies: the path itself, or a shipped one of that name. Raises CheckpointError."""
     path = Path(model).expanduser()
     if path.exists():
-        return path
+        # A run's folder holds its checkpoint.
+        return path / 'checkpoint' if not (path / WEIGHTS).is_file() and (path / 'checkpoint' / WEIGHTS).is_file() else path
     for folder in shipped_folders('checkpoints'):
         if (folder / path.name).is_dir():
             return folder / path.name

@@ -177,7 +177,7 @@ def train_independence(config: TrainIndependenceConfig) -> Path:
     if len(empty.images) < FEWEST_BACKGROUNDS:
         raise DatasetError(f'{config.backgrounds} holds {len(empty.images)} backgrounds: expected {FEWEST_BACKGROUNDS} or more, some hundreds to learn well')
     claim(out, config, f'{data.fingerprint}, backgrounds {empty.fingerprint()}')
-    take_over(config.begin, out)
+    take_over(config.begin, out, ('gan', 'student'))
     seed_step(config.seed, 'weights', 0)
     box = inner_square(config.size, config.context).to(data.fabric.device) if config.view == 'box' and config.gan.within_box else None
     gan = IndependenceStage(data.fabric, config.gan, config.provider, data.images, to_tensor(empty.images).to(data.fabric.device), box)

@@ -222,8 +222,9 @@ class TrainLayeredGanConfig(PicturesConfig):
 def train_layered_gan(config: TrainLayeredGanConfig) -> Path:
     """Algorithm 1, or what is left of it; returns the checkpoint's folder. Raises DatasetError for pictures that cannot be read."""
     data, out = prepare_pictures(config, config.size), Path(config.out)
+    stages = [f'{name}-{round_}' for round_ in range(1, config.rounds + 1) for name in ('gan', 'unet')]
     claim(out, config, data.fingerprint)
-    take_over(config.begin, out)
+    take_over(config.begin, out, stages)
     gan: LayeredGanStage | None = None
     unet: ForegroundStage | None = None
     seconds, steps, alarms = 0.0, {}, []

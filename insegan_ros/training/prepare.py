@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -108,9 +109,12 @@ def prepare_pictures(config: PicturesConfig, size: int, truth: bool = False) -> 
     return PreparedPictures(to_tensor(pictures.images).to(fabric.device), masks, fabric, pictures.name, pictures.fingerprint())
 
 
-def take_over(begin: str, out: Path) -> None:
-    """Copy the states of another run, if one is named, into a new one."""
-    for state in sorted(Path(begin).glob('*.state.safetensors')) if begin else []:
+def take_over(begin: str, out: Path, stages: Sequence[str]) -> None:
+    """Copy the states of another run, if one is named, into a new one whose stages have these names. Raises ConfigError where there is none of them."""
+    states = [state for name in stages if (state := Path(begin) / f'{name}.state.safetensors').is_file()] if begin else []
+    if begin and not states:
+        raise ConfigError(f'begin is {begin}, which holds no stage of this training: expected the folder of a run with {", ".join(stages)}')
+    for state in states:
         if not (out / state.name).exists():
             write_whole(out / state.name, state.read_bytes())
 

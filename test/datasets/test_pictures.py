@@ -150,6 +150,14 @@ def test_what_cannot_be_used_is_skipped_counted_and_named(tmp_path, capsys):
         read_pictures(empty, 32)
 
 
+@pytest.mark.parametrize('inside', ['', 'images'])
+def test_masks_lie_beside_the_pictures_under_the_same_name(tmp_path, inside):
+    for number in range(3):
+        photo(tmp_path / inside / 'cups' / f'{number}.jpg', (30, 10, 60, 40), mask=tmp_path / 'masks' / 'cups' / f'{number}.png')
+    pictures = read_pictures(tmp_path, 32, truth=True)
+    assert len(pictures.images) == 3 and set(pictures.kinds) == {'cups'} and pictures.masks.mean() > 0.1
+
+
 def test_a_list_that_leads_outside_is_refused(birds):
     (birds / 'images.txt').write_text('1 ../../../etc/passwd\n')
     with pytest.raises(DatasetError, match='lies outside'):

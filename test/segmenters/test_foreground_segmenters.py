@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from insegan_ros.datasets.shards import ShardDataset
-from insegan_ros.errors import CheckpointError, InputError
+from insegan_ros.errors import CheckpointError, ConfigError, InputError
 from insegan_ros.evaluation.foreground import evaluate_foreground
 from insegan_ros.frame import Frame, Instances, Intrinsics
 from insegan_ros.segmenters.base import to_instances
@@ -94,6 +94,10 @@ def test_a_gate_by_its_name_and_one_that_is_none():
     assert not gated.needs_colour and len(gated.segment(frame)) == 2
     with pytest.raises(CheckpointError, match='no checkpoint or method "nobody"'):
         load_segmenter('kmeans', gate='nobody')
+    with pytest.raises(ConfigError, match='the gate is insegan-nut, which divides parts'):
+        load_segmenter('kmeans', gate='insegan-nut')
+    with pytest.raises(ConfigError, match='a gate stands before grabcut-colour'):
+        load_segmenter('grabcut-colour', gate='depth-threshold')
 
 
 def test_the_floor_that_a_gate_shows_is_the_floor():

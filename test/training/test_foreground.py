@@ -108,6 +108,8 @@ def test_a_run_takes_over_what_a_shorter_one_has_finished(pictures, tmp_path):
     longer = Checkpoint.load(train_layered_gan(replace(whole, out=str(tmp_path / 'longer'), begin=str(tmp_path / 'short'))))
     alone = Checkpoint.load(train_layered_gan(whole))
     assert longer.training['steps'] == alone.training['steps']
+    with pytest.raises(ConfigError, match='holds no stage of this training'):
+        train_layered_gan(replace(whole, out=str(tmp_path / 'wrong'), begin=str(pictures[0])))
     assert all(torch.equal(value, longer.weights['unet'][name]) for name, value in alone.weights['unet'].items())
 
 
