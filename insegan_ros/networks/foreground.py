@@ -3,6 +3,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor
+
 from insegan_ros.errors import ConfigError
 from insegan_ros.networks.unet import UNet
 
@@ -26,3 +29,9 @@ class ForegroundNet(UNet):
 
     def __init__(self, config: ForegroundConfig) -> None:
         super().__init__(3, 1, config.width, config.levels, 'batch')
+
+
+def inner_square(size: int, context: float) -> Tensor:
+    """(1, 1, size, size), 1 in the middle square that a box `context` times as small as the picture can fill, 0 around it."""
+    axis = ((torch.arange(size) + 0.5) / size - 0.5).abs() <= 0.5 / context
+    return (axis[:, None] & axis).float()[None, None]

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from insegan_ros.networks.augmentation import in_range
-from insegan_ros.networks.foreground import ForegroundConfig, ForegroundNet
+from insegan_ros.networks.foreground import ForegroundConfig, ForegroundNet, inner_square
 from insegan_ros.networks.unet import fold_norms
 from insegan_ros.segmenters.base import choose_device
 from insegan_ros.segmenters.checkpoint import Checkpoint
@@ -23,6 +23,8 @@ class ForegroundSegmenter(PictureSegmenter):
         self.device = choose_device(device)
         self.network = fold_norms(checkpoint.restore('unet', ForegroundNet(ForegroundConfig(**checkpoint.config['unet']['network'])))).to(self.device)
         self.view, self.context = checkpoint.config['view'], checkpoint.config['context']
+        # Learnt from crops in which nothing but the object's box can be foreground.
+        self.boxed = self.view == 'box' and checkpoint.config.get('gan', {}).get('within_box', False)
         self.size = int(checkpoint.config.get('size') or checkpoint.config['generator']['size'])
 
     @torch.inference_mode()
@@ -30,5 +32,6 @@ class ForegroundSegmenter(PictureSegmenter):
         """See PictureSegmenter."""
         small = cv2.resize(picture, (self.size, self.size), interpolation=cv2.INTER_AREA)
         image = in_range(torch.from_numpy(small).permute(2, 0, 1)[None].to(self.device))
-        share = torch.sigmoid(self.network(image))[0, 0].cpu().numpy()
+        share = torch.sigmoid(self.network(image))
+        share = (share * inner_square(self.size, self.context).to(self.device) if self.boxed else share)[0, 0].cpu().numpy()
         return cv2.resize(share, picture.shape[1::-1], interpolation=cv2.INTER_LINEAR)

@@ -22,7 +22,7 @@ from insegan_ros.errors import ConfigError, DatasetError
 from insegan_ros.factories.pictures import LabelledPictures
 from insegan_ros.networks.composition import blend
 from insegan_ros.networks.discriminator import Discriminator
-from insegan_ros.networks.foreground import ForegroundConfig, ForegroundNet
+from insegan_ros.networks.foreground import ForegroundConfig, ForegroundNet, inner_square
 from insegan_ros.segmenters.checkpoint import Checkpoint, Scales
 from insegan_ros.networks.augmentation import in_range, random_views
 from insegan_ros.training.adversarial import area_penalty, fooling_loss, judge_loss
@@ -146,12 +146,6 @@ class IndependenceStage:
         """Rows: pictures, masks, composites."""
         inputs, masks, composites = self.composites()
         return {'pictures, masks, composites': tile_colour(torch.cat([inputs[:8], masks[:8].expand(-1, 3, -1, -1) * 2 - 1, composites[:8]]), 8)}
-
-
-def inner_square(size: int, context: float) -> Tensor:
-    """(1, 1, size, size), 1 in the middle square that a box `context` times as small as the picture can fill, 0 around it."""
-    axis = ((torch.arange(size) + 0.5) / size - 0.5).abs() <= 0.5 / context
-    return (axis[:, None] & axis).float()[None, None]
 
 
 @torch.no_grad()

@@ -15,14 +15,14 @@ from insegan_ros.errors import CheckpointError, ConfigError, DatasetError
 from insegan_ros.factories.pictures import LabelledPictures
 from insegan_ros.frame import Frame, Intrinsics
 from insegan_ros.networks.augmentation import in_range, random_colours, random_views
-from insegan_ros.networks.foreground import ForegroundConfig, ForegroundNet
+from insegan_ros.networks.foreground import ForegroundConfig, ForegroundNet, inner_square
 from insegan_ros.networks.layered import LayeredConfig
 from insegan_ros.networks.unet import fold_norms
 from insegan_ros.segmenters.checkpoint import Checkpoint
 from insegan_ros.segmenters.registry import load_segmenter
 from insegan_ros.training.adversarial import area_penalty
 from insegan_ros.training.foreground import ForegroundStage, ForegroundTrainConfig, TrainForegroundConfig, train_supervised_foreground
-from insegan_ros.training.independence import IndependenceGanConfig, IndependenceStage, TrainIndependenceConfig, inner_square, teacher_answers, train_independence
+from insegan_ros.training.independence import IndependenceGanConfig, IndependenceStage, TrainIndependenceConfig, teacher_answers, train_independence
 from insegan_ros.training.layered import LayeredGanConfig, TrainLayeredGanConfig, train_layered_gan
 from insegan_ros.training.loop import LoopConfig, run_stage, seed_step
 
