@@ -274,9 +274,9 @@ def _evaluate(arguments: Namespace) -> None:
 def _evaluate_pictures(arguments: Namespace, segmenter: PictureSegmenter) -> None:
     """Foreground against background, on pictures of one object each."""
     from insegan_ros.evaluation.card import draw_foregrounds
-    from insegan_ros.evaluation.foreground import CROP_PX, mean_scores, score_pictures
+    from insegan_ros.evaluation.foreground import TEST_PX, mean_scores, score_pictures
     from insegan_ros.datasets.pictures import read_pictures
-    pictures = read_pictures(Path(arguments.data), CROP_PX, segmenter.view, segmenter.context, arguments.limit, truth=True, split=arguments.split)
+    pictures = read_pictures(Path(arguments.data), TEST_PX[segmenter.view], segmenter.view, segmenter.context, arguments.limit, truth=True, split=arguments.split)
     scores = score_pictures(segmenter, pictures)
     summary = {'pictures': len(scores), **mean_scores(scores)}
     print(json.dumps(summary, indent=1))

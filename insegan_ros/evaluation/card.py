@@ -14,7 +14,7 @@ import torch
 from insegan_ros.datasets.pictures import Pictures, read_pictures
 from insegan_ros.errors import ConfigError
 from insegan_ros.evaluation.benchmark import SEED, evaluate_simulated, machine
-from insegan_ros.evaluation.foreground import CROP_PX, evaluate_view, make_totes, mean_scores, restore_generator
+from insegan_ros.evaluation.foreground import TEST_PX, evaluate_view, make_totes, mean_scores, restore_generator
 from insegan_ros.evaluation.report import worst_to_best, write_picture
 from insegan_ros.networks.insegan import Generator, GeneratorConfig
 from insegan_ros.segmenters.checkpoint import WEIGHTS, Checkpoint
@@ -61,7 +61,7 @@ def make_foreground_card(checkpoint: Checkpoint, model: Path, out: Path, limit: 
     with tempfile.TemporaryDirectory() as folder:
         test = make_totes('test', 3 * limit, Path(folder) / 'totes')
         scores = {suffix: evaluate_view(segmenter, test, view, context) for suffix, segmenter in segmenters.items()}
-        pictures = read_pictures(test, CROP_PX, view, context, truth=True)
+        pictures = read_pictures(test, TEST_PX[view], view, context, truth=True)
     metrics = {'scenes': len(pictures.images), **{f'{name}{suffix}': value for suffix, rows in scores.items() for name, value in mean_scores(rows).items()}}
     out.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(model / WEIGHTS, out / WEIGHTS)

@@ -43,8 +43,8 @@ from insegan_sim.generate import SimulateConfig, simulate
 SETS = {'training': ('product-0:200', '1', 1), 'empty': ('product-0:200', '0-1', 5), 'test': ('product-800:900', '1', 2)}
 # Table, shipped checkpoint, what it looks at.
 SHIPPED = (('methods', 'layered-gan-tote', 'scene'), ('independence prior', 'independence-foreground-tote', 'box'))
-# Test pictures of the crops are of this side.
-CROP_PX = 128
+# Sides of test pictures. Crops of the preset's pictures are smaller than the pictures: enlarged ones would show nothing more.
+TEST_PX = {'scene': 128, 'box': 64}
 SCORES = ('iou', 'miou', 'acc', 'ari', 'msc')
 
 
@@ -193,7 +193,7 @@ def evaluate_view(segmenter: Segmenter, test: Path, view: View, context: float) 
     """Scores of every test scene, as the node would see it, or as a crop around the object's box."""
     if view == 'scene':
         return evaluate_foreground(segmenter, ShardDataset(test))
-    return score_pictures(segmenter, read_pictures(test, CROP_PX, 'box', context, truth=True))
+    return score_pictures(segmenter, read_pictures(test, TEST_PX['box'], 'box', context, truth=True))
 
 
 def score_pictures(segmenter: Any, pictures: Pictures) -> list[dict[str, float]]:
@@ -278,7 +278,7 @@ def markdown(results: list[dict[str, Any]], budget: Budget, machine: str) -> str
     lines = ['# Foreground segmenters on simulated totes', '',
              f'Budget **{budget.name}**' + ('.' if budget.name == 'full' else ': a shrunken run, not the figures of the full one.')
              + f' {machine}. One product a tote; {budget.pictures} unlabelled training pictures of {budget.layered.size} px, {budget.test} test pictures of products and totes that '
-             f'no training has seen, scored at 128 px within the tote. IoU of the foreground; mIoU, mean of foreground and background. {NAME}: a Frechet distance of the features of '
+             f'no training has seen, scored at 128 px within the tote, crops at 64 px. IoU of the foreground; mIoU, mean of foreground and background. {NAME}: a Frechet distance of the features of '
              'convolutions with fixed random weights (no ImageNet network was at hand), small for pictures, large for backgrounds where they hold no object.', '']
     for table in dict.fromkeys(one['table'] for one in results):
         own = [one for one in results if one['table'] == table]
