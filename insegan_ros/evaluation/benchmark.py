@@ -28,7 +28,7 @@ from insegan_ros.segmenters.registration import MeshRegistration
 from insegan_ros.segmenters.registry import load_segmenter
 from insegan_ros.shipped import shipped_folders
 from insegan_sim.engines import run_jobs
-from insegan_sim.generate import simulate_shard
+from insegan_sim.generate import SimulateConfig, simulate_shard
 from insegan_sim.parts import PARTS, load_part
 from insegan_sim.scenes import bin_setup, photograph, scene_stream, simulate_scene
 from insegan_sim.world import World
@@ -122,12 +122,18 @@ def benchmark_node(small: bool) -> list[Row]:
             for frame in frames:
                 segmenter.segment(frame)
             rows += _timed(lambda index: segmenter.segment(frames[index % len(frames)]), model, name, f'segment {size}', small)
-    for model in _shipped_foreground():
-        segmenter, picture = load_segmenter(model), np.random.default_rng(SEED).integers(0, 255, (128, 128, 3), np.uint8)
-        # The network on a picture of this size, whatever it was trained on.
-        segmenter.size = 128
+    return rows + _timed_foreground(small)
+
+
+def _timed_foreground(small: bool) -> list[Row]:
+    """Time of the shipped foreground methods on a 128x128 picture, at the side that they were trained at and with the network at 128, GrabCut beside them."""
+    rows, setup = [], SimulateConfig(part='product-0', instances='1', container='tote', fill=0.15, size='128', colour=True, seed=SEED)
+    picture = next(scene_stream(setup.setup(setup.parts()))).frame.colour
+    for model, side in (*product(_shipped_foreground(), (0, 128)), ('grabcut-colour', 0)):
+        segmenter = load_segmenter(model)
+        segmenter.size = side or getattr(segmenter, 'size', 0)
         segmenter.foreground(picture)
-        rows += _timed(lambda index: segmenter.foreground(picture), model, 'tote', 'foreground 128x128', small)
+        rows += _timed(lambda index: segmenter.foreground(picture), model, 'tote', 'foreground 128x128' + (', network at 128' if side else ''), small)
     return rows
 
 

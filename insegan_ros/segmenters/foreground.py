@@ -21,7 +21,7 @@ class ForegroundSegmenter(PictureSegmenter):
         checkpoint.require('unet')
         self.part, self.scales, self.workspace = checkpoint.part, checkpoint.scales, workspace
         self.device = choose_device(device)
-        self.network = fold_norms(checkpoint.restore('unet', ForegroundNet(ForegroundConfig(**checkpoint.config['unet']['network'])))).to(self.device)
+        self.network = fold_norms(checkpoint.restore('unet', ForegroundNet(ForegroundConfig(**checkpoint.config['unet']['network'])))).to(self.device, memory_format=torch.channels_last)
         self.view, self.context = checkpoint.config['view'], checkpoint.config['context']
         # Learnt from crops in which nothing but the object's box can be foreground.
         self.boxed = self.view == 'box' and checkpoint.config.get('gan', {}).get('within_box', False)
@@ -31,7 +31,8 @@ class ForegroundSegmenter(PictureSegmenter):
     def foreground(self, picture: np.ndarray) -> np.ndarray:
         """See PictureSegmenter."""
         small = cv2.resize(picture, (self.size, self.size), interpolation=cv2.INTER_AREA)
-        image = in_range(torch.from_numpy(small).permute(2, 0, 1)[None].to(self.device))
+        # A picture's own order of bytes, in which convolutions are quicker too.
+        image = in_range(torch.from_numpy(small).permute(2, 0, 1)[None].to(self.device, memory_format=torch.channels_last))
         share = torch.sigmoid(self.network(image))
         share = (share * inner_square(self.size, self.context).to(self.device) if self.boxed else share)[0, 0].cpu().numpy()
         return cv2.resize(share, picture.shape[1::-1], interpolation=cv2.INTER_LINEAR)
