@@ -343,7 +343,7 @@ def _needs_ros() -> Iterator[None]:
 COMMANDS: dict[str, tuple[str, Callable[[ArgumentParser], None], Callable[[Namespace], None]]] = {
     'simulate': ('make a data set of simulated bins; goes on where it was stopped', _simulate_arguments, _simulate),
     'dataset': ('convert a data set, look into one, or draw the parts', _dataset_arguments, _dataset),
-    'train': ('learn a segmenter from unlabelled depth; goes on where it was stopped', _train_arguments, _train),
+    'train': ('learn a segmenter from unlabelled depth or colour; goes on where it was stopped', _train_arguments, _train),
     'segment': ('masks for depth images (16-bit PNG in mm), recordings (RealSense .bag, rosbag2) or shards; for photographs with a method of colour', _segment_arguments, _segment),
     'calibrate': ('find floor and inside of an empty bin, for the segmenter to load', _calibrate_arguments, _calibrate),
     'evaluate': ("score a segmenter on labelled scenes: honest and paper's protocol, K-means beside it", _evaluate_arguments, _evaluate),
