@@ -283,8 +283,7 @@ def _evaluate_pictures(arguments: Namespace, segmenter: PictureSegmenter) -> Non
     if arguments.json:
         Path(arguments.json).write_text(json.dumps({'model': arguments.model, 'data': arguments.data, **summary, 'rows': scores}, indent=1) + '\n')
     if arguments.picture:
-        ranked = sorted(range(len(scores)), key=lambda index: scores[index]['iou'])
-        draw_foregrounds(segmenter, pictures, ranked[::max(len(ranked) // 12, 1)][:12], Path(arguments.picture))
+        draw_foregrounds(segmenter, pictures, scores, Path(arguments.picture))
 
 
 def _card(arguments: Namespace) -> None:

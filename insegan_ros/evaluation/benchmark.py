@@ -127,9 +127,10 @@ def benchmark_node(small: bool) -> list[Row]:
 
 def _timed_foreground(small: bool) -> list[Row]:
     """Time of the shipped foreground methods on a 128x128 picture, at the side that they were trained at and with the network at 128, GrabCut beside them."""
+    from insegan_ros.evaluation.foreground import shipped
     rows, setup = [], SimulateConfig(part='product-0', instances='1', container='tote', fill=0.15, size='128', colour=True, seed=SEED)
     picture = next(scene_stream(setup.setup(setup.parts()))).frame.colour
-    for model, side in (*product(_shipped_foreground(), (0, 128)), ('grabcut-colour', 0)):
+    for model, side in (*product((model for _, model, _ in shipped()), (0, 128)), ('grabcut-colour', 0)):
         segmenter = load_segmenter(model)
         segmenter.size = side or getattr(segmenter, 'size', 0)
         segmenter.foreground(picture)
@@ -279,10 +280,6 @@ def print_rows(rows: list[Row]) -> None:
     """A line a figure."""
     for item in rows:
         print(f'{item["method"]:20}{item["part"]:12}{item["protocol"]:55}{item["metric"]:26}{item["value"]:10.4g} {item["unit"]}')
-
-
-def _shipped_foreground() -> list[str]:
-    return sorted({path.name for folder in shipped_folders('checkpoints') for pattern in ('layered-gan-*', 'independence-foreground-*') for path in folder.glob(pattern)})
 
 
 def _shipped_parts() -> list[str]:

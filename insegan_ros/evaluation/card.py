@@ -19,7 +19,7 @@ from insegan_ros.evaluation.report import worst_to_best, write_picture
 from insegan_ros.networks.insegan import Generator, GeneratorConfig
 from insegan_ros.segmenters.checkpoint import WEIGHTS, Checkpoint
 from insegan_ros.segmenters.registry import load_segmenter
-from insegan_ros.training.pictures import tile, tile_colour
+from insegan_ros.training.pictures import save_picture, tile, tile_colour
 from insegan_sim.scenes import bin_setup, scene_stream
 
 
@@ -65,8 +65,7 @@ def make_foreground_card(checkpoint: Checkpoint, model: Path, out: Path, limit: 
     metrics = {'scenes': len(pictures.images), **{f'{name}{suffix}': value for suffix, rows in scores.items() for name, value in mean_scores(rows).items()}}
     out.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(model / WEIGHTS, out / WEIGHTS)
-    ranked = sorted(range(len(pictures.images)), key=lambda index: scores[''][index]['iou'])
-    draw_foregrounds(segmenters[''], pictures, ranked[::max(len(ranked) // 12, 1)][:12], out / 'scenes.png')
+    draw_foregrounds(segmenters[''], pictures, scores[''], out / 'scenes.png')
     training, shown = checkpoint.training, ['scenes']
     if 'generator' in checkpoint.weights:
         draw_layers(checkpoint, out / 'layers.png')
@@ -97,10 +96,10 @@ def foreground_card_text(card: dict[str, Any], pictures: list[str]) -> str:
     return '\n'.join(lines)
 
 
-def draw_foregrounds(segmenter: Any, pictures: Pictures, chosen: list[int], path: Path) -> None:
-    """Pictures, found masks and true masks in three rows."""
-    columns = []
-    for index in chosen:
+def draw_foregrounds(segmenter: Any, pictures: Pictures, scores: list[dict[str, float]], path: Path, count: int = 12) -> None:
+    """Pictures, found masks and true masks in three rows, from the worst score to the best."""
+    columns, ranked = [], sorted(range(len(scores)), key=lambda index: scores[index]['iou'])
+    for index in ranked[::max(len(ranked) // count, 1)][:count]:
         masks = [np.repeat(mask[..., None] * np.uint8(255), 3, -1) for mask in (segmenter.foreground(pictures.images[index]) > 0.5, pictures.masks[index])]
         columns.append(np.vstack([pictures.images[index], *masks]))
     write_picture(path, np.hstack(columns))
@@ -111,9 +110,7 @@ def draw_layers(checkpoint: Checkpoint, path: Path, seed: int = 0) -> None:
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         torch.manual_seed(seed)
         layers = restore_generator(checkpoint).sample(16)[1]
-        picture = tile_colour(torch.cat([layers.image, layers.background, layers.foreground, layers.mask.expand(-1, 3, -1, -1) * 2 - 1]), 16)
-    large = cv2.resize(picture.permute(1, 2, 0).numpy(), None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
-    write_picture(path, (large * 255).astype(np.uint8))
+        save_picture(path, tile_colour(torch.cat([layers.image, layers.background, layers.foreground, layers.mask.expand(-1, 3, -1, -1) * 2 - 1]), 16))
 
 
 def draw_singles(checkpoint: Checkpoint, path: Path, count: int = 32, seed: int = 0) -> None:

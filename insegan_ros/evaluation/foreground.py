@@ -48,6 +48,11 @@ TEST_PX = {'scene': 128, 'box': 64}
 SCORES = ('iou', 'miou', 'acc', 'ari', 'msc')
 
 
+def shipped() -> list[tuple[str, str, View]]:
+    """Those of SHIPPED that are there."""
+    return [one for one in SHIPPED if shipped_file(f'checkpoints/{one[1]}', WEIGHTS)]
+
+
 def make_totes(name: str, scenes: int, out: Path) -> Path:
     """One of SETS by the shipped preset, or what is missing of it."""
     part, instances, seed = SETS[name]
@@ -103,9 +108,8 @@ def rows(budget: Budget) -> Iterator[Row]:
         yield Row('methods', model, model=model)
     for model in ('grabcut-colour', 'kmeans-colour'):
         yield Row('independence prior', f'{model} on crops', model=model, view='box')
-    for table, model, view in SHIPPED:
-        if shipped_file(f'checkpoints/{model}', WEIGHTS):
-            yield Row(table, f'shipped {model}', model=model, view=view)
+    for table, model, view in shipped():
+        yield Row(table, f'shipped {model}', model=model, view=view)
     yield Row('methods', 'supervised', recipe='supervised-foreground', config=budget.supervised)
     for changes, method in (({}, 'distilled'), ({'distillation': False}, 'raw'), ({'distillation': False, 'gan.area': 0.0}, 'no area penalty'),
                             ({'distillation': False, 'gan.background': 'dependent'}, 'dependent background')):
@@ -166,8 +170,9 @@ class ForegroundBenchmark:
             checkpoint = Checkpoint.load(model)
             out |= {'minutes': checkpoint.training['minutes'], 'alarms': checkpoint.training.get('alarms', [])}
             if 'generator' in checkpoint.weights:
-                out |= distances(checkpoint, read_pictures(self.data('training'), self.budget.layered.size, most=2000))
-                out['nmi'] = clustering(checkpoint, read_pictures(self.data('training'), self.budget.layered.size, most=2000))
+                real = read_pictures(self.data('training'), self.budget.layered.size, most=2000)
+                out |= distances(checkpoint, real)
+                out['nmi'] = clustering(checkpoint, real)
         return out
 
     def train(self, row: Row) -> Path:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from lightning.fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from insegan_ros.errors import ConfigError
@@ -20,6 +20,7 @@ from insegan_ros.segmenters.checkpoint import Checkpoint, Scales
 from insegan_ros.training.loop import run_stage, seed_step
 from insegan_ros.training.pictures import tile_colour
 from insegan_ros.training.prepare import PicturesConfig, claim, prepare_pictures
+from insegan_ros.training.state import Record
 
 # Pictures of the factory that choose the best weights: synthetic ones, so no true mask has a say.
 VALIDATION = 256
@@ -59,7 +60,7 @@ class ForegroundStage:
         self.best = copy.deepcopy(network).to(fabric.device).requires_grad_(False)
         self.network, self.optimiser = fabric.setup(network, torch.optim.Adam(network.parameters(), config.rate))
         self.schedule = torch.optim.lr_scheduler.MultiStepLR(self.optimiser, [max(2 * config.steps // 3, 1)], 0.2)
-        self.quality = Quality()
+        self.quality = Record(-1.0)
         self._validation: list[tuple[Tensor, Tensor]] = []
 
     def parts(self) -> dict[str, Any]:
@@ -105,14 +106,6 @@ class ForegroundStage:
         found = torch.sigmoid(self.network(batch.images)) * 2 - 1
         masks = (batch.labels > 0).float()[:, None] * 2 - 1
         return {'pictures, masks, found': tile_colour(torch.cat([batch.images, masks.expand(-1, 3, -1, -1), found.expand(-1, 3, -1, -1)]), 8)}
-
-
-class Quality(nn.Module):
-    """The best IoU so far, as a part that survives a kill."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer('value', torch.tensor(-1.0))
 
 
 @dataclass(frozen=True)

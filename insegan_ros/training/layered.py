@@ -27,7 +27,7 @@ from insegan_ros.training.foreground import ForegroundStage, ForegroundTrainConf
 from insegan_ros.training.loop import run_stage, seed_step
 from insegan_ros.training.pictures import save_picture, tile_colour
 from insegan_ros.training.prepare import PicturesConfig, claim, prepare_pictures, take_over
-from insegan_ros.training.state import average_into
+from insegan_ros.training.state import Record, average_into
 
 # A mean mask beyond these is a decomposition that failed: all is background, or all is foreground.
 ALARM = (0.01, 0.95)
@@ -90,7 +90,7 @@ class LayeredGanStage:
         self.generator, self.optimiser_g = fabric.setup(generator, torch.optim.Adam(generator.parameters(), config.rate, config.betas))
         self.discriminator, self.optimiser_d = fabric.setup(discriminator, torch.optim.Adam(discriminator.parameters(), config.rate, config.betas))
         self.discriminator.mark_forward_method('read_mask')
-        self.distance = Distance()
+        self.distance = Record(float('inf'))
         self.features = RandomFeatures().to(fabric.device)
         self._real: Tensor | None = None
         if before is not None:
@@ -167,14 +167,6 @@ class LayeredGanStage:
         layers = self.average.sample(8)[1]
         rows = [in_range(self.pictures_seen[:8]), layers.image, layers.background, layers.foreground, layers.mask.expand(-1, 3, -1, -1) * 2 - 1]
         return {'real, composite, background, foreground, mask': tile_colour(torch.cat(rows), 8)}
-
-
-class Distance(nn.Module):
-    """The smallest image distance so far, as a part that survives a kill."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer('value', torch.tensor(float('inf')))
 
 
 def background_loss(segmenter: nn.Module, background: Tensor) -> Tensor:

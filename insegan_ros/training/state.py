@@ -61,6 +61,14 @@ def _fill(skeleton: Any, file: Any) -> Any:
     return skeleton['value']
 
 
+class Record(torch.nn.Module):
+    """The best figure so far, as a part that survives a kill."""
+
+    def __init__(self, start: float) -> None:
+        super().__init__()
+        self.register_buffer('value', torch.tensor(start))
+
+
 def average_into(target: torch.nn.Module, source: torch.nn.Module, decay: float) -> None:
     """Exponential moving average of the weights, in place."""
     with torch.no_grad():
