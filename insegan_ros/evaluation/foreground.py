@@ -122,7 +122,7 @@ def rows(budget: Budget) -> Iterator[Row]:
     yield Row('alternate training', 'with', recipe='layered-gan', config=budget.layered)
     yield Row('alternate training', 'without', recipe='layered-gan', config=changed(budget.layered, {'gan.gamma_bg': 0.0}))
     for changes, method in (({'generator.codes': 200}, '200 categories'), ({'generator.prior': 'normal', 'generator.codes': 40}, 'normal of 40 numbers'),
-                            ({'gan.perturb': False}, 'no perturbation')):
+                            ({'perturbation.scale': (0.0, 0.0), 'perturbation.shift': 0.0, 'perturbation.rotation_deg': 0.0}, 'no perturbation')):
         yield Row('private code', method, recipe='layered-gan', config=changed(one, changes))
 
 

@@ -59,8 +59,6 @@ class LayeredGanConfig:
     """Weight of PerturbGAN's mask-size loss instead of mutual information (2 there)."""
     smallest_mask: float = 0.25
     """Share of the picture below which a mask is too small for that loss."""
-    perturb: bool = True
-    """Whether the foreground is moved before it is laid down."""
     average: float = 0.995
     """Decay of the moving average of the generator's weights, which is what is used."""
     views: bool = True
@@ -110,7 +108,7 @@ class LayeredGanStage:
         real = in_range(self.pictures_seen[chosen])
         real = random_views(real) if config.views else real
         codes = draw_codes(self.network, config.batch, real.device)
-        layers = self.generator(codes, draw_motions(self.perturbation, config.batch, real.device) if config.perturb else None)
+        layers = self.generator(codes, draw_motions(self.perturbation, config.batch, real.device))
         judged, guess = self.discriminator(layers.image)
         losses = {'L_adv': fooling_loss([judged], 'hinge'), 'L_b': torch.minimum(layers.mask, 1 - layers.mask).mean()}
         total = losses['L_adv'] + config.gamma_b * losses['L_b']
@@ -194,7 +192,7 @@ class TrainLayeredGanConfig(PicturesConfig):
     generator: LayeredConfig = field(default_factory=LayeredConfig)
     """Shape of the generators, and the private code."""
     perturbation: PerturbationConfig = field(default_factory=PerturbationConfig)
-    """How far the foreground is moved."""
+    """How far the foreground is moved; ranges of zero leave it where it is."""
     gan: LayeredGanConfig = field(default_factory=LayeredGanConfig)
     """The layered GAN's training."""
     unet: ForegroundTrainConfig = field(default_factory=ForegroundTrainConfig)
