@@ -222,17 +222,25 @@ def test_the_newest_frame_wins_when_the_camera_is_faster(segmenter, robot):
     assert answered[-1] == sent[-1] and len(answered) < len(sent) and answered == sorted(answered)
 
 
-def call(robot: Node, kind, name: str, request):
+def call(robot: Node, kind, name: str, request, again_s: float = 5.0):
+    """The service's answer. A service may be found before it has found the caller, and the answer to a first question is lost then: it is asked again."""
     client = robot.create_client(kind, name)
     assert client.wait_for_service(timeout_sec=20)
-    future = client.call_async(request)
-    robot.until(future.done, 60)
-    robot.destroy_client(client)
-    return future.result()
+    end = time.monotonic() + 60
+    while True:
+        assert time.monotonic() < end, f'{name} never answered'
+        future, until = client.call_async(request), time.monotonic() + again_s
+        while not future.done() and time.monotonic() < until:
+            robot.spin()
+        if future.done():
+            robot.destroy_client(client)
+            return future.result()
+        client.remove_pending_request(future)
 
 
 def change(robot: Node, transition: int) -> bool:
-    return call(robot, ChangeState, '/segmenter/change_state', ChangeState.Request(transition=Transition(id=transition))).success
+    # Not asked twice: the second time there would be nothing left to change.
+    return call(robot, ChangeState, '/segmenter/change_state', ChangeState.Request(transition=Transition(id=transition)), again_s=60).success
 
 
 def state(robot: Node) -> str:
