@@ -17,8 +17,8 @@ from tqdm import tqdm
 
 from insegan_ros.datasets.pictures import Pictures, View, read_pictures
 from insegan_ros.datasets.scene import Scene
-from insegan_ros.datasets.shards import ShardDataset, write_whole
-from insegan_ros.errors import ConfigError, InseganError, unknown
+from insegan_ros.datasets.shards import ShardDataset
+from insegan_ros.evaluation.cells import run_cells, shipped_hash
 from insegan_ros.evaluation.configs import changed
 from insegan_ros.evaluation.metrics import foreground_scores
 from insegan_ros.networks.augmentation import in_range
@@ -28,7 +28,7 @@ from insegan_ros.networks.perturbation import PerturbationConfig
 from insegan_ros.networks.random_features import NAME, RandomFeatures, frechet
 from insegan_ros.segmenters.base import Segmenter
 from insegan_ros.segmenters.checkpoint import WEIGHTS, Checkpoint
-from insegan_ros.segmenters.registry import FOREGROUND, find_checkpoint, load_segmenter
+from insegan_ros.segmenters.registry import FOREGROUND, load_segmenter
 from insegan_ros.training.foreground import ForegroundTrainConfig, TrainForegroundConfig
 from insegan_ros.training.independence import IndependenceGanConfig, TrainIndependenceConfig
 from insegan_ros.training.layered import LayeredGanConfig, TrainLayeredGanConfig
@@ -138,27 +138,11 @@ class ForegroundBenchmark:
         return make_totes(name, count, self.folder / 'data' / name)
 
     def run(self, only: set[str]) -> list[dict[str, Any]]:
-        """The rows' results; `only` names tables and methods, nothing is everything. Raises ConfigError for a name that is neither."""
-        everything = list(rows(self.budget))
-        names = {name for row in everything for name in (row.table, row.method)}
-        for name in only - names:
-            raise unknown('table or method', name, sorted(names))
-        tables, methods = only & {row.table for row in everything}, only & {row.method for row in everything}
-        results = []
-        for row in tqdm([row for row in everything if (not tables or row.table in tables) and (not methods or row.method in methods)], desc='foreground', unit='row'):
-            text = json.dumps([asdict(row), self.budget.pictures, self.budget.test, _weights(row)], sort_keys=True, default=str)
-            name = ''.join(c if c.isalnum() or c in '-.' else '_' for c in f'{row.table}-{row.method}')
-            path = self.folder / 'results' / f'{name}-{hashlib.sha256(text.encode()).hexdigest()[:10]}.json'
-            if not path.exists():
-                try:
-                    found = self._measure(row)
-                except InseganError as error:
-                    # Such as a teacher that finds nothing, which is what an ablation may show: the other rows are still worth having.
-                    tqdm.write(f'{row.table}, {row.method}: not measured: {error}')
-                    continue
-                write_whole(path, (json.dumps(found, indent=1) + '\n').encode())
-            results.append(json.loads(path.read_text()))
-        return results
+        """The rows' results, see run_cells; `only` names tables and methods."""
+        def identity(row: Row) -> str:
+            weights = shipped_hash(row.model) if row.method.startswith('shipped') else ''
+            return json.dumps([asdict(row), self.budget.pictures, self.budget.test, weights], sort_keys=True, default=str)
+        return run_cells('foreground', self.folder, list(rows(self.budget)), ('table', 'method'), only, identity, self._measure)
 
     def _measure(self, row: Row) -> dict[str, Any]:
         model = row.model or str(self.train(row))
@@ -256,13 +240,6 @@ def clustering(checkpoint: Checkpoint, real: Pictures) -> float:
 def _tuples(values: dict[str, Any]) -> dict[str, Any]:
     """JSON's lists as the tuples that they were."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-
-
-def _weights(row: Row) -> str:
-    """A hash of a shipped checkpoint: another one of the same name is another row."""
-    if not row.method.startswith('shipped'):
-        return ''
-    return hashlib.sha256((find_checkpoint(row.model) / WEIGHTS).read_bytes()).hexdigest()
 
 
 def as_rows(results: list[dict[str, Any]], machine: str, command: str) -> list[dict[str, Any]]:

@@ -16,15 +16,15 @@ import numpy as np
 from tqdm import tqdm
 
 from insegan_ros.datasets.scene import Scene
-from insegan_ros.datasets.shards import write_whole
-from insegan_ros.errors import CheckpointError, DatasetError, unknown
+from insegan_ros.errors import CheckpointError
+from insegan_ros.evaluation.cells import run_cells, shipped_hash
 from insegan_ros.evaluation.configs import changed
 from insegan_ros.evaluation.evaluate import score
 from insegan_ros.evaluation.held_out import HeldOut, held_out
 from insegan_ros.frame import Instances
 from insegan_ros.segmenters.base import Segmenter
-from insegan_ros.segmenters.checkpoint import WEIGHTS, Checkpoint
-from insegan_ros.segmenters.registry import UNTRAINED, find_checkpoint, load_segmenter
+from insegan_ros.segmenters.checkpoint import Checkpoint
+from insegan_ros.segmenters.registry import UNTRAINED, load_segmenter
 from insegan_ros.training.displacement import DisplacementTrainConfig
 from insegan_ros.training.insegan import EncoderConfig, GanConfig, InseganConfig
 from insegan_ros.training.loop import LoopConfig
@@ -167,37 +167,12 @@ class Insta10:
             self._tests = {(part, sensor): held_out(self.folder / 'test' / f'{part}-{sensor}', part, sensor, self.budget.limit, self.budget.most)}
         return self._tests[part, sensor]
 
-    def result_path(self, cell: Cell) -> Path:
-        """Where a cell's result lies: a name for people and a hash of everything that it depends on."""
-        text = json.dumps([asdict(cell), self.budget.scenes, self.budget.limit, self.budget.most], sort_keys=True, default=str) + _shipped_weights(cell)
-        name = ''.join(c if c.isalnum() or c in '-.' else '_' for c in f'{cell.table}-{cell.method}-{cell.part}-{cell.seed}')
-        return self.folder / 'results' / f'{name}-{hashlib.sha256(text.encode()).hexdigest()[:10]}.json'
-
     def run(self, only: set[str]) -> list[dict[str, Any]]:
-        """The cells' results. `only` names tables, methods and parts; a kind of which none is named is not narrowed.
-
-        Raises ConfigError for a name that is none of these.
-        """
-        everything = list(cells(self.budget))
-        kinds = {kind: {getattr(cell, kind) for cell in everything} for kind in ('table', 'method', 'part')}
-        for name in only - set().union(*kinds.values()):
-            raise unknown('table, method or part', name, sorted(set().union(*kinds.values())))
-        chosen = [cell for cell in everything if all(not only & names or getattr(cell, kind) in only for kind, names in kinds.items())]
-        results = []
-        for cell in tqdm(chosen, desc='insta10', unit='cell'):
-            path = self.result_path(cell)
-            if not path.exists():
-                try:
-                    found = self._measure(cell)
-                except DatasetError as error:
-                    # Such as a part that never lies alone, where cut-outs are to teach: the others' rows are still worth having.
-                    tqdm.write(f'{cell.table}, {cell.method}, {cell.part}: not measured: {error}')
-                    continue
-                if found is None:
-                    continue
-                write_whole(path, (json.dumps(found, indent=1) + '\n').encode())
-            results.append(json.loads(path.read_text()))
-        return results
+        """The cells' results, see run_cells; `only` names tables, methods and parts."""
+        def identity(cell: Cell) -> str:
+            text = json.dumps([asdict(cell), self.budget.scenes, self.budget.limit, self.budget.most], sort_keys=True, default=str)
+            return text + (shipped_hash(cell.model) if cell.method == 'shipped' else '')
+        return run_cells('insta10', self.folder, list(cells(self.budget)), ('table', 'method', 'part'), only, identity, self._measure, ('table', 'method', 'part', 'seed'))
 
     def _measure(self, cell: Cell) -> dict[str, Any] | None:
         """Train if need be, segment the test scenes, score. None where a shipped checkpoint is not there."""
@@ -266,13 +241,3 @@ def segment_scene(segmenter: Segmenter, scene: Scene) -> Instances:
     if hasattr(segmenter, 'instances'):
         segmenter.instances = len(scene.labelled())
     return segmenter.segment(scene.frame)
-
-
-def _shipped_weights(cell: Cell) -> str:
-    """A hash of the shipped weights that a cell measures: another checkpoint of the same name is another cell."""
-    if cell.method != 'shipped':
-        return ''
-    try:
-        return hashlib.sha256((find_checkpoint(cell.model) / WEIGHTS).read_bytes()).hexdigest()
-    except (CheckpointError, OSError):
-        return ''

@@ -1,0 +1,56 @@
+"""What the long benchmarks share: tables of cells, each measured once into a file of its own, so that a second start goes on where the first
+was stopped."""
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from insegan_ros.datasets.shards import write_whole
+from insegan_ros.errors import CheckpointError, InseganError, unknown
+from insegan_ros.segmenters.checkpoint import WEIGHTS
+from insegan_ros.segmenters.registry import find_checkpoint
+
+
+def run_cells(title: str, folder: Path, cells: Sequence[Any], kinds: Sequence[str], only: set[str], identity: Callable[[Any], str],
+              measure: Callable[[Any], dict[str, Any] | None], name_of: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """The cells' results, read from `folder`/results or measured into it.
+
+    kinds: attributes of a cell, such as table and method, whose values `only` may name; a kind of which none is named is not narrowed. identity: what
+    decides whether an earlier result still holds, in text. measure: None where there is nothing to measure, such as a checkpoint that is not
+    shipped. name_of: attributes that a result's file is called by, the kinds if left out. Raises ConfigError for names that are none.
+    """
+    values = {kind: {getattr(cell, kind) for cell in cells} for kind in kinds}
+    strangers = sorted(only - set().union(*values.values()))
+    if strangers:
+        raise unknown(' or '.join([', '.join(kinds[:-1]), kinds[-1]]), ', '.join(strangers), sorted(set().union(*values.values())))
+    chosen = [cell for cell in cells if all(not only & names or getattr(cell, kind) in only for kind, names in values.items())]
+    results = []
+    for cell in tqdm(chosen, desc=title, unit='cell'):
+        called = '-'.join(str(getattr(cell, kind)) for kind in name_of or kinds)
+        name = ''.join(c if c.isalnum() or c in '-.' else '_' for c in called)
+        path = folder / 'results' / f'{name}-{hashlib.sha256(identity(cell).encode()).hexdigest()[:10]}.json'
+        if not path.exists():
+            try:
+                found = measure(cell)
+            except InseganError as error:
+                # Such as a teacher that finds nothing, which is what an ablation may show: the others are still worth having.
+                tqdm.write(f'{called}: not measured: {error}')
+                continue
+            if found is None:
+                continue
+            write_whole(path, (json.dumps(found, indent=1) + '\n').encode())
+        results.append(json.loads(path.read_text()))
+    return results
+
+
+def shipped_hash(model: str) -> str:
+    """A hash of a shipped checkpoint's weights: another one of the same name is another cell. Empty where it is not there."""
+    try:
+        return hashlib.sha256((find_checkpoint(model) / WEIGHTS).read_bytes()).hexdigest()
+    except (CheckpointError, OSError):
+        return ''
