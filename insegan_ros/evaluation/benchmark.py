@@ -272,8 +272,20 @@ def run_foreground(folder: Path, budget: str, only: set[str]) -> list[Row]:
     return rows
 
 
+def run_hoc(folder: Path, budget: str, only: set[str], pictures: Path | None = None) -> list[Row]:
+    """The tables of the HOC learner in a folder, and printed; pictures: photographs with labels, which are measured too. A second start goes on where
+    the first was stopped."""
+    from insegan_ros.evaluation.hoc import BUDGETS, HocBenchmark, as_rows, markdown
+    results = HocBenchmark(folder, BUDGETS[budget], pictures).run(only)
+    rows = as_rows(results, machine(), f'insegan benchmark hoc --budget {budget}')
+    write_whole(folder / 'tables.json', (json.dumps(rows, indent=1) + '\n').encode())
+    write_whole(folder / 'tables.md', (text := markdown(results, BUDGETS[budget], machine())).encode())
+    print(text)
+    return rows
+
+
 # Those that train, in a folder that one can go on with.
-LONG_BENCHMARKS = {'insta10': run_insta10, 'foreground': run_foreground}
+LONG_BENCHMARKS = {'insta10': run_insta10, 'foreground': run_foreground, 'hoc': run_hoc}
 
 
 def print_rows(rows: list[Row]) -> None:

@@ -30,6 +30,8 @@ class DisplacementConfig:
     """Channels at full resolution; doubled at every level."""
     levels: int = 4
     """Resolutions of the U-Net; images are padded to multiples of 2^(levels - 1)."""
+    channels: int = 1
+    """Channels of the picture: 1 for heights, 3 for colour, 4 for both."""
     height_votes: bool = True
     """Whether the way to the centre has a height too; without, parts whose centres coincide in the picture are one."""
 
@@ -46,11 +48,11 @@ class DisplacementNet(UNet):
     def __init__(self, config: DisplacementConfig) -> None:
         # Displacements are tens of px, the convolution's natural scale is one.
         scale = torch.tensor([1.0, *[8.0] * (2 + config.height_votes), 1.0])
-        super().__init__(1, len(scale), config.width, config.levels)
+        super().__init__(config.channels, len(scale), config.width, config.levels)
         self.config = config
         self.register_buffer('scale', scale[:, None, None], persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
-        """image (B, 1, H, W), -1 the floor, 1 the height scale -> (B, 5, H, W): foreground logit, dx, dy, dz (px), log error
+        """image (B, channels, H, W), heights with -1 the floor, 1 the height scale -> (B, 5, H, W): foreground logit, dx, dy, dz (px), log error
         (px); no dz without height votes."""
         return super().forward(image) * self.scale

@@ -17,7 +17,7 @@ from rclpy.node import Node
 from insegan_ros.dds import check_domain, dds_environment
 from insegan_ros.errors import ConfigError, InseganError
 from insegan_ros.segmenters.checkpoint import Checkpoint
-from insegan_ros.segmenters.registry import UNTRAINED, find_checkpoint
+from insegan_ros.segmenters.registry import READY, find_checkpoint
 from insegan_ros.workspace import Workspace
 
 CAMERA = '/camera/camera'
@@ -34,7 +34,7 @@ def start_node(module: str, parameters: dict[str, Any], remappings: dict[str, st
 def start_segmenter(model: str, instances: int, workspace: Workspace | None, parameters: dict[str, Any] | None = None) -> subprocess.Popen:
     """The segmenter on a RealSense's topics, ready by itself. Raises CheckpointError where its model cannot be loaded: the node itself
     would stay and wait for a better one."""
-    if model not in UNTRAINED:
+    if model not in READY:
         Checkpoint.load(find_checkpoint(model))
     place = {} if workspace is None else {'floor': list(workspace.floor), **({'bounds': list(workspace.bounds)} if workspace.bounds else {})}
     return start_node('segmenter', {'model': model, 'autostart': True, 'instances': instances, **place, **(parameters or {})},

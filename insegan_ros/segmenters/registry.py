@@ -22,10 +22,15 @@ UNTRAINED = {'kmeans': 'insegan_ros.segmenters.kmeans:KMeansSegmenter',
 FOREGROUND = {'grabcut-colour': 'insegan_ros.segmenters.colour_baselines:ColourGrabCutSegmenter',
               'kmeans-colour': 'insegan_ros.segmenters.colour_baselines:ColourKMeansSegmenter',
               'depth-threshold': 'insegan_ros.segmenters.colour_baselines:DepthThresholdSegmenter'}
+# The same for pictures of heaps of any number.
+HEAPS = {f'{name}-heap': f'insegan_ros.segmenters.heap_baselines:{kind}Segmenter'
+         for name, kind in (('watershed', 'Watershed'), ('felzenszwalb', 'Regions'), ('template', 'Template'), ('kmeans', 'Clusters'))}
+READY = {**UNTRAINED, **FOREGROUND, **HEAPS}
 TRAINED = {'displacement': 'insegan_ros.segmenters.displacement:DisplacementSegmenter',
            'insegan': 'insegan_ros.segmenters.insegan:InSeGANSegmenter',
            'insegan-refined': 'insegan_ros.segmenters.insegan:RefinedInSeGANSegmenter',
            'foreground': 'insegan_ros.segmenters.foreground:ForegroundSegmenter',
+           'hoc': 'insegan_ros.segmenters.hoc:HocSegmenter',
            'reconstruction': 'insegan_ros.segmenters.reconstruction:ReconstructionSegmenter'}
 
 
@@ -48,8 +53,8 @@ def load_segmenter(model: str, segmenter: str = '', workspace: Workspace | None 
         if not _tells_foreground(gate):
             raise ConfigError(f'the gate is {gate}, which divides parts: expected a foreground method or checkpoint, {", ".join(FOREGROUND)} or layered-gan-tote')
         return GatedSegmenter(load_segmenter(model, segmenter, workspace, device, instances), load_segmenter(gate, '', workspace, device))
-    if model in UNTRAINED or model in FOREGROUND:
-        return _load({**UNTRAINED, **FOREGROUND}[model])(instances=instances, workspace=workspace)
+    if model in READY:
+        return _load(READY[model])(instances=instances, workspace=workspace)
     checkpoint = Checkpoint.load(find_checkpoint(model))
     name = segmenter or checkpoint.segmenter
     if name not in TRAINED:
@@ -59,7 +64,7 @@ def load_segmenter(model: str, segmenter: str = '', workspace: Workspace | None 
 
 def _tells_foreground(model: str) -> bool:
     """Whether a method's answer is foreground or background, and no more."""
-    return model in FOREGROUND or model not in UNTRAINED and Checkpoint.load(find_checkpoint(model)).segmenter == 'foreground'
+    return model in FOREGROUND or model not in READY and Checkpoint.load(find_checkpoint(model)).segmenter == 'foreground'
 
 
 def _load(place: str) -> Callable[..., Segmenter]:
@@ -78,4 +83,4 @@ def find_checkpoint(model: str) -> Path:
             return folder / path.name
     names = sorted({child.name for folder in shipped_folders('checkpoints') for child in folder.iterdir() if child.is_dir()})
     raise CheckpointError(f'no checkpoint or method "{model}": expected a folder with weights.safetensors, one of the shipped '
-                          f'{", ".join(names) or "(none found)"}, or {", ".join([*UNTRAINED, *FOREGROUND])}')
+                          f'{", ".join(names) or "(none found)"}, or {", ".join(READY)}')

@@ -5,6 +5,7 @@ so none is used.
 """
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,12 +102,13 @@ def displacement_loss(output: Tensor, foreground: Tensor, displacement: Tensor) 
 
 class DisplacementStage:
     """The stage that every label factory ends in; relief_px: the height scale in px. Rounds after the first go on from the weights
-    `start`."""
+    `start`. spoil: what a camera does to composites, noise and blur on heights if left out."""
 
     def __init__(self, fabric: Fabric, config: DisplacementTrainConfig, factory: LabelFactory, relief_px: float, round_: int = 0,
-                 start: dict[str, Tensor] | None = None) -> None:
+                 start: dict[str, Tensor] | None = None, spoil: Callable[[Tensor], Tensor] | None = None) -> None:
         self.config, self.fabric, self.factory, self.images_per_step = config, fabric, factory, config.batch
         self.relief_px = relief_px if config.network.height_votes else 0.0
+        self.spoil = spoil or (lambda images: degrade(images, config.noise, config.blur))
         self.name = f'displacement-{round_}' if round_ else 'displacement'
         self.steps = config.round_steps if round_ else config.steps
         network = DisplacementNet(config.network)
@@ -125,7 +127,7 @@ class DisplacementStage:
         """One step on fresh composites."""
         batch = self.factory.sample(self.config.batch)
         foreground, displacement = displacement_targets(batch, self.relief_px)
-        losses = displacement_loss(self.network(degrade(batch.images, self.config.noise, self.config.blur)), foreground, displacement)
+        losses = displacement_loss(self.network(self.spoil(batch.images)), foreground, displacement)
         self.optimiser.zero_grad()
         self.fabric.backward(losses['foreground'] + losses['displacement'])
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)

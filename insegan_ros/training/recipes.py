@@ -21,6 +21,7 @@ from insegan_ros.segmenters.checkpoint import Checkpoint, Scales
 from insegan_ros.segmenters.displacement import DisplacementSegmenter
 from insegan_ros.training.displacement import DisplacementStage, DisplacementTrainConfig
 from insegan_ros.training.foreground import TrainForegroundConfig, train_supervised_foreground
+from insegan_ros.training.hoc import TrainHocConfig, train_hoc
 from insegan_ros.training.independence import TrainIndependenceConfig, train_independence
 from insegan_ros.training.insegan import EncoderStage, GanStage, InseganConfig
 from insegan_ros.training.layered import TrainLayeredGanConfig, train_layered_gan
@@ -212,6 +213,7 @@ def _with_tops(config: TrainInseganConfig, sources: list[LabelFactory], tops: to
 # name -> (configuration, what trains it)
 RECIPES: dict[str, tuple[type, Callable[[Any], Path]]] = {
     'insegan': (TrainInseganConfig, train_insegan),
+    'hoc': (TrainHocConfig, train_hoc),
     'independence-foreground': (TrainIndependenceConfig, train_independence),
     'layered-gan': (TrainLayeredGanConfig, train_layered_gan),
     'supervised': (TrainSupervisedConfig, train_supervised),

@@ -1,0 +1,168 @@
+"""One picture of a heap of equal objects: read as it is, the objects' size estimated, cut into patches."""
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+import torch
+from scipy.ndimage import gaussian_filter1d
+from torch import Tensor
+
+from insegan_ros.datasets.images import metres
+from insegan_ros.datasets.shards import ShardDataset, is_shards
+from insegan_ros.errors import DatasetError, InputError
+from insegan_ros.frame import Frame, Intrinsics
+from insegan_ros.workspace import TRAINING_MARGIN, Workspace
+
+Look = Literal['colour', 'depth', 'both']
+# A picture of fewer windows shows too few objects to tell one from its neighbours.
+FEWEST_WINDOWS = 12
+# Larger ones are brought down to this many px before anything is done with them.
+MOST_PX = 4_000_000
+# The autocorrelation is looked at on a picture of this side.
+SPECTRUM_PX = 512
+# Smaller things are noise.
+LEAST_OBJECT_PX = 8
+
+
+@dataclass(frozen=True)
+class HeapPicture:
+    """pixels (H, W, C) float32 in [-1, 1]; the file's name; by how much it was made smaller; what -1 to 1 is in metres of depth, 0 for colour."""
+
+    pixels: np.ndarray
+    name: str
+    zoom: float = 1.0
+    relief_m: float = 0.0
+
+    def fingerprint(self) -> str:
+        """A short hash of the pixels: which picture a checkpoint was made from."""
+        return hashlib.sha256(np.ascontiguousarray(self.pixels).tobytes()).hexdigest()[:16]
+
+
+def picture_of(frame: Frame, look: Look, workspace: Workspace | None, window: tuple[int, int, int, int], relief_m: float = 0.0) -> tuple[np.ndarray, float]:
+    """What the HOC learner sees of a window (left, top, right, bottom) of a frame: (H, W, C) float32, colour stretched to [-1, 1], height, or both, and
+    the relief in metres. The floor is -1, and `relief_m` above it, if that is 0 the 99th percentile of heights, is 1. Without a workspace the farthest
+    reading (99th percentile) is the floor.
+
+    Raises InputError where there is none of what is looked at.
+    """
+    left, top, right, bottom = window
+    layers = []
+    if look != 'depth':
+        if frame.colour is None:
+            raise InputError('the frame has no colour: expected a colour picture aligned with depth, which this method looks at')
+        layers.append(stretch(frame.colour[top:bottom, left:right]))
+    if look != 'colour':
+        depth = frame.depth_m[top:bottom, left:right]
+        seen = depth[np.isfinite(depth)]
+        if seen.size < 0.5 * depth.size:
+            raise InputError('half of the depth or more has no reading: expected depth of the heap')
+        if workspace is None:
+            height = np.percentile(seen, 99) - np.nan_to_num(depth, nan=np.inf)
+        else:
+            height = workspace.height_map(frame, window=window)
+        relief_m = relief_m or max(float(np.percentile(height, 99)), 1e-4)
+        layers.append((2 * np.maximum(height, 0) / relief_m - 1).astype(np.float32)[..., None])
+    return np.concatenate(layers, -1), relief_m
+
+
+def stretch(colour: np.ndarray) -> np.ndarray:
+    """Colours (H, W, 3) of any type as float32 in [-1, 1]: the 1st to the 99th percentile of the brightness, so that light and exposure matter less."""
+    low, high = np.percentile(colour.mean(-1), (1, 99)).astype(np.float32)
+    return np.clip((colour.astype(np.float32) - low) / max(high - low, np.float32(1e-6)) * 2 - 1, -1, 1)
+
+
+def read_heap(path: Path, look: Look) -> HeapPicture:
+    """A picture, or the first scene of a folder of shards, cut to its bin. Pictures may be grey, 16-bit, or have alpha; a 16-bit grey one is depth in
+    mm for `depth`.
+
+    Raises DatasetError for what cannot be read. Exactly one file is opened.
+    """
+    if path.is_dir() and is_shards(path):
+        scene = next(iter(ShardDataset(path)))
+        workspace, intrinsics = scene.workspace, scene.frame.intrinsics
+        window = workspace.window(intrinsics, TRAINING_MARGIN) if workspace else (0, 0, intrinsics.width, intrinsics.height)
+        return _bounded(*picture_of(scene.frame, look, workspace, window), path.name)
+    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED) if path.is_file() else None
+    if image is None:
+        raise DatasetError(f'{path} is missing or no picture: expected one picture of a heap (PNG, JPEG), or a folder of shards')
+    if look == 'both':
+        raise DatasetError(f'{path} is one picture: expected a folder of shards for colour and depth together')
+    if look == 'depth':
+        if image.ndim != 2 or image.dtype != np.uint16:
+            raise DatasetError(f'{path} is {image.dtype} with {1 if image.ndim == 2 else image.shape[2]} channels: expected a 16-bit depth PNG in millimetres')
+        height, width = image.shape
+        frame = Frame(metres(image), Intrinsics(width, width, (width - 1) / 2, (height - 1) / 2, width, height))
+        return _bounded(*picture_of(frame, 'depth', None, (0, 0, width, height)), path.name)
+    colour = np.repeat(image[..., None], 3, -1) if image.ndim == 2 else image[..., 2::-1]
+    return _bounded(stretch(colour), 0.0, path.name)
+
+
+def _bounded(pixels: np.ndarray, relief_m: float, name: str) -> HeapPicture:
+    zoom = min(1.0, math.sqrt(MOST_PX / (pixels.shape[0] * pixels.shape[1])))
+    if zoom == 1.0:
+        return HeapPicture(pixels, name, 1.0, relief_m)
+    print(f'{name}: {pixels.shape[1]}x{pixels.shape[0]} px, brought down to {zoom:.0%} of its size')
+    small = cv2.resize(pixels, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA)
+    return HeapPicture(small.reshape(*small.shape[:2], -1), name, zoom, relief_m)
+
+
+def estimate_size(pixels: np.ndarray) -> float:
+    """About how wide one object of a picture (H, W, C) is, in px: the distance at which the autocorrelation, averaged over directions, has fallen to
+    nothing, for a pixel so far away is of another object. Objects with holes or strong shading are estimated too small.
+
+    Raises DatasetError where nothing has a size: noise, or one thing that fills the picture.
+    """
+    # Where there is height, it tells objects apart best.
+    grey = pixels.mean(-1) if pixels.shape[-1] == 3 else pixels[..., -1]
+    scale = min(1.0, SPECTRUM_PX / max(grey.shape))
+    grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else grey
+    side = min(grey.shape)
+    grey = grey[:side, :side]
+    # What changes slowly is light, not objects.
+    grey = grey - cv2.GaussianBlur(grey, (0, 0), side / 12)
+    window = np.hanning(side)
+    spectrum = np.abs(np.fft.fft2(grey * window[:, None] * window)) ** 2
+    correlation = np.fft.fftshift(np.fft.ifft2(spectrum).real)
+    y, x = np.indices(correlation.shape) - side // 2
+    radius = np.hypot(x, y).round().astype(int)
+    profile = gaussian_filter1d(np.bincount(radius.ravel(), correlation.ravel()) / np.maximum(np.bincount(radius.ravel()), 1), 1.0)
+    gone = np.flatnonzero(profile[:side // 6] <= 0)
+    found = gone[0] / scale if len(gone) and profile[0] > 1e-9 else 0.0
+    if found < LEAST_OBJECT_PX:
+        raise DatasetError(f'no object shows in the picture (its pixels have nothing in common {"beyond " + format(found, ".0f") + " px" if found else "with their neighbours, or all have"}): '
+                           'expected a heap of equal objects; give their width in px (--instance_px) if you see them')
+    return float(found)
+
+
+def draw_size(pixels: np.ndarray, size_px: float, window_px: float) -> np.ndarray:
+    """The picture (H, W, C), as (H, W, 3) uint8, with circles as wide as an object is taken for and squares as wide as a patch."""
+    shown = pixels if pixels.shape[-1] == 3 else np.repeat(pixels[..., -1:], 3, -1)
+    picture = np.ascontiguousarray(((np.clip(shown, -1, 1) + 1) * 127.5).astype(np.uint8))
+    height, width = picture.shape[:2]
+    for x, y in ((0.5, 0.5), (0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75)):
+        middle, half = (int(x * width), int(y * height)), int(window_px / 2)
+        cv2.circle(picture, middle, max(int(size_px / 2), 1), (255, 60, 60), 2, cv2.LINE_AA)
+        cv2.rectangle(picture, (middle[0] - half, middle[1] - half), (middle[0] + half, middle[1] + half), (60, 160, 255), 2)
+    return picture
+
+
+def cut_patches(pixels: np.ndarray, window: float, size: int, count: int, seed: int) -> Tensor:
+    """Random windows of a picture (H, W, C), `window` px wide, brought to `size` px: (count, C, size, size) float32. Raises DatasetError where
+    there are too few in it."""
+    height, width = pixels.shape[:2]
+    fitting = height * width / window ** 2
+    if min(height, width) < window or fitting < FEWEST_WINDOWS:
+        raise DatasetError(f'a picture of {width}x{height} px holds {fitting:.0f} windows of {window:.0f} px side by side: expected {FEWEST_WINDOWS} or more; '
+                           'give a larger picture, or a smaller --instance_px')
+    scale = size / window
+    small = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    small = small.reshape(*small.shape[:2], -1)
+    rng = np.random.default_rng(seed)
+    top, left = (rng.integers(0, max(edge - size, 0) + 1, count) for edge in small.shape[:2])
+    return torch.from_numpy(np.stack([small[y:y + size, x:x + size].transpose(2, 0, 1) for y, x in zip(top, left)]))

@@ -1,0 +1,122 @@
+"""The independence prior's second application: what one of many equal objects looks like, from one picture of a heap of them.
+
+N providers with shared weights and codes of their own make one object each, with a soft mask; every one is shifted at random and
+laid on what is there already. Pictures have 1 (grey or depth), 3 (colour) or 4 channels (colour and depth) in [-1, 1], -1 is black.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from insegan_ros.errors import ConfigError
+from insegan_ros.networks.composition import blend
+from insegan_ros.networks.perturbation import motion, warp
+from insegan_ros.networks.trunk import trunk
+
+
+# How far from the middle of its patch an object may reach, in sides of it.
+REACH = 0.40
+# How quickly the first masks end at an object's rim, logits a side.
+SHARPNESS = 20.0
+
+
+@dataclass(frozen=True)
+class HocConfig:
+    """Shape of the generator and of what it composes. Lengths in px of a patch of `size`."""
+
+    size: int = 32
+    """Side of the patches: 32 or 64 (the paper's). An object is about two thirds of it wide."""
+    z: int = 32
+    """Length of an object's code, N(0, I)."""
+    width: int = 16
+    """Channels at full resolution."""
+    providers: int = 12
+    """N, objects laid in and around a patch. 12 cover it about twice, as a heap does; 4 are for objects that lie side by side with gaps."""
+    padding: float = 0.75
+    """Most that an object is shifted either way, in sides of the patch: from .8 on the rim is as densely laid as the middle. The paper's 26 to 32 px
+    of 64 are .4 to .5."""
+    disk: float = 0.0
+    """Radius of the black disk in a real patch that objects are laid on, in sides of it (the paper's 20 px of 64 are .31); 0 lays them on black."""
+    relief: float = 0.5
+    """Most that an object is raised or lowered where depth is seen, as a share of half the heap's relief; the higher one hides the lower. Colour has
+    no height: there the order is drawn."""
+
+    def __post_init__(self) -> None:
+        if self.size not in (32, 64) or self.z < 1 or self.width < 8 or not 1 <= self.providers <= 40 or not 0 <= self.padding <= 1 or not 0 <= self.disk <= 1:
+            raise ConfigError(f'size {self.size}, z {self.z}, width {self.width}, providers {self.providers}, padding {self.padding}, disk {self.disk}: '
+                              'expected 32 or 64, 1 or more, 8 or more, 1 to 40, 0 to 1, 0 to 1')
+
+
+class Heap(NamedTuple):
+    """image (B, C, S, S); appearance (B, N, C, S, S) and mask (B, N, 1, S, S) of the objects alone; moved (B, N, 1, S, S), their masks where they
+    were laid; places (B, N, 3) = (x, y) px and height; all from the lowest object to the highest."""
+
+    image: Tensor
+    appearance: Tensor
+    mask: Tensor
+    moved: Tensor
+    places: Tensor
+
+
+class HocGenerator(nn.Module):
+    """Providers, layout and composition (Eqs. 4 and 5)."""
+
+    def __init__(self, config: HocConfig, channels: int) -> None:
+        super().__init__()
+        self.config, self.channels = config, channels
+        self.body = trunk(config.z, config.width, config.size)
+        self.head = nn.Conv2d(config.width, channels + 1, 3, 1, 1)
+        # An object fits into its patch (it is about two thirds of it wide), so nothing of it is at the rim.
+        axis = (torch.arange(config.size) + 0.5) / config.size - 0.5
+        distance = (axis[:, None] ** 2 + axis[None] ** 2).sqrt()
+        self.register_buffer('room', ((REACH - distance) * config.size).clamp(0, 1), persistent=False)
+        # Where an object of that size lies, before anything is learnt: without it the first masks are any texture, and stay so for long.
+        self.register_buffer('prior', SHARPNESS * (1 / 3 - distance), persistent=False)
+
+    def provide(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes (M, z) -> appearances (M, C, S, S) and soft masks (M, 1, S, S): every object by itself."""
+        out = self.head(self.body(z))
+        return torch.tanh(out[:, :-1]), torch.sigmoid(out[:, -1:] + self.prior) * self.room
+
+    def draw_places(self, count: int, objects: int, reach: float, device: torch.device) -> Tensor:
+        """Places (count, objects, 3): whole px evenly within `reach` sides of the patch either way (padding, then a random crop), and a height."""
+        drawn = 2 * torch.rand(count, objects, 3, device=device) - 1
+        return torch.cat([(drawn[..., :2] * reach * self.config.size).round(), drawn[..., 2:] * self.config.relief], -1)
+
+    def compose(self, z: Tensor, places: Tensor, below: Tensor) -> Heap:
+        """Codes (B, N, z), places (B, N, 3), backgrounds (B, C, S', S') -> what is seen; higher objects hide lower ones. Backgrounds may be larger
+        than a patch: places are of the objects' middle from the background's."""
+        order = places[..., 2].argsort(1)[..., None]
+        z, places = z.gather(1, order.expand_as(z)), places.gather(1, order.expand_as(places))
+        count, objects = z.shape[:2]
+        colours, masks = self.provide(z.flatten(0, 1))
+        laid = colours
+        if colours.shape[1] != 3:
+            # The last channel is depth: a raised object is nearer all over.
+            laid = torch.cat([colours[:, :-1], (colours[:, -1:] + places.flatten(0, 1)[:, 2, None, None, None]).clamp(-1, 1)], 1)
+        canvas = below.shape[-1]
+        rim = (canvas - self.config.size) // 2
+        layers = torch.nn.functional.pad(torch.cat([laid, masks], 1), (rim, canvas - self.config.size - rim) * 2)
+        moves = motion(torch.ones(len(layers), device=z.device), torch.zeros(len(layers), device=z.device), places.flatten(0, 1)[:, :2] / (canvas / 2))
+        layers = warp(layers, moves).reshape(count, objects, -1, canvas, canvas)
+        image = below
+        for index in range(objects):
+            image = blend(image, layers[:, index, :-1], layers[:, index, -1:])
+        shape = (count, objects)
+        return Heap(image, colours.reshape(*shape, *colours.shape[1:]), masks.reshape(*shape, *masks.shape[1:]), layers[:, :, -1:], places)
+
+    def forward(self, z: Tensor, places: Tensor, below: Tensor) -> Heap:
+        """See compose."""
+        return self.compose(z, places, below)
+
+
+def black_disk(patches: Tensor, radius: float) -> Tensor:
+    """Patches (B, C, S, S) with a black disk of `radius` sides in the middle; all black for 0."""
+    if not radius:
+        return torch.full_like(patches, -1.0)
+    axis = (torch.arange(patches.shape[-1], device=patches.device) + 0.5) / patches.shape[-1] - 0.5
+    inside = axis[:, None] ** 2 + axis[None] ** 2 < radius ** 2
+    return torch.where(inside, -1.0, patches)

@@ -1,0 +1,87 @@
+"""The HOC recipe on a small picture: exactly one file is opened, a kill changes nothing, it ends in a segmenter of any size."""
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from insegan_ros.errors import ConfigError, DatasetError, InputError
+from insegan_ros.frame import Frame, Intrinsics
+from insegan_ros.networks.displacement import DisplacementConfig
+from insegan_ros.networks.hoc import HocConfig
+from insegan_ros.segmenters.checkpoint import Checkpoint
+from insegan_ros.segmenters.registry import load_segmenter
+from insegan_ros.training.displacement import DisplacementTrainConfig
+from insegan_ros.training.hoc import HocGanConfig, TrainHocConfig, train_hoc
+from insegan_ros.training.loop import LoopConfig, run_stage
+
+
+@pytest.fixture
+def heap(tmp_path: Path) -> Path:
+    """Many red disks of 20 px."""
+    rng, image = np.random.default_rng(0), np.full((240, 240, 3), 12, np.uint8)
+    for x, y in rng.integers(0, 240, (110, 2)):
+        cv2.circle(image, (int(x), int(y)), 10, (40, 60, int(rng.integers(150, 230))), -1)
+    path = tmp_path / 'heap.png'
+    cv2.imwrite(str(path), image)
+    return path
+
+
+def config(image: Path, out: Path) -> TrainHocConfig:
+    """A recipe of seconds."""
+    return TrainHocConfig(image=str(image), out=str(out), instance_px=20, generator=HocConfig(size=32, z=8, width=8, providers=3),
+                          gan=HocGanConfig(steps=4, batch=4, discriminator_width=8),
+                          displacement=DisplacementTrainConfig(DisplacementConfig(8, 2, height_votes=False), steps=4, batch=2, rounds=0), loop=LoopConfig(device='cpu', save_every=2))
+
+
+def test_it_ends_in_a_segmenter_and_opens_one_picture(heap, tmp_path, monkeypatch):
+    shutil.copy(heap, tmp_path / 'other.png')
+    opened: list[str] = []
+    read = cv2.imread
+    monkeypatch.setattr(cv2, 'imread', lambda path, *flags: opened.append(Path(path).name) or read(path, *flags))
+    folder = train_hoc(config(heap, tmp_path / 'run'))
+    assert opened == ['heap.png']
+    checkpoint = Checkpoint.load(folder)
+    assert (checkpoint.method, checkpoint.segmenter, checkpoint.part) == ('hoc', 'hoc', 'heap') and set(checkpoint.weights) == {'generator', 'displacement'}
+    assert checkpoint.config['zoom'] == pytest.approx(32 / 30) and 'one picture, 240x240 px' in checkpoint.training['data']
+    assert (tmp_path / 'run' / 'contact.png').stat().st_size > 1000
+    segmenter = load_segmenter(str(folder))
+    frame = Frame(np.full((90, 130), np.nan, np.float32), Intrinsics(100, 100, 64.5, 44.5, 130, 90), np.zeros((90, 130, 3), np.uint8))
+    found = segmenter.segment(frame)
+    assert segmenter.needs_colour and found.labels.shape == (90, 130) and found.labels.max() == len(found)
+    with pytest.raises(InputError, match='no colour'):
+        segmenter.segment(replace(frame, colour=None))
+
+
+def test_a_kill_changes_nothing(heap, tmp_path, monkeypatch):
+    whole = Checkpoint.load(train_hoc(config(heap, tmp_path / 'whole')))
+    calls = 0
+
+    def stopping(*arguments, **options):
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise KeyboardInterrupt
+        return run_stage(*arguments, **options)
+    monkeypatch.setattr('insegan_ros.training.hoc.run_stage', stopping)
+    with pytest.raises(KeyboardInterrupt):
+        train_hoc(config(heap, tmp_path / 'resumed'))
+    monkeypatch.setattr('insegan_ros.training.hoc.run_stage', run_stage)
+    resumed = Checkpoint.load(train_hoc(config(heap, tmp_path / 'resumed')))
+    for network, weights in whole.weights.items():
+        assert all(torch.equal(value, resumed.weights[network][name]) for name, value in weights.items())
+
+
+def test_what_cannot_be_learnt_from_is_refused_before_anything_is_made(heap, tmp_path):
+    with pytest.raises(DatasetError, match='expected 12 or more'):
+        train_hoc(replace(config(heap, tmp_path / 'run'), instance_px=90))
+    with pytest.raises(DatasetError, match='expected a folder of shards for colour and depth together'):
+        train_hoc(replace(config(heap, tmp_path / 'run'), look='both'))
+    with pytest.raises(ConfigError, match='no height to vote for'):
+        TrainHocConfig(displacement=DisplacementTrainConfig())
+    assert not (tmp_path / 'run').exists()
