@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from insegan_ros.errors import ConfigError, InseganError
 
 if TYPE_CHECKING:
     from insegan_ros.frame import Frame
+    from insegan_ros.segmenters.heap import HeapSegmenter
     from insegan_ros.segmenters.picture import PictureSegmenter
     from insegan_ros.workspace import Workspace
 
@@ -250,6 +252,7 @@ def _evaluate(arguments: Namespace) -> None:
     from insegan_ros.datasets.convert import open_dataset
     from insegan_ros.evaluation.evaluate import evaluate
     from insegan_ros.evaluation.report import print_summary, worst_to_best
+    from insegan_ros.segmenters.heap import HeapSegmenter
     from insegan_ros.segmenters.picture import PictureSegmenter
     from insegan_ros.segmenters.registry import load_segmenter
     data, workspace = Path(arguments.data), _workspace(arguments)
@@ -261,6 +264,9 @@ def _evaluate(arguments: Namespace) -> None:
     segmenter = load_segmenter(arguments.model, arguments.segmenter, None, arguments.device, arguments.instances, gate=arguments.gate)
     if isinstance(segmenter, PictureSegmenter):
         _evaluate_pictures(arguments, segmenter)
+        return
+    if isinstance(segmenter, HeapSegmenter):
+        _evaluate_heaps(arguments, segmenter)
         return
     _, scenes = open_dataset(data, workspace)
     result = evaluate(segmenter, scenes, arguments.limit)
@@ -285,6 +291,22 @@ def _evaluate_pictures(arguments: Namespace, segmenter: PictureSegmenter) -> Non
         Path(arguments.json).write_text(json.dumps({'model': arguments.model, 'data': arguments.data, **summary, 'rows': scores}, indent=1) + '\n')
     if arguments.picture:
         draw_foregrounds(segmenter, pictures, scores, Path(arguments.picture))
+
+
+def _evaluate_heaps(arguments: Namespace, segmenter: HeapSegmenter) -> None:
+    """Heaps: shards, of which parts seen by half or more are judged, or photographs with labels beside them."""
+    from insegan_ros.datasets.shards import is_shards
+    from insegan_ros.evaluation.heaps import divide_heap, draw_heaps, photographed_heaps, score_heaps, simulated_heaps
+    data = Path(arguments.data)
+    heaps = list(islice(simulated_heaps(data) if is_shards(data) else photographed_heaps(data), arguments.limit))
+    found = [divide_heap(segmenter, heap) for heap in heaps]
+    rows = [{'heap': heap.name, **score_heaps([heap], [one])} for heap, one in zip(heaps, found)]
+    summary = {'heaps': len(heaps), **score_heaps(heaps, found)}
+    print(json.dumps(summary, indent=1))
+    if arguments.json:
+        Path(arguments.json).write_text(json.dumps({'model': arguments.model, 'data': arguments.data, **summary, 'rows': rows}, indent=1) + '\n')
+    if arguments.picture:
+        draw_heaps(heaps, found, Path(arguments.picture))
 
 
 def _card(arguments: Namespace) -> None:

@@ -1,7 +1,7 @@
 """Heaps with truth, simulated or photographed, and how well a segmenter divides them."""
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from insegan_ros.datasets.shards import ShardDataset
 from insegan_ros.errors import DatasetError
 from insegan_ros.evaluation.average_precision import average_precision
 from insegan_ros.evaluation.metrics import count_error, honest_miou
+from insegan_ros.evaluation.report import write_picture
 from insegan_ros.frame import Frame, Instances, Intrinsics
 from insegan_ros.overlay import overlay
 from insegan_ros.workspace import Workspace
@@ -92,11 +93,6 @@ def evaluate_heaps(segmenter: Any, heaps: Sequence[Heap]) -> dict[str, float]:
     return score_heaps(heaps, [divide_heap(segmenter, heap) for heap in tqdm(heaps, desc='heaps', leave=False)])
 
 
-def best_of(make: Any, grid: Iterable[dict[str, Any]], heaps: Sequence[Heap]) -> tuple[dict[str, float], dict[str, Any]]:
-    """The scores and the parameters of a baseline that are best (AP50) on these very heaps: told by the truth, which is more than ours is."""
-    return max(((evaluate_heaps(make(**parameters), heaps), parameters) for parameters in grid), key=lambda pair: pair[0]['ap50'])
-
-
 def picture_heap(heap: Heap, found: Instances, width: int = 480) -> np.ndarray:
     """(H, W', 3) uint8 RGB: the picture, what was found, the truth, side by side."""
     left, top, right, bottom = heap.workspace.window(heap.frame.intrinsics, 0.2) if heap.workspace else (0, 0, heap.frame.intrinsics.width, heap.frame.intrinsics.height)
@@ -104,3 +100,10 @@ def picture_heap(heap: Heap, found: Instances, width: int = 480) -> np.ndarray:
     panels = [overlay(frame.depth_m, labels, frame.colour)[window] for labels in (np.zeros(heap.labels.shape, np.uint16), found.labels, heap.labels)]
     scale = width / panels[0].shape[1]
     return np.hstack([cv2.resize(panel, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) for panel in panels])
+
+
+def draw_heaps(heaps: Sequence[Heap], found: Sequence[Instances], path: Path, width: int = 360) -> None:
+    """The worst, the median and the best heap by AP50, one below the other."""
+    order = sorted(range(len(heaps)), key=lambda index: score_heaps([heaps[index]], [found[index]])['ap50'])
+    chosen = dict.fromkeys((order[0], order[len(order) // 2], order[-1]))
+    write_picture(path, np.vstack([picture_heap(heaps[index], found[index], width) for index in chosen]))

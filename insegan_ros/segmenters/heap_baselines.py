@@ -126,9 +126,11 @@ class TemplateSegmenter(HeapBaseline):
         return self.whole(cv2.resize(own, picture.shape[1::-1], interpolation=cv2.INTER_NEAREST), size)
 
     def _template(self, small: np.ndarray, side: int) -> np.ndarray:
-        rng, best, found = np.random.default_rng(self.seed), -1.0, small[:side, :side]
-        for _ in range(CANDIDATES):
-            row, column = (int(rng.integers(0, edge - side + 1)) for edge in small.shape)
+        # Windows around bright blobs: an edge or a corner alone would recur more often than any object.
+        blobs = peak_local_max(gaussian_filter(small, side / 4), min_distance=max(side // 4, 1), exclude_border=side // 2)
+        best, found = -1.0, small[:side, :side]
+        for middle in np.random.default_rng(self.seed).permutation(blobs)[:CANDIDATES]:
+            row, column = (int(np.clip(one - side // 2, 0, edge - side)) for one, edge in zip(middle, small.shape))
             window = small[row:row + side, column:column + side]
             response = np.nan_to_num(cv2.matchTemplate(small, window, cv2.TM_CCOEFF_NORMED))
             peaks = peak_local_max(response, min_distance=max(side // 2, 1), exclude_border=False)
