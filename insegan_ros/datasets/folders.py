@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from insegan_ros.datasets.images import metres
+from insegan_ros.datasets.images import metres, read_picture
 from insegan_ros.errors import DatasetError
 from insegan_ros.frame import Frame, Instances, Intrinsics
 from insegan_ros.workspace import Workspace
@@ -44,7 +44,7 @@ def inside(folder: Path, name: str) -> Path:
 
 def read_png(path: Path) -> np.ndarray:
     """Any PNG or JPEG as it is. Raises DatasetError."""
-    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED) if path.is_file() else None
+    image = read_picture(path, cv2.IMREAD_UNCHANGED)
     if image is None:
         raise DatasetError(f'{path} is missing or no image: expected a whole PNG')
     return image

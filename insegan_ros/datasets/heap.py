@@ -13,7 +13,7 @@ import torch
 from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
-from insegan_ros.datasets.images import metres
+from insegan_ros.datasets.images import metres, read_picture
 from insegan_ros.datasets.shards import ShardDataset, is_shards
 from insegan_ros.errors import DatasetError, InputError
 from insegan_ros.frame import Frame, Intrinsics
@@ -87,29 +87,27 @@ def read_heap(path: Path, look: Look) -> HeapPicture:
         scene = next(iter(ShardDataset(path)))
         workspace, intrinsics = scene.workspace, scene.frame.intrinsics
         window = workspace.window(intrinsics, TRAINING_MARGIN) if workspace else (0, 0, intrinsics.width, intrinsics.height)
-        return _bounded(*picture_of(scene.frame, look, workspace, window), path.name)
-    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED) if path.is_file() else None
+        pixels, relief_m = picture_of(scene.frame, look, workspace, window)
+        return HeapPicture(pixels, path.name, 1.0, relief_m)
+    image = read_picture(path, cv2.IMREAD_UNCHANGED)
     if image is None:
-        raise DatasetError(f'{path} is missing or no picture: expected one picture of a heap (PNG, JPEG), or a folder of shards')
+        raise DatasetError(f'{path} is missing, cut short, too large or no picture: expected one picture of a heap (PNG, JPEG), or a folder of shards')
     if look == 'both':
         raise DatasetError(f'{path} is one picture: expected a folder of shards for colour and depth together')
+    if look == 'depth' and (image.ndim != 2 or image.dtype != np.uint16):
+        raise DatasetError(f'{path} is {image.dtype} with {1 if image.ndim == 2 else image.shape[2]} channels: expected a 16-bit depth PNG in millimetres')
+    # First of all: what is computed from it takes several times its memory.
+    zoom = min(1.0, math.sqrt(MOST_PX / (image.shape[0] * image.shape[1])))
+    if zoom < 1:
+        print(f'{path.name}: {image.shape[1]}x{image.shape[0]} px, brought down to {zoom:.0%} of its size')
+        # Depths of two objects have no mean.
+        image = cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_NEAREST if look == 'depth' else cv2.INTER_AREA)
     if look == 'depth':
-        if image.ndim != 2 or image.dtype != np.uint16:
-            raise DatasetError(f'{path} is {image.dtype} with {1 if image.ndim == 2 else image.shape[2]} channels: expected a 16-bit depth PNG in millimetres')
         height, width = image.shape
         frame = Frame(metres(image), Intrinsics(width, width, (width - 1) / 2, (height - 1) / 2, width, height))
-        return _bounded(*picture_of(frame, 'depth', None, (0, 0, width, height)), path.name)
-    colour = np.repeat(image[..., None], 3, -1) if image.ndim == 2 else image[..., 2::-1]
-    return _bounded(stretch(colour), 0.0, path.name)
-
-
-def _bounded(pixels: np.ndarray, relief_m: float, name: str) -> HeapPicture:
-    zoom = min(1.0, math.sqrt(MOST_PX / (pixels.shape[0] * pixels.shape[1])))
-    if zoom == 1.0:
-        return HeapPicture(pixels, name, 1.0, relief_m)
-    print(f'{name}: {pixels.shape[1]}x{pixels.shape[0]} px, brought down to {zoom:.0%} of its size')
-    small = cv2.resize(pixels, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA)
-    return HeapPicture(small.reshape(*small.shape[:2], -1), name, zoom, relief_m)
+        pixels, relief_m = picture_of(frame, 'depth', None, (0, 0, width, height))
+        return HeapPicture(pixels, path.name, zoom, relief_m)
+    return HeapPicture(stretch(np.repeat(image[..., None], 3, -1) if image.ndim == 2 else image[..., 2::-1]), path.name, zoom)
 
 
 def estimate_size(pixels: np.ndarray) -> float:

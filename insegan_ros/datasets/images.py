@@ -1,8 +1,10 @@
-"""Images of ROS messages as arrays, by their encoding (REP 118 for depth): used by recordings and by nodes alike."""
+"""Images as arrays: of files, and of ROS messages by their encoding (REP 118 for depth), for recordings and nodes alike."""
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from insegan_ros.errors import InputError
@@ -10,6 +12,18 @@ from insegan_ros.errors import InputError
 DEPTH_KINDS = {'16UC1': 'u2', 'mono16': 'u2', '32FC1': 'f4'}
 # Channels, and their order as red, green, blue.
 COLOUR_KINDS = {'rgb8': (3, (0, 1, 2)), 'bgr8': (3, (2, 1, 0)), 'rgba8': (4, (0, 1, 2)), 'bgra8': (4, (2, 1, 0)), 'mono8': (1, (0, 0, 0))}
+
+
+def read_picture(path: Path, flags: int = cv2.IMREAD_COLOR) -> np.ndarray | None:
+    """A file's pixels as OpenCV gives them (blue, green, red); None for what is missing, no picture, too large (2^30 px) or cut short."""
+    try:
+        content = path.read_bytes()
+        # OpenCV fills what is missing of a JPEG with grey and says nothing. Between start of scan and end of image neither mark can occur.
+        if content[:2] == b'\xff\xd8' and content.rfind(b'\xff\xd9') < content.rfind(b'\xff\xda'):
+            return None
+        return cv2.imdecode(np.frombuffer(content, np.uint8), flags) if content else None
+    except (OSError, cv2.error):
+        return None
 
 
 def metres(counts: np.ndarray, unit_m: float = 1e-3) -> np.ndarray:

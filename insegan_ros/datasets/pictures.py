@@ -19,6 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from insegan_ros.datasets.folders import check_new
+from insegan_ros.datasets.images import read_picture
 from insegan_ros.datasets.photo_sets import Photo, is_photos, read_photos
 from insegan_ros.datasets.shards import ShardDataset, write_whole
 from insegan_ros.errors import ConfigError, DatasetError
@@ -173,8 +174,8 @@ def _inside(window: tuple[int, int, int, int], image: np.ndarray) -> tuple[tuple
 def _from_photos(photos: list[Photo], truth: bool) -> tuple[Iterator[_Source], int]:
     def read() -> Iterator[_Source]:
         for photo in photos:
-            image = cv2.imread(str(photo.path), cv2.IMREAD_COLOR)
-            mask = cv2.imread(str(photo.mask), cv2.IMREAD_GRAYSCALE) if truth and photo.mask else None
+            image = read_picture(photo.path)
+            mask = read_picture(photo.mask, cv2.IMREAD_GRAYSCALE) if truth and photo.mask else None
             yield _Source(photo.path.name, photo.kind, None if image is None else np.ascontiguousarray(image[..., ::-1]), None, photo.box,
                           None if mask is None else mask > mask.max() / 2)
     return read(), len(photos)

@@ -15,7 +15,7 @@ from rosbags.rosbag2 import ReaderError as Rosbag2Error
 from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, get_typestore
 
-from insegan_ros.datasets.images import depth_from_message, labels_from_message, metres, stamp_ns
+from insegan_ros.datasets.images import depth_from_message, labels_from_message, metres, read_picture, stamp_ns
 from insegan_ros.datasets.recording_writer import WORKSPACE_FILE
 from insegan_ros.datasets.scene import Scene
 from insegan_ros.errors import CameraError, DatasetError, InputError
@@ -167,7 +167,7 @@ def _info_topic(reader: AnyReader, topic: str, path: Path) -> str:
 
 def read_depth_image(path: str | Path, intrinsics: Intrinsics | None = None) -> Frame:
     """A 16-bit depth PNG in millimetres (0 = no reading). Without intrinsics a D435's field of view is assumed."""
-    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    image = read_picture(Path(path), cv2.IMREAD_UNCHANGED)
     if image is None:
         raise InputError(f'{path} cannot be read as an image: expected a 16-bit depth PNG in millimetres')
     if image.dtype != np.uint16 or image.ndim != 2:
@@ -177,7 +177,7 @@ def read_depth_image(path: str | Path, intrinsics: Intrinsics | None = None) -> 
 
 def read_colour_image(path: str | Path) -> Frame:
     """A photograph as a frame without depth; a D435's field of view is assumed."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    image = read_picture(Path(path))
     if image is None:
         raise InputError(f'{path} cannot be read as an image: expected a photograph')
     return Frame(np.full(image.shape[:2], np.nan, np.float32), _usual_camera(*image.shape[:2]), np.ascontiguousarray(image[..., ::-1]))

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from insegan_ros.datasets.images import read_picture
 from insegan_ros.datasets.scene import visible_fractions
 from insegan_ros.datasets.shards import ShardDataset
 from insegan_ros.errors import DatasetError
@@ -55,7 +56,7 @@ def photographed_heaps(folder: Path) -> list[Heap]:
         truth = folder / f'{path.stem}_labels.png'
         if not truth.exists():
             continue
-        colour, labels = cv2.imread(str(path)), cv2.imread(str(truth), cv2.IMREAD_UNCHANGED)
+        colour, labels = read_picture(path), read_picture(truth, cv2.IMREAD_UNCHANGED)
         if colour is None or labels is None or labels.ndim != 2 or labels.shape != colour.shape[:2]:
             raise DatasetError(f'{path} and its labels: expected a picture, and label numbers of the same size in one channel')
         height, width = labels.shape

@@ -32,6 +32,7 @@ from insegan_sim.generate import SimulateConfig, simulate
 
 # Seeds of the simulated heaps: one is learnt from, others are judged.
 TRAINING, TEST = 1, 2
+NUTS = '150-250'
 SCORES = ('ap25', 'ap50', 'ap75', 'honest_miou', 'count_error', 'count_error_share')
 SHIPPED = 'hoc-nut'
 
@@ -49,21 +50,22 @@ class Budget:
 
     name: str
     heaps: int
+    nuts: str
     recipe: TrainHocConfig
 
 
-def _budget(name: str, heaps: int, size: int, width: int, gan: int, batch: int, dense: int) -> Budget:
+def _budget(name: str, heaps: int, nuts: str, size: int, width: int, gan: int, batch: int, dense: int) -> Budget:
     displacement = DisplacementTrainConfig(DisplacementConfig(8 if name == 'small' else 24, height_votes=False), steps=dense, rounds=0, batch=min(batch, 16))
-    return Budget(name, heaps, TrainHocConfig(generator=HocConfig(size=size, width=width), gan=HocGanConfig(steps=gan, batch=batch), displacement=displacement))
+    return Budget(name, heaps, nuts, TrainHocConfig(generator=HocConfig(size=size, width=width), gan=HocGanConfig(steps=gan, batch=batch), displacement=displacement))
 
 
 BUDGETS = {
     # Every row in minutes: it shows that all of it runs, not how good it is.
-    'small': _budget('small', 1, 32, 8, 3, 2, 3),
+    'small': _budget('small', 1, '80-100', 32, 8, 3, 2, 3),
     # Half an hour a row on two cores.
-    'medium': _budget('medium', 8, 32, 16, 5000, 8, 1500),
+    'medium': _budget('medium', 8, NUTS, 32, 16, 5000, 8, 1500),
     # The paper's size, for a GPU.
-    'full': _budget('full', 20, 64, 32, 40_000, 32, 6000)}
+    'full': _budget('full', 20, NUTS, 64, 32, 40_000, 32, 6000)}
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ class HocBenchmark:
 
     def heaps(self, name: str) -> list[Heap]:
         """The test pictures of a set."""
-        return photographed_heaps(self.pictures) if name == 'pictures' else list(simulated_heaps(make_heaps(self.budget.heaps, TEST, self.folder / 'data/test')))
+        return photographed_heaps(self.pictures) if name == 'pictures' else list(simulated_heaps(make_heaps(self.budget.heaps, TEST, self.folder / 'data/test', self.budget.nuts)))
 
     def run(self, only: set[str]) -> list[dict[str, Any]]:
         """The cells' results, see run_cells; `only` names tables and methods."""
@@ -148,7 +150,7 @@ class HocBenchmark:
             first = self.heaps('pictures')[0]
             image, width = self.pictures / f'{first.name}.png', 0.0
         else:
-            image = make_heaps(1, TRAINING, self.folder / 'data/training')
+            image = make_heaps(1, TRAINING, self.folder / 'data/training', self.budget.nuts)
             width = heap_width(list(simulated_heaps(image)))
         config = replace(changed(self.budget.recipe, cell.changes), image=str(image), look=cell.look, instance_px=round(width, 1),
                          loop=replace(self.budget.recipe.loop, device=self.device, threads=self.threads))
@@ -168,12 +170,12 @@ def best_baseline(name: str, look: Look, heaps: list[Heap], most: int | None = N
     return max(scored, key=lambda pair: pair[0]['ap50'])
 
 
-def make_heaps(scenes: int, seed: int, out: Path) -> Path:
+def make_heaps(scenes: int, seed: int, out: Path, nuts: str = NUTS) -> Path:
     """Heaps of nuts by the shipped preset, or what is missing of them."""
     preset = yaml.safe_load(shipped_file('config/simulate', 'heap.yaml').read_text())
     if 'jitter' in preset:
         preset['jitter'] = Jitter(**preset['jitter'])
-    return simulate(SimulateConfig(**{**preset, 'scenes': scenes, 'seed': seed, 'out': str(out), 'shard_scenes': 1, 'workers': 1}))
+    return simulate(SimulateConfig(**{**preset, 'scenes': scenes, 'instances': nuts, 'seed': seed, 'out': str(out), 'shard_scenes': 1, 'workers': 1}))
 
 
 def heap_width(heaps: list[Heap]) -> float:
@@ -213,7 +215,7 @@ def markdown(results: list[dict[str, Any]], budget: Budget, machine: str) -> str
     """All tables that there are results for."""
     lines = ['# Heaps, learnt from one picture', '',
              f'Budget **{budget.name}**' + ('.' if budget.name == 'full' else ': a shrunken run, not the figures of the full one.')
-             + f' {machine}. Simulated heaps: one picture of 150 to 250 nuts is learnt from without a label, {budget.heaps} others are judged, parts seen by half or more. Methods that '
+             + f' {machine}. Simulated heaps: one picture of {budget.nuts.replace("-", " to ")} nuts is learnt from without a label, {budget.heaps} others are judged, parts seen by half or more. Methods that '
              'learn nothing are given the width of an object and the best of all parameters tried, told by the truth of the very pictures. single: share of generated objects that '
              'are one connected piece of an ordinary area.', '']
     for table in dict.fromkeys(one['table'] for one in results):

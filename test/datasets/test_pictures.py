@@ -136,11 +136,14 @@ def test_what_cannot_be_used_is_skipped_counted_and_named(tmp_path, capsys):
     for number in range(8):
         photo(tmp_path / 'things' / f'{number}.png', (30, 10, 60, 40))
     (tmp_path / 'things' / 'broken.png').write_bytes(b'\x89PNG and then nothing')
+    photo(tmp_path / 'things' / 'half.jpg', (30, 10, 60, 40))
+    whole = (tmp_path / 'things' / 'half.jpg').read_bytes()
+    (tmp_path / 'things' / 'half.jpg').write_bytes(whole[:len(whole) // 2])
     photo(tmp_path / 'things' / 'tiny.png', (2, 2, 5, 5), size=(12, 12))
     pictures = read_pictures(tmp_path / 'things', 32)
     said = capsys.readouterr().out
     assert len(pictures.images) == 8
-    assert '1 cannot be read (such as broken.png)' in said and '1 smaller than 16 px (such as tiny.png)' in said
+    assert '2 cannot be read (such as broken.png)' in said and '1 smaller than 16 px (such as tiny.png)' in said
     with pytest.raises(DatasetError, match='without a box'):
         read_pictures(tmp_path / 'things', 32, 'box')
     empty = tmp_path / 'nothing'
