@@ -26,7 +26,7 @@ from insegan_ros.picks import PickConfig, Surface, bin_state, rank_picks
 from insegan_ros.segmenters.base import Segmenter
 from insegan_ros.segmenters.registration import MeshRegistration
 from insegan_ros.segmenters.registry import load_segmenter
-from insegan_ros.shipped import shipped_folders
+from insegan_ros.shipped import shipped_file, shipped_folders
 from insegan_sim.engines import run_jobs
 from insegan_sim.generate import SimulateConfig, simulate_shard
 from insegan_sim.parts import PARTS, load_part
@@ -35,6 +35,8 @@ from insegan_sim.world import World
 
 Row = dict[str, Any]
 SEED = TEST_SEED
+# The shipped HOC learner.
+HEAP_MODEL = 'hoc-nut'
 
 
 def machine() -> str:
@@ -122,7 +124,7 @@ def benchmark_node(small: bool) -> list[Row]:
             for frame in frames:
                 segmenter.segment(frame)
             rows += _timed(lambda index: segmenter.segment(frames[index % len(frames)]), model, name, f'segment {size}', small)
-    return rows + _timed_foreground(small)
+    return rows + _timed_foreground(small) + _timed_heap(small)
 
 
 def _timed_foreground(small: bool) -> list[Row]:
@@ -135,6 +137,18 @@ def _timed_foreground(small: bool) -> list[Row]:
         segmenter.size = side or getattr(segmenter, 'size', 0)
         segmenter.foreground(picture)
         rows += _timed(lambda index: segmenter.foreground(picture), model, 'tote', 'foreground 128x128' + (', network at 128' if side else ''), small)
+    return rows
+
+
+def _timed_heap(small: bool) -> list[Row]:
+    """Time of the shipped HOC learner, and of the baselines, on a 640x480 picture of a heap of a hundred nuts."""
+    setup = SimulateConfig(part='nut', instances='100', fill=2.2, size='640x480', colour=True, seed=SEED)
+    scene = next(scene_stream(setup.setup(setup.parts())))
+    rows = []
+    for model in ([HEAP_MODEL] if shipped_file(f'checkpoints/{HEAP_MODEL}', 'card.json') else []) + ['watershed-heap', 'felzenszwalb-heap']:
+        segmenter = load_segmenter(model, workspace=scene.workspace)
+        segmenter.segment(scene.frame)
+        rows += _timed(lambda index: segmenter.segment(scene.frame), model, 'nut', 'heap of 100, 640x480', small)
     return rows
 
 

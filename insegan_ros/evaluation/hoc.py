@@ -15,6 +15,7 @@ import yaml
 from tqdm import tqdm
 
 from insegan_ros.datasets.heap import Look
+from insegan_ros.evaluation.benchmark import HEAP_MODEL
 from insegan_ros.evaluation.cells import run_cells, shipped_hash
 from insegan_ros.evaluation.configs import changed
 from insegan_ros.evaluation.heaps import Heap, divide_heap, draw_heaps, evaluate_heaps, photographed_heaps, score_heaps, simulated_heaps
@@ -34,7 +35,6 @@ from insegan_sim.generate import SimulateConfig, simulate
 TRAINING, TEST = 1, 2
 NUTS = '150-250'
 SCORES = ('ap25', 'ap50', 'ap75', 'honest_miou', 'count_error', 'count_error_share')
-SHIPPED = 'hoc-nut'
 
 # Everything that is tried for a baseline; the best by the truth of the very pictures is quoted.
 GRIDS: dict[str, tuple[type, dict[str, tuple[Any, ...]]]] = {
@@ -83,12 +83,12 @@ class Cell:
 
 def cells(pictures: bool) -> Iterator[Cell]:
     """All cells, quick ones first. pictures: whether there are photographs."""
-    shipped = shipped_file(f'checkpoints/{SHIPPED}', 'card.json')
+    shipped = shipped_file(f'checkpoints/{HEAP_MODEL}', 'card.json')
     for look in ('depth', 'colour', 'both'):
         for name in GRIDS:
             yield Cell(f'heaps of nuts by {look}', name, 'heaps', look, baseline=name)
         if shipped and json.loads(shipped.read_text()).get('look') == look:
-            yield Cell(f'heaps of nuts by {look}', 'shipped', 'heaps', look, model=SHIPPED)
+            yield Cell(f'heaps of nuts by {look}', 'shipped', 'heaps', look, model=HEAP_MODEL)
     if pictures:
         for name in GRIDS:
             yield Cell('photographs', name, 'pictures', 'colour', baseline=name)
