@@ -6,10 +6,12 @@ import torch
 from scipy.ndimage import label
 
 from insegan_ros.factories import LabelledBatch
-from insegan_ros.networks.composition import sizes
-from insegan_ros.networks.hoc import HocGenerator
+from insegan_ros.networks.composition import centres, sizes
+from insegan_ros.networks.hoc import HocGenerator, lay
 
-# Objects on which the size of one is measured.
+# Objects made beforehand, of which all composites are; a new one for every place would cost more than the network that learns from them.
+BANK = 2048
+# Objects whose masks are looked at.
 MEASURED = 256
 
 
@@ -55,10 +57,14 @@ class HocFactory:
         # As many to the pixel as in the patches that the discriminator saw.
         reach = (canvas - config.size) / 2 / config.size + config.padding
         self.reach, self.objects = reach, max(round(config.providers * (reach / config.padding) ** 2), 1)
-        masks = draw_masks(generator, MEASURED)
-        area, radius = sizes(masks)
+        with torch.no_grad():
+            made = [generator.provide(torch.randn(256, config.z, device=self.device)) for _ in range(BANK // 256)]
+        self.colours, self.masks = (torch.cat(some) for some in zip(*made))
+        alone = self.masks[:, 0] > 0.5
+        area, radius = sizes(alone)
+        self.centres = centres(alone) - (config.size - 1) / 2
         self.median_area, self.median_radius = float(area.median()), float(radius.median())
-        self.warning = mask_warning(masks.cpu().numpy())
+        self.warning = mask_warning(alone[:MEASURED].cpu().numpy())
 
     @property
     def device(self) -> torch.device:
@@ -68,17 +74,14 @@ class HocFactory:
     @torch.no_grad()
     def sample(self, batch: int) -> LabelledBatch:
         """See LabelFactory. Centres are those of whole objects, also of such that are partly out of the picture."""
-        config = self.generator.config
-        z = torch.randn(batch, self.objects, config.z, device=self.device)
+        chosen = torch.randint(BANK, (batch, self.objects), device=self.device)
         places = self.generator.draw_places(batch, self.objects, self.reach, self.device)
+        # From the lowest to the highest, as they are laid.
+        places = places[torch.arange(batch, device=self.device)[:, None], places[..., 2].argsort(1)]
         below = torch.full((batch, self.generator.channels, self.canvas, self.canvas), -1.0, device=self.device)
-        heap = self.generator(z, places, below)
+        heap = lay(self.colours[chosen], self.masks[chosen], places, below)
         amodal = heap.moved[:, :, 0] > 0.5
         labels = torch.zeros(batch, self.canvas, self.canvas, dtype=torch.long, device=self.device)
         for index in range(self.objects):
             labels = torch.where(amodal[:, index], index + 1, labels)
-        alone = heap.mask[:, :, 0] > 0.5
-        axis = torch.arange(config.size, device=self.device) - (config.size - 1) / 2
-        area = alone.sum((-1, -2)).clamp(min=1)
-        own = torch.stack([(alone.sum(-2) * axis).sum(-1) / area, (alone.sum(-1) * axis).sum(-1) / area], -1)
-        return LabelledBatch(heap.image, labels, own + heap.places[..., :2] + (self.canvas - 1) / 2, amodal)
+        return LabelledBatch(heap.image, labels, self.centres[chosen] + places[..., :2] + (self.canvas - 1) / 2, amodal)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from insegan_ros.errors import ConfigError
 from insegan_ros.networks.composition import blend
@@ -17,8 +18,9 @@ from insegan_ros.networks.perturbation import motion, warp
 from insegan_ros.networks.trunk import trunk
 
 
-# How far from the middle of its patch an object may reach, in sides of it.
-REACH = 0.40
+# How far from the middle of its patch an object may reach, in sides of it: whole up to the first, nothing beyond the second. What lies between is too
+# soft for an outline, which is to be learnt and not to be found there.
+REACH = 0.34, 0.42
 # How quickly the first masks end at an object's rim, logits a side.
 SHARPNESS = 20.0
 
@@ -62,7 +64,7 @@ class Heap(NamedTuple):
 
 
 class HocGenerator(nn.Module):
-    """Providers, layout and composition (Eqs. 4 and 5)."""
+    """Providers with shared weights, and what they compose."""
 
     def __init__(self, config: HocConfig, channels: int) -> None:
         super().__init__()
@@ -72,7 +74,7 @@ class HocGenerator(nn.Module):
         # An object fits into its patch (it is about two thirds of it wide), so nothing of it is at the rim.
         axis = (torch.arange(config.size) + 0.5) / config.size - 0.5
         distance = (axis[:, None] ** 2 + axis[None] ** 2).sqrt()
-        self.register_buffer('room', ((REACH - distance) * config.size).clamp(0, 1), persistent=False)
+        self.register_buffer('room', ((REACH[1] - distance) / (REACH[1] - REACH[0])).clamp(0, 1), persistent=False)
         # Where an object of that size lies, before anything is learnt: without it the first masks are any texture, and stay so for long.
         self.register_buffer('prior', SHARPNESS * (1 / 3 - distance), persistent=False)
 
@@ -86,31 +88,31 @@ class HocGenerator(nn.Module):
         drawn = 2 * torch.rand(count, objects, 3, device=device) - 1
         return torch.cat([(drawn[..., :2] * reach * self.config.size).round(), drawn[..., 2:] * self.config.relief], -1)
 
-    def compose(self, z: Tensor, places: Tensor, below: Tensor) -> Heap:
-        """Codes (B, N, z), places (B, N, 3), backgrounds (B, C, S', S') -> what is seen; higher objects hide lower ones. Backgrounds may be larger
-        than a patch: places are of the objects' middle from the background's."""
-        order = places[..., 2].argsort(1)[..., None]
-        z, places = z.gather(1, order.expand_as(z)), places.gather(1, order.expand_as(places))
-        count, objects = z.shape[:2]
-        colours, masks = self.provide(z.flatten(0, 1))
-        laid = colours
-        if colours.shape[1] != 3:
-            # The last channel is depth: a raised object is nearer all over.
-            laid = torch.cat([colours[:, :-1], (colours[:, -1:] + places.flatten(0, 1)[:, 2, None, None, None]).clamp(-1, 1)], 1)
-        canvas = below.shape[-1]
-        rim = (canvas - self.config.size) // 2
-        layers = torch.nn.functional.pad(torch.cat([laid, masks], 1), (rim, canvas - self.config.size - rim) * 2)
-        moves = motion(torch.ones(len(layers), device=z.device), torch.zeros(len(layers), device=z.device), places.flatten(0, 1)[:, :2] / (canvas / 2))
-        layers = warp(layers, moves).reshape(count, objects, -1, canvas, canvas)
-        image = below
-        for index in range(objects):
-            image = blend(image, layers[:, index, :-1], layers[:, index, -1:])
-        shape = (count, objects)
-        return Heap(image, colours.reshape(*shape, *colours.shape[1:]), masks.reshape(*shape, *masks.shape[1:]), layers[:, :, -1:], places)
-
     def forward(self, z: Tensor, places: Tensor, below: Tensor) -> Heap:
-        """See compose."""
-        return self.compose(z, places, below)
+        """Codes (B, N, z), places (B, N, 3), backgrounds (B, C, S', S') -> what is seen, see lay."""
+        colours, masks = self.provide(z.flatten(0, 1))
+        return lay(colours.unflatten(0, z.shape[:2]), masks.unflatten(0, z.shape[:2]), places, below)
+
+
+def lay(colours: Tensor, masks: Tensor, places: Tensor, below: Tensor) -> Heap:
+    """Objects (B, N, C, S, S) with soft masks (B, N, 1, S, S) at places (B, N, 3) on backgrounds (B, C, S', S') (Eqs. 4 and 5); higher ones hide lower
+    ones. Backgrounds may be larger than a patch: places are of the objects' middle from the background's."""
+    order = places[..., 2].argsort(1)
+    rows = torch.arange(len(order), device=order.device)[:, None]
+    colours, masks, places = colours[rows, order], masks[rows, order], places[rows, order]
+    laid = colours
+    if colours.shape[2] != 3:
+        # The last channel is depth: a raised object is nearer all over.
+        laid = torch.cat([colours[:, :, :-1], (colours[:, :, -1:] + places[..., 2, None, None, None]).clamp(-1, 1)], 2)
+    canvas, size = below.shape[-1], colours.shape[-1]
+    rim = (canvas - size) // 2
+    layers = pad(torch.cat([laid, masks], 2).flatten(0, 1), (rim, canvas - size - rim) * 2)
+    still = torch.ones(len(layers), device=layers.device)
+    layers = warp(layers, motion(still, 0 * still, places.flatten(0, 1)[:, :2] / (canvas / 2))).unflatten(0, order.shape)
+    image = below
+    for index in range(order.shape[1]):
+        image = blend(image, layers[:, index, :-1], layers[:, index, -1:])
+    return Heap(image, colours, masks, layers[:, :, -1:], places)
 
 
 def black_disk(patches: Tensor, radius: float) -> Tensor:

@@ -57,7 +57,7 @@ class HocGanConfig:
     """λ, weight of the penalty on a mask's area; 0 leaves it out."""
     smallest: float = 0.22
     """a, the share of a patch that a mask covers for nothing; a disk as wide as an object has .35."""
-    binary: float = 0.5
+    binary: float = 2.0
     """Weight of the binarisation of masks, as layered GANs have it: objects are opaque."""
     average: float = 0.995
     """Decay of the moving average of the generator's weights, which is what is used."""
@@ -88,7 +88,7 @@ class TrainHocConfig:
     """Shape of the generator, the objects in a patch, the layout."""
     gan: HocGanConfig = field(default_factory=HocGanConfig)
     """The adversarial stage."""
-    displacement: DisplacementTrainConfig = field(default_factory=lambda: DisplacementTrainConfig(network=DisplacementConfig(height_votes=False), steps=1500, rounds=0))
+    displacement: DisplacementTrainConfig = field(default_factory=lambda: DisplacementTrainConfig(network=DisplacementConfig(height_votes=False), steps=1000, batch=8, rounds=0))
     """The dense segmenter's training; it has no later rounds."""
     loop: LoopConfig = field(default_factory=LoopConfig)
     """Device, precision, how often to save."""

@@ -10,7 +10,7 @@ import torch
 
 from insegan_ros.datasets.heap import cut_patches, estimate_size, read_heap
 from insegan_ros.errors import DatasetError
-from insegan_ros.factories.hoc import HocFactory
+from insegan_ros.factories.hoc import HocFactory, are_single, mask_warning
 from insegan_ros.networks.composition import sizes
 from insegan_ros.networks.hoc import HocConfig, HocGenerator, black_disk
 
@@ -36,7 +36,7 @@ def test_every_provider_has_a_code_of_its_own(generator):
     z, places, below = torch.randn(2, 3, 8), torch.zeros(2, 3, 3), torch.full((2, 3, 32, 32), -1.0)
     changed = z.clone()
     changed[:, 1] += 1
-    one, other = (HocGenerator.compose(generator, codes, places, below) for codes in (z, changed))
+    one, other = (generator(codes, places, below) for codes in (z, changed))
     same = (one.appearance == other.appearance).flatten(2).all(2)
     assert same.tolist() == [[True, False, True]] * 2
 
@@ -182,3 +182,24 @@ def test_patches_are_of_the_picture(tmp_path):
     assert patches.shape == (50, 3, 32, 32) and not torch.equal(patches[0], patches[1])
     found = cv2.matchTemplate(pixels, np.ascontiguousarray(patches[0].permute(1, 2, 0).numpy()), cv2.TM_SQDIFF)
     assert found.min() < 1e-2
+
+
+def masks_of(*circles: tuple[float, float, float], count: int = 20) -> np.ndarray:
+    """The same mask of disks (x, y, radius) in 32 px, `count` times."""
+    y, x = np.mgrid[:32, :32]
+    return np.repeat(np.any([np.hypot(x - a, y - b) <= radius for a, b, radius in circles], axis=0)[None], count, 0)
+
+
+def test_single_objects_are_told_from_pieces_specks_and_pairs():
+    one = masks_of((16, 16, 9))
+    assert are_single(one).all()
+    mixed = np.concatenate([one, masks_of((9, 9, 4), (24, 24, 4), count=2), masks_of((16, 16, 2), count=1), masks_of((16, 16, 14), count=1), np.zeros((1, 32, 32), bool)])
+    assert are_single(mixed).tolist() == [True] * 20 + [False] * 5
+
+
+@pytest.mark.parametrize('circles, words', [
+    ([(16, 16, 10)], ''), ([(16, 16, 14)], 'of the size assumed: --instance_px is too small'), ([(16, 16, 3)], 'of the size assumed: --instance_px is too large'),
+    ([(8, 8, 6), (24, 24, 6)], '0% of the generated masks are one connected object')])
+def test_a_wrong_size_shows_in_the_masks(circles, words):
+    found = mask_warning(masks_of(*circles))
+    assert words in found and bool(found) == bool(words)
