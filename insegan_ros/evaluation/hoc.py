@@ -116,7 +116,10 @@ class HocBenchmark:
         names = [path.name for path in sorted(self.pictures.glob('*.png'))] if self.pictures else []
 
         def identity(cell: Cell) -> str:
-            return json.dumps([asdict(cell), asdict(self.budget), names if cell.set == 'pictures' else [], shipped_hash(cell.model) if cell.model else ''], sort_keys=True, default=str)
+            budget = self.budget
+            decides = names if cell.set == 'pictures' else [budget.heaps, budget.nuts]
+            trained = shipped_hash(cell.model) if cell.model else '' if cell.baseline else asdict(budget.recipe)
+            return json.dumps([asdict(cell), budget.name, decides, trained], sort_keys=True, default=str)
         return run_cells('hoc', self.folder, list(cells(self.pictures is not None)), ('table', 'method'), only, identity, self._measure)
 
     def _measure(self, cell: Cell) -> dict[str, Any]:

@@ -18,9 +18,9 @@ from insegan_ros.networks.perturbation import motion, warp
 from insegan_ros.networks.trunk import trunk
 
 
-# How far from the middle of its patch an object may reach, in sides of it: whole up to the first, nothing beyond the second. What lies between is too
-# soft for an outline, which is to be learnt and not to be found there.
-REACH = 0.34, 0.42
+# How far from the middle of its patch an object may reach, in sides of it: its mean radius is about a third, and where it could reach farther, an object
+# and a piece of the next became one.
+REACH = 0.37
 # How quickly the first masks end at an object's rim, logits a side.
 SHARPNESS = 20.0
 
@@ -69,12 +69,12 @@ class HocGenerator(nn.Module):
     def __init__(self, config: HocConfig, channels: int) -> None:
         super().__init__()
         self.config, self.channels = config, channels
-        self.body = trunk(config.z, config.width, config.size)
+        self.body = trunk(config.z, config.width, config.size, smooth=True)
         self.head = nn.Conv2d(config.width, channels + 1, 3, 1, 1)
         # An object fits into its patch (it is about two thirds of it wide), so nothing of it is at the rim.
         axis = (torch.arange(config.size) + 0.5) / config.size - 0.5
         distance = (axis[:, None] ** 2 + axis[None] ** 2).sqrt()
-        self.register_buffer('room', ((REACH[1] - distance) / (REACH[1] - REACH[0])).clamp(0, 1), persistent=False)
+        self.register_buffer('room', ((REACH - distance) * config.size).clamp(0, 1), persistent=False)
         # Where an object of that size lies, before anything is learnt: without it the first masks are any texture, and stay so for long.
         self.register_buffer('prior', SHARPNESS * (1 / 3 - distance), persistent=False)
 

@@ -57,7 +57,7 @@ class HocGanConfig:
     """λ, weight of the penalty on a mask's area; 0 leaves it out."""
     smallest: float = 0.22
     """a, the share of a patch that a mask covers for nothing; a disk as wide as an object has .35."""
-    binary: float = 2.0
+    binary: float = 0.5
     """Weight of the binarisation of masks, as layered GANs have it: objects are opaque."""
     average: float = 0.995
     """Decay of the moving average of the generator's weights, which is what is used."""
