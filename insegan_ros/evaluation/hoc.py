@@ -63,7 +63,7 @@ BUDGETS = {
     # Every row in minutes: it shows that all of it runs, not how good it is.
     'small': _budget('small', 1, '80-100', 32, 8, 3, 2, 3),
     # Half an hour a row on two cores.
-    'medium': _budget('medium', 8, NUTS, 32, 16, 5000, 8, 1000),
+    'medium': _budget('medium', 8, NUTS, 32, 16, 3000, 8, 1000),
     # The paper's size, for a GPU.
     'full': _budget('full', 20, NUTS, 64, 32, 40_000, 32, 6000)}
 

@@ -41,7 +41,7 @@ WINDOW = 1.5
 class HocGanConfig:
     """The adversarial stage. λ, a, batch and steps the paper leaves open."""
 
-    steps: int = 5000
+    steps: int = 3000
     """Optimisation steps."""
     batch: int = 8
     """Patches a step."""
