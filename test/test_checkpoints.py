@@ -102,3 +102,14 @@ def test_a_shipped_foreground_method_has_a_whole_card(root, folder):
     assert not Path(checkpoint.config['data']).is_absolute() and not Path(checkpoint.config['out']).is_absolute()
     given = yaml.safe_load((root / f'config/train/{card["method"]}.yaml').read_text())
     assert_same(given, checkpoint.config)
+
+
+def test_the_shipped_heap_learner_has_a_whole_card_and_divides_a_heap(root):
+    folder = root / 'checkpoints/hoc-nut'
+    card, checkpoint = json.loads((folder / 'card.json').read_text()), Checkpoint.load(folder)
+    assert {'method', 'part', 'data', 'seed', 'steps', 'hardware', 'minutes', 'metrics', 'command', 'look'} <= card.keys()
+    assert {'ap50', 'honest_miou', 'count_error', 'ap50_watershed', 'ap50_felzenszwalb', 'count_error_watershed', 'count_error_felzenszwalb', 'single'} <= card['metrics'].keys()
+    assert (folder / 'weights.safetensors').stat().st_size < 5e6 and card['metrics']['scenes'] >= 8
+    assert f'{card["metrics"]["ap50"]:.3f}' in (folder / 'README.md').read_text()
+    assert not Path(checkpoint.config['image']).is_absolute() and not Path(checkpoint.config['out']).is_absolute()
+    assert_same(yaml.safe_load((root / 'config/train/hoc.yaml').read_text()), checkpoint.config)

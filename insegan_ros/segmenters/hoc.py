@@ -14,16 +14,21 @@ from insegan_ros.segmenters.votes import find_centres
 from insegan_ros.workspace import Workspace
 
 
+# What stands lower than this share of the relief is floor, where height is seen.
+FLOOR = 0.02
+
+
 class HocSegmenter(HeapSegmenter):
     """`zoom`: by how much the picture is enlarged before the network sees it, beside what the training's scale asks for: 2 where objects are half
-    as wide as they were there. `centre_radius` and `min_votes` as of the DisplacementSegmenter."""
+    as wide as they were there. `centre_radius` and `min_votes` as of the DisplacementSegmenter. `snap`: how far outlines may move to the
+    picture's edges, in radii of an object; the network sees it small and blurs them."""
 
     def __init__(self, checkpoint: Checkpoint, workspace: Workspace | None = None, device: str = 'auto', zoom: float = 1.0, centre_radius: float = 0.9,
-                 min_votes: float = 0.15) -> None:
+                 min_votes: float = 0.1, snap: float = 0.3) -> None:
         checkpoint.require('displacement')
         super().__init__(checkpoint.config['look'], workspace, checkpoint.scales.height_m)
         self.part, self.scales, self.zoom = checkpoint.part, checkpoint.scales, checkpoint.config['zoom'] * zoom
-        self.centre_radius, self.min_votes = centre_radius, min_votes
+        self.centre_radius, self.min_votes, self.snap = centre_radius, min_votes, snap
         self.device = choose_device(device)
         self.network = checkpoint.restore('displacement', DisplacementNet(DisplacementConfig(**checkpoint.config['displacement']['network']))).to(self.device)
 
@@ -40,8 +45,12 @@ class HocSegmenter(HeapSegmenter):
             return labels, np.zeros(0, np.float32)
         # Votes are places and change little from pixel to pixel, so the field can be interpolated.
         fine = cv2.resize(field, picture.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-        pixels = fine[..., 0] > 0.5
+        above = picture[..., -1] > 2 * FLOOR - 1 if self.look != 'colour' else np.ones(labels.shape, bool)
+        pixels = (fine[..., 0] > 0.5) & above
         labels[pixels] = cKDTree(centres).query(fine[pixels][:, 1:3])[1] + 1
+        if self.snap:
+            labels = snap_to_edges(picture, labels, self.snap * self.scales.part_radius_px / self.zoom)
+            labels[~above] = 0
         labels = clean(labels, 0.08 * self.scales.part_area_px / self.zoom ** 2)
         count = int(labels.max(initial=0))
         area = np.bincount(labels.ravel(), minlength=count + 1)[1:]
@@ -57,3 +66,29 @@ class HocSegmenter(HeapSegmenter):
         out = self.network(torch.from_numpy(padded.transpose(2, 0, 1).astype(np.float32))[None].to(self.device))[0].cpu().numpy()[:, :rows, :columns]
         y, x = np.mgrid[:rows, :columns]
         return np.stack([1 / (1 + np.exp(-out[0])), x + out[1], y + out[2], np.exp(np.clip(out[-1], -3, 5))], -1).astype(np.float32)
+
+
+def snap_to_edges(picture: np.ndarray, labels: np.ndarray, reach_px: float) -> np.ndarray:
+    """Labels (H, W) whose outlines lie where picture (H, W, C) in [-1, 1] changes most, at most `reach_px` from where they were: watershed from what is
+    surely an instance's, or surely nobody's. An instance too thin to have such a core keeps what it has."""
+    flat = labels.astype(np.uint16)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * max(int(round(reach_px)), 1) + 1,) * 2)
+    # An instance's core is where all around is its own.
+    core = (cv2.erode(flat, kernel) == flat) & (cv2.dilate(flat, kernel) == flat)
+    markers = np.where(core, flat.astype(np.int32) + 1, 0)
+    kept = np.bincount(markers.ravel(), minlength=int(flat.max()) + 2) > 0
+    thin = ~kept[flat.astype(np.int32) + 1]
+    markers[thin] = flat[thin].astype(np.int32) + 1
+    shown = picture if picture.shape[-1] == 3 else np.repeat(picture[..., -1:], 3, -1)
+    seen = np.ascontiguousarray(((np.clip(shown, -1, 1) + 1) * 127.5).astype(np.uint8))
+    flooded = cv2.watershed(seen, markers.copy())
+    # Lines between two basins are nobody's there: they go to the neighbour that looks most alike.
+    rows, columns = np.nonzero(flooded < 1)
+    best, owner = np.full(len(rows), np.inf), flat[rows, columns].astype(np.int32) + 1
+    for dy, dx in ((0, 1), (0, -1), (1, 0), (-1, 0)):
+        y, x = np.clip(rows + dy, 0, flat.shape[0] - 1), np.clip(columns + dx, 0, flat.shape[1] - 1)
+        unlike = np.abs(seen[rows, columns].astype(int) - seen[y, x]).sum(1).astype(float)
+        unlike[flooded[y, x] < 1] = np.inf
+        owner, best = np.where(unlike < best, flooded[y, x], owner), np.minimum(best, unlike)
+    flooded[rows, columns] = owner
+    return (flooded - 1).astype(np.uint16)

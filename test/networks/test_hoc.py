@@ -11,8 +11,10 @@ import torch
 from insegan_ros.datasets.heap import cut_patches, estimate_size, read_heap
 from insegan_ros.errors import DatasetError
 from insegan_ros.factories.hoc import HocFactory, are_single, mask_warning
+from insegan_ros.evaluation.metrics import iou_matrix
 from insegan_ros.networks.composition import sizes
 from insegan_ros.networks.hoc import HocConfig, HocGenerator, black_disk
+from insegan_ros.segmenters.hoc import snap_to_edges
 
 SMALL = HocConfig(size=32, z=8, width=8, providers=3)
 
@@ -203,3 +205,20 @@ def test_single_objects_are_told_from_pieces_specks_and_pairs():
 def test_a_wrong_size_shows_in_the_masks(circles, words):
     found = mask_warning(masks_of(*circles))
     assert words in found and bool(found) == bool(words)
+
+
+def test_outlines_move_to_the_pictures_edges():
+    y, x = np.mgrid[:120, :120]
+    truth = np.zeros((120, 120), np.uint16)
+    for number, (row, column) in enumerate(((40, 40), (40, 80), (85, 60)), start=1):
+        truth[np.hypot(x - column, y - row) < 20] = number
+    picture = np.where(truth > 0, 0.1 * truth, -1.0).astype(np.float32)[..., None]
+    # As a network that sees it small has it: too large, and not quite in place.
+    rough = np.roll(cv2.dilate(truth, np.ones((7, 7), np.uint8)), (2, -2), (0, 1))
+    snapped = snap_to_edges(picture, rough, 7)
+    before, after = (iou_matrix(truth, some).max(1) for some in (rough, snapped))
+    assert before.min() < 0.8 and after.min() > 0.95 and iou_matrix(truth, snapped).argmax(1).tolist() == [0, 1, 2]
+    # What is thinner than the reach stays as it is.
+    line = np.zeros((120, 120), np.uint16)
+    line[60:63, 20:100] = 1
+    assert (snap_to_edges(picture, line, 7)[60:63, 20:100] == 1).all()
