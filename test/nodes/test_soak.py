@@ -16,7 +16,7 @@ from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
 from insegan_ros.datasets.images import stamp_ns  # noqa: E402
 from insegan_ros.frame import Intrinsics  # noqa: E402
 from insegan_ros.nodes.conversions import camera_info_message, image_message  # noqa: E402
-from test_nodes import Process, Robot, environment  # noqa: E402
+from live_nodes import Process, Robot, environment  # noqa: E402
 
 FRAMES = int(os.environ.get('INSEGAN_SOAK_FRAMES', 2000))
 CAMERA = Intrinsics(615.0, 615.0, 319.5, 239.5, 640, 480)
