@@ -306,7 +306,7 @@ def _evaluate_heaps(arguments: Namespace, segmenter: HeapSegmenter) -> None:
     if arguments.json:
         Path(arguments.json).write_text(json.dumps({'model': arguments.model, 'data': arguments.data, **summary, 'rows': rows}, indent=1) + '\n')
     if arguments.picture:
-        draw_heaps(heaps, found, Path(arguments.picture))
+        draw_heaps(heaps, found, Path(arguments.picture), segmenter.needs_colour)
 
 
 def _card(arguments: Namespace) -> None:

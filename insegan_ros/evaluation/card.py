@@ -117,7 +117,7 @@ def make_hoc_card(checkpoint: Checkpoint, model: Path, out: Path, limit: int) ->
             metrics |= {f'{score}_{name}': best[score] for score in ('ap50', 'honest_miou', 'count_error')}
     out.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(model / WEIGHTS, out / WEIGHTS)
-    draw_heaps(heaps, found, out / 'scenes.png')
+    draw_heaps(heaps, found, out / 'scenes.png', segmenter.needs_colour)
     draw_objects(checkpoint, out / 'objects.png')
     training = checkpoint.training
     card = {'method': checkpoint.method, 'part': 'nut', 'segmenter': checkpoint.segmenter, 'look': look,

@@ -94,17 +94,17 @@ def evaluate_heaps(segmenter: Any, heaps: Sequence[Heap]) -> dict[str, float]:
     return score_heaps(heaps, [divide_heap(segmenter, heap) for heap in tqdm(heaps, desc='heaps', leave=False)])
 
 
-def picture_heap(heap: Heap, found: Instances, width: int = 480) -> np.ndarray:
-    """(H, W', 3) uint8 RGB: the picture, what was found, the truth, side by side."""
+def picture_heap(heap: Heap, found: Instances, width: int, colour: bool) -> np.ndarray:
+    """(H, W', 3) uint8 RGB: the picture, in colour or depth, what was found, the truth, side by side."""
     left, top, right, bottom = heap.workspace.window(heap.frame.intrinsics, 0.2) if heap.workspace else (0, 0, heap.frame.intrinsics.width, heap.frame.intrinsics.height)
     frame, window = heap.frame, np.s_[top:bottom, left:right]
-    panels = [overlay(frame.depth_m, labels, frame.colour)[window] for labels in (np.zeros(heap.labels.shape, np.uint16), found.labels, heap.labels)]
+    panels = [overlay(frame.depth_m, labels, frame.colour if colour else None)[window] for labels in (np.zeros(heap.labels.shape, np.uint16), found.labels, heap.labels)]
     scale = width / panels[0].shape[1]
     return np.hstack([cv2.resize(panel, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) for panel in panels])
 
 
-def draw_heaps(heaps: Sequence[Heap], found: Sequence[Instances], path: Path, width: int = 360) -> None:
+def draw_heaps(heaps: Sequence[Heap], found: Sequence[Instances], path: Path, colour: bool, width: int = 320) -> None:
     """The worst, the median and the best heap by AP50, one below the other."""
     order = sorted(range(len(heaps)), key=lambda index: score_heaps([heaps[index]], [found[index]])['ap50'])
     chosen = dict.fromkeys((order[0], order[len(order) // 2], order[-1]))
-    write_picture(path, np.vstack([picture_heap(heaps[index], found[index], width) for index in chosen]))
+    write_picture(path, np.vstack([picture_heap(heaps[index], found[index], width, colour) for index in chosen]))

@@ -132,7 +132,7 @@ class HocBenchmark:
         found = [divide_heap(segmenter, heap) for heap in heaps]
         path = self.folder / 'pictures' / f'{cell.table}-{cell.method}.png'.replace(' ', '-')
         path.parent.mkdir(parents=True, exist_ok=True)
-        draw_heaps(heaps, found, path)
+        draw_heaps(heaps, found, path, segmenter.needs_colour)
         checkpoint = Checkpoint.load(model)
         out |= score_heaps(heaps, found) | {'single': single_share(checkpoint), 'minutes': checkpoint.training['minutes']}
         if cell.set == 'pictures':

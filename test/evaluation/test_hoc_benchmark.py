@@ -79,7 +79,7 @@ def test_the_small_budget_ends_in_tables_and_a_card(tmp_path, monkeypatch, capsy
     assert all('small budget' in row['protocol'] and row['benchmark'] == 'hoc' for row in found)
     text = (tmp_path / 'bench/tables.md').read_text()
     assert 'a shrunken run' in text and '## Heaps of nuts by depth' in text and '80 to 100 nuts' in text
-    assert cv2.imread(str(tmp_path / 'bench/pictures/heaps-of-nuts-by-depth-hoc.png')).shape[1] == 3 * 360
+    assert cv2.imread(str(tmp_path / 'bench/pictures/heaps-of-nuts-by-depth-hoc.png')).shape[1] == 3 * 320
     monkeypatch.setattr(HocBenchmark, '_measure', lambda *arguments: pytest.fail('measured again'))
     assert run_hoc(tmp_path / 'bench', 'small', only) == found
     # The card measures on heaps of its own; small ones here.
