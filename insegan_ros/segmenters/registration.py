@@ -68,7 +68,8 @@ class MeshRegistration:
         return weight.T @ self.points / weight.sum(0)[:, None]
 
     def register(self, frame: Frame, mask: np.ndarray, extra: np.ndarray | None = None) -> Registered | None:
-        """The pose of the instance that covers `mask` (H, W), None with too few readings.
+        """The pose of the instance that covers `mask` (H, W); None with too few readings, or where no pose explains more of them than it contradicts: a mesh
+        flung out of sight contradicts nothing.
 
         extra: rotations (N, 3, 3) camera-from-object to try beside all others, as a pose encoder gives them.
         """
@@ -82,6 +83,8 @@ class MeshRegistration:
         source = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(observed))
         refined = (self._refined(source, start) for start in near)
         best = max((Registered(found, self._agreement(found, rays)) for found in refined), key=lambda one: one.score)
+        if best.score <= 0:
+            return None
         best = self._turned(best, observed.mean(0), rays)
         return Registered(np.linalg.inv(best.pose).astype(np.float32), best.score)
 

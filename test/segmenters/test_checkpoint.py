@@ -46,7 +46,7 @@ def test_a_missing_checkpoint_names_what_there_is():
 
 
 def test_an_unknown_segmenter_names_the_known_ones(checkpoint):
-    with pytest.raises(ConfigError, match='unknown segmenter "magic": expected one of displacement, foreground, insegan'):
+    with pytest.raises(ConfigError, match='unknown segmenter "magic": expected one of displacement, foreground, hoc, insegan'):
         load_segmenter(str(checkpoint), 'magic')
 
 

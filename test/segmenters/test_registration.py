@@ -73,3 +73,12 @@ def test_files_that_are_no_mesh_are_refused(tmp_path):
     (tmp_path / 'a.stl').write_text('no mesh')
     with pytest.raises(InputError, match='a.stl'):
         read_mesh(tmp_path / 'a.stl')
+
+
+def test_what_no_pose_explains_has_none(bolts):
+    """A mesh that is flung out of sight contradicts nothing; it must not win."""
+    frame = bolts[0].frame
+    ball = load_part('bolt').mesh.copy().apply_scale(0.2)
+    whole = np.ones(frame.depth_m.shape, bool)
+    found = MeshRegistration(ball).register(frame, whole)
+    assert found is None or found.score > 0
