@@ -201,15 +201,14 @@ def _segment(arguments: Namespace) -> None:
     from insegan_ros.datasets.recordings import own_workspace
     from insegan_ros.datasets.shards import is_shards
     from insegan_ros.segment import segment_input
-    from insegan_ros.segmenters.picture import PictureSegmenter
     from insegan_ros.segmenters.registry import load_segmenter
     source = Path(arguments.input)
     workspace = _workspace(arguments) or own_workspace(source)
     segmenter = load_segmenter(arguments.model, arguments.segmenter, workspace, arguments.device, arguments.instances, arguments.mesh, arguments.mesh_scale, arguments.gate)
-    if workspace is None and not is_shards(source) and not isinstance(segmenter, PictureSegmenter):
+    if workspace is None and not is_shards(source) and not getattr(segmenter, 'needs_colour', False):
         print('where the bin is, is not given (--workspace): the floor is fitted to every frame, and all that stands on it is taken for parts, walls too')
     count, refused = segment_input(source, segmenter, Path(arguments.out))
-    print(f'{count} frames segmented into {arguments.out}' + (f'; {refused} could not be used, results.json says why' if refused else ''))
+    print(f'{count - refused} frames segmented into {arguments.out}' + (f'; {refused} could not be used, results.json says why' if refused else ''))
 
 
 def _workspace(arguments: Namespace) -> Workspace | None:

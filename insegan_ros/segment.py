@@ -64,7 +64,7 @@ def _images(source: Path, photographs: bool) -> Iterator[Item]:
     paths = [source]
     if source.is_dir():
         found = source.rglob('*') if photographs else source.glob('*.png')
-        paths = sorted(path for path in found if path.suffix.lower() in PICTURES and 'masks' not in path.relative_to(source).parts[:-1])
+        paths = sorted(path for path in found if path.suffix.lower() in PICTURES and 'masks' not in path.relative_to(source).parts[:-1] and not path.stem.endswith('_labels'))
     if not paths:
         raise DatasetError(f'{source} holds no {"photographs" if photographs else "depth images"}, shards or recording: expected '
                            f'{"JPEG or PNG files" if photographs else "*.png"}, scenes-*.h5 or metadata.yaml')

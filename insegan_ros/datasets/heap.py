@@ -26,6 +26,8 @@ FEWEST_WINDOWS = 12
 MOST_PX = 4_000_000
 # The autocorrelation is looked at on a picture of this side.
 SPECTRUM_PX = 512
+# Smaller pictures hold no twelve windows of anything.
+LEAST_PICTURE_PX = 48
 # Smaller things are noise.
 LEAST_OBJECT_PX = 8
 
@@ -89,9 +91,13 @@ def read_heap(path: Path, look: Look) -> HeapPicture:
         window = workspace.window(intrinsics, TRAINING_MARGIN) if workspace else (0, 0, intrinsics.width, intrinsics.height)
         pixels, relief_m = picture_of(scene.frame, look, workspace, window)
         return HeapPicture(pixels, path.name, 1.0, relief_m)
+    if path.is_dir():
+        raise DatasetError(f'{path} is a folder without shards: expected one picture of a heap, which is all that is learnt from')
     image = read_picture(path, cv2.IMREAD_UNCHANGED)
     if image is None:
         raise DatasetError(f'{path} is missing, cut short, too large or no picture: expected one picture of a heap (PNG, JPEG), or a folder of shards')
+    if min(image.shape[:2]) < LEAST_PICTURE_PX:
+        raise DatasetError(f'{path} is {image.shape[1]}x{image.shape[0]} px: expected {LEAST_PICTURE_PX} px or more either way, to hold a heap')
     if look == 'both':
         raise DatasetError(f'{path} is one picture: expected a folder of shards for colour and depth together')
     if look == 'depth' and (image.ndim != 2 or image.dtype != np.uint16):
@@ -159,9 +165,9 @@ def cut_patches(pixels: np.ndarray, window: float, size: int, count: int, seed: 
     """Random windows of a picture (H, W, C), `window` px wide, brought to `size` px: (count, C, size, size) float32. Raises DatasetError where
     there are too few in it."""
     height, width = pixels.shape[:2]
-    fitting = height * width / window ** 2
-    if min(height, width) < window or fitting < FEWEST_WINDOWS:
-        raise DatasetError(f'a picture of {width}x{height} px holds {fitting:.0f} windows of {window:.0f} px side by side: expected {FEWEST_WINDOWS} or more; '
+    fitting = int(height * width / window ** 2) if min(height, width) >= window else 0
+    if fitting < FEWEST_WINDOWS:
+        raise DatasetError(f'a picture of {width}x{height} px holds {fitting} windows of {window:.0f} px side by side: expected {FEWEST_WINDOWS} or more; '
                            'give a larger picture, or a smaller --instance_px')
     scale = size / window
     small = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)

@@ -108,6 +108,9 @@ def foreground_card_text(card: dict[str, Any], pictures: list[str]) -> str:
 def make_hoc_card(checkpoint: Checkpoint, model: Path, out: Path, limit: int) -> dict[str, Any]:
     """The same for what was learnt from one picture of a heap: on simulated heaps of another seed."""
     look, segmenter = checkpoint.config['look'], load_segmenter(str(model))
+    if Path(checkpoint.config['image']).suffix:
+        raise ConfigError(f'{model} was learnt from {Path(checkpoint.config["image"]).name}: expected one learnt from a simulated heap of nuts, on which the card is measured; '
+                          'for others there is insegan evaluate')
     with tempfile.TemporaryDirectory() as folder:
         heaps = list(simulated_heaps(make_heaps(min(limit, CARD_HEAPS), TEST, Path(folder) / 'heaps')))
         found = [divide_heap(segmenter, heap) for heap in tqdm(heaps, desc='heaps', leave=False)]

@@ -38,7 +38,7 @@ class HocConfig:
     providers: int = 12
     """N, objects laid in and around a patch. 12 cover it about twice, as a heap does; 4 are for objects that lie side by side with gaps."""
     padding: float = 0.75
-    """Most that an object is shifted either way, in sides of the patch: from .8 on the rim is as densely laid as the middle. The paper's 26 to 32 px
+    """Most that an object is shifted either way, in sides of the patch: from about .75 on the rim is as densely laid as the middle. The paper's 26 to 32 px
     of 64 are .4 to .5."""
     disk: float = 0.0
     """Radius of the black disk in a real patch that objects are laid on, in sides of it (the paper's 20 px of 64 are .31); 0 lays them on black."""
@@ -47,9 +47,11 @@ class HocConfig:
     no height: there the order is drawn."""
 
     def __post_init__(self) -> None:
-        if self.size not in (32, 64) or self.z < 1 or self.width < 8 or not 1 <= self.providers <= 40 or not 0 <= self.padding <= 1 or not 0 <= self.disk <= 1:
-            raise ConfigError(f'size {self.size}, z {self.z}, width {self.width}, providers {self.providers}, padding {self.padding}, disk {self.disk}: '
-                              'expected 32 or 64, 1 or more, 8 or more, 1 to 40, 0 to 1, 0 to 1')
+        for name, fits, expected in (('size', self.size in (32, 64), '32 or 64'), ('z', self.z >= 1, '1 or more'), ('width', self.width >= 8, '8 or more'),
+                                     ('providers', 1 <= self.providers <= 40, '1 to 40'), ('padding', 0 < self.padding <= 1, 'above 0, to 1'),
+                                     ('disk', 0 <= self.disk <= 1, '0 to 1'), ('relief', 0 <= self.relief <= 1, '0 to 1')):
+            if not fits:
+                raise ConfigError(f'generator.{name} is {getattr(self, name)}: expected {expected}')
 
 
 class Heap(NamedTuple):

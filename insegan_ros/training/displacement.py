@@ -117,7 +117,9 @@ class DisplacementStage:
         # Later rounds refine what is there.
         rate = config.rate / 2 if round_ else config.rate
         self.network, self.optimiser = fabric.setup(network, torch.optim.AdamW(network.parameters(), rate, weight_decay=1e-4))
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimiser, rate, total_steps=self.steps, pct_start=0.05, cycle_momentum=False)
+        # The scheduler divides by the length of its rise less one step, which of 20 steps is nothing.
+        rise = 0.05 if self.steps != 20 else 0.1
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimiser, rate, total_steps=self.steps, pct_start=rise, cycle_momentum=False)
 
     def parts(self) -> dict[str, Any]:
         """See Stage."""

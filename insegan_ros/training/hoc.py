@@ -16,7 +16,7 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor
 
-from insegan_ros.datasets.heap import Look, cut_patches, draw_size, estimate_size, read_heap
+from insegan_ros.datasets.heap import LEAST_OBJECT_PX, Look, cut_patches, draw_size, estimate_size, read_heap
 from insegan_ros.errors import ConfigError
 from insegan_ros.factories.hoc import HocFactory
 from insegan_ros.networks.augmentation import random_colours
@@ -94,10 +94,14 @@ class TrainHocConfig:
     """Device, precision, how often to save."""
 
     def __post_init__(self) -> None:
-        if self.instance_px < 0:
-            raise ConfigError(f'instance_px is {self.instance_px}: expected px, or 0 to estimate it')
-        if self.displacement.network.height_votes or self.displacement.rounds or not self.displacement.steps:
-            raise ConfigError('displacement.network.height_votes, rounds or no steps: expected none of them, a picture has no height to vote for and no second one to label')
+        if self.instance_px and self.instance_px < LEAST_OBJECT_PX:
+            raise ConfigError(f'instance_px is {self.instance_px:g}: expected {LEAST_OBJECT_PX} px or more (enlarge the picture), or 0 to estimate it')
+        if self.displacement.network.height_votes:
+            raise ConfigError('displacement.network.height_votes is true: expected false, instances of a heap vote in the picture')
+        if self.displacement.rounds:
+            raise ConfigError(f'displacement.rounds is {self.displacement.rounds}: expected 0, there is no second picture that could be labelled')
+        if not self.displacement.steps:
+            raise ConfigError('displacement.steps is 0: expected 1 or more, the dense segmenter is what this recipe ends in')
         if self.loop.devices > 1:
             raise ConfigError(f'loop.devices is {self.loop.devices}: these networks are trained on one device, expected 1')
 

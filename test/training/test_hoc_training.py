@@ -82,6 +82,17 @@ def test_what_cannot_be_learnt_from_is_refused_before_anything_is_made(heap, tmp
         train_hoc(replace(config(heap, tmp_path / 'run'), instance_px=90))
     with pytest.raises(DatasetError, match='expected a folder of shards for colour and depth together'):
         train_hoc(replace(config(heap, tmp_path / 'run'), look='both'))
-    with pytest.raises(ConfigError, match='no height to vote for'):
-        TrainHocConfig(displacement=DisplacementTrainConfig())
+    with pytest.raises(DatasetError, match='is a folder without shards'):
+        train_hoc(replace(config(heap, tmp_path / 'run'), image=str(tmp_path)))
+    cv2.imwrite(str(tmp_path / 'tiny.png'), np.zeros((15, 20, 3), np.uint8))
+    with pytest.raises(DatasetError, match='is 20x15 px: expected 48 px or more'):
+        train_hoc(replace(config(tmp_path / 'tiny.png', tmp_path / 'run')))
+    for changes, words in (({}, 'height_votes is true'), ({'network': DisplacementConfig(height_votes=False)}, 'displacement.rounds is 1'),
+                           ({'network': DisplacementConfig(height_votes=False), 'rounds': 0, 'steps': 0}, 'displacement.steps is 0')):
+        with pytest.raises(ConfigError, match=words):
+            TrainHocConfig(displacement=DisplacementTrainConfig(**changes))
+    with pytest.raises(ConfigError, match='instance_px is 3: expected 8 px or more'):
+        TrainHocConfig(instance_px=3)
+    with pytest.raises(ConfigError, match='generator.padding is 3: expected above 0, to 1'):
+        HocConfig(padding=3)
     assert not (tmp_path / 'run').exists()

@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import h5py
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -11,7 +12,7 @@ from insegan_ros.factories.insegan import InSeGANFactory
 from insegan_ros.networks.displacement import DisplacementConfig
 from insegan_ros.networks.insegan import Generator, GeneratorConfig
 from insegan_ros.segmenters.checkpoint import Checkpoint
-from insegan_ros.training.displacement import DisplacementTrainConfig, degrade, displacement_loss, displacement_targets
+from insegan_ros.training.displacement import DisplacementStage, DisplacementTrainConfig, degrade, displacement_loss, displacement_targets
 from insegan_ros.training.insegan import EncoderConfig, EncoderStage, GanConfig, GanStage, InseganConfig
 from insegan_ros.training.loop import LoopConfig, make_fabric, run_stage, seed_step
 from insegan_ros.training.recipes import TrainInseganConfig, train_insegan
@@ -397,3 +398,17 @@ def test_two_processes_have_the_losses_of_one_with_the_doubled_batch(tmp_path):
     for a, b in zip(one, two):
         assert a.keys() == b.keys()
         assert all(a[name] == pytest.approx(b[name], rel=2e-3, abs=1e-4) for name in a), (a, b)
+
+
+@pytest.mark.parametrize('steps', [1, 2, 19, 20, 21, 40])
+def test_the_dense_network_is_taught_any_number_of_steps(steps):
+    from insegan_ros.factories.images import LabelledImages
+    config = DisplacementTrainConfig(DisplacementConfig(8, 2, height_votes=False), steps=steps, batch=1)
+    labels = np.zeros((2, 16, 16), np.int64)
+    labels[:, 4:12, 4:12] = 1
+    images = torch.from_numpy(labels[:, None] * 2 - 1).float()
+    stage = DisplacementStage(make_fabric(LOOP), config, LabelledImages(images, labels, np.full((2, 1, 2), 7.5, np.float32)), 0.0)
+    for index in range(steps):
+        stage.step(index)
+    # Too few steps cannot fall all the way.
+    assert stage.schedule.get_last_lr()[0] < (0.1 if steps > 2 else 1) * config.rate
