@@ -24,7 +24,7 @@ from insegan_ros.networks.displacement import DisplacementConfig
 from insegan_ros.networks.hoc import HocConfig, HocGenerator
 from insegan_ros.segmenters.checkpoint import Checkpoint
 from insegan_ros.segmenters.heap_baselines import ClustersSegmenter, RegionsSegmenter, TemplateSegmenter, WatershedSegmenter
-from insegan_ros.segmenters.registry import load_segmenter
+from insegan_ros.segmenters.registry import find_checkpoint, load_segmenter
 from insegan_ros.shipped import shipped_file
 from insegan_ros.training.displacement import DisplacementTrainConfig
 from insegan_ros.training.hoc import HocGanConfig, TrainHocConfig, train_hoc
@@ -133,7 +133,7 @@ class HocBenchmark:
         path = self.folder / 'pictures' / f'{cell.table}-{cell.method}.png'.replace(' ', '-')
         path.parent.mkdir(parents=True, exist_ok=True)
         draw_heaps(heaps, found, path, segmenter.needs_colour)
-        checkpoint = Checkpoint.load(model)
+        checkpoint = Checkpoint.load(find_checkpoint(model))
         out |= score_heaps(heaps, found) | {'single': single_share(checkpoint), 'minutes': checkpoint.training['minutes']}
         if cell.set == 'pictures':
             out |= {f'ap50 {heap.name}': score_heaps([heap], [one])['ap50'] for heap, one in zip(heaps, found)}
