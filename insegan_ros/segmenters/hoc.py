@@ -48,7 +48,7 @@ class HocSegmenter(HeapSegmenter):
         fine = cv2.resize(field, picture.shape[1::-1], interpolation=cv2.INTER_LINEAR)
         above = picture[..., -1] > 2 * FLOOR - 1 if self.look != 'colour' else np.ones(labels.shape, bool)
         pixels = (fine[..., 0] > 0.5) & above
-        labels[pixels] = cKDTree(centres).query(fine[pixels][:, 1:3])[1] + 1
+        labels[pixels] = cKDTree(centres).query(fine[pixels][:, 1:3], workers=-1)[1] + 1
         if self.snap:
             labels = snap_to_edges(picture, labels, self.snap * self.scales.part_radius_px / self.zoom)
             labels[~above] = 0
