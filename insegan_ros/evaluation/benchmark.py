@@ -280,8 +280,13 @@ def run_foreground(folder: Path, budget: str, only: set[str]) -> list[Row]:
     from insegan_ros.evaluation.foreground import BUDGETS, ForegroundBenchmark, as_rows, markdown
     results = ForegroundBenchmark(folder, BUDGETS[budget]).run(only)
     rows = as_rows(results, machine(), f'insegan benchmark foreground --budget {budget}')
+    return _write_tables(folder, rows, markdown(results, BUDGETS[budget], machine()))
+
+
+def _write_tables(folder: Path, rows: list[Row], text: str) -> list[Row]:
+    """Rows and tables in a folder, the tables printed too; returns the rows."""
     write_whole(folder / 'tables.json', (json.dumps(rows, indent=1) + '\n').encode())
-    write_whole(folder / 'tables.md', (text := markdown(results, BUDGETS[budget], machine())).encode())
+    write_whole(folder / 'tables.md', text.encode())
     print(text)
     return rows
 
@@ -292,10 +297,7 @@ def run_hoc(folder: Path, budget: str, only: set[str], pictures: Path | None = N
     from insegan_ros.evaluation.hoc import BUDGETS, HocBenchmark, as_rows, markdown
     results = HocBenchmark(folder, BUDGETS[budget], pictures).run(only)
     rows = as_rows(results, machine(), f'insegan benchmark hoc --budget {budget}')
-    write_whole(folder / 'tables.json', (json.dumps(rows, indent=1) + '\n').encode())
-    write_whole(folder / 'tables.md', (text := markdown(results, BUDGETS[budget], machine())).encode())
-    print(text)
-    return rows
+    return _write_tables(folder, rows, markdown(results, BUDGETS[budget], machine()))
 
 
 # Those that train, in a folder that one can go on with.

@@ -54,3 +54,9 @@ def shipped_hash(model: str) -> str:
         return hashlib.sha256((find_checkpoint(model) / WEIGHTS).read_bytes()).hexdigest()
     except (CheckpointError, OSError):
         return ''
+
+
+def table_lines(title: str, results: Sequence[dict[str, Any]], columns: Sequence[str]) -> list[str]:
+    """A Markdown table of figures, a row a method; what a method has not got is a dash."""
+    return [f'## {title[0].upper()}{title[1:]}', '', f'| | {" | ".join(columns)} |', '|---' * (len(columns) + 1) + '|',
+            *(f'| {one["method"]} | ' + ' | '.join(f'{one[name]:.3f}' if name in one else '-' for name in columns) + ' |' for one in results)]

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from insegan_ros.datasets.pictures import Pictures, View, read_pictures
 from insegan_ros.datasets.scene import Scene
 from insegan_ros.datasets.shards import ShardDataset
-from insegan_ros.evaluation.cells import run_cells, shipped_hash
+from insegan_ros.evaluation.cells import run_cells, shipped_hash, table_lines
 from insegan_ros.evaluation.configs import changed
 from insegan_ros.evaluation.metrics import foreground_scores
 from insegan_ros.networks.augmentation import in_range
@@ -265,7 +265,6 @@ def markdown(results: list[dict[str, Any]], budget: Budget, machine: str) -> str
     for table in dict.fromkeys(one['table'] for one in results):
         own = [one for one in results if one['table'] == table]
         columns = [name for name in (*SCORES, f'image {NAME}', f'background {NAME}', 'mask', 'nmi', 'minutes') if any(name in one for one in own)]
-        lines += [f'## {table[0].upper()}{table[1:]}', '', f'| | {" | ".join(columns)} |', '|---' * (len(columns) + 1) + '|']
-        lines += [f'| {one["method"]} | ' + ' | '.join(f'{one[name]:.3f}' if name in one else '-' for name in columns) + ' |' for one in own]
+        lines += table_lines(table, own, columns)
         lines += ['', *(f'{one["method"]}: {alarm}.' for one in own for alarm in one.get('alarms', [])), '']
     return '\n'.join(lines)

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from insegan_ros.datasets.heap import Look
 from insegan_ros.evaluation.benchmark import HEAP_MODEL
-from insegan_ros.evaluation.cells import run_cells, shipped_hash
+from insegan_ros.evaluation.cells import run_cells, shipped_hash, table_lines
 from insegan_ros.evaluation.configs import changed
 from insegan_ros.evaluation.heaps import Heap, divide_heap, draw_heaps, evaluate_heaps, photographed_heaps, score_heaps, simulated_heaps
 from insegan_ros.factories.hoc import are_single, draw_masks
@@ -224,7 +224,6 @@ def markdown(results: list[dict[str, Any]], budget: Budget, machine: str) -> str
     for table in dict.fromkeys(one['table'] for one in results):
         own = [one for one in results if one['table'] == table]
         columns = [name for name in dict.fromkeys(key for one in own for key, value in one.items() if isinstance(value, float)) if name != 'instances']
-        lines += [f'## {table[0].upper()}{table[1:]}', '', f'| | {" | ".join(columns)} |', '|---' * (len(columns) + 1) + '|']
-        lines += [f'| {one["method"]} | ' + ' | '.join(f'{one[name]:.3f}' if name in one else '-' for name in columns) + ' |' for one in own]
+        lines += table_lines(table, own, columns)
         lines += ['', *(f'{one["method"]}: {one["parameters"]}.' for one in own if 'parameters' in one), '']
     return '\n'.join(lines)

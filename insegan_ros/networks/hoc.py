@@ -99,7 +99,8 @@ class HocGenerator(nn.Module):
 def lay(colours: Tensor, masks: Tensor, places: Tensor, below: Tensor) -> Heap:
     """Objects (B, N, C, S, S) with soft masks (B, N, 1, S, S) at places (B, N, 3) on backgrounds (B, C, S', S') (Eqs. 4 and 5); higher ones hide lower
     ones. Backgrounds may be larger than a patch: places are of the objects' middle from the background's."""
-    order = places[..., 2].argsort(1)
+    # Stable: what is in order already, or all at one height, stays as it is.
+    order = places[..., 2].argsort(dim=1, stable=True)
     rows = torch.arange(len(order), device=order.device)[:, None]
     colours, masks, places = colours[rows, order], masks[rows, order], places[rows, order]
     laid = colours

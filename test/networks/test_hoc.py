@@ -12,7 +12,7 @@ from insegan_ros.datasets.heap import cut_patches, estimate_size, read_heap
 from insegan_ros.errors import DatasetError
 from insegan_ros.factories.hoc import HocFactory, are_single, mask_warning
 from insegan_ros.evaluation.metrics import iou_matrix
-from insegan_ros.networks.composition import sizes
+from insegan_ros.networks.composition import centres, sizes
 from insegan_ros.networks.hoc import HocConfig, HocGenerator, black_disk
 from insegan_ros.segmenters.hoc import snap_to_edges
 
@@ -222,3 +222,13 @@ def test_outlines_move_to_the_pictures_edges():
     line = np.zeros((120, 120), np.uint16)
     line[60:63, 20:100] = 1
     assert (snap_to_edges(picture, line, 7)[60:63, 20:100] == 1).all()
+
+
+def test_objects_at_one_height_keep_their_labels():
+    """Centres belong to masks whatever the order of equal heights is."""
+    torch.manual_seed(0)
+    flat = HocGenerator(HocConfig(size=32, z=8, width=8, providers=8, relief=0.0), 3).eval()
+    batch = HocFactory(flat, 64).sample(4)
+    for amodal, found in zip(batch.amodal, batch.centres):
+        inside = amodal.any(-1).any(-1) & ~(amodal[:, 0].any(-1) | amodal[:, -1].any(-1) | amodal[:, :, 0].any(-1) | amodal[:, :, -1].any(-1))
+        assert inside.sum() > 2 and (centres(amodal[inside]) - found[inside]).abs().max() < 0.5
