@@ -116,9 +116,9 @@ def _benchmark_arguments(parser: ArgumentParser) -> None:
     from insegan_ros.evaluation.benchmark import BENCHMARKS, LONG_BENCHMARKS
     parser.add_argument('name', choices=sorted([*BENCHMARKS, *LONG_BENCHMARKS]), help='what to measure')
     parser.add_argument('--budget', choices=['small', 'medium', 'full'], default='full',
-                        help='small: minutes; medium: a day or two on two cores for insta10, an afternoon for foreground and hoc; every row says so')
-    parser.add_argument('--out', type=str, default='', help='insta10, foreground, hoc: folder (runs/NAME if left out) of data, trainings, results and report; one that was begun is continued')
-    parser.add_argument('--only', type=str, default='', help='insta10, foreground, hoc: tables, methods and parts, joined by commas, such as methods,kmeans,shipped,bolt')
+                        help='small: minutes; medium: a day or two on two cores for insta10, an afternoon for foreground, hoc and weak; every row says so')
+    parser.add_argument('--out', type=str, default='', help='insta10, foreground, hoc, weak: folder (runs/NAME if left out) of data, trainings, results and report; one that was begun is continued')
+    parser.add_argument('--only', type=str, default='', help='insta10, foreground, hoc, weak: tables, methods and parts, joined by commas, such as methods,kmeans,shipped,bolt')
     parser.add_argument('--pictures', type=str, default='', help='hoc: folder of photographs NAME.png with NAME_labels.png; the first is learnt from, all are judged')
     parser.add_argument('--json', type=str | None, default=None, help='file for the rows')
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
-from pycocotools import mask as rle
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from insegan_ros.datasets.mask_sets import Mask, MaskSet
 from insegan_ros.frame import Instances
 
 THRESHOLDS = (0.25, 0.5, 0.75)
@@ -18,37 +19,39 @@ THRESHOLDS = (0.25, 0.5, 0.75)
 def average_precision(truths: Sequence[Instances], found: Sequence[Instances], thresholds: Sequence[float] = THRESHOLDS) -> dict[str, float]:
     """AP at IoU thresholds over pairs of truth and answer of the same pictures, {'ap50': ...}: classes are not told apart, up to
     1,000 instances a picture count. 0 where nothing is found; NaN where there is no truth."""
-    images = [{'id': index, 'height': one.labels.shape[0], 'width': one.labels.shape[1]} for index, one in enumerate(truths)]
-    annotations = [{'image_id': index, 'category_id': 1, 'iscrowd': 0, 'area': area, 'segmentation': mask}
-                   for index, one in enumerate(truths) for mask, area, _ in _masks(one)]
-    answers = [{'image_id': index, 'category_id': 1, 'area': area, 'segmentation': mask, 'score': score}
-               for index, one in enumerate(found) for mask, area, score in _masks(one)]
+    def masks(some: Sequence[Instances]) -> MaskSet:
+        kept = tuple(tuple(Mask.of(0, score, pixels) for score, pixels in zip(one.scores, one.masks()) if pixels.any()) for one in some)
+        return MaskSet(('part',), tuple(one.labels.shape for one in some), kept)
+    return class_average_precision(masks(truths), masks(found), thresholds)
+
+
+def class_average_precision(truth: MaskSet, found: MaskSet, thresholds: Sequence[float] = THRESHOLDS, of: Literal['segm', 'bbox'] = 'segm') -> dict[str, float]:
+    """The same class by class, the mean of those that there is truth of, as PASCAL VOC and COCO have it; by masks, or by their boxes. Classes are told by
+    name: what is found of others is no answer to anything."""
     names = [f'ap{round(100 * one)}' for one in thresholds]
+    images = [{'id': index, 'height': height, 'width': width} for index, (height, width) in enumerate(truth.sizes)]
+    annotations, answers = (_annotations(some, truth.classes) for some in (truth, found))
     if not annotations or not answers:
         return dict.fromkeys(names, 0.0 if annotations else float('nan'))
     # The tool prints what it does.
     with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO()
-        truth.dataset = {'images': images, 'categories': [{'id': 1, 'name': 'part'}], 'annotations': [{**one, 'id': i} for i, one in enumerate(annotations, start=1)]}
-        truth.createIndex()
-        answer = COCO()
-        answer.dataset = {**truth.dataset, 'annotations': [{**one, 'id': i} for i, one in enumerate(answers, start=1)]}
+        true, answer = COCO(), COCO()
+        true.dataset = {'images': images, 'categories': [{'id': number, 'name': name} for number, name in enumerate(truth.classes, 1)], 'annotations': annotations}
+        answer.dataset = {**true.dataset, 'annotations': answers}
+        true.createIndex()
         answer.createIndex()
-        evaluation = COCOeval(truth, answer, 'segm')
+        evaluation = COCOeval(true, answer, of)
         evaluation.params.iouThrs, evaluation.params.maxDets = np.array(thresholds), [1000]
         evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ['all']
         evaluation.evaluate()
         evaluation.accumulate()
-    precision = evaluation.eval['precision'][:, :, 0, 0, 0]
-    return {name: float(row.mean()) for name, row in zip(names, precision)}
+    # -1 where there is no truth of a class.
+    precision = evaluation.eval['precision'][:, :, :, 0, 0]
+    return {name: float(rows[rows >= 0].mean()) for name, rows in zip(names, precision)}
 
 
-def _masks(one: Instances) -> list[tuple[dict, float, float]]:
-    """Run-length mask, area and score of every instance that is seen."""
-    out = []
-    for label, score in enumerate(one.scores, start=1):
-        packed = rle.encode(np.asfortranarray((one.labels == label).astype(np.uint8)))
-        area = float(rle.area(packed))
-        if area:
-            out.append((packed, area, float(score)))
-    return out
+def _annotations(masks: MaskSet, classes: tuple[str, ...]) -> list[dict]:
+    numbers = {kind: classes.index(name) + 1 for kind, name in enumerate(masks.classes) if name in classes}
+    found = [(index, one) for index, some in enumerate(masks.masks) for one in some if one.kind in numbers]
+    return [{'id': number, 'image_id': index, 'category_id': numbers[one.kind], 'iscrowd': 0, 'area': one.area, 'bbox': one.box, 'score': one.score,
+             'segmentation': one.packed} for number, (index, one) in enumerate(found, 1)]

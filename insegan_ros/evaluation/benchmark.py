@@ -300,8 +300,16 @@ def run_hoc(folder: Path, budget: str, only: set[str], pictures: Path | None = N
     return _write_tables(folder, rows, markdown(results, BUDGETS[budget], machine()))
 
 
+def run_weak(folder: Path, budget: str, only: set[str]) -> list[Row]:
+    """The tables of IRNet and CCGR in a folder, and printed. A second start goes on where the first was stopped."""
+    from insegan_ros.evaluation.weak import BUDGETS, WeakBenchmark, as_rows, markdown
+    results = WeakBenchmark(folder, BUDGETS[budget]).run(only)
+    rows = as_rows(results, machine(), f'insegan benchmark weak --budget {budget}')
+    return _write_tables(folder, rows, markdown(results, BUDGETS[budget], machine()))
+
+
 # Those that train, in a folder that one can go on with.
-LONG_BENCHMARKS = {'insta10': run_insta10, 'foreground': run_foreground, 'hoc': run_hoc}
+LONG_BENCHMARKS = {'insta10': run_insta10, 'foreground': run_foreground, 'hoc': run_hoc, 'weak': run_weak}
 
 
 def print_rows(rows: list[Row]) -> None:

@@ -21,14 +21,15 @@ Kind = Literal['ring', 'printed']
 
 
 def box_sums(scores: Tensor, boxes: Tensor) -> Tensor:
-    """Exact integrals of scores (H, W), constant within a pixel and 0 outside, over boxes (N, 4): (N,). Differentiable by coordinates that lie within
-    pixels, where the derivative is what lies along the moved edge."""
+    """Exact integrals of scores (H, W), or (N, H, W) one a box, constant within a pixel and 0 outside, over boxes (N, 4): (N,). Differentiable by coordinates
+    that lie within pixels, where the derivative is what lies along the moved edge."""
     def covered(low: Tensor, high: Tensor, length: int) -> Tensor:
         cell = torch.arange(length, dtype=scores.dtype, device=scores.device)
         return (torch.minimum(high[:, None], cell + 1) - torch.maximum(low[:, None], cell)).clamp(min=0)
-    height, width = scores.shape
+    height, width = scores.shape[-2:]
     columns, rows = covered(boxes[:, 0], boxes[:, 2], width), covered(boxes[:, 1], boxes[:, 3], height)
-    return ((rows @ scores) * columns).sum(1)
+    along = rows @ scores if scores.dim() == 2 else (rows[:, None] @ scores)[:, 0]
+    return (along * columns).sum(1)
 
 
 def areas(boxes: Tensor) -> Tensor:
@@ -54,13 +55,14 @@ def context_gap(scores: Tensor, boxes: Tensor, kind: Kind = 'ring') -> Tensor:
 
 
 def refine_boxes(scores: Tensor, boxes: Tensor, steps: int = 200, rate: float = 0.01, kind: Kind = 'ring', peaks: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Boxes (N, 4) after gradient descent on Eq. 3, in steps of about `rate` box sizes, and the losses (steps + 1, N) on the way.
+    """The way (steps + 1, N, 4) of boxes (N, 4) by gradient descent on Eq. 3, in steps of about `rate` box sizes, and the losses (steps + 1, N).
 
-    peaks (P, 2) as (x, y) px: a box stops where it would take in a second one. Boxes stay in the picture. Raises ConfigError for boxes without area.
+    scores (H, W), or (N, H, W) one a box. peaks (P, 2) as (x, y) px, or (N, P, 2) one set a box, NaN for none: a box stops where it would take in a
+    second one. Boxes stay in the picture. Raises ConfigError for boxes without area.
     """
     if (areas(boxes) <= 0).any() or (boxes[:, 2] <= boxes[:, 0]).any():
         raise ConfigError('a box has no area: expected x1 < x2 and y1 < y2')
-    height, width = scores.shape
+    height, width = scores.shape[-2:]
     limit = boxes.new_tensor([width, height, width, height])
     # Corners in units of the first box's size, so that a step is the same share of a small box and of a large one.
     size = torch.cat([boxes[:, 2:] - boxes[:, :2]] * 2, 1)
@@ -68,7 +70,7 @@ def refine_boxes(scores: Tensor, boxes: Tensor, steps: int = 200, rate: float = 
     optimiser = torch.optim.Adam([corners], rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps, eta_min=rate / 20)
     stopped = torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
-    losses = []
+    losses, way = [], [boxes.detach()]
     for _ in range(steps):
         loss = context_gap(scores, corners * size, kind)
         losses.append(loss.detach())
@@ -83,11 +85,11 @@ def refine_boxes(scores: Tensor, boxes: Tensor, steps: int = 200, rate: float = 
             if peaks is not None:
                 stopped |= (peaks_in(moved, peaks) > 1) & (peaks_in(before * size, peaks) <= 1)
             corners.copy_(torch.where((stopped | small)[:, None], before, moved / size))
-    final = (corners * size).detach()
-    return final, torch.stack([*losses, context_gap(scores, final, kind)])
+            way.append((corners * size).detach())
+    return torch.stack(way), torch.stack([*losses, context_gap(scores, way[-1], kind)])
 
 
 def peaks_in(boxes: Tensor, peaks: Tensor) -> Tensor:
-    """How many of the peaks (P, 2) lie in each box (N,)."""
-    x, y = peaks[None, :, 0], peaks[None, :, 1]
+    """How many of the peaks (P, 2), or (N, P, 2) of each box's own, lie in each box (N,)."""
+    x, y = peaks[..., 0].expand(len(boxes), -1), peaks[..., 1].expand(len(boxes), -1)
     return ((x >= boxes[:, :1]) & (x <= boxes[:, 2:3]) & (y >= boxes[:, 1:2]) & (y <= boxes[:, 3:])).sum(1)

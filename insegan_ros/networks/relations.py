@@ -6,8 +6,9 @@ their bounding box less than one pixel from the line through both.
 """
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,8 @@ from torch.nn.functional import grid_sample
 # Pseudo class labels: 0 is background, 1 and up are classes, this is unknown.
 IGNORED = 255
 Offset = tuple[int, int]
+# An offset, the pixels that pairs by it begin at, and their affinities.
+Pair = tuple[Offset, tuple[slice, slice], Tensor]
 
 
 @lru_cache
@@ -44,41 +47,85 @@ def _shifted(image: Tensor, rows: slice, columns: slice, offset: Offset) -> Tens
     return image[..., rows.start + offset[0]:rows.stop + offset[0], columns.start + offset[1]:columns.stop + offset[1]]
 
 
-def affinities(boundary: Tensor, radius: int) -> Iterator[tuple[Offset, tuple[slice, slice], Tensor]]:
+def affinities(boundary: Tensor, radius: int) -> Iterator[Pair]:
     """boundary (..., H, W) in [0, 1] -> for every offset the pixels that pairs begin at, and their affinity 1 - max over the line (Eq. 7)."""
     height, width = boundary.shape[-2:]
     for offset, line in offsets(radius):
         rows, columns = _pairs(height, width, offset)
         if rows.stop <= rows.start or columns.stop <= columns.start:
             continue
-        highest = _shifted(boundary, rows, columns, line[0])
+        yield offset, (rows, columns), 1 - _HighestOnLine.apply(boundary, rows, columns, line)
+
+
+class _HighestOnLine(torch.autograd.Function):
+    """The largest value on the line of every pair that begins at rows and columns. As plain maxima, autograd would keep and pad a picture a pixel of the line,
+    which takes five times as long."""
+
+    @staticmethod
+    def forward(context: Any, boundary: Tensor, rows: slice, columns: slice, line: tuple[Offset, ...]) -> Tensor:
+        highest = _shifted(boundary, rows, columns, line[0]).clone()
         for between in line[1:]:
-            highest = torch.maximum(highest, _shifted(boundary, rows, columns, between))
-        yield offset, (rows, columns), 1 - highest
+            torch.maximum(highest, _shifted(boundary, rows, columns, between), out=highest)
+        context.save_for_backward(boundary, highest)
+        context.where = rows, columns, line
+        return highest
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        boundary, highest = context.saved_tensors
+        rows, columns, line = context.where
+        out = torch.zeros_like(boundary)
+        for between in line:
+            _shifted(out, rows, columns, between).add_(gradient * (_shifted(boundary, rows, columns, between) == highest))
+        return out, None, None, None
+
+
+def likenesses(features: Tensor, radius: int) -> Iterator[Pair]:
+    """The same by features (..., C, H, W) of the pixels: exp(-mean over channels of their difference), AffinityNet's (Ahn and Kwak, CVPR 2018, Eq. 2), with
+    the mean for its sum, so that the number of channels does not matter."""
+    height, width = features.shape[-2:]
+    for offset, _ in offsets(radius):
+        rows, columns = _pairs(height, width, offset)
+        if rows.stop > rows.start and columns.stop > columns.start:
+            yield offset, (rows, columns), torch.exp(-(features[..., rows, columns] - _shifted(features, rows, columns, offset)).abs().mean(-3))
+
+
+def affinity_loss(pairs: Iterable[Pair], labels: Tensor) -> Tensor:
+    """L_B of affinities, and of pseudo class labels (B, H, W), 0 background, IGNORED unknown (Eq. 8). A kind of pair of which there is none counts 0."""
+    sums, counts = ([labels.new_zeros((), dtype=torch.float32) for _ in range(3)] for _ in range(2))
+    for offset, (rows, columns), affinity in pairs:
+        here, there = labels[..., rows, columns], _shifted(labels, rows, columns, offset)
+        known, same = (here != IGNORED) & (there != IGNORED), here == there
+        together, apart = -torch.log(affinity.clamp(min=1e-5)), -torch.log((1 - affinity).clamp(min=1e-5))
+        for kind, (mask, cost) in enumerate(((known & same & (here > 0), together), (known & same & (here == 0), together), (known & ~same, apart))):
+            sums[kind] = sums[kind] + (cost * mask).sum()
+            counts[kind] = counts[kind] + mask.sum()
+    return sum(share * total / count.clamp(min=1) for share, total, count in zip((0.5, 0.5, 1.0), sums, counts))
+
+
+def displacement_losses(displacement: Tensor, labels: Tensor, radius: int) -> dict[str, Tensor]:
+    """L_D fg (Eq. 5) and L_D bg (Eq. 6) of displacement (B, 2, H, W) as (x, y) px."""
+    height, width = displacement.shape[-2:]
+    sums, counts = ([displacement.new_zeros(()) for _ in range(2)] for _ in range(2))
+    for offset, _ in offsets(radius):
+        rows, columns = _pairs(height, width, offset)
+        if rows.stop <= rows.start or columns.stop <= columns.start:
+            continue
+        here, there = labels[..., rows, columns], _shifted(labels, rows, columns, offset)
+        same = (here != IGNORED) & (here == there)
+        change = displacement[..., rows, columns] - _shifted(displacement, rows, columns, offset)
+        # Eq. 5: both ends point at one place.
+        way = change.new_tensor([offset[1], offset[0]])[:, None, None]
+        for kind, (mask, miss) in enumerate(((same & (here > 0), change - way), (same & (here == 0), change))):
+            sums[kind] = sums[kind] + (miss.abs().sum(1) * mask).sum()
+            counts[kind] = counts[kind] + mask.sum()
+    return {name: total / count.clamp(min=1) for name, total, count in zip(('L_D fg', 'L_D bg'), sums, counts)}
 
 
 def relation_losses(boundary: Tensor, displacement: Tensor, labels: Tensor, radius: int = 10) -> dict[str, Tensor]:
     """L_D fg (Eq. 5), L_D bg (Eq. 6) and L_B (Eq. 8) of boundary (B, H, W) in [0, 1], displacement (B, 2, H, W) as (x, y) px, and pseudo class labels
-    (B, H, W), 0 background, IGNORED unknown. A kind of pair of which there is none counts 0."""
-    sums = {name: boundary.new_zeros(()) for name in ('fg', 'bg', 'same fg', 'same bg', 'apart')}
-    counts = {name: boundary.new_zeros(()) for name in ('fg', 'bg', 'apart')}
-    for offset, (rows, columns), affinity in affinities(boundary, radius):
-        here, there = labels[..., rows, columns], _shifted(labels, rows, columns, offset)
-        known, same = (here != IGNORED) & (there != IGNORED), here == there
-        masks = {'fg': known & same & (here > 0), 'bg': known & same & (here == 0), 'apart': known & ~same}
-        change = displacement[..., rows, columns] - _shifted(displacement, rows, columns, offset)
-        way = change.new_tensor([offset[1], offset[0]])[:, None, None]
-        # Eq. 5: both ends point at one place.
-        sums['fg'] = sums['fg'] + ((change - way).abs().sum(1) * masks['fg']).sum()
-        sums['bg'] = sums['bg'] + (change.abs().sum(1) * masks['bg']).sum()
-        together, apart = -torch.log(affinity.clamp(min=1e-5)), -torch.log((1 - affinity).clamp(min=1e-5))
-        sums['same fg'] = sums['same fg'] + (together * masks['fg']).sum()
-        sums['same bg'] = sums['same bg'] + (together * masks['bg']).sum()
-        sums['apart'] = sums['apart'] + (apart * masks['apart']).sum()
-        for name, mask in masks.items():
-            counts[name] = counts[name] + mask.sum()
-    fg, bg, apart = (counts[name].clamp(min=1) for name in ('fg', 'bg', 'apart'))
-    return {'L_D fg': sums['fg'] / fg, 'L_D bg': sums['bg'] / bg, 'L_B': sums['same fg'] / (2 * fg) + sums['same bg'] / (2 * bg) + sums['apart'] / apart}
+    (B, H, W), 0 background, IGNORED unknown."""
+    return {**displacement_losses(displacement, labels, radius), 'L_B': affinity_loss(affinities(boundary, radius), labels)}
 
 
 def refine_displacement(displacement: Tensor, steps: int = 300) -> Tensor:
@@ -100,13 +147,18 @@ def refine_displacement(displacement: Tensor, steps: int = 300) -> Tensor:
 def transition_matrix(boundary: np.ndarray, radius: int = 5, beta: float = 10.0) -> sparse.csr_matrix:
     """T of Eq. 12, (HW, HW): affinities to the power of beta of pairs within the radius and of every pixel with itself, rows summing to one. Memory is
     linear in the pixels."""
-    height, width = boundary.shape
+    return transitions(affinities(torch.from_numpy(np.ascontiguousarray(boundary, dtype=np.float32)), radius), boundary.shape, beta)
+
+
+def transitions(pairs: Iterable[Pair], shape: tuple[int, int], beta: float) -> sparse.csr_matrix:
+    """The same by any affinities of the pixels of a picture of `shape` (H, W)."""
+    height, width = shape
     number = np.arange(height * width).reshape(height, width)
     starts, ends, values = [], [], []
-    for (dy, dx), (rows, columns), affinity in affinities(torch.from_numpy(np.ascontiguousarray(boundary, dtype=np.float32)), radius):
+    for (dy, dx), (rows, columns), affinity in pairs:
         starts.append(number[rows, columns].ravel())
         ends.append(number[rows.start + dy:rows.stop + dy, columns.start + dx:columns.stop + dx].ravel())
-        values.append(affinity.numpy().ravel() ** beta)
+        values.append(affinity.cpu().numpy().ravel() ** beta)
     start, end, value = (np.concatenate(some) if some else np.zeros(0) for some in (starts, ends, values))
     own = number.ravel()
     matrix = sparse.csr_matrix((np.concatenate([value, value, np.ones(len(own), np.float32)]),
@@ -114,11 +166,14 @@ def transition_matrix(boundary: np.ndarray, radius: int = 5, beta: float = 10.0)
     return (sparse.diags_array(1 / np.asarray(matrix.sum(1)).ravel().astype(np.float32)) @ matrix).tocsr()
 
 
-def random_walk(scores: np.ndarray, boundary: np.ndarray, radius: int = 5, beta: float = 10.0, steps: int = 256) -> np.ndarray:
-    """Attention scores (K, H, W) spread to what belongs together, T^steps (M (1 - B)) (Eq. 13); boundary (H, W) in [0, 1]. As sparse products: a dense
-    power takes minutes where these take a second."""
-    matrix = transition_matrix(boundary, radius, beta)
-    spread = np.ascontiguousarray((scores * (1 - boundary)).reshape(len(scores), -1).T, dtype=np.float32)
+def walk(scores: np.ndarray, matrix: sparse.csr_matrix, steps: int = 256) -> np.ndarray:
+    """Scores (K, H, W) after `steps` steps by a transition matrix (HW, HW). As sparse products: a dense power takes minutes where these take a second."""
+    spread = np.ascontiguousarray(scores.reshape(len(scores), -1).T, dtype=np.float32)
     for _ in range(steps):
         spread = matrix @ spread
     return spread.T.reshape(scores.shape)
+
+
+def random_walk(scores: np.ndarray, boundary: np.ndarray, radius: int = 5, beta: float = 10.0, steps: int = 256) -> np.ndarray:
+    """Attention scores (K, H, W) spread to what belongs together, T^steps (M (1 - B)) (Eq. 13); boundary (H, W) in [0, 1]."""
+    return walk(scores * (1 - boundary), transition_matrix(boundary, radius, beta), steps)

@@ -31,6 +31,8 @@ TRAINED = {'displacement': 'insegan_ros.segmenters.displacement:DisplacementSegm
            'insegan-refined': 'insegan_ros.segmenters.insegan:RefinedInSeGANSegmenter',
            'foreground': 'insegan_ros.segmenters.foreground:ForegroundSegmenter',
            'hoc': 'insegan_ros.segmenters.hoc:HocSegmenter',
+           'masks': 'insegan_ros.segmenters.masks:MaskSegmenter',
+           'semantic': 'insegan_ros.segmenters.semantic:SemanticSegmenter',
            'reconstruction': 'insegan_ros.segmenters.reconstruction:ReconstructionSegmenter'}
 
 

@@ -144,10 +144,10 @@ def hardware(device: torch.device) -> str:
     return f'{torch.get_num_threads()} CPU cores ({platform.machine()})'
 
 
-def claim(out: Path, config: Any, fingerprint: str) -> None:
-    """Refuse a folder that holds another training, so that nothing is mixed or written over; says what differs."""
+def claim(out: Path, config: Any, fingerprint: str, without: Sequence[str] = ()) -> None:
+    """Refuse a folder that holds another training, so that nothing is mixed or written over; says what differs. without: fields that may differ."""
     note = out / 'config.yaml'
-    wanted = {**asdict(config), 'fingerprint': fingerprint}
+    wanted = {name: value for name, value in {**asdict(config), 'fingerprint': fingerprint}.items() if name not in without}
     if note.exists():
         changed = _differences(yaml.safe_load(note.read_text()) or {}, yaml.safe_load(yaml.safe_dump(_plain(wanted))))
         if changed:

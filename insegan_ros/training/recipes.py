@@ -19,13 +19,16 @@ from insegan_ros.networks.composition import FOREGROUND_SHARE, single_masks
 from insegan_ros.networks.insegan import IMAGE_SIZE, Generator
 from insegan_ros.segmenters.checkpoint import Checkpoint, Scales
 from insegan_ros.segmenters.displacement import DisplacementSegmenter
+from insegan_ros.training.ccgr import TrainCcgrConfig, train_ccgr
 from insegan_ros.training.displacement import DisplacementStage, DisplacementTrainConfig
 from insegan_ros.training.foreground import TrainForegroundConfig, train_supervised_foreground
 from insegan_ros.training.hoc import TrainHocConfig, train_hoc
 from insegan_ros.training.independence import TrainIndependenceConfig, train_independence
 from insegan_ros.training.insegan import EncoderStage, GanStage, InseganConfig
+from insegan_ros.training.irnet import TrainIRNetConfig, train_irnet
 from insegan_ros.training.layered import TrainLayeredGanConfig, train_layered_gan
 from insegan_ros.training.loop import LoopConfig, run_stage, seed_step
+from insegan_ros.training.mask_rcnn import TrainMaskRcnnConfig, train_supervised_masks
 from insegan_ros.training.prepare import Prepared, claim, prepare
 from insegan_ros.training.reconstruction import TrainIodineConfig, TrainPointTemplateConfig, TrainSlotAttentionConfig, train_reconstruction
 from insegan_ros.training.rounds import relabel
@@ -215,8 +218,11 @@ RECIPES: dict[str, tuple[type, Callable[[Any], Path]]] = {
     'insegan': (TrainInseganConfig, train_insegan),
     'hoc': (TrainHocConfig, train_hoc),
     'independence-foreground': (TrainIndependenceConfig, train_independence),
+    'irnet': (TrainIRNetConfig, train_irnet),
+    'ccgr': (TrainCcgrConfig, train_ccgr),
     'layered-gan': (TrainLayeredGanConfig, train_layered_gan),
     'supervised': (TrainSupervisedConfig, train_supervised),
+    'supervised-masks': (TrainMaskRcnnConfig, train_supervised_masks),
     'supervised-foreground': (TrainForegroundConfig, train_supervised_foreground),
     'slot-attention': (TrainSlotAttentionConfig, partial(train_reconstruction, 'slot-attention')),
     'iodine': (TrainIodineConfig, partial(train_reconstruction, 'iodine')),

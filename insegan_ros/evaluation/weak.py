@@ -1,0 +1,377 @@
+"""`insegan benchmark weak`: the tables of IRNet and CCGR on the simulator's bins of several kinds, from data to table, in one command that can be stopped."""
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import matplotlib
+import numpy as np
+import torch
+import yaml
+from matplotlib.figure import Figure
+from tqdm import tqdm
+
+from insegan_ros.datasets.image_sets import ImageSet, read_image_set
+from insegan_ros.datasets.mask_sets import Mask, MaskSet
+from insegan_ros.evaluation.average_precision import class_average_precision
+from insegan_ros.evaluation.cells import run_cells, shipped_hash, table_lines
+from insegan_ros.evaluation.class_masks import Confusion, detect_all, score_masks, semantic_of
+from insegan_ros.evaluation.peak_response import PeakResponse, cam_masks, prm_masks
+from insegan_ros.networks.class_maps import ClassMapNet
+from insegan_ros.networks.semantic import class_shares
+from insegan_ros.segmenters.base import choose_device
+from insegan_ros.segmenters.checkpoint import Checkpoint
+from insegan_ros.segmenters.masks import MaskSegmenter
+from insegan_ros.segmenters.registry import find_checkpoint
+from insegan_ros.segmenters.semantic import SemanticSegmenter
+from insegan_ros.shipped import shipped_file
+from insegan_ros.training.ccgr import (RefinementConfig, TrainCcgrConfig, boxes_of_pieces, cut_masks, refine_chosen, score_maps, train_boxes, train_ccgr, train_semantic)
+from insegan_ros.training.class_maps import ClassMapsConfig, load_class_maps
+from insegan_ros.training.image_level import prepare_images, to_picture, truth_of
+from insegan_ros.training.irnet import (AffinityNetStage, IRNetStage, IRNetTrainConfig, TrainIRNetConfig, affinity_transitions, predict, read_class_maps, train_irnet, train_relations)
+from insegan_ros.training.label_synthesis import SynthesisConfig, instance_map, synthesise
+from insegan_ros.training.mask_rcnn import MaskRcnnTrainConfig, TrainMaskRcnnConfig, draw_masks, train_supervised_masks
+from insegan_ros.training.proposals import propose
+from insegan_ros.training.semantic import SemanticTrainConfig
+from insegan_ros.training.stage_pictures import sheet
+from insegan_sim.camera import Jitter
+from insegan_sim.generate import SimulateConfig, simulate
+
+TRAINING, TEST = 1, 2
+# The shipped checkpoints, by method.
+SHIPPED = {'irnet': 'irnet-mixed', 'ccgr': 'ccgr-mixed'}
+# Held-out pictures that are drawn.
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much of everything. judged: training pictures whose pseudo labels are held against the truth."""
+
+    name: str
+    training: int
+    test: int
+    judged: int
+    irnet: TrainIRNetConfig
+    ccgr: TrainCcgrConfig
+    supervised: TrainMaskRcnnConfig
+
+
+def _budget(name: str, training: int, test: int, judged: int, steps: dict[str, int]) -> Budget:
+    def masks(of: str) -> MaskRcnnTrainConfig:
+        return replace(MaskRcnnTrainConfig(), steps=steps[of]) if of in steps else {'ccgr_masks': TrainCcgrConfig().mask_rcnn}.get(of, MaskRcnnTrainConfig())
+    maps = replace(ClassMapsConfig(), steps=steps.get('cam', ClassMapsConfig().steps))
+    relations = replace(IRNetTrainConfig(), steps=steps.get('relations', IRNetTrainConfig().steps))
+    irnet = TrainIRNetConfig(class_maps=maps, irnet=relations, mask_rcnn=masks('masks'), deeplab=replace(SemanticTrainConfig(), steps=steps.get('deeplab', SemanticTrainConfig().steps)))
+    ccgr = TrainCcgrConfig()
+    ccgr = replace(ccgr, class_maps=maps, affinity_net=relations, mask_rcnn=masks('ccgr_masks'), boxes=replace(ccgr.boxes, steps=steps.get('boxes', ccgr.boxes.steps)),
+                   semantic=replace(ccgr.semantic, steps=steps.get('semantic', ccgr.semantic.steps)), rounds=steps.get('rounds', ccgr.rounds))
+    return Budget(name, training, test, judged, irnet, ccgr, TrainMaskRcnnConfig(mask_rcnn=masks('masks')))
+
+
+BUDGETS = {
+    # Every row in minutes: it shows that all of it runs, not how good it is.
+    'small': _budget('small', 24, 6, 6, {'cam': 40, 'relations': 3, 'masks': 6, 'ccgr_masks': 4, 'boxes': 3, 'semantic': 6, 'deeplab': 4, 'rounds': 2}),
+    # An evening on two cores.
+    'medium': _budget('medium', 3000, 200, 200, {'rounds': 2}),
+    # For a GPU.
+    'full': _budget('full', 10_000, 1000, 1000, {'cam': 20_000, 'relations': 3000, 'masks': 20_000, 'ccgr_masks': 8000, 'boxes': 5000, 'semantic': 8000, 'deeplab': 10_000, 'rounds': 5})}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row. `what` names what is measured, `options` how."""
+
+    table: str
+    method: str
+    what: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def cells(rounds: int) -> Iterator[Cell]:
+    """All rows, in the papers' order."""
+    labels = 'instance labels of training pictures (IRNet, table 1)'
+    yield Cell(labels, 'CAM', 'labels', {'boundaries': False, 'displacements': False})
+    yield Cell(labels, 'CAM + boundary', 'labels', {'displacements': False})
+    yield Cell(labels, 'CAM + boundary + displacement', 'labels')
+    semantic = 'semantic labels of training pictures (IRNet, table 2)'
+    for method in ('CAM', 'AffinityNet', 'IRNet'):
+        yield Cell(semantic, method, 'semantic')
+    first = 'labels of the first round (CCGR, table 3)'
+    yield Cell(first, 'no MIL', 'first_round', {'choose': 'semantic'})
+    yield Cell(first, 'no CCGR', 'first_round', {'steps': 0})
+    yield Cell(first, 'CCGR, the gap as printed', 'first_round', {'gap': 'printed'})
+    yield Cell(first, 'CCGR', 'first_round')
+    held = 'held-out pictures'
+    for method, what in (('CAM boxes', 'cam_boxes'), ('CAM', 'cam'), ('PRM', 'prm'), ('IRNet', 'irnet'), *((f'CCGR, round {number}', f'ccgr-{number}') for number in range(1, rounds)),
+                         ('CCGR', 'ccgr'), ('supervised', 'supervised')):
+        yield Cell(held, method, what)
+    classes = 'classes of held-out pictures'
+    for method, what in (('IRNet, DeepLab', 'deeplab'), ('IRNet, union of masks', 'irnet'), ('CCGR, union of masks', 'ccgr'), ('supervised, union of masks', 'supervised')):
+        yield Cell(classes, method, 'classes', {'of': what})
+    for method, model in SHIPPED.items():
+        yield Cell(held, f'shipped {method}', 'shipped', {'model': model})
+
+
+class WeakBenchmark:
+    """The benchmark in a folder: `data`, `runs`, `results`, `pictures`, and at the end tables.json and tables.md."""
+
+    def __init__(self, folder: Path, budget: Budget, device: str = 'auto', threads: int = 0) -> None:
+        self.folder, self.budget, self.device, self.threads = folder, budget, choose_device(device), threads
+        self._kept: dict[str, Any] = {}
+
+    def run(self, only: set[str]) -> list[dict[str, Any]]:
+        """The rows' results, see run_cells; `only` names tables and methods."""
+        budget = self.budget
+
+        def identity(cell: Cell) -> str:
+            trained = shipped_hash(cell.options['model']) if cell.what == 'shipped' else [asdict(budget.irnet), asdict(budget.ccgr), asdict(budget.supervised)]
+            return json.dumps([asdict(cell), budget.name, budget.training, budget.test, budget.judged, trained], sort_keys=True, default=str)
+        results = run_cells('weak', self.folder, list(cells(budget.ccgr.rounds)), ('table', 'method'), only, identity, self._measure)
+        return results
+
+    def _once(self, name: str, make: Callable[[], Any]) -> Any:
+        if name not in self._kept:
+            self._kept[name] = make()
+        return self._kept[name]
+
+    def data(self, name: str) -> Path:
+        """The training or the test set, or what is missing of it."""
+        return make_mixed(self.folder / 'data' / name, *{'training': (self.budget.training, TRAINING), 'test': (self.budget.test, TEST)}[name])
+
+    def config(self, method: str) -> Any:
+        """A method's recipe here."""
+        recipe = {'irnet': self.budget.irnet, 'deeplab': replace(self.budget.irnet, final='semantic'), 'ccgr': self.budget.ccgr, 'supervised': self.budget.supervised}[method]
+        begin = {} if method in ('irnet', 'deeplab') else {'begin': str(self.folder / 'runs/irnet')}
+        return replace(recipe, data=str(self.data('training')), out=str(self.folder / 'runs' / method), seed=TRAINING,
+                       loop=replace(recipe.loop, device=self.device.type, threads=self.threads), **begin)
+
+    def train(self, method: str) -> Path:
+        """The checkpoint of a method, trained once. CCGR and the ceiling stand on IRNet's classifier; so does DeepLab on all of IRNet's run."""
+        out = self.folder / 'runs' / method / 'checkpoint'
+        if out.is_dir():
+            return out
+        if method != 'irnet':
+            self.train('irnet')
+        if method == 'deeplab':
+            _share(self.folder / 'runs/irnet', self.folder / 'runs/deeplab', self.config('deeplab'))
+        return {'irnet': train_irnet, 'deeplab': train_irnet, 'ccgr': train_ccgr, 'supervised': train_supervised_masks}[method](self.config(method))
+
+    def test(self) -> tuple[ImageSet, MaskSet]:
+        """Held-out pictures and their truth."""
+        def read() -> tuple[ImageSet, MaskSet]:
+            images = read_image_set(self.data('test'), self.budget.irnet.size, self.budget.irnet.look)
+            return images, truth_of(images, progress=False)
+        return self._once('test', read)
+
+    def judged(self) -> tuple[Any, MaskSet]:
+        """IRNet's run, prepared, and the truth of the first training pictures."""
+        def read() -> tuple[Any, MaskSet]:
+            self.train('irnet')
+            data = prepare_images(self.config('irnet'))
+            return data, truth_of(data.images.first(self.budget.judged), progress=False)
+        return self._once('judged', read)
+
+    def _measure(self, cell: Cell) -> dict[str, Any] | None:
+        out = {'table': cell.table, 'method': cell.method, 'budget': self.budget.name}
+        if cell.what == 'shipped':
+            try:
+                checkpoint = Checkpoint.load(find_checkpoint(cell.options['model']))
+            except Exception:
+                return None
+            return out | score_masks(self.test()[1], detect_all(MaskSegmenter(checkpoint, device=str(self.device)).network, self.test()[0], self.device)) | {'minutes': checkpoint.training['minutes']}
+        if cell.what in ('labels', 'semantic', 'first_round', 'classes'):
+            return out | getattr(self, f'_{cell.what}')(cell)
+        images, truth = self.test()
+        found = self.found(cell.what)
+        return out | score_masks(truth, found)
+
+    def found(self, what: str) -> MaskSet:
+        """What a method finds in the held-out pictures, drawn besides."""
+        def find() -> MaskSet:
+            images = self.test()[0]
+            if what in ('cam', 'cam_boxes', 'prm'):
+                self.train('irnet')
+                found = baseline_masks(what, load_class_maps(self.folder / 'runs/irnet', self.device), images, self.device, self.budget.ccgr.proposals)
+            elif what.startswith('ccgr-'):
+                found = self._round_masks(int(what[5:]))
+            else:
+                found = detect_all(MaskSegmenter(Checkpoint.load(self.train(what)), device=str(self.device)).network, images, self.device)
+            draw_found(images, found, self.test()[1], self.folder / 'pictures' / f'{what}.png')
+            return found
+        return self._once(f'found {what}', find)
+
+    def _labels(self, cell: Cell) -> dict[str, float]:
+        data, truth = self.judged()
+        network = self._once('irnet', lambda: train_relations(data, self.config('irnet'), self.budget.irnet.irnet, IRNetStage)[0])
+        settings = replace(self.budget.irnet.labels, **cell.options)
+        masks = []
+        for index in tqdm(range(len(truth)), desc=cell.method, leave=False):
+            maps, kinds, boundary, displacement = predict(data, network, index)
+            masks.append(synthesise(maps, kinds, boundary, instance_map(displacement, settings) if settings.displacements else None, truth.sizes[index], settings)[0])
+        found = MaskSet(truth.classes, truth.sizes, tuple(masks))
+        draw_found(data.images, found, truth, self.folder / 'pictures' / f'labels-{cell.method}.png'.replace(' ', '-'))
+        return score_masks(truth, found)
+
+    def _semantic(self, cell: Cell) -> dict[str, float]:
+        data, truth = self.judged()
+        settings, count = self.budget.irnet.labels, Confusion(len(truth.classes))
+        if cell.method == 'AffinityNet':
+            self.train('ccgr')
+            affinity = prepare_images(self.config('ccgr'))
+            network = train_relations(affinity, self.config('ccgr'), self.budget.ccgr.affinity_net, AffinityNetStage)[0]
+        elif cell.method == 'IRNet':
+            network = self._once('irnet', lambda: train_relations(data, self.config('irnet'), self.budget.irnet.irnet, IRNetStage)[0])
+        for index in tqdm(range(len(truth)), desc=cell.method, leave=False):
+            maps, kinds = read_class_maps(data.out, data.images.names[index])
+            boundary, matrix, own = np.zeros(maps.shape[1:], np.float32), None, settings
+            if cell.method == 'AffinityNet':
+                matrix = affinity_transitions(network, to_picture(data.images, index, self.device))
+                boundary = np.zeros((maps.shape[1] // 2, maps.shape[2] // 2), np.float32)
+                maps = np.stack([cv2.resize(one, boundary.shape[::-1], interpolation=cv2.INTER_AREA) for one in maps])
+            elif cell.method == 'IRNet':
+                boundary = predict(data, network, index)[2]
+            else:
+                own = replace(settings, boundaries=False)
+            count.add(semantic_of(truth, index), synthesise(maps, kinds, boundary, None, truth.sizes[index], own, matrix)[1])
+        return {'miou': count.miou()}
+
+    def _first_round(self, cell: Cell) -> dict[str, float]:
+        truth = self.judged()[1]
+        self.train('ccgr')
+        config = self.config('ccgr')
+
+        def branches() -> tuple[Any, Any, Any]:
+            data = prepare_images(config)
+            return data, train_semantic(data, config, 1, None)[0], train_boxes(data, config, 1, None)[0]
+        data, semantic, boxes = self._once('ccgr branches', branches)
+        settings = replace(RefinementConfig(), **cell.options)
+        images, way = data.images, []
+        maps = self._once('ccgr maps', lambda: [score_maps(semantic, to_picture(images, index, self.device)) for index in range(len(truth))])
+        chosen = [boxes_of_pieces(semantic, images, index, self.device) if settings.choose == 'semantic' else boxes.choose(index) for index in range(len(truth))]
+        refined = refine_chosen(maps, chosen, settings, way)
+        found = MaskSet(truth.classes, truth.sizes, tuple(cut_masks(one, some, size, settings) for one, some, size in zip(maps, refined, truth.sizes)))
+        draw_found(images, found, truth, self.folder / 'pictures' / f'labels-{cell.method}.png'.replace(' ', '-').replace(',', ''))
+        out: dict[str, Any] = score_masks(truth, found)
+        if not cell.options:
+            out['box_ap50_by_step'] = boxes_by_step(truth, chosen, way[0])
+            draw_steps(out['box_ap50_by_step'], self.folder / 'pictures' / 'refinement.png')
+        return out
+
+    def _classes(self, cell: Cell) -> dict[str, float]:
+        images, truth = self.test()
+        count, of = Confusion(len(truth.classes)), cell.options['of']
+        if of == 'deeplab':
+            network = SemanticSegmenter(Checkpoint.load(self.train('deeplab')), device=str(self.device)).network
+            for index in tqdm(range(len(images)), desc=cell.method, leave=False):
+                count.add(semantic_of(truth, index), class_shares(network, to_picture(images, index, self.device)).argmax(0).cpu().numpy())
+        else:
+            found = self.found(of)
+            sure = MaskSet(found.classes, found.sizes, tuple(tuple(one for one in some if one.score >= 0.5) for some in found.masks))
+            for index in range(len(images)):
+                count.add(semantic_of(truth, index), semantic_of(sure, index))
+        return {'miou': count.miou()}
+
+    def _round_masks(self, number: int) -> MaskSet:
+        """What the instance branch of an earlier round finds."""
+        checkpoint = Checkpoint.load(self.train('ccgr'))
+        segmenter = MaskSegmenter(checkpoint, device=str(self.device))
+        from safetensors import safe_open
+        with safe_open(self.folder / 'runs/ccgr' / f'mask_rcnn-{number}.state.safetensors', 'pt') as file:
+            segmenter.network.load_state_dict({name.removeprefix('network/'): file.get_tensor(name) for name in file.keys() if name.startswith('network/')})
+        return detect_all(segmenter.network, self.test()[0], self.device)
+
+
+def _share(run: Path, other: Path, config: TrainIRNetConfig) -> None:
+    """A run that differs only in what learns from the labels begins with all that another has made before."""
+    if not other.exists():
+        prepare_images(config)
+        for path in run.iterdir():
+            if path.name in ('class_maps', 'cams', 'relations', 'labels', 'labels.json', 'cam.state.safetensors', 'irnet.state.safetensors'):
+                (other / path.name).symlink_to(path.resolve())
+
+
+def make_mixed(out: Path, scenes: int, seed: int) -> Path:
+    """Bins of several kinds by the shipped preset, with masks, or what is missing of them."""
+    preset = yaml.safe_load(shipped_file('config/simulate', 'mixed.yaml').read_text())
+    return simulate(SimulateConfig(**{**preset, 'jitter': Jitter(**preset['jitter']), 'scenes': scenes, 'seed': seed, 'truth': 'full', 'out': str(out)}))
+
+
+def baseline_masks(what: str, network: ClassMapNet, images: ImageSet, device: torch.device, settings: Any) -> MaskSet:
+    """What a method finds that has a classifier alone: `cam`, `cam_boxes` or `prm`."""
+    masks: list[tuple[Mask, ...]] = []
+    response = PeakResponse(network) if what == 'prm' else None
+    for index in tqdm(range(len(images)), desc=what, leave=False):
+        picture = to_picture(images, index, device)
+        masks.append(prm_masks(response, picture, propose(images.picture(index), settings)) if response else cam_masks(network, picture, what == 'cam_boxes'))
+    return MaskSet(images.classes, tuple(images.picture(index).shape[:2] for index in range(len(images))), tuple(masks))
+
+
+def boxes_by_step(truth: MaskSet, chosen: list[list[Any]], way: np.ndarray) -> dict[str, float]:
+    """Fig. 5 of CCGR: box AP50 of labels on the way (steps + 1, N, 4) of their refinement."""
+    out, flat = {}, [(number, kind, score) for number, some in enumerate(chosen) for kind, score, _ in some]
+    for step in range(0, len(way), 20):
+        masks: list[list[Mask]] = [[] for _ in truth.masks]
+        for (number, kind, score), (x1, y1, x2, y2) in zip(flat, np.round(way[step]).astype(int)):
+            pixels = np.zeros(truth.sizes[number], bool)
+            pixels[y1:y2, x1:x2] = True
+            if pixels.any():
+                masks[number].append(Mask.of(kind, score, pixels))
+        found = MaskSet(truth.classes, truth.sizes, tuple(map(tuple, masks)))
+        out[str(step)] = round(class_average_precision(truth, found, (0.5,), 'bbox')['ap50'], 4)
+    return out
+
+
+def draw_steps(values: dict[str, float], path: Path) -> None:
+    """The curve of boxes_by_step."""
+    matplotlib.use('Agg')
+    figure = Figure(figsize=(5, 3), layout='constrained')
+    axes = figure.subplots()
+    axes.plot([int(step) for step in values], list(values.values()), marker='o')
+    axes.set(xlabel='steps of the refinement', ylabel='box AP50 of labels')
+    axes.grid(alpha=0.3)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+
+
+def draw_found(images: ImageSet, found: MaskSet, truth: MaskSet, path: Path) -> None:
+    """Some pictures, what was found in them (scores of .5 or more), and the truth, a column each."""
+    chosen = np.linspace(0, len(truth) - 1, min(SHOWN, len(truth))).astype(int)
+    rows = [[images.picture(index)[..., :3] for index in chosen]]
+    for masks in (found, truth):
+        rows.append([draw_masks(images.picture(index), tuple(one for one in masks.masks[index] if one.score >= 0.5), len(images.classes)) for index in chosen])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sheet(rows, path)
+
+
+def as_rows(results: list[dict[str, Any]], machine: str, command: str) -> list[dict[str, Any]]:
+    """One row a figure, as all benchmarks write them."""
+    out = []
+    for one in results:
+        small = '' if one['budget'] == 'full' else f' ({one["budget"]} budget)'
+        figures = {**one, **{f'box_ap50 at step {step}': value for step, value in one.get('box_ap50_by_step', {}).items()}}
+        for metric, value in figures.items():
+            if isinstance(value, float):
+                out.append({'benchmark': 'weak', 'table': one['table'], 'method': one['method'], 'part': 'mixed', 'protocol': f'image-level labels{small}', 'metric': metric,
+                            'value': value, 'unit': 'min' if metric == 'minutes' else '', 'seed': TEST, 'reference': '', 'machine': machine, 'command': command})
+    return out
+
+
+def markdown(results: list[dict[str, Any]], budget: Budget, machine: str) -> str:
+    """All tables that there are results for."""
+    lines = ['# Masks with classes from image-level labels', '',
+             f'Budget **{budget.name}**' + ('.' if budget.name == 'full' else ': a shrunken run, not the figures of the full one.')
+             + f' {machine}. {budget.training} simulated bins of two to six parts of ten kinds; of each only is known which kinds lie in it. {budget.test} others are judged. AP is the mean over '
+             f'the classes, by masks; box_ap50 by boxes. Labels of training pictures are judged on the first {budget.judged}; there the classes are known, and so the figures higher.', '']
+    for table in dict.fromkeys(one['table'] for one in results):
+        own = [one for one in results if one['table'] == table]
+        columns = [name for name in dict.fromkeys(key for one in own for key, value in one.items() if isinstance(value, float))]
+        lines += [*table_lines(table, own, columns), '']
+        for one in own:
+            if 'box_ap50_by_step' in one:
+                lines += ['Box AP50 of labels on the way of the refinement (CCGR, figure 5): ' + ', '.join(f'{step}: {value:.3f}' for step, value in one['box_ap50_by_step'].items()) + '.', '']
+    return '\n'.join(lines)

@@ -1,0 +1,72 @@
+"""Mask R-CNN on a camera's pictures: instances with the names of their classes."""
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+
+from insegan_ros.datasets.image_sets import picture_of
+from insegan_ros.frame import Frame, Instances
+from insegan_ros.networks.backbone import BackboneConfig
+from insegan_ros.networks.mask_rcnn import MaskRcnnConfig, make_mask_rcnn
+from insegan_ros.segmenters.base import choose_device, to_instances
+from insegan_ros.segmenters.checkpoint import Checkpoint
+from insegan_ros.segmenters.votes import drop_fragments
+from insegan_ros.workspace import Workspace
+
+# Smaller pieces of a mask, in shares of the picture's area, are dropped.
+SMALLEST_PIECE = 0.0005
+
+
+class MaskSegmenter:
+    """`min_score`: what is less sure is no instance. `kinds`: names of classes to keep, all if empty, such as what is known to be in the tote. With a workspace
+    the bin's inside is looked at, without one the whole picture."""
+
+    needs_colour = True
+
+    def __init__(self, checkpoint: Checkpoint, workspace: Workspace | None = None, device: str = 'auto', min_score: float = 0.5, kinds: tuple[str, ...] = ()) -> None:
+        config = checkpoint.config
+        self.classes, self.size, self.look = tuple(config['classes']), config['size'], config['look']
+        self.part, self.scales, self.workspace, self.min_score, self.kinds = checkpoint.part, checkpoint.scales, workspace, min_score, kinds
+        self.device = choose_device(device)
+        network = make_mask_rcnn(MaskRcnnConfig(**config['mask_rcnn']['network']), BackboneConfig(**{**config['backbone'], 'weights': ''}), 3 + (self.look == 'both'),
+                                 len(self.classes), self.size, config['frozen_norm'])
+        self.network = checkpoint.restore('mask_rcnn', network).to(self.device)
+
+    @torch.inference_mode()
+    def segment(self, frame: Frame) -> Instances:
+        """See Segmenter. Raises InputError for a frame without colour."""
+        picture, window = picture_of(frame, self.workspace, self.size, self.look)
+        left, top, right, bottom = window
+        side = max(right - left, bottom - top)
+        found = self.network([torch.from_numpy(picture.transpose(2, 0, 1).copy()).to(self.device).float() / 255])[0]
+        keep = [index for index, (kind, score) in enumerate(zip(found['labels'].tolist(), found['scores'].tolist()))
+                if score >= self.min_score and (not self.kinds or self.classes[kind - 1] in self.kinds)]
+        shares = found['masks'][keep, 0].cpu().numpy()
+        labels, best = np.zeros((bottom - top, right - left), np.uint16), np.full((bottom - top, right - left), 0.5, np.float32)
+        for number, share in enumerate(shares, 1):
+            # Where masks overlap, the one that is surer of the pixel has it.
+            fine = cv2.resize(share, (side, side), interpolation=cv2.INTER_LINEAR)[:bottom - top, :right - left]
+            mine = fine > best
+            labels[mine], best[mine] = number, fine[mine]
+        pieces = _renumber(labels, SMALLEST_PIECE * labels.size)
+        kept = np.array([number - 1 for number in pieces], int)
+        lookup = np.zeros(len(keep) + 1, np.uint16)
+        lookup[pieces] = np.arange(1, len(pieces) + 1)
+        scores = found['scores'].cpu().numpy()[keep][kept].astype(np.float32)
+        kinds = [self.classes[found['labels'][keep[index]] - 1] for index in kept]
+        out = to_instances(frame, window, lookup[labels], scores)
+        order = np.argsort(-scores, kind='stable')
+        return Instances(out.labels, out.scores, tuple(kinds[index] for index in order), out.poses)
+
+
+def _renumber(labels: np.ndarray, least: float) -> np.ndarray:
+    """The numbers whose masks, without small pieces, are left; the pieces are erased in place."""
+    numbers = []
+    for number in range(1, int(labels.max(initial=0)) + 1):
+        own = labels == number
+        rest = drop_fragments(own.astype(np.uint16), least) > 0
+        labels[own & ~rest] = 0
+        if rest.any():
+            numbers.append(number)
+    return np.array(numbers, int)

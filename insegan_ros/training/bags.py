@@ -1,0 +1,64 @@
+"""CCGR's bags: for every object that is thought to be there, the proposals that may show it."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from insegan_ros.datasets.mask_sets import Mask
+from insegan_ros.networks.class_maps import STRIDE, find_peaks
+from insegan_ros.training.proposals import Proposals, overlaps
+
+# Proposals of a bag.
+MOST = 10
+# How much a proposal's rank falls where it holds background (Eq. 4).
+BACKGROUND_COST = 0.1
+# Peaks of two classes so near, in px, are of one object; only one of them is right, and neither speaks against a proposal.
+SAME_PLACE = 8.0
+
+
+@dataclass(frozen=True)
+class Bag:
+    """kind, the class's index; x, y of the peak, in px; proposals (R,), their numbers."""
+
+    kind: int
+    x: float
+    y: float
+    proposals: np.ndarray
+
+
+def peaks_of(maps: np.ndarray, kinds: np.ndarray, least: float = 0.3) -> np.ndarray:
+    """Peaks (P, 3) of attention maps (k, h, w): class, x, y in px of the picture."""
+    found = find_peaks(torch.from_numpy(maps), least)
+    rows = [(kind, STRIDE * float(x), STRIDE * float(y)) for kind, peaks in zip(kinds, found) for x, y, _ in peaks]
+    return np.array(rows, np.float32).reshape(-1, 3)
+
+
+def bags_of_peaks(peaks: np.ndarray, proposals: Proposals, scores: np.ndarray) -> list[Bag]:
+    """A bag for every peak (P, 3): of the proposals that hold it and no other, the ten of highest rank. scores (K, H, W), the semantic score maps that
+    Eq. 4 asks, by class. A peak in no such proposal has no bag."""
+    x1, y1, x2, y2 = proposals.boxes.T[:, :, None]
+    inside = (peaks[:, 1] >= x1) & (peaks[:, 1] <= x2) & (peaks[:, 2] >= y1) & (peaks[:, 2] <= y2)
+    out = []
+    for number, (kind, x, y) in enumerate(peaks):
+        beside = (peaks[:, 0] != kind) & (np.hypot(peaks[:, 1] - x, peaks[:, 2] - y) < SAME_PLACE)
+        others = inside[:, ~beside].sum(1) - inside[:, number]
+        holding = np.flatnonzero(inside[:, number] & (others == 0))
+        if len(holding):
+            rank = [proposals.objectness[one] - BACKGROUND_COST * float((1 - scores[int(kind)])[proposals.masks[one]].mean()) for one in holding]
+            out.append(Bag(int(kind), float(x), float(y), holding[np.argsort(-np.array(rank), kind='stable')[:MOST]]))
+    return out
+
+
+def bags_of_masks(masks: tuple[Mask, ...], proposals: Proposals) -> list[Bag]:
+    """A bag for every box that the instance branch found: the ten proposals that overlap it most."""
+    out = []
+    for one in masks:
+        x, y, width, height = one.box
+        share = overlaps(proposals.boxes, np.array([[x, y, x + width, y + height]]))[:, 0]
+        best = np.argsort(-share, kind='stable')[:MOST]
+        best = best[share[best] > 0]
+        if len(best):
+            out.append(Bag(one.kind, x + width / 2, y + height / 2, best))
+    return out

@@ -1,0 +1,406 @@
+"""CCGR: from image-level labels to instance masks with classes by boxes (center-context-gap refinement).
+
+1. cam: a classifier; the peaks of its attention maps are where objects are thought to be;
+2. relations, affinity_net: AffinityNet, which gives the first semantic labels;
+3. proposals: regions of like colour and depth;
+then in every round
+4. boxes: the multiple instance branch chooses of each bag's proposals the best;
+5. semantic: the semantic branch learns where the classes are;
+6. labels: boxes are moved until scores are high within them and low around, and cut masks out of the scores;
+7. mask_rcnn: the instance branch learns from these, and gives the next round its bags and its semantic labels.
+"""
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor
+from tqdm import tqdm
+
+from insegan_ros.datasets.image_sets import ImageSet
+from insegan_ros.datasets.mask_sets import Mask, MaskSet
+from insegan_ros.errors import ConfigError, DatasetError
+from insegan_ros.networks.context_gap import Kind, refine_boxes
+from insegan_ros.networks.multiple_instance import MultipleInstanceNet, bag_loss
+from insegan_ros.networks.semantic import SemanticNet, class_shares
+from insegan_ros.segmenters.votes import drop_fragments
+from insegan_ros.training.bags import Bag, bags_of_masks, bags_of_peaks, peaks_of
+from insegan_ros.training.class_maps import ClassMapsConfig, load_backbone, train_class_maps
+from insegan_ros.training.confident_areas import ConfidentAreasConfig
+from insegan_ros.training.image_level import ImageLevelConfig, PreparedImages, for_every_picture, prepare_images, read_pictures, to_picture, vary_colours
+from insegan_ros.training.irnet import (AffinityNetStage, IRNetTrainConfig, collect_masks, make_semantic_labels, mine_relations, padded, read_class_maps, read_labels,
+                                        train_relations)
+from insegan_ros.training.label_synthesis import SynthesisConfig
+from insegan_ros.training.loop import run_stage, seed_step
+from insegan_ros.training.mask_rcnn import LEAST_PX, MaskRcnnStage, MaskRcnnTrainConfig, detect, mask_checkpoint
+from insegan_ros.training.proposals import Proposals, ProposalsConfig, overlaps, propose
+from insegan_ros.training.semantic import SemanticStage, SemanticTrainConfig
+from insegan_ros.training.stage_pictures import draw_ccgr
+
+# Score maps and boxes are refined at this share of a picture.
+STRIDE = 4
+# Pictures whose boxes are refined together.
+TOGETHER = 64
+# A class's score from which on a pixel within a box is its object's.
+INSIDE = 0.5
+
+
+@dataclass(frozen=True)
+class MultipleInstanceConfig:
+    """How the multiple instance branch is trained."""
+
+    steps: int = 500
+    """Optimisation steps a round."""
+    batch: int = 4
+    """Pictures a step."""
+    rate: float = 1e-4
+    """Adam's learning rate."""
+    decay: float = 1e-4
+    """Weight decay."""
+    width: int = 256
+    """Width of its fully connected layers."""
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.batch < 1 or self.width < 1:
+            raise ConfigError(f'boxes.steps is {self.steps}, batch {self.batch}, width {self.width}: expected 1 or more')
+
+
+@dataclass(frozen=True)
+class RefinementConfig:
+    """How boxes are refined and become masks; the ablations of the paper's Table 3 are switches."""
+
+    choose: Literal['boxes', 'semantic'] = 'boxes'
+    """boxes: the multiple instance branch chooses proposals; semantic: boxes around connected pieces of the semantic labels instead (no MIL)."""
+    steps: int = 200
+    """Steps of the refinement; 0 leaves boxes as they are (no CCGR)."""
+    rate: float = 0.01
+    """Length of a step, in shares of the box."""
+    gap: Kind = 'ring'
+    """How the context's score is averaged: over its own area (ring), or as the paper prints it."""
+    overlap: float = 0.5
+    """Of boxes of a class that overlap more (IoU), the one with the lower score is dropped: two peaks may be of one object."""
+
+    def __post_init__(self) -> None:
+        if self.steps < 0 or self.rate <= 0 or not 0 < self.overlap <= 1:
+            raise ConfigError(f'refinement: expected steps of 0 or more, a positive rate, overlap in (0, 1], found {self}')
+
+
+Stop = Literal['', 'cam', 'relations', 'proposals', 'boxes', 'semantic', 'labels']
+
+
+@dataclass(frozen=True)
+class TrainCcgrConfig(ImageLevelConfig):
+    """`insegan train ccgr`: masks with classes from a list of what is in each picture (CCGR). Stopped and started again, it goes on."""
+
+    out: str = 'runs/ccgr'
+    """Folder of the run: states, logs, what every stage made, and at the end the checkpoint."""
+    class_maps: ClassMapsConfig = field(default_factory=ClassMapsConfig)
+    """The classifier's training."""
+    relations: ConfidentAreasConfig = field(default_factory=ConfidentAreasConfig)
+    """What is sure in attention maps."""
+    affinity_net: IRNetTrainConfig = field(default_factory=IRNetTrainConfig)
+    """AffinityNet's training."""
+    proposals: ProposalsConfig = field(default_factory=ProposalsConfig)
+    """How regions are grouped."""
+    boxes: MultipleInstanceConfig = field(default_factory=MultipleInstanceConfig)
+    """The multiple instance branch."""
+    semantic: SemanticTrainConfig = field(default_factory=lambda: SemanticTrainConfig(steps=500))
+    """The semantic branch, a round."""
+    refinement: RefinementConfig = field(default_factory=RefinementConfig)
+    """From boxes to masks."""
+    mask_rcnn: MaskRcnnTrainConfig = field(default_factory=lambda: MaskRcnnTrainConfig(steps=600))
+    """The instance branch, a round."""
+    rounds: int = 3
+    """Rounds; the paper's are three to five. With more of them a run that is there goes on."""
+    begin: str = ''
+    """Folder of a run of irnet or ccgr on the same data, whose classifier, attention maps and relations are taken over."""
+    stop_after: Stop = ''
+    """Stop after this stage, of the first round, to look at what it made: pictures are in the run's folder."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.rounds < 1:
+            raise ConfigError(f'rounds is {self.rounds}: expected 1 or more')
+
+
+class BoxesStage:
+    """The multiple instance branch on the bags of every picture."""
+
+    def __init__(self, fabric: Fabric, config: TrainCcgrConfig, images: ImageSet, bags: list[list[Bag]], boxes: list[np.ndarray], start: dict[str, Tensor], frozen_norm: bool, round_: int) -> None:
+        self.fabric, self.config, self.images, self.bags, self.boxes, self.name = fabric, config, images, bags, boxes, f'boxes-{round_}'
+        self.images_per_step = config.boxes.batch
+        self.usable = [index for index, some in enumerate(bags) if some]
+        if not self.usable:
+            raise DatasetError(f'there is no bag in {len(bags)} pictures: expected proposals that hold one peak; train the classifier longer, or lower proposals.least')
+        network = MultipleInstanceNet(config.backbone, images.channels, len(images.classes), config.boxes.width, frozen_norm)
+        network.backbone.load_state_dict(start)
+        self.network, self.optimiser = fabric.setup(network, torch.optim.AdamW(network.parameters(), config.boxes.rate, weight_decay=config.boxes.decay))
+        _keep_norm(network)
+
+    def parts(self) -> dict[str, Any]:
+        """See Stage."""
+        return {'network': self.network, 'optimiser': self.optimiser}
+
+    def step(self, index: int) -> dict[str, Tensor]:
+        """One step: the mean of the bags' losses. Pictures are not turned: their boxes are not."""
+        chosen = [self.usable[number] for number in torch.randint(len(self.usable), (self.config.boxes.batch,)).tolist()]
+        pictures = vary_colours(read_pictures(self.images, chosen, self.config.size).to(self.fabric.device), self.config.colours)
+        scores = self.network(pictures, [self._inputs(number) for number in chosen])
+        kinds = [bag.kind for number in chosen for bag in self.bags[number]]
+        loss = torch.stack([bag_loss(one, kind) for one, kind in zip(scores, kinds)]).mean()
+        self.optimiser.zero_grad()
+        self.fabric.backward(loss)
+        self.optimiser.step()
+        return {'L_MIL': loss.detach()}
+
+    def _inputs(self, number: int) -> list[Tensor]:
+        return [torch.from_numpy(self.boxes[number][bag.proposals]).to(self.fabric.device) for bag in self.bags[number]]
+
+    @torch.no_grad()
+    def choose(self, number: int) -> list[tuple[int, float, np.ndarray]]:
+        """Of every bag of a picture its class, the score and the box (4,) of its best proposal."""
+        if not self.bags[number]:
+            return []
+        scores = self.network(read_pictures(self.images, [number], self.config.size).to(self.fabric.device), [self._inputs(number)])
+        best = [one[bag.kind].argmax().item() for one, bag in zip(scores, self.bags[number])]
+        return [(bag.kind, float(one[bag.kind].sum()), self.boxes[number][bag.proposals[index]]) for one, bag, index in zip(scores, self.bags[number], best)]
+
+    def pictures(self) -> dict[str, Tensor]:
+        """Nothing: `pictures.png` in the run's folder shows more."""
+        return {}
+
+
+def _keep_norm(network: MultipleInstanceNet) -> None:
+    """Few pictures a step: batch norm stays as the classifier left it."""
+    for module in network.backbone.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eval()
+
+
+def train_ccgr(config: TrainCcgrConfig) -> Path:
+    """Train all stages, or what is left of them; returns the checkpoint's folder, or the run's where `stop_after` ended it before.
+
+    Raises DatasetError for pictures that cannot teach, TrainingError where a stage diverges.
+    """
+    data = prepare_images(config)
+    if config.begin:
+        take_over_relations(Path(config.begin), data)
+    seconds = train_class_maps(data, config, config.class_maps)
+    if config.stop_after == 'cam':
+        return data.out
+    mine_relations(data, config.relations)
+    network, took = train_relations(data, config, config.affinity_net, AffinityNetStage)
+    make_semantic_labels(data, SynthesisConfig(), network)
+    if config.stop_after == 'relations':
+        return draw_ccgr(data.out, data.images)
+    for_every_picture(data.out / 'proposals', data.images, 'npz', lambda index: _proposed(data.images.picture(index), config.proposals))
+    if config.stop_after == 'proposals':
+        return draw_ccgr(data.out, data.images)
+    seconds += took
+    start: dict[str, Tensor] | None = None
+    found: MaskSet | None = None
+    for round_ in range(1, config.rounds + 1):
+        labels, took = make_round_labels(data, config, round_, found)
+        seconds += took
+        draw_ccgr(data.out, data.images, round_, labels)
+        if labels is None or (config.stop_after == 'labels' and round_ == 1):
+            return data.out
+        backbone, frozen_norm = load_backbone(data.out)
+        seed_step(config.seed, 'weights', 10 * round_ + 3)
+        stage = MaskRcnnStage(data.fabric, config, config.mask_rcnn, data.images, labels, backbone, frozen_norm, f'mask_rcnn-{round_}')
+        if start is not None:
+            # The instance branch goes on learning, from better labels.
+            stage.network.module.load_state_dict(start)
+        seconds += run_stage(data.fabric, stage, config.mask_rcnn.steps, data.out, config.seed, config.loop)
+        start = {name: value.detach().clone() for name, value in stage.network.module.state_dict().items()}
+        if round_ < config.rounds:
+            found = instance_answers(data, stage.network.module.eval(), round_)
+    steps = {'cam': config.class_maps.steps, 'rounds': config.rounds, 'boxes': config.boxes.steps, 'semantic': config.semantic.steps, 'mask_rcnn': config.mask_rcnn.steps}
+    mask_checkpoint('ccgr', config, config.mask_rcnn, data.images, stage.network, frozen_norm, data.describe(config, seconds, steps, 'image-level labels')).save(data.out / 'checkpoint')
+    return data.out / 'checkpoint'
+
+
+def take_over_relations(run: Path, data: PreparedImages) -> None:
+    """Link to what another run made before IRNet or AffinityNet. Raises ConfigError where it is of other pictures or not there."""
+    note = run / 'config.yaml'
+    if not (run / 'class_maps' / 'weights.safetensors').is_file() or f'fingerprint: {data.images.fingerprint}' not in note.read_text().replace("'", ''):
+        raise ConfigError(f'begin is {run}, which holds no classifier of these pictures: expected the folder of a run of irnet or ccgr on the same --data')
+    for name in ('class_maps', 'cams', 'relations'):
+        if (run / name).is_dir() and not (data.out / name).exists():
+            (data.out / name).symlink_to((run / name).resolve())
+
+
+def _proposed(picture: np.ndarray, config: ProposalsConfig) -> bytes | None:
+    found = propose(picture, config)
+    return found.pack() if found else None
+
+
+def make_round_labels(data: PreparedImages, config: TrainCcgrConfig, round_: int, found: MaskSet | None) -> tuple[MaskSet | None, float]:
+    """Pseudo masks of a round, and the seconds; None where `stop_after` ended it before. found: what the instance branch of the round before answered."""
+    images, whole = data.images, data.out / f'labels-{round_}.json'
+    semantic, took = train_semantic(data, config, round_, found)
+    if config.stop_after == 'semantic':
+        return None, took
+    if config.refinement.choose == 'semantic':
+        chosen = [boxes_of_pieces(semantic, images, index, data.fabric.device) for index in range(len(images))] if not whole.exists() else []
+    else:
+        stage, more = train_boxes(data, config, round_, found)
+        took += more
+        chosen = [stage.choose(index) for index in range(len(images))] if not whole.exists() else []
+        if config.stop_after == 'boxes':
+            return None, took
+    if whole.exists():
+        return MaskSet.load(whole), took
+    masks: list[tuple[Mask, ...]] = []
+    for first in tqdm(range(0, len(images), TOGETHER), desc=f'labels-{round_}', unit=f'{TOGETHER} pictures', disable=not data.fabric.is_global_zero):
+        numbers = range(first, min(first + TOGETHER, len(images)))
+        maps = [score_maps(semantic, to_picture(images, index, data.fabric.device)) for index in numbers]
+        refined = refine_chosen(maps, [chosen[index] for index in numbers], config.refinement)
+        for index, scores, boxes in zip(numbers, maps, refined):
+            masks.append(cut_masks(scores, boxes, images.picture(index).shape[:2], config.refinement))
+    MaskSet(images.classes, tuple(images.picture(index).shape[:2] for index in range(len(images))), tuple(masks)).save(whole)
+    empty = sum(not some for some in masks)
+    if empty:
+        print(f'round {round_}: no box in {empty} of {len(images)} pictures, they are left out')
+    return MaskSet.load(whole), took
+
+
+def train_semantic(data: PreparedImages, config: TrainCcgrConfig, round_: int, found: MaskSet | None) -> tuple[SemanticNet, float]:
+    """The semantic branch of a round, taught by AffinityNet's labels, later by the union of the masks that the instance branch found."""
+    labels = read_labels(data.out, data.images, config.size)
+    if found is not None:
+        # Where the instance branch found nothing, what is known from before is kept.
+        answered = np.array([bool(masks) for masks in found.masks])
+        labels[answered] = union_of(found, config.size)[answered]
+    backbone, frozen_norm = load_backbone(data.out)
+    seed_step(config.seed, 'weights', 10 * round_ + 1)
+    stage = SemanticStage(data.fabric, config, config.semantic, data.images, labels, 'pyramid', backbone, frozen_norm, f'semantic-{round_}')
+    took = run_stage(data.fabric, stage, config.semantic.steps, data.out, config.seed, config.loop)
+    return stage.network.module.eval(), took
+
+
+def union_of(found: MaskSet, size: int) -> np.ndarray:
+    """Semantic labels (N, size, size) uint8 of all masks of a class together; where classes overlap, of the surest."""
+    out = np.zeros((len(found), size, size), np.uint8)
+    for label, masks in zip(out, found.masks):
+        for one in sorted(masks, key=lambda mask: mask.score):
+            pixels = one.pixels()
+            label[:pixels.shape[0], :pixels.shape[1]][pixels] = one.kind + 1
+    return out
+
+
+def train_boxes(data: PreparedImages, config: TrainCcgrConfig, round_: int, found: MaskSet | None) -> tuple[BoxesStage, float]:
+    """The multiple instance branch of a round: bags of peaks, later of the boxes that the instance branch found."""
+    images, bags, boxes = data.images, [], []
+    for index in tqdm(range(len(images)), desc=f'bags-{round_}', unit='picture', disable=not data.fabric.is_global_zero):
+        proposals = Proposals.load(data.out / 'proposals' / f'{images.names[index]}.npz')
+        if proposals is None:
+            bags.append([])
+            boxes.append(np.zeros((0, 4), np.float32))
+        else:
+            maps, kinds = read_class_maps(data.out, images.names[index])
+            if found is None or not found.masks[index]:
+                scores = semantic_scores(cv2.imread(str(data.out / 'semantic' / f'{images.names[index]}.png'), cv2.IMREAD_UNCHANGED), len(images.classes))
+                bags.append(bags_of_peaks(peaks_of(maps, kinds), proposals, scores))
+            else:
+                bags.append(bags_of_masks(found.masks[index], proposals))
+            boxes.append(proposals.boxes)
+    if data.fabric.is_global_zero and not all(bags):
+        print(f'round {round_}: no bag in {sum(not some for some in bags)} of {len(images)} pictures, they are left out')
+    backbone, frozen_norm = load_backbone(data.out)
+    seed_step(config.seed, 'weights', 10 * round_ + 2)
+    stage = BoxesStage(data.fabric, config, images, bags, boxes, backbone, frozen_norm, round_)
+    took = run_stage(data.fabric, stage, config.boxes.steps, data.out, config.seed, config.loop)
+    return stage, took
+
+
+def semantic_scores(label: np.ndarray, classes: int) -> np.ndarray:
+    """Score maps (K, H, W) of a semantic label (H, W), 0 background, class + 1: AffinityNet's labels as Eq. 4 asks them."""
+    return (label[None] == np.arange(1, classes + 1)[:, None, None]).astype(np.float32)
+
+
+def boxes_of_pieces(network: SemanticNet, images: ImageSet, index: int, device: torch.device) -> list[tuple[int, float, np.ndarray]]:
+    """Without the multiple instance branch: the box of every connected piece of every class that is in the picture."""
+    scores = score_maps(network, to_picture(images, index, device)).cpu().numpy()
+    out = []
+    for kind in np.flatnonzero(images.present[index]):
+        count, _, stats, _ = cv2.connectedComponentsWithStats((scores[kind] > INSIDE).astype(np.uint8), connectivity=4)
+        for left, top, width, height, area in stats[1:count]:
+            if area >= LEAST_PX:
+                out.append((int(kind), 1.0, STRIDE * np.array([left, top, left + width, top + height], np.float32)))
+    return out
+
+
+@torch.no_grad()
+def score_maps(network: SemanticNet, picture: Tensor) -> Tensor:
+    """The semantic branch's score maps (K, h, w) of a picture (C, H, W), without the background's, at a quarter of its size."""
+    whole = padded(picture)
+    shares = class_shares(network, whole, (1.0,))[1:]
+    return torch.nn.functional.avg_pool2d(shares, STRIDE)[:, :-(-picture.shape[1] // STRIDE), :-(-picture.shape[2] // STRIDE)]
+
+
+Box = tuple[int, float, np.ndarray]
+
+
+def refine_chosen(maps: list[Tensor], chosen: list[list[Box]], config: RefinementConfig, way: list[np.ndarray] | None = None) -> list[list[Box]]:
+    """The boxes of several pictures, each (class, score, box (4,) px), refined on their class's score map (K, h, w); the other boxes' middles of the same
+    class are peaks that none may take in. way: is given the boxes (steps + 1, N, 4) px on their way."""
+    flat = [(number, *one) for number, some in enumerate(chosen) for one in some]
+    if not flat or not config.steps:
+        return chosen
+    height, width = (max(one.shape[axis] for one in maps) for axis in (1, 2))
+    device = maps[0].device
+    scores = torch.zeros(len(flat), height, width, device=device)
+    boxes = torch.tensor(np.stack([box for _, _, _, box in flat]) / STRIDE, device=device, dtype=torch.float32)
+    middles = (boxes[:, :2] + boxes[:, 2:]) / 2
+    most = max(len(some) for some in chosen)
+    peaks = torch.full((len(flat), most, 2), torch.nan, device=device)
+    for row, (number, kind, _, _) in enumerate(flat):
+        one = maps[number][kind]
+        scores[row, :one.shape[0], :one.shape[1]] = one
+        same = [other for other, (their, kind_, _, _) in enumerate(flat) if their == number and kind_ == kind]
+        # Boxes that lie on each other are of one object: their middles are one peak.
+        apart = [row] + [other for other in same if other != row and overlaps(flat[row][3][None], flat[other][3][None])[0, 0] <= config.overlap]
+        peaks[row, :len(apart)] = middles[apart]
+    path, _ = refine_boxes(scores, boxes, config.steps, config.rate, config.gap, peaks)
+    if way is not None:
+        way.append(path.cpu().numpy() * STRIDE)
+    out: list[list[Box]] = [[] for _ in chosen]
+    for (number, kind, score, _), box in zip(flat, path[-1].cpu().numpy() * STRIDE):
+        out[number].append((kind, score, box))
+    return out
+
+
+def cut_masks(scores: Tensor, boxes: list[Box], size: tuple[int, int], config: RefinementConfig) -> tuple[Mask, ...]:
+    """Masks of a picture of `size` (H, W): what within a box has the class's score. Doubled boxes are dropped; a pixel in two boxes is the nearer middle's."""
+    kept: list[Box] = []
+    for one in sorted(boxes, key=lambda box: -box[1]):
+        if all(one[0] != other[0] or overlaps(one[2][None], other[2][None])[0, 0] <= config.overlap for other in kept):
+            kept.append(one)
+    maps = {kind: cv2.resize(scores[kind].cpu().numpy(), size[::-1], interpolation=cv2.INTER_LINEAR) for kind in {one[0] for one in kept}}
+    y, x = np.indices(size) + 0.5
+    owner, nearest = np.zeros(size, int), np.full(size, np.inf)
+    for number, (kind, _, (x1, y1, x2, y2)) in enumerate(kept, 1):
+        far = np.hypot((x - (x1 + x2) / 2) / max(x2 - x1, 1), (y - (y1 + y2) / 2) / max(y2 - y1, 1))
+        mine = (x >= x1) & (x <= x2) & (y >= y1) & (y <= y2) & (maps[kind] > INSIDE) & (far < nearest)
+        owner[mine], nearest[mine] = number, far[mine]
+    out = []
+    for number, (kind, score, _) in enumerate(kept, 1):
+        pixels = drop_fragments((owner == number).astype(np.uint16), LEAST_PX) > 0
+        if pixels.sum() >= LEAST_PX:
+            out.append(Mask.of(kind, score, pixels))
+    return tuple(out)
+
+
+def instance_answers(data: PreparedImages, network: torch.nn.Module, round_: int) -> MaskSet:
+    """What the instance branch finds in the training pictures, of classes that are in them: the next round's bags and semantic labels."""
+    def make(index: int) -> bytes:
+        found = detect(network, to_picture(data.images, index, data.fabric.device), 0.5)
+        return json.dumps([asdict(one) for one in found if data.images.present[index, one.kind]]).encode()
+    return collect_masks(data, f'answers-{round_}', make)

@@ -1,0 +1,139 @@
+"""What the recipes share that learn from image-level labels: their configuration, their pictures, and how a step draws some."""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor
+from tqdm import tqdm
+
+from insegan_ros.datasets.image_sets import ImageSet, Look, read_image_set, require_every_class
+from insegan_ros.datasets.mask_sets import MaskSet, from_instances
+from insegan_ros.errors import ConfigError, DatasetError
+from insegan_ros.networks.augmentation import in_range, random_colours
+from insegan_ros.networks.backbone import BackboneConfig
+from insegan_ros.training.loop import LoopConfig, make_fabric
+from insegan_ros.training.prepare import claim, history
+
+
+@dataclass(frozen=True)
+class ImageLevelConfig:
+    """What the methods that learn from image-level labels have in common."""
+
+    data: str = 'data/mixed'
+    """Folder of shards with colour, PASCAL VOC 2012, COCO, or pictures with a labels.csv. Only what is in each picture is read, never a mask."""
+    out: str = 'runs/irnet'
+    """Folder of the run: states, logs, what every stage made, and at the end the checkpoint."""
+    seed: int = 0
+    """Seed of everything."""
+    scenes: int = 0
+    """Pictures to learn from, the first ones; 0 is all of them."""
+    split: str = 'training'
+    """training, validation, test, or the name of one of the set's own lists, such as Main/train of PASCAL VOC."""
+    size: int = 224
+    """Longer side of the pictures in px, a multiple of 16; 512 for photographs."""
+    look: Look = 'colour'
+    """colour, or both: height above the floor as a fourth channel."""
+    above: bool = True
+    """The camera looks down, so pictures turned by quarters and mirrored are pictures too; false for photographs, which are mirrored sideways alone."""
+    colours: float = 0.15
+    """How much brightness, contrast and saturation are varied; 0 leaves colours as they are."""
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    """The residual network that all stages stand on."""
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    """Device, precision, how often to save."""
+
+    def __post_init__(self) -> None:
+        if self.size < 64 or self.size % 16:
+            raise ConfigError(f'size is {self.size}: expected a multiple of 16 from 64 on')
+        if self.scenes < 0 or not 0 <= self.colours < 1:
+            raise ConfigError(f'scenes is {self.scenes}, colours {self.colours}: expected 0 or more, 0 to below 1')
+        if self.loop.devices > 1:
+            raise ConfigError(f'loop.devices is {self.loop.devices}: these networks are trained on one device, expected 1')
+
+
+@dataclass(frozen=True)
+class PreparedImages:
+    """The pictures, Fabric, launched, and the run's folder, claimed."""
+
+    images: ImageSet
+    fabric: Fabric
+    out: Path
+
+    def describe(self, config: ImageLevelConfig, seconds: float, steps: dict[str, int], what: str) -> dict[str, Any]:
+        """A checkpoint's history."""
+        return history(self.fabric, config.seed, f'{len(self.images)} pictures with {what}', self.images.fingerprint, seconds, steps)
+
+
+def prepare_images(config: ImageLevelConfig) -> PreparedImages:
+    """Read what `config.data` names, launch, claim the run's folder. Raises DatasetError, or ConfigError for a folder that holds another training."""
+    images = read_image_set(config.data, config.size, config.look, config.split, config.scenes)
+    require_every_class(images)
+    fabric, out = make_fabric(config.loop), Path(config.out)
+    # Where a training is to stop is no part of what it is.
+    claim(out, config, images.fingerprint, without=('stop_after', 'rounds'))
+    return PreparedImages(images, fabric, out)
+
+
+def read_pictures(images: ImageSet, chosen: Sequence[int], size: int) -> Tensor:
+    """Pictures (B, C, size, size) uint8, what is missing to the right and below black."""
+    out = torch.zeros(len(chosen), images.channels, size, size, dtype=torch.uint8)
+    with ThreadPoolExecutor(8) as readers:
+        for row, picture in zip(out, readers.map(images.picture, chosen)):
+            row[:, :picture.shape[0], :picture.shape[1]] = torch.from_numpy(picture).permute(2, 0, 1)
+    return out
+
+
+def turn(image: Tensor, quarters: int, mirror: bool) -> Tensor:
+    """Any (..., H, W) turned by quarters and mirrored sideways."""
+    turned = torch.rot90(image, quarters, (-2, -1))
+    return turned.flip(-1) if mirror else turned
+
+
+def draw_turns(count: int, above: bool) -> list[tuple[int, bool]]:
+    """For each picture of a step by how many quarters it is turned and whether it is mirrored."""
+    quarters = torch.randint(4 if above else 1, (count,))
+    return [(int(quarter), bool(mirror)) for quarter, mirror in zip(quarters, torch.rand(count) < 0.5)]
+
+
+def vary_colours(pictures: Tensor, strength: float) -> Tensor:
+    """uint8 pictures (B, C, H, W) in other light; height stays as it is."""
+    if not strength:
+        return pictures
+    colour = ((random_colours(in_range(pictures[:, :3]), strength) + 1) * 127.5).round().to(torch.uint8)
+    return torch.cat([colour, pictures[:, 3:]], 1)
+
+
+def truth_of(images: ImageSet, progress: bool = True) -> MaskSet:
+    """The true masks of a set, for its evaluation and for the supervised ceiling. Raises InputError where it has none."""
+    return from_instances(images.classes, tqdm((images.masks(index) for index in range(len(images))), total=len(images), desc='true masks', disable=not progress))
+
+
+def for_every_picture(folder: Path, images: ImageSet, suffix: str, make: Callable[[int], bytes | None], progress: bool = True) -> list[str]:
+    """Make a file NAME.suffix of every picture in a folder, those that are missing; `make` gives its bytes, or None where there is nothing to be made of
+    it. Stopped and started again it goes on. Returns the names of pictures of which nothing was made."""
+    from insegan_ros.datasets.shards import write_whole
+    folder.mkdir(parents=True, exist_ok=True)
+    nothing = []
+    for index in tqdm(range(len(images)), desc=folder.name, unit='picture', disable=not progress):
+        path = folder / f'{images.names[index]}.{suffix}'
+        if not path.exists():
+            write_whole(path, make(index) or b'')
+        if not path.stat().st_size:
+            nothing.append(images.names[index])
+    if len(nothing) == len(images):
+        raise DatasetError(f'{folder.name}: nothing could be made of any of {len(images)} pictures: expected some; was the stage before it trained long enough?')
+    if nothing and progress:
+        print(f'{folder.name}: nothing in {len(nothing)} of {len(images)} pictures (such as {nothing[0]}), they are left out')
+    return nothing
+
+
+def to_picture(images: ImageSet, index: int, device: torch.device) -> Tensor:
+    """One picture (C, H, W) uint8 on a device."""
+    return torch.from_numpy(np.ascontiguousarray(images.picture(index).transpose(2, 0, 1))).to(device)
