@@ -25,12 +25,14 @@ setup(
     install_requires=[
         'coacd', 'h5py', 'joblib', 'docstring_parser', 'jsonargparse[signatures]', 'lightning', 'manifold3d', 'matplotlib', 'numpy', 'open3d',
         'opencv-python', 'pybullet', 'pycocotools', 'PyMaxflow', 'pyrealsense2', 'PyYAML', 'roma', 'rosbags', 'safetensors', 'scikit-image', 'scikit-learn',
-        'scipy', 'tensorboard', 'torch', 'tqdm', 'trimesh',
+        'scipy', 'tensorboard', 'torch', 'torchvision', 'tqdm', 'trimesh', 'pillow',
     ],
     extras_require={
         'test': ['pytest', 'hypothesis', 'ray', 'onnx', 'onnxruntime', 'onnxscript'],
         # insegan export.
         'onnx': ['onnx', 'onnxruntime', 'onnxscript'],
+        # Dense CRF in the training of irnet and ccgr; built from source, so it needs a C++ compiler.
+        'crf': ['pydensecrf2'],
         # Simulation on a cluster.
         'ray': ['ray'],
         # The real rclpy with Fast DDS from PyPI, for machines without a ROS 2 installation.

@@ -18,6 +18,7 @@ from insegan_ros.errors import ConfigError, InseganError
 if TYPE_CHECKING:
     from insegan_ros.frame import Frame
     from insegan_ros.segmenters.heap import HeapSegmenter
+    from insegan_ros.segmenters.masks import MaskSegmenter
     from insegan_ros.segmenters.picture import PictureSegmenter
     from insegan_ros.workspace import Workspace
 
@@ -98,7 +99,7 @@ def _calibrate_arguments(parser: ArgumentParser) -> None:
 
 def _evaluate_arguments(parser: ArgumentParser) -> None:
     _model_arguments(parser)
-    parser.add_argument('--data', type=str, required=True, help='labelled scenes that no training has seen: shards, BOP, COCO, Insta-10, or a recording with labels; for methods of colour shards or photographs with masks')
+    parser.add_argument('--data', type=str, required=True, help='labelled scenes that no training has seen: shards, BOP, COCO, Insta-10, or a recording with labels; for methods of colour shards or photographs with masks; for classes shards, PASCAL VOC or COCO')
     parser.add_argument('--workspace', type=str, default='', help="for a recording: YAML of `insegan calibrate`; the recording's own workspace.yaml if left out")
     parser.add_argument('--split', choices=['training', 'validation', 'test'], default='test', help='of a published set of photographs')
     parser.add_argument('--limit', type=int, default=100, help='scenes a set: the first ones, and the first ones where K-means fails')
@@ -252,6 +253,7 @@ def _evaluate(arguments: Namespace) -> None:
     from insegan_ros.evaluation.evaluate import evaluate
     from insegan_ros.evaluation.report import print_summary, worst_to_best
     from insegan_ros.segmenters.heap import HeapSegmenter
+    from insegan_ros.segmenters.masks import MaskSegmenter
     from insegan_ros.segmenters.picture import PictureSegmenter
     from insegan_ros.segmenters.registry import load_segmenter
     data, workspace = Path(arguments.data), _workspace(arguments)
@@ -266,6 +268,9 @@ def _evaluate(arguments: Namespace) -> None:
         return
     if isinstance(segmenter, HeapSegmenter):
         _evaluate_heaps(arguments, segmenter)
+        return
+    if isinstance(segmenter, MaskSegmenter):
+        _evaluate_masks(arguments, segmenter)
         return
     _, scenes = open_dataset(data, workspace)
     result = evaluate(segmenter, scenes, arguments.limit)
@@ -306,6 +311,22 @@ def _evaluate_heaps(arguments: Namespace, segmenter: HeapSegmenter) -> None:
         Path(arguments.json).write_text(json.dumps({'model': arguments.model, 'data': arguments.data, **summary, 'rows': rows}, indent=1) + '\n')
     if arguments.picture:
         draw_heaps(heaps, found, Path(arguments.picture), segmenter.needs_colour)
+
+
+def _evaluate_masks(arguments: Namespace, segmenter: MaskSegmenter) -> None:
+    """Masks with classes: shards, PASCAL VOC or COCO."""
+    from insegan_ros.datasets.image_sets import read_image_set
+    from insegan_ros.evaluation.class_masks import detect_all, score_masks
+    from insegan_ros.evaluation.weak import draw_found
+    from insegan_ros.training.image_level import truth_of
+    images = read_image_set(arguments.data, segmenter.size, segmenter.look, arguments.split, arguments.limit)
+    truth, found = truth_of(images, progress=False), detect_all(segmenter, images)
+    summary = {'pictures': len(images), **score_masks(truth, found)}
+    print(json.dumps(summary, indent=1))
+    if arguments.json:
+        Path(arguments.json).write_text(json.dumps({'model': arguments.model, 'data': arguments.data, **summary}, indent=1) + '\n')
+    if arguments.picture:
+        draw_found(images, found, truth, Path(arguments.picture))
 
 
 def _card(arguments: Namespace) -> None:

@@ -124,6 +124,6 @@ def _row(index: int, frame: Frame, found: Instances, error: str | None) -> dict[
         'frame': index, 'stamp_ns': frame.stamp_ns, 'frame_id': frame.frame_id, 'intrinsics': asdict(frame.intrinsics),
         'depth_m': {'min': float(valid.min()), 'median': float(np.median(valid)), 'max': float(valid.max())} if valid.size else None,
         'instances': [{'label': i + 1, 'score': round(float(score), 4), 'area_px': int((found.labels == i + 1).sum()),
-                       'pose': np.round(found.poses[i], 5).tolist() if found.poses is not None else None}
+                       **({'class': found.classes[i]} if found.classes else {}), 'pose': np.round(found.poses[i], 5).tolist() if found.poses is not None else None}
                       for i, score in enumerate(found.scores)]}
     return {**row, 'error': error} if error else row

@@ -65,3 +65,13 @@ def box_scene(intrinsics: Intrinsics, boxes: list[tuple[int, int, int, int]], fl
     for left, top, right, bottom in boxes:
         depth[top:bottom, left:right] = floor_m - height_m
     return Frame(depth, intrinsics)
+
+
+@pytest.fixture(scope='session')
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight bins of two kinds with masks, and the same eight with image-level labels alone in `image`."""
+    from insegan_sim.generate import SimulateConfig, simulate
+    root = tmp_path_factory.mktemp('mixed')
+    for truth in ('full', 'image'):
+        simulate(SimulateConfig(part='nut,bolt', scenes=8, instances='1-3', size='96', fill=0.4, colour=True, truth=truth, seed=3, out=str(root / truth), workers=1))
+    return root

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -159,6 +160,13 @@ def from_files(name: str, classes: tuple[str, ...], paths: Sequence[Path], prese
     digest = hashlib.sha256('\n'.join(f'{path.name} {path.stat().st_size}' for path in paths).encode())
     digest.update(present.tobytes())
     return ImageSet(name, classes, present, tuple(path.stem for path in paths), size, 3, picture, truth, digest.hexdigest()[:16])
+
+
+def readable(paths: Sequence[Path]) -> set[Path]:
+    """Those of the pictures that can be read whole: they are all looked at once, before a training of hours."""
+    with ThreadPoolExecutor(8) as readers:
+        whole = tqdm(readers.map(lambda path: read_picture(path) is not None, paths), total=len(paths), desc='look through', unit='picture', disable=len(paths) < 500)
+        return {path for path, fine in zip(paths, whole) if fine}
 
 
 def check_classes(found: Sequence[str], known: Sequence[str], where: str) -> None:

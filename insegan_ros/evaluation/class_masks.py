@@ -2,12 +2,13 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from insegan_ros.datasets.image_sets import ImageSet
 from insegan_ros.datasets.mask_sets import MaskSet
 from insegan_ros.evaluation.average_precision import class_average_precision
+from insegan_ros.errors import InputError
+from insegan_ros.segmenters.masks import MaskSegmenter
 from insegan_ros.training.image_level import to_picture
 from insegan_ros.training.mask_rcnn import detect
 
@@ -18,10 +19,14 @@ def score_masks(truth: MaskSet, found: MaskSet) -> dict[str, float]:
     return {name: round(value, 4) for name, value in values.items()}
 
 
-def detect_all(network: torch.nn.Module, images: ImageSet, device: torch.device) -> MaskSet:
-    """What Mask R-CNN finds in every picture of a set, down to a score of .05."""
-    found = [detect(network, to_picture(images, index, device)) for index in tqdm(range(len(images)), desc='detect', leave=False)]
-    return MaskSet(images.classes, tuple(images.picture(index).shape[:2] for index in range(len(images))), tuple(found))
+def detect_all(segmenter: MaskSegmenter, images: ImageSet) -> MaskSet:
+    """What Mask R-CNN finds in every picture of a set, down to a score of .05; its classes are those that it was taught. Raises InputError for pictures with another
+    number of channels, or none of whose classes it knows."""
+    if images.channels != 3 + (segmenter.look == 'both') or not set(images.classes) & set(segmenter.classes):
+        raise InputError(f'{images.name} has {images.channels} channels and shows {", ".join(images.classes)}: expected what the model was taught, '
+                         f'{"colour with height" if segmenter.look == "both" else "colour"} and {", ".join(segmenter.classes)}')
+    found = [detect(segmenter.network, to_picture(images, index, segmenter.device)) for index in tqdm(range(len(images)), desc='detect', leave=False)]
+    return MaskSet(segmenter.classes, tuple(images.picture(index).shape[:2] for index in range(len(images))), tuple(found))
 
 
 def semantic_of(masks: MaskSet, index: int) -> np.ndarray:

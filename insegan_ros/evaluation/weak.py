@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from insegan_ros.datasets.image_sets import ImageSet, read_image_set
 from insegan_ros.datasets.mask_sets import Mask, MaskSet
+from insegan_ros.errors import CheckpointError
 from insegan_ros.evaluation.average_precision import class_average_precision
 from insegan_ros.evaluation.cells import run_cells, shipped_hash, table_lines
 from insegan_ros.evaluation.class_masks import Confusion, detect_all, score_masks, semantic_of
@@ -181,9 +182,9 @@ class WeakBenchmark:
         if cell.what == 'shipped':
             try:
                 checkpoint = Checkpoint.load(find_checkpoint(cell.options['model']))
-            except Exception:
+            except CheckpointError:
                 return None
-            return out | score_masks(self.test()[1], detect_all(MaskSegmenter(checkpoint, device=str(self.device)).network, self.test()[0], self.device)) | {'minutes': checkpoint.training['minutes']}
+            return out | score_masks(self.test()[1], detect_all(MaskSegmenter(checkpoint, device=str(self.device)), self.test()[0])) | {'minutes': checkpoint.training['minutes']}
         if cell.what in ('labels', 'semantic', 'first_round', 'classes'):
             return out | getattr(self, f'_{cell.what}')(cell)
         images, truth = self.test()
@@ -200,7 +201,7 @@ class WeakBenchmark:
             elif what.startswith('ccgr-'):
                 found = self._round_masks(int(what[5:]))
             else:
-                found = detect_all(MaskSegmenter(Checkpoint.load(self.train(what)), device=str(self.device)).network, images, self.device)
+                found = detect_all(MaskSegmenter(Checkpoint.load(self.train(what)), device=str(self.device)), images)
             draw_found(images, found, self.test()[1], self.folder / 'pictures' / f'{what}.png')
             return found
         return self._once(f'found {what}', find)
@@ -283,7 +284,7 @@ class WeakBenchmark:
         from safetensors import safe_open
         with safe_open(self.folder / 'runs/ccgr' / f'mask_rcnn-{number}.state.safetensors', 'pt') as file:
             segmenter.network.load_state_dict({name.removeprefix('network/'): file.get_tensor(name) for name in file.keys() if name.startswith('network/')})
-        return detect_all(segmenter.network, self.test()[0], self.device)
+        return detect_all(segmenter, self.test()[0])
 
 
 def _share(run: Path, other: Path, config: TrainIRNetConfig) -> None:

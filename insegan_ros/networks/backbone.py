@@ -34,7 +34,7 @@ class BackboneConfig:
         if self.name in RESNETS and self.weights:
             try:
                 get_weight(f'{RESNETS[self.name][1]}.{self.weights}')
-            except ValueError as error:
+            except (KeyError, ValueError) as error:
                 raise ConfigError(f'backbone.weights is "{self.weights}": expected a name of torchvision for {self.name}, such as IMAGENET1K_V1, or empty') from error
 
 

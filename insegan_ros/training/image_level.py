@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from insegan_ros.datasets.image_sets import ImageSet, Look, read_image_set, require_every_class
 from insegan_ros.datasets.mask_sets import MaskSet, from_instances
+from insegan_ros.datasets.shards import write_whole
 from insegan_ros.errors import ConfigError, DatasetError
 from insegan_ros.networks.augmentation import in_range, random_colours
 from insegan_ros.networks.backbone import BackboneConfig
@@ -118,7 +119,6 @@ def truth_of(images: ImageSet, progress: bool = True) -> MaskSet:
 def for_every_picture(folder: Path, images: ImageSet, suffix: str, make: Callable[[int], bytes | None], progress: bool = True) -> list[str]:
     """Make a file NAME.suffix of every picture in a folder, those that are missing; `make` gives its bytes, or None where there is nothing to be made of
     it. Stopped and started again it goes on. Returns the names of pictures of which nothing was made."""
-    from insegan_ros.datasets.shards import write_whole
     folder.mkdir(parents=True, exist_ok=True)
     nothing = []
     for index in tqdm(range(len(images)), desc=folder.name, unit='picture', disable=not progress):
