@@ -12,17 +12,26 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from insegan_ros.datasets.image_sets import read_image_set
+from insegan_ros.datasets.mask_sets import MaskSet
 from insegan_ros.datasets.pictures import Pictures, read_pictures
 from insegan_ros.errors import ConfigError
+from insegan_ros.evaluation import weak
 from insegan_ros.evaluation.benchmark import SEED, evaluate_simulated, machine
+from insegan_ros.evaluation.class_masks import detect_all, score_masks
 from insegan_ros.evaluation.foreground import TEST_PX, evaluate_view, make_totes, mean_scores, restore_generator
 from insegan_ros.evaluation.heaps import divide_heap, draw_heaps, score_heaps, simulated_heaps
 from insegan_ros.evaluation.hoc import TEST, best_baseline, make_heaps, restore_hoc_generator, single_share
 from insegan_ros.evaluation.report import worst_to_best, write_picture
+from insegan_ros.evaluation.weak import baseline_masks, make_mixed
 from insegan_ros.networks.insegan import Generator, GeneratorConfig
 from insegan_ros.segmenters.checkpoint import WEIGHTS, Checkpoint
+from insegan_ros.segmenters.masks import MaskSegmenter
 from insegan_ros.segmenters.registry import load_segmenter
+from insegan_ros.training.class_maps import load_class_maps
+from insegan_ros.training.image_level import truth_of
 from insegan_ros.training.pictures import save_picture, tile, tile_colour
+from insegan_ros.training.proposals import ProposalsConfig
 from insegan_sim.scenes import bin_setup, scene_stream
 
 
@@ -42,6 +51,10 @@ def make_card(model: Path, out: Path, limit: int = 100) -> dict[str, Any]:
         return make_foreground_card(checkpoint, model, out, limit)
     if checkpoint.segmenter == 'hoc':
         return make_hoc_card(checkpoint, model, out, limit)
+    if checkpoint.segmenter == 'masks':
+        return make_mask_card(checkpoint, model, out, limit)
+    if checkpoint.segmenter == 'semantic':
+        raise ConfigError(f'{model} tells classes but no instances: expected a checkpoint of instances for a card; insegan benchmark weak measures the others')
     segmenter = load_segmenter(str(model))
     result = evaluate_simulated(segmenter, checkpoint.part, limit)
     out.mkdir(parents=True, exist_ok=True)
@@ -147,6 +160,53 @@ def hoc_card_text(card: dict[str, Any]) -> str:
         f'parameters tried, told by the truth of these very heaps. Recompute: `{card["command"]}`.', '',
         'What the generator makes, one object each, with its mask:', '', '![objects](objects.png)', '',
         'From the worst heap to the best: picture, what was found, truth:', '', '![scenes](scenes.png)', ''])
+
+
+def make_mask_card(checkpoint: Checkpoint, model: Path, out: Path, limit: int) -> dict[str, Any]:
+    """The same for masks with classes learnt from image-level labels: on simulated bins of several kinds, with what PRM makes of the run's classifier, and
+    with the ceiling that lies beside the run. Raises ConfigError where these are not there: `insegan benchmark weak` makes them."""
+    run = model.parent
+    ceiling, labels = run.parent / 'supervised/checkpoint', sorted(run.glob('labels*.json'))
+    if not labels or not (run / 'class_maps' / WEIGHTS).is_file() or not ceiling.is_dir():
+        raise ConfigError(f'{run} is no run of irnet or ccgr with {ceiling} beside it: expected those of insegan benchmark weak, whose folders lie in its runs/')
+    with tempfile.TemporaryDirectory() as folder:
+        segmenter = MaskSegmenter(checkpoint)
+        images = read_image_set(make_mixed(Path(folder) / 'test', 2 * limit, weak.TEST), segmenter.size, segmenter.look)
+        truth, found = truth_of(images, progress=False), detect_all(segmenter, images)
+        metrics: dict[str, Any] = {'pictures': len(images), **score_masks(truth, found)}
+        classifier = load_class_maps(run, segmenter.device)
+        for name in ('cam', 'prm'):
+            metrics |= {f'{key}_{name}': value for key, value in score_masks(truth, baseline_masks(name, classifier, images, segmenter.device, ProposalsConfig())).items() if key in ('ap25', 'ap50')}
+        metrics |= {f'{key}_supervised': value for key, value in score_masks(truth, detect_all(MaskSegmenter(Checkpoint.load(ceiling)), images)).items() if key in ('ap25', 'ap50')}
+        learnt = read_image_set(make_mixed(Path(folder) / 'training', 2 * limit, weak.TRAINING), segmenter.size, segmenter.look)
+        made = MaskSet.load(labels[-1])
+        judged = MaskSet(made.classes, made.sizes[:len(learnt)], made.masks[:len(learnt)])
+        metrics |= {f'pseudo_{key}': value for key, value in score_masks(truth_of(learnt, progress=False), judged).items() if key in ('ap25', 'ap50')}
+        out.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(model / WEIGHTS, out / WEIGHTS)
+        weak.draw_found(images, found, truth, out / 'scenes.png')
+    training = checkpoint.training
+    card = {'method': checkpoint.method, 'part': 'mixed', 'segmenter': checkpoint.segmenter, 'classes': list(segmenter.classes),
+            'data': f'{training["data"]} of simulated bins of ten kinds, fingerprint {training["fingerprint"]}; no mask was read',
+            **{key: training[key] for key in ('seed', 'steps', 'hardware', 'minutes') if key in training},
+            'metrics': metrics, 'measured_on': machine(), 'command': 'insegan benchmark weak --budget medium'}
+    (out / 'card.json').write_text(json.dumps(card, indent=2) + '\n')
+    (out / 'README.md').write_text(mask_card_text(card))
+    return card
+
+
+def mask_card_text(card: dict[str, Any]) -> str:
+    """The card of masks with classes for people."""
+    metrics = card['metrics']
+    columns = (('', 'this'), ('_cam', 'CAM'), ('_prm', 'PRM'), ('_supervised', 'taught by true masks'))
+    return '\n'.join([
+        f'# {card["method"]}-{card["part"]}', '', f'Finds and names {", ".join(card["classes"])} in a colour picture of a bin. Learnt from {card["data"]}.', '',
+        f'Seed {card["seed"]}; steps {", ".join(f"{name} {count}" for name, count in card["steps"].items())}; {card["minutes"]} minutes on {card["hardware"]}.', '',
+        f'| {metrics["pictures"]} unseen bins | ' + ' | '.join(title for _, title in columns) + ' |', '|---' * (len(columns) + 1) + '|',
+        *(f'| {title} | ' + ' | '.join(f'{metrics[name + suffix]:.3f}' for suffix, _ in columns) + ' |' for name, title in (('ap50', 'AP50'), ('ap25', 'AP25'))), '',
+        f'AP75 {metrics["ap75"]:.3f}, box AP50 {metrics["box_ap50"]:.3f}. AP is the mean over the classes. The pseudo masks that it learnt from have AP50 {metrics["pseudo_ap50"]:.3f} on the first '
+        f'{metrics["pictures"]} training pictures, whose classes are known. Recompute, training included: `{card["command"]}`.', '',
+        'Pictures, what is found with a score of .5 or more, the truth; a class a colour:', '', '![scenes](scenes.png)', ''])
 
 
 def draw_objects(checkpoint: Checkpoint, path: Path, seed: int = 0) -> None:
