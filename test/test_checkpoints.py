@@ -113,3 +113,48 @@ def test_the_shipped_heap_learner_has_a_whole_card_and_divides_a_heap(root):
     assert f'{card["metrics"]["ap50"]:.3f}' in (folder / 'README.md').read_text()
     assert not Path(checkpoint.config['image']).is_absolute() and not Path(checkpoint.config['out']).is_absolute()
     assert_same(yaml.safe_load((root / 'config/train/hoc.yaml').read_text()), checkpoint.config)
+
+
+@pytest.mark.parametrize('method', ['irnet', 'ccgr'])
+def test_shipped_masks_with_classes_have_a_whole_card_and_name_parts(root, method):
+    from itertools import islice
+
+    from insegan_ros.segmenters.registry import load_segmenter
+    from insegan_sim.generate import SimulateConfig
+    from insegan_sim.scenes import scene_stream
+    folder = root / f'checkpoints/{method}-mixed'
+    card, checkpoint = json.loads((folder / 'card.json').read_text()), Checkpoint.load(folder)
+    assert {'method', 'part', 'classes', 'data', 'seed', 'steps', 'hardware', 'minutes', 'metrics', 'command'} <= card.keys()
+    assert {'ap25', 'ap50', 'ap75', 'box_ap50', 'pseudo_ap50', 'ap50_prm', 'ap50_supervised'} <= card['metrics'].keys() and card['metrics']['pictures'] >= 200
+    assert (folder / 'weights.safetensors').stat().st_size < 10e6 and f'{card["metrics"]["ap50"]:.3f}' in (folder / 'README.md').read_text()
+    assert checkpoint.part == 'mixed' and not any(Path(checkpoint.config[name]).is_absolute() for name in ('data', 'out'))
+    assert_same(yaml.safe_load((root / f'config/train/{method}.yaml').read_text()), checkpoint.config)
+    # A bin of another seed, at another camera's size: most parts are found and named.
+    setup = SimulateConfig(part='nut,bolt,cone', instances='4', size='320x240', fill=0.4, colour=True, seed=91)
+    segmenter, right, there = load_segmenter(str(folder), device='cpu'), 0, 0
+    for scene in islice(scene_stream(setup.setup(setup.parts())), 4):
+        segmenter.workspace = scene.workspace
+        found, truth = segmenter.segment(scene.frame), scene.labelled()
+        masks = found.masks()
+        for name, mask in zip(truth.classes, truth.masks()):
+            there += 1
+            right += any((own & mask).sum() > 0.5 * (own | mask).sum() and name == kind for own, kind in zip(masks, found.classes))
+    assert there == 16 and right >= 8
+
+
+@pytest.mark.parametrize('name', ['irnet', 'irnet-paper', 'ccgr', 'ccgr-paper'])
+def test_every_file_of_classes_is_a_configuration(root, name):
+    from jsonargparse import ArgumentParser
+
+    from insegan_ros.training.recipes import RECIPES
+    parser = ArgumentParser()
+    parser.add_class_arguments(RECIPES[name.removesuffix('-paper')][0], 'it')
+    text = yaml.safe_dump({'it': yaml.safe_load((root / f'config/train/{name}.yaml').read_text())})
+    config = parser.instantiate(parser.parse_string(text)).it
+    if name == 'irnet-paper':
+        assert (config.irnet.network.width, config.irnet.radius, config.irnet.batch, config.labels.radius, config.labels.beta, config.labels.walk) == (256, 10, 32, 5, 10, 256)
+        assert (config.relations.foreground, config.relations.background, config.labels.background, config.labels.centroid) == (0.3, 0.05, 0.25, 2.5)
+        assert 10_582 * 3 // 32 <= config.irnet.steps <= 10_582 * 3 // 32 + 1 and config.class_maps.pooling == 'average'
+    if name == 'ccgr-paper':
+        assert (config.boxes.steps, config.semantic.steps * config.semantic.batch, config.mask_rcnn.steps, config.mask_rcnn.batch) == (55_000, 80_000, 24_000, 16)
+        assert config.refinement.steps == 200 and 3 <= config.rounds <= 5

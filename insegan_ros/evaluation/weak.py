@@ -78,7 +78,7 @@ BUDGETS = {
     # Every row in minutes: it shows that all of it runs, not how good it is.
     'small': _budget('small', 24, 6, 6, {'cam': 40, 'relations': 3, 'masks': 6, 'ccgr_masks': 4, 'boxes': 3, 'semantic': 6, 'deeplab': 4, 'rounds': 2}),
     # An evening on two cores.
-    'medium': _budget('medium', 3000, 200, 200, {'rounds': 2}),
+    'medium': _budget('medium', 3000, 200, 200, {'masks': 900, 'ccgr_masks': 450, 'rounds': 2}),
     # For a GPU.
     'full': _budget('full', 10_000, 1000, 1000, {'cam': 20_000, 'relations': 3000, 'masks': 20_000, 'ccgr_masks': 8000, 'boxes': 5000, 'semantic': 8000, 'deeplab': 10_000, 'rounds': 5})}
 
