@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from insegan_ros.evaluation.cells import run_cells, shipped_hash, table_lines
 from insegan_ros.evaluation.class_masks import Confusion, detect_all, score_masks, semantic_of
 from insegan_ros.evaluation.peak_response import PeakResponse, cam_masks, prm_masks
 from insegan_ros.networks.class_maps import ClassMapNet
+from insegan_ros.networks.relations import transition_matrix, walk
 from insegan_ros.networks.semantic import class_shares
 from insegan_ros.segmenters.base import choose_device
 from insegan_ros.segmenters.checkpoint import Checkpoint
@@ -32,7 +34,7 @@ from insegan_ros.segmenters.semantic import SemanticSegmenter
 from insegan_ros.shipped import shipped_file
 from insegan_ros.training.ccgr import (RefinementConfig, TrainCcgrConfig, boxes_of_pieces, cut_masks, refine_chosen, score_maps, train_boxes, train_ccgr, train_semantic)
 from insegan_ros.training.class_maps import ClassMapsConfig, load_class_maps
-from insegan_ros.training.image_level import prepare_images, to_picture, truth_of
+from insegan_ros.training.image_level import prepare_images, share, to_picture, truth_of
 from insegan_ros.training.irnet import (AffinityNetStage, IRNetStage, IRNetTrainConfig, TrainIRNetConfig, affinity_transitions, predict, read_class_maps, train_irnet, train_relations)
 from insegan_ros.training.label_synthesis import SynthesisConfig, instance_map, synthesise
 from insegan_ros.training.mask_rcnn import MaskRcnnTrainConfig, TrainMaskRcnnConfig, draw_masks, train_supervised_masks
@@ -114,6 +116,8 @@ def cells(rounds: int) -> Iterator[Cell]:
     classes = 'classes of held-out pictures'
     for method, what in (('IRNet, DeepLab', 'deeplab'), ('IRNet, union of masks', 'irnet'), ('CCGR, union of masks', 'ccgr'), ('supervised, union of masks', 'supervised')):
         yield Cell(classes, method, 'classes', {'of': what})
+    for side in (64, 128):
+        yield Cell('random walk of 256 steps, 8 channels', f'{side}x{side}', 'walk', {'side': side})
     for method, model in SHIPPED.items():
         yield Cell(held, f'shipped {method}', 'shipped', {'model': model})
 
@@ -185,7 +189,7 @@ class WeakBenchmark:
             except CheckpointError:
                 return None
             return out | score_masks(self.test()[1], detect_all(MaskSegmenter(checkpoint, device=str(self.device)), self.test()[0])) | {'minutes': checkpoint.training['minutes']}
-        if cell.what in ('labels', 'semantic', 'first_round', 'classes'):
+        if cell.what in ('labels', 'semantic', 'first_round', 'classes', 'walk'):
             return out | getattr(self, f'_{cell.what}')(cell)
         images, truth = self.test()
         found = self.found(cell.what)
@@ -277,6 +281,14 @@ class WeakBenchmark:
                 count.add(semantic_of(truth, index), semantic_of(sure, index))
         return {'miou': count.miou()}
 
+    def _walk(self, cell: Cell) -> dict[str, float]:
+        side, rng = cell.options['side'], np.random.default_rng(0)
+        boundary, scores = rng.random((side, side)).astype(np.float32), rng.random((8, side, side)).astype(np.float32)
+        begun = time.perf_counter()
+        matrix = transition_matrix(boundary)
+        walk(scores, matrix)
+        return {'seconds': round(time.perf_counter() - begun, 3), 'matrix_mib': round((matrix.data.nbytes + matrix.indices.nbytes + matrix.indptr.nbytes) / 2 ** 20, 2)}
+
     def _round_masks(self, number: int) -> MaskSet:
         """What the instance branch of an earlier round finds."""
         checkpoint = Checkpoint.load(self.train('ccgr'))
@@ -291,9 +303,7 @@ def _share(run: Path, other: Path, config: TrainIRNetConfig) -> None:
     """A run that differs only in what learns from the labels begins with all that another has made before."""
     if not other.exists():
         prepare_images(config)
-        for path in run.iterdir():
-            if path.name in ('class_maps', 'cams', 'relations', 'labels', 'labels.json', 'cam.state.safetensors', 'irnet.state.safetensors'):
-                (other / path.name).symlink_to(path.resolve())
+        share(run, other, ('class_maps', 'cams', 'relations', 'labels', 'labels.json', 'irnet.state.safetensors'))
 
 
 def make_mixed(out: Path, scenes: int, seed: int) -> Path:
@@ -358,7 +368,7 @@ def as_rows(results: list[dict[str, Any]], machine: str, command: str) -> list[d
         for metric, value in figures.items():
             if isinstance(value, float):
                 out.append({'benchmark': 'weak', 'table': one['table'], 'method': one['method'], 'part': 'mixed', 'protocol': f'image-level labels{small}', 'metric': metric,
-                            'value': value, 'unit': 'min' if metric == 'minutes' else '', 'seed': TEST, 'reference': '', 'machine': machine, 'command': command})
+                            'value': value, 'unit': {'minutes': 'min', 'seconds': 's', 'matrix_mib': 'MiB'}.get(metric, ''), 'seed': TEST, 'reference': '', 'machine': machine, 'command': command})
     return out
 
 

@@ -33,7 +33,7 @@ from insegan_ros.segmenters.votes import drop_fragments
 from insegan_ros.training.bags import Bag, bags_of_masks, bags_of_peaks, peaks_of
 from insegan_ros.training.class_maps import ClassMapsConfig, load_backbone, train_class_maps
 from insegan_ros.training.confident_areas import ConfidentAreasConfig
-from insegan_ros.training.image_level import ImageLevelConfig, PreparedImages, for_every_picture, prepare_images, read_pictures, to_picture, vary_colours
+from insegan_ros.training.image_level import ImageLevelConfig, PreparedImages, for_every_picture, prepare_images, read_pictures, share, to_picture, vary_colours
 from insegan_ros.training.irnet import (AffinityNetStage, IRNetTrainConfig, collect_masks, make_semantic_labels, mine_relations, padded, read_class_maps, read_labels,
                                         train_relations)
 from insegan_ros.training.label_synthesis import SynthesisConfig
@@ -208,7 +208,6 @@ def train_ccgr(config: TrainCcgrConfig) -> Path:
     for round_ in range(1, config.rounds + 1):
         labels, took = make_round_labels(data, config, round_, found)
         seconds += took
-        draw_ccgr(data.out, data.images, round_, labels)
         if labels is None or (config.stop_after == 'labels' and round_ == 1):
             return data.out
         backbone, frozen_norm = load_backbone(data.out)
@@ -227,13 +226,11 @@ def train_ccgr(config: TrainCcgrConfig) -> Path:
 
 
 def take_over_relations(run: Path, data: PreparedImages) -> None:
-    """Link to what another run made before IRNet or AffinityNet. Raises ConfigError where it is of other pictures or not there."""
+    """What another run made before IRNet or AffinityNet. Raises ConfigError where it is of other pictures or not there."""
     note = run / 'config.yaml'
     if not (run / 'class_maps' / 'weights.safetensors').is_file() or f'fingerprint: {data.images.fingerprint}' not in note.read_text().replace("'", ''):
         raise ConfigError(f'begin is {run}, which holds no classifier of these pictures: expected the folder of a run of irnet or ccgr on the same --data')
-    for name in ('class_maps', 'cams', 'relations'):
-        if (run / name).is_dir() and not (data.out / name).exists():
-            (data.out / name).symlink_to((run / name).resolve())
+    share(run, data.out, ('class_maps', 'cams', 'relations'))
 
 
 def _proposed(picture: np.ndarray, config: ProposalsConfig) -> bytes | None:
@@ -254,17 +251,21 @@ def make_round_labels(data: PreparedImages, config: TrainCcgrConfig, round_: int
         took += more
         chosen = [stage.choose(index) for index in range(len(images))] if not whole.exists() else []
         if config.stop_after == 'boxes':
+            draw_ccgr(data.out, images, round_, None, ([np.array([box for _, _, box in some]).reshape(-1, 4) for some in chosen],))
             return None, took
     if whole.exists():
         return MaskSet.load(whole), took
     masks: list[tuple[Mask, ...]] = []
+    after: list[list[Box]] = []
     for first in tqdm(range(0, len(images), TOGETHER), desc=f'labels-{round_}', unit=f'{TOGETHER} pictures', disable=not data.fabric.is_global_zero):
         numbers = range(first, min(first + TOGETHER, len(images)))
         maps = [score_maps(semantic, to_picture(images, index, data.fabric.device)) for index in numbers]
         refined = refine_chosen(maps, [chosen[index] for index in numbers], config.refinement)
+        after += refined
         for index, scores, boxes in zip(numbers, maps, refined):
             masks.append(cut_masks(scores, boxes, images.picture(index).shape[:2], config.refinement))
     MaskSet(images.classes, tuple(images.picture(index).shape[:2] for index in range(len(images))), tuple(masks)).save(whole)
+    draw_ccgr(data.out, images, round_, MaskSet.load(whole), tuple([np.array([box for _, _, box in some]).reshape(-1, 4) for some in boxes] for boxes in (chosen, after)))
     empty = sum(not some for some in masks)
     if empty:
         print(f'round {round_}: no box in {empty} of {len(images)} pictures, they are left out')

@@ -1,6 +1,8 @@
 """What the recipes share that learn from image-level labels: their configuration, their pictures, and how a step draws some."""
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -132,6 +134,25 @@ def for_every_picture(folder: Path, images: ImageSet, suffix: str, make: Callabl
     if nothing and progress:
         print(f'{folder.name}: nothing in {len(nothing)} of {len(images)} pictures (such as {nothing[0]}), they are left out')
     return nothing
+
+
+def share(run: Path, other: Path, names: Sequence[str]) -> None:
+    """Give a run what another has made, as far as it is there and the run has none of its own: hard links, which take no room, or copies."""
+    def link(source: str, target: str) -> None:
+        try:
+            os.link(source, target)
+        except OSError:
+            shutil.copyfile(source, target)
+    for name in names:
+        source, target = run / name, other / name
+        if source.is_dir() and not target.exists():
+            # A kill leaves no half folder that looks whole.
+            half = target.with_name(f'.{name}.part')
+            shutil.rmtree(half, ignore_errors=True)
+            shutil.copytree(source, half, copy_function=link)
+            half.rename(target)
+        elif source.is_file() and not target.exists():
+            link(str(source), str(target))
 
 
 def to_picture(images: ImageSet, index: int, device: torch.device) -> Tensor:

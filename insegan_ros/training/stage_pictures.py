@@ -1,6 +1,7 @@
 """What the stages of IRNet and CCGR made of a few pictures, side by side, to be looked at before the next stage begins."""
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -75,8 +76,9 @@ def draw_irnet(run: Path, images: ImageSet, network: IRNet | None = None, labels
     return run
 
 
-def draw_ccgr(run: Path, images: ImageSet, round_: int = 0, labels: MaskSet | None = None) -> Path:
-    """The same for CCGR: picture, attention, first semantic labels, the best proposals, and of a round the labels. Returns the run's folder."""
+def draw_ccgr(run: Path, images: ImageSet, round_: int = 0, labels: MaskSet | None = None, boxes: Sequence[Sequence[np.ndarray]] = ()) -> Path:
+    """The same for CCGR: picture, attention, first semantic labels, the best proposals, and of a round the boxes of every picture, chosen and refined, and the labels.
+    Returns the run's folder."""
     rows = []
     for index in chosen(images):
         picture, name = images.picture(index), images.names[index]
@@ -89,6 +91,7 @@ def draw_ccgr(run: Path, images: ImageSet, round_: int = 0, labels: MaskSet | No
         if (run / 'proposals' / f'{name}.npz').is_file():
             proposals = Proposals.load(run / 'proposals' / f'{name}.npz')
             row.append(draw_boxes(picture, proposals.boxes[:20] if proposals else np.zeros((0, 4)), (90, 200, 255)))
+        row += [draw_boxes(picture, some[index], colour) for some, colour in zip(boxes, ((255, 255, 255), (60, 255, 60)))]
         if labels is not None:
             row.append(draw_masks(picture, labels.masks[index], len(images.classes)))
         rows.append(row)

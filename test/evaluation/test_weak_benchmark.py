@@ -126,7 +126,9 @@ def test_all_rows_very_small_and_a_second_start_measures_nothing_again(mixed: Pa
     results = bench.run(set())
     wanted = {(cell.table, cell.method) for cell in cells(2) if cell.what != 'shipped'}
     assert wanted <= {(one['table'], one['method']) for one in results}
-    assert all(0 <= value <= 1 for one in results for key, value in one.items() if isinstance(value, float) and key != 'minutes')
+    assert all(0 <= value <= 1 for one in results for key, value in one.items() if isinstance(value, float) and key not in ('minutes', 'seconds', 'matrix_mib'))
+    less, more = (one['matrix_mib'] for one in results if 'matrix_mib' in one)
+    assert more == pytest.approx(4 * less, rel=0.1), 'memory is linear in pixels'
     curve, = (one['box_ap50_by_step'] for one in results if 'box_ap50_by_step' in one)
     assert list(curve) == [str(step) for step in range(0, 201, 20)]
     assert {path.name for path in (tmp_path / 'pictures').iterdir()} >= {'prm.png', 'irnet.png', 'ccgr.png', 'supervised.png', 'refinement.png', 'labels-CAM.png'}
