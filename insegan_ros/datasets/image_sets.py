@@ -159,7 +159,10 @@ def from_files(name: str, classes: tuple[str, ...], paths: Sequence[Path], prese
         return np.ascontiguousarray(shrink(image[..., ::-1], size))
     digest = hashlib.sha256('\n'.join(f'{path.name} {path.stat().st_size}' for path in paths).encode())
     digest.update(present.tobytes())
-    return ImageSet(name, classes, present, tuple(path.stem for path in paths), size, 3, picture, truth, digest.hexdigest()[:16])
+    stems = [path.stem for path in paths]
+    # Pictures of one name may lie in several folders.
+    names = stems if len(set(stems)) == len(stems) else [f'{index:06d}-{stem}' for index, stem in enumerate(stems)]
+    return ImageSet(name, classes, present, tuple(names), size, 3, picture, truth, digest.hexdigest()[:16])
 
 
 def readable(paths: Sequence[Path]) -> set[Path]:

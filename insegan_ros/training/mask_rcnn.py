@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor
+from torch.nn.functional import pad
 from torchvision.models.detection import MaskRCNN
 
 from insegan_ros.datasets.image_sets import RELIEF_M, ImageSet
@@ -117,9 +118,11 @@ class MaskRcnnStage:
 
 @torch.inference_mode()
 def detect(network: torch.nn.Module, picture: Tensor, least: float = 0.05) -> tuple[Mask, ...]:
-    """What Mask R-CNN finds in a uint8 picture (C, H, W), best first; scores of `least` or more."""
-    found = network([picture.float() / 255])[0]
-    return tuple(Mask.of(int(kind) - 1, float(score), mask[0].cpu().numpy() > 0.5) for kind, score, mask in zip(found['labels'], found['scores'], found['masks'])
+    """What Mask R-CNN finds in a uint8 picture (C, H, W), best first; scores of `least` or more. Smaller ones are filled up with black, as in training."""
+    height, width = picture.shape[1:]
+    side = getattr(network, 'module', network).transform.max_size
+    found = network([pad(picture.float() / 255, (0, max(side - width, 0), 0, max(side - height, 0)))])[0]
+    return tuple(Mask.of(int(kind) - 1, float(score), mask[0, :height, :width].cpu().numpy() > 0.5) for kind, score, mask in zip(found['labels'], found['scores'], found['masks'])
                  if float(score) >= least)
 
 

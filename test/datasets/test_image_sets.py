@@ -143,6 +143,9 @@ def test_a_list_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     images = read_image_set(tmp_path, 96)
     assert images.classes == ('bolt', 'nut') and images.present.tolist() == [[True, True], [False, True]]
     assert '2 of 4 pictures are missing, damaged or without a label (such as pictures/2.png)' in capsys.readouterr().out
+    photograph(tmp_path / 'others' / '0.png', seed=9)
+    (tmp_path / 'labels.csv').write_text('pictures/0.png,nut,bolt\nothers/0.png,nut\n')
+    assert read_image_set(tmp_path, 96).names == ('000000-0', '000001-0'), 'two pictures of one name'
     (tmp_path / 'classes.txt').write_text('nut\n')
     with pytest.raises(ConfigError, match='unknown class in labels.csv, pictures/0.png "bolt": expected one of nut'):
         read_image_set(tmp_path, 96)
