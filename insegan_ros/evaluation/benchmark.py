@@ -124,7 +124,7 @@ def benchmark_node(small: bool) -> list[Row]:
             for frame in frames:
                 segmenter.segment(frame)
             rows += _timed(lambda index: segmenter.segment(frames[index % len(frames)]), model, name, f'segment {size}', small)
-    return rows + _timed_foreground(small) + _timed_heap(small)
+    return rows + _timed_foreground(small) + _timed_heap(small) + _timed_classes(small)
 
 
 def _timed_foreground(small: bool) -> list[Row]:
@@ -149,6 +149,19 @@ def _timed_heap(small: bool) -> list[Row]:
         segmenter = load_segmenter(model, workspace=scene.workspace)
         segmenter.segment(scene.frame)
         rows += _timed(lambda index: segmenter.segment(scene.frame), model, 'nut', 'heap of 100, 640x480', small)
+    return rows
+
+
+def _timed_classes(small: bool) -> list[Row]:
+    """Time of the shipped masks with classes on a 640x480 picture of a bin of several kinds."""
+    setup = SimulateConfig(part='nut,bolt,cone', instances='5', fill=0.4, size='640x480', colour=True, seed=SEED)
+    scene = next(scene_stream(setup.setup(setup.parts())))
+    rows = []
+    for model in ('irnet-mixed', 'ccgr-mixed'):
+        if shipped_file(f'checkpoints/{model}', 'card.json'):
+            segmenter = load_segmenter(model, workspace=scene.workspace)
+            segmenter.segment(scene.frame)
+            rows += _timed(lambda index: segmenter.segment(scene.frame), model, 'mixed', 'five parts of three kinds, 640x480', small)
     return rows
 
 

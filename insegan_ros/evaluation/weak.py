@@ -256,7 +256,7 @@ class WeakBenchmark:
         data, semantic, boxes = self._once('ccgr branches', branches)
         settings = replace(RefinementConfig(), **cell.options)
         images, way = data.images, []
-        maps = self._once('ccgr maps', lambda: [score_maps(semantic, to_picture(images, index, self.device)) for index in range(len(truth))])
+        maps = self._once('ccgr maps', lambda: [score_maps(semantic, to_picture(images, index, self.device), images.present[index]) for index in range(len(truth))])
         chosen = [boxes_of_pieces(semantic, images, index, self.device) if settings.choose == 'semantic' else boxes.choose(index) for index in range(len(truth))]
         refined = refine_chosen(maps, chosen, settings, way)
         found = MaskSet(truth.classes, truth.sizes, tuple(cut_masks(one, some, size, settings) for one, some, size in zip(maps, refined, truth.sizes)))

@@ -47,8 +47,6 @@ from insegan_ros.training.stage_pictures import draw_ccgr
 STRIDE = 4
 # Pictures whose boxes are refined together.
 TOGETHER = 64
-# A class's score from which on a pixel within a box is its object's.
-INSIDE = 0.5
 
 
 @dataclass(frozen=True)
@@ -259,7 +257,7 @@ def make_round_labels(data: PreparedImages, config: TrainCcgrConfig, round_: int
     after: list[list[Box]] = []
     for first in tqdm(range(0, len(images), TOGETHER), desc=f'labels-{round_}', unit=f'{TOGETHER} pictures', disable=not data.fabric.is_global_zero):
         numbers = range(first, min(first + TOGETHER, len(images)))
-        maps = [score_maps(semantic, to_picture(images, index, data.fabric.device)) for index in numbers]
+        maps = [score_maps(semantic, to_picture(images, index, data.fabric.device), images.present[index]) for index in numbers]
         refined = refine_chosen(maps, [chosen[index] for index in numbers], config.refinement)
         after += refined
         for index, scores, boxes in zip(numbers, maps, refined):
@@ -328,10 +326,10 @@ def semantic_scores(label: np.ndarray, classes: int) -> np.ndarray:
 
 def boxes_of_pieces(network: SemanticNet, images: ImageSet, index: int, device: torch.device) -> list[tuple[int, float, np.ndarray]]:
     """Without the multiple instance branch: the box of every connected piece of every class that is in the picture."""
-    scores = score_maps(network, to_picture(images, index, device)).cpu().numpy()
+    best = best_class(score_maps(network, to_picture(images, index, device), images.present[index]).cpu().numpy())
     out = []
     for kind in np.flatnonzero(images.present[index]):
-        count, _, stats, _ = cv2.connectedComponentsWithStats((scores[kind] > INSIDE).astype(np.uint8), connectivity=4)
+        count, _, stats, _ = cv2.connectedComponentsWithStats((best == kind + 1).astype(np.uint8), connectivity=4)
         for left, top, width, height, area in stats[1:count]:
             if area >= LEAST_PX:
                 out.append((int(kind), 1.0, STRIDE * np.array([left, top, left + width, top + height], np.float32)))
@@ -339,10 +337,12 @@ def boxes_of_pieces(network: SemanticNet, images: ImageSet, index: int, device: 
 
 
 @torch.no_grad()
-def score_maps(network: SemanticNet, picture: Tensor) -> Tensor:
-    """The semantic branch's score maps (K, h, w) of a picture (C, H, W), without the background's, at a quarter of its size."""
-    whole = padded(picture)
-    shares = class_shares(network, whole, (1.0,))[1:]
+def score_maps(network: SemanticNet, picture: Tensor, present: np.ndarray) -> Tensor:
+    """The semantic branch's score maps (K, h, w) of a picture (C, H, W), without the background's, at a quarter of its size; shared out among the
+    background and the classes that are in the picture, present (K,) bool: their list is known."""
+    shares = class_shares(network, padded(picture), (1.0,))
+    shares = shares * torch.from_numpy(np.concatenate([[True], present])).to(shares)[:, None, None]
+    shares = (shares / shares.sum(0).clamp(min=1e-9))[1:]
     return torch.nn.functional.avg_pool2d(shares, STRIDE)[:, :-(-picture.shape[1] // STRIDE), :-(-picture.shape[2] // STRIDE)]
 
 
@@ -378,18 +378,23 @@ def refine_chosen(maps: list[Tensor], chosen: list[list[Box]], config: Refinemen
     return out
 
 
+def best_class(scores: np.ndarray) -> np.ndarray:
+    """Of score maps (K, H, W) that sum to 1 with the background's, the best of every pixel (H, W): 0 background, class + 1."""
+    return np.concatenate([1 - scores.sum(0, keepdims=True), scores]).argmax(0)
+
+
 def cut_masks(scores: Tensor, boxes: list[Box], size: tuple[int, int], config: RefinementConfig) -> tuple[Mask, ...]:
-    """Masks of a picture of `size` (H, W): what within a box has the class's score. Doubled boxes are dropped; a pixel in two boxes is the nearer middle's."""
+    """Masks of a picture of `size` (H, W): what within a box is rather of its class than of another, or background. Doubled boxes are dropped; a pixel in two boxes is the nearer middle's."""
     kept: list[Box] = []
     for one in sorted(boxes, key=lambda box: -box[1]):
         if all(one[0] != other[0] or overlaps(one[2][None], other[2][None])[0, 0] <= config.overlap for other in kept):
             kept.append(one)
-    maps = {kind: cv2.resize(scores[kind].cpu().numpy(), size[::-1], interpolation=cv2.INTER_LINEAR) for kind in {one[0] for one in kept}}
+    best = best_class(np.stack([cv2.resize(one, size[::-1], interpolation=cv2.INTER_LINEAR) for one in scores.cpu().numpy()]))
     y, x = np.indices(size) + 0.5
     owner, nearest = np.zeros(size, int), np.full(size, np.inf)
     for number, (kind, _, (x1, y1, x2, y2)) in enumerate(kept, 1):
         far = np.hypot((x - (x1 + x2) / 2) / max(x2 - x1, 1), (y - (y1 + y2) / 2) / max(y2 - y1, 1))
-        mine = (x >= x1) & (x <= x2) & (y >= y1) & (y <= y2) & (maps[kind] > INSIDE) & (far < nearest)
+        mine = (x >= x1) & (x <= x2) & (y >= y1) & (y <= y2) & (best == kind + 1) & (far < nearest)
         owner[mine], nearest[mine] = number, far[mine]
     out = []
     for number, (kind, score, _) in enumerate(kept, 1):

@@ -101,7 +101,7 @@ def draw_ccgr(run: Path, images: ImageSet, round_: int = 0, labels: MaskSet | No
 
 def draw_boxes(picture: np.ndarray, boxes: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
     """A picture (H, W, C) with boxes (N, 4), as (H, W, 3)."""
-    out = np.ascontiguousarray(picture[..., :3])
+    out = picture[..., :3].copy()
     for box in np.round(boxes).astype(int):
         cv2.rectangle(out, box[:2].tolist(), (box[2:] - 1).tolist(), colour, 1)
     return out
