@@ -103,5 +103,5 @@ def draw_boxes(picture: np.ndarray, boxes: np.ndarray, colour: tuple[int, int, i
     """A picture (H, W, C) with boxes (N, 4), as (H, W, 3)."""
     out = picture[..., :3].copy()
     for box in np.round(boxes).astype(int):
-        cv2.rectangle(out, box[:2].tolist(), (box[2:] - 1).tolist(), colour, 1)
+        cv2.rectangle(out, box[:2].tolist(), (box[2:] - 1).tolist(), colour, 2)
     return out
