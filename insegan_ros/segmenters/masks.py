@@ -19,12 +19,12 @@ SMALLEST_PIECE = 0.0005
 
 
 class MaskSegmenter:
-    """`min_score`: what is less sure is no instance. `kinds`: names of classes to keep, all if empty, such as what is known to be in the tote. With a workspace
+    """`min_score`: what is less sure is no instance; .4 finds and names best in simulated bins of seed 77, .3 to .6 do nearly as well. `kinds`: names of classes to keep, all if empty, such as what is known to be in the tote. With a workspace
     the bin's inside is looked at, without one the whole picture."""
 
     needs_colour = True
 
-    def __init__(self, checkpoint: Checkpoint, workspace: Workspace | None = None, device: str = 'auto', min_score: float = 0.5, kinds: tuple[str, ...] = ()) -> None:
+    def __init__(self, checkpoint: Checkpoint, workspace: Workspace | None = None, device: str = 'auto', min_score: float = 0.4, kinds: tuple[str, ...] = ()) -> None:
         config = checkpoint.config
         self.classes, self.size, self.look = tuple(config['classes']), config['size'], config['look']
         self.part, self.scales, self.workspace, self.min_score, self.kinds = checkpoint.part, checkpoint.scales, workspace, min_score, kinds
@@ -43,30 +43,16 @@ class MaskSegmenter:
         keep = [index for index, (kind, score) in enumerate(zip(found['labels'].tolist(), found['scores'].tolist()))
                 if score >= self.min_score and (not self.kinds or self.classes[kind - 1] in self.kinds)]
         shares = found['masks'][keep, 0].cpu().numpy()
-        labels, best = np.zeros((bottom - top, right - left), np.uint16), np.full((bottom - top, right - left), 0.5, np.float32)
-        for number, share in enumerate(shares, 1):
-            # Where masks overlap, the one that is surer of the pixel has it.
-            fine = cv2.resize(share, (side, side), interpolation=cv2.INTER_LINEAR)[:bottom - top, :right - left]
-            mine = fine > best
-            labels[mine], best[mine] = number, fine[mine]
-        pieces = _renumber(labels, SMALLEST_PIECE * labels.size)
-        kept = np.array([number - 1 for number in pieces], int)
-        lookup = np.zeros(len(keep) + 1, np.uint16)
-        lookup[pieces] = np.arange(1, len(pieces) + 1)
-        scores = found['scores'].cpu().numpy()[keep][kept].astype(np.float32)
-        kinds = [self.classes[found['labels'][keep[index]] - 1] for index in kept]
-        out = to_instances(frame, window, lookup[labels], scores)
-        order = np.argsort(-scores, kind='stable')
-        return Instances(out.labels, out.scores, tuple(kinds[index] for index in order), out.poses)
-
-
-def _renumber(labels: np.ndarray, least: float) -> np.ndarray:
-    """The numbers whose masks, without small pieces, are left; the pieces are erased in place."""
-    numbers = []
-    for number in range(1, int(labels.max(initial=0)) + 1):
-        own = labels == number
-        rest = drop_fragments(own.astype(np.uint16), least) > 0
-        labels[own & ~rest] = 0
-        if rest.any():
-            numbers.append(number)
-    return np.array(numbers, int)
+        labels, kept = np.zeros((bottom - top, right - left), np.uint16), []
+        # The surest first: what it covers is its own, and what is covered by half or more is another name for what was found before.
+        for index, share in zip(keep, shares):
+            mask = cv2.resize(share, (side, side), interpolation=cv2.INTER_LINEAR)[:bottom - top, :right - left] > 0.5
+            free = drop_fragments((mask & (labels == 0)).astype(np.uint16), SMALLEST_PIECE * labels.size) > 0
+            if free.sum() > 0.5 * mask.sum():
+                kept.append(index)
+                labels[free] = len(kept)
+        scores = found['scores'].cpu().numpy()[kept].astype(np.float32)
+        kinds = [self.classes[found['labels'][index] - 1] for index in kept]
+        # Answers come sorted by score, so names keep their order.
+        out = to_instances(frame, window, labels, scores)
+        return Instances(out.labels, out.scores, tuple(kinds), out.poses)

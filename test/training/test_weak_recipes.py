@@ -65,6 +65,13 @@ def test_irnet_from_a_list_of_what_is_there_to_masks_with_names(mixed: Path, tmp
     assert segmenter.needs_colour and found.labels.shape == scene.frame.depth_m.shape and set(found.classes) <= {'nut', 'bolt'} and len(found) == len(np.unique(found.labels)) - 1
     segmenter.kinds = ('nut',)
     assert set(segmenter.segment(scene.frame).classes) <= {'nut'}
+    # One object under two names, and one beside it that is partly covered.
+    masks = torch.zeros(3, 1, 96, 96)
+    masks[:2, :, 20:60, 20:60], masks[2, :, 20:60, 50:80] = 1, 1
+    answers = {'masks': masks, 'scores': torch.tensor([0.9, 0.8, 0.7]), 'labels': torch.tensor([2, 1, 1])}
+    segmenter.network, segmenter.kinds, segmenter.workspace = lambda _: [answers], (), None
+    found = segmenter.segment(Frame(np.full((96, 96), np.nan, np.float32), scene.frame.intrinsics, np.zeros((96, 96, 3), np.uint8)))
+    assert found.classes == ('bolt', 'nut') and np.bincount(found.labels.ravel()).tolist()[1:] == [40 * 40, 40 * 20] and found.scores.tolist() == pytest.approx([0.9, 0.7])
     with pytest.raises(InputError, match='no colour'):
         segmenter.segment(Frame(scene.frame.depth_m, scene.frame.intrinsics))
     with pytest.raises(ConfigError, match='another configuration'):
