@@ -97,27 +97,27 @@ class Cell:
 
 def cells(rounds: int) -> Iterator[Cell]:
     """All rows, in the papers' order."""
-    labels = 'instance labels of training pictures (IRNet, table 1)'
+    labels = 'instance labels of training pictures (IRNet table 1)'
     yield Cell(labels, 'CAM', 'labels', {'boundaries': False, 'displacements': False})
     yield Cell(labels, 'CAM + boundary', 'labels', {'displacements': False})
     yield Cell(labels, 'CAM + boundary + displacement', 'labels')
-    semantic = 'semantic labels of training pictures (IRNet, table 2)'
+    semantic = 'semantic labels of training pictures (IRNet table 2)'
     for method in ('CAM', 'AffinityNet', 'IRNet'):
         yield Cell(semantic, method, 'semantic')
-    first = 'labels of the first round (CCGR, table 3)'
+    first = 'labels of the first round (CCGR table 3)'
     yield Cell(first, 'no MIL', 'first_round', {'choose': 'semantic'})
     yield Cell(first, 'no CCGR', 'first_round', {'steps': 0})
-    yield Cell(first, 'CCGR, the gap as printed', 'first_round', {'gap': 'printed'})
+    yield Cell(first, 'CCGR with the gap as printed', 'first_round', {'gap': 'printed'})
     yield Cell(first, 'CCGR', 'first_round')
     held = 'held-out pictures'
-    for method, what in (('CAM boxes', 'cam_boxes'), ('CAM', 'cam'), ('PRM', 'prm'), ('IRNet', 'irnet'), *((f'CCGR, round {number}', f'ccgr-{number}') for number in range(1, rounds)),
+    for method, what in (('CAM boxes', 'cam_boxes'), ('CAM', 'cam'), ('PRM', 'prm'), ('IRNet', 'irnet'), *((f'CCGR round {number}', f'ccgr-{number}') for number in range(1, rounds)),
                          ('CCGR', 'ccgr'), ('supervised', 'supervised')):
         yield Cell(held, method, what)
     classes = 'classes of held-out pictures'
-    for method, what in (('IRNet, DeepLab', 'deeplab'), ('IRNet, union of masks', 'irnet'), ('CCGR, union of masks', 'ccgr'), ('supervised, union of masks', 'supervised')):
+    for method, what in (('IRNet DeepLab', 'deeplab'), ('IRNet union of masks', 'irnet'), ('CCGR union of masks', 'ccgr'), ('supervised union of masks', 'supervised')):
         yield Cell(classes, method, 'classes', {'of': what})
     for side in (64, 128):
-        yield Cell('random walk of 256 steps, 8 channels', f'{side}x{side}', 'walk', {'side': side})
+        yield Cell('random walk of 256 steps on 8 channels', f'{side}x{side}', 'walk', {'side': side})
     for method, model in SHIPPED.items():
         yield Cell(held, f'shipped {method}', 'shipped', {'model': model})
 
@@ -384,5 +384,5 @@ def markdown(results: list[dict[str, Any]], budget: Budget, machine: str) -> str
         lines += [*table_lines(table, own, columns), '']
         for one in own:
             if 'box_ap50_by_step' in one:
-                lines += ['Box AP50 of labels on the way of the refinement (CCGR, figure 5): ' + ', '.join(f'{step}: {value:.3f}' for step, value in one['box_ap50_by_step'].items()) + '.', '']
+                lines += ['Box AP50 of labels on the way of the refinement (CCGR figure 5): ' + ', '.join(f'{step}: {value:.3f}' for step, value in one['box_ap50_by_step'].items()) + '.', '']
     return '\n'.join(lines)
