@@ -383,6 +383,39 @@ def test_a_gate_that_looks_at_colour_waits_for_it_and_shuts_out_what_it_does_not
 
 
 @pytest.mark.slow
+def test_masks_with_classes_run_in_the_node_like_any_other_model(robot, tmp_path):
+    """A bin of several kinds, colour and depth on real topics, and irnet-mixed: most parts have a mask of their own."""
+    from insegan_sim.generate import SimulateConfig
+    from insegan_sim.scenes import scene_stream
+    setup = SimulateConfig(part='nut,bolt,cone', instances='4', size='320x240', fill=0.4, colour=True, seed=91)
+    scene = next(scene_stream(setup.setup(setup.parts())))
+    frame, workspace, truth = scene.frame, scene.workspace, scene.labelled()
+    process = Process('insegan_ros.nodes.segmenter', ['--ros-args', '-r', '__node:=named', '-p', 'model:=irnet-mixed', '-p', 'autostart:=true',
+                      '-p', f'floor:={[float(v) for v in workspace.floor]}', '-p', f'bounds:={[float(v) for v in workspace.bounds]}', '-r', 'depth/image:=/cam/depth/image',
+                      '-r', 'depth/camera_info:=/cam/depth/camera_info', '-r', 'color/image:=/cam/color/image'], tmp_path / 'log')
+    colours = robot.create_publisher(Image, '/cam/color/image', 5)
+    masks: list[Image] = []
+    robot.create_subscription(Image, '/named/instances', masks.append, 10)
+
+    def send() -> None:
+        header = robot.header()
+        robot.info.publish(camera_info_message(frame.intrinsics, header))
+        colours.publish(image_message(frame.colour, 'rgb8', header))
+        robot.depth.publish(image_message(np.nan_to_num(1000 * frame.depth_m).astype(np.uint16), '16UC1', header))
+        robot.spin(0.1)
+    try:
+        process.wait_for('listening on /cam/depth/image and /cam/depth/camera_info and /cam/color/image')
+        robot.until(lambda: send() is None and masks)
+    finally:
+        assert process.stop() == 0
+    found = np.frombuffer(masks[-1].data, np.uint16).reshape(240, 320)
+    own = [found == label for label in range(1, int(found.max()) + 1)]
+    best = [max((mask & one).sum() / (mask | one).sum() for one in own) for mask in truth.masks()]
+    assert len(own) >= 2 and sum(iou > 0.5 for iou in best) >= 2
+    assert 'Traceback' not in process.text()
+
+
+@pytest.mark.slow
 def test_a_model_replaced_by_garbage_while_running_changes_nothing_until_it_is_loaded_again(robot, root, tmp_path):
     import shutil
     model = tmp_path / 'model'
