@@ -108,7 +108,7 @@ def _evaluate_arguments(parser: ArgumentParser) -> None:
 
 
 def _card_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument('--model', type=str, required=True, help='checkpoint folder of a finished training')
+    parser.add_argument('--model', type=str, required=True, help='checkpoint folder of a finished training; of irnet or ccgr one in the runs/ of insegan benchmark weak')
     parser.add_argument('--out', type=str, required=True, help='new folder for weights, card.json, README.md and pictures')
     parser.add_argument('--limit', type=int, default=100, help='random scenes, and scenes on which K-means fails; three times as many totes for foreground methods')
 

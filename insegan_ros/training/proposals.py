@@ -5,6 +5,7 @@ A fine over-segmentation is merged, likest neighbours first; every region on the
 from __future__ import annotations
 
 import io
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,7 +67,10 @@ def propose(picture: np.ndarray, config: ProposalsConfig) -> Proposals | None:
     height, width = picture.shape[:2]
     lab = cv2.cvtColor(np.ascontiguousarray(picture[..., :3]), cv2.COLOR_RGB2LAB)
     layers = np.concatenate([lab, picture[..., 3:]], -1).astype(np.float32)
-    fine = _largest(felzenszwalb(layers / 255, scale=config.scale, sigma=0.8, min_size=max(int(config.least * height * width / 4), 8), channel_axis=-1), config.regions)
+    with warnings.catch_warnings():
+        # It asks whether four channels are meant. They are: colour and height.
+        warnings.simplefilter('ignore', RuntimeWarning)
+        fine = _largest(felzenszwalb(layers / 255, scale=config.scale, sigma=0.8, min_size=max(int(config.least * height * width / 4), 8), channel_axis=-1), config.regions)
     groups = _merge(fine, layers)
     masks, boxes, seen = [], [], set()
     for group in groups:
