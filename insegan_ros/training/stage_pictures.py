@@ -53,15 +53,21 @@ def directions(displacement: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB)
 
 
+def with_attention(run: Path, picture: np.ndarray, name: str) -> list[np.ndarray]:
+    """What every row begins with: the picture, and where the classifier looks, if that is made."""
+    path, cells = run / 'cams' / f'{name}.npz', [picture[..., :3].copy()]
+    if path.is_file():
+        with np.load(path, allow_pickle=False) as file:
+            cells.append(heated(picture, file['maps'].max(0).astype(np.float32) / 255))
+    return cells
+
+
 def draw_irnet(run: Path, images: ImageSet, network: IRNet | None = None, labels: MaskSet | None = None) -> Path:
     """`pictures.png` in a run's folder: picture, attention, what is sure, boundary, displacement, labels, as far as they are made. Returns the run's folder."""
     rows = []
     for index in chosen(images):
         picture, name = images.picture(index), images.names[index]
-        row = [picture[..., :3].copy()]
-        if (run / 'cams' / f'{name}.npz').is_file():
-            with np.load(run / 'cams' / f'{name}.npz', allow_pickle=False) as file:
-                row.append(heated(picture, file['maps'].max(0).astype(np.float32) / 255))
+        row = with_attention(run, picture, name)
         if (run / 'relations' / f'{name}.png').is_file():
             row.append(coloured(read_png(run / 'relations' / f'{name}.png')))
         if network is not None:
@@ -82,10 +88,7 @@ def draw_ccgr(run: Path, images: ImageSet, round_: int = 0, labels: MaskSet | No
     rows = []
     for index in chosen(images):
         picture, name = images.picture(index), images.names[index]
-        row = [picture[..., :3].copy()]
-        if (run / 'cams' / f'{name}.npz').is_file():
-            with np.load(run / 'cams' / f'{name}.npz', allow_pickle=False) as file:
-                row.append(heated(picture, file['maps'].max(0).astype(np.float32) / 255))
+        row = with_attention(run, picture, name)
         if (run / 'semantic' / f'{name}.png').is_file():
             row.append(coloured(read_png(run / 'semantic' / f'{name}.png')))
         if (run / 'proposals' / f'{name}.npz').is_file():
