@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import matplotlib
 import numpy as np
 import torch
@@ -35,7 +34,7 @@ from insegan_ros.shipped import shipped_file
 from insegan_ros.training.ccgr import (RefinementConfig, TrainCcgrConfig, boxes_of_pieces, cut_masks, refine_chosen, score_maps, train_boxes, train_ccgr, train_semantic)
 from insegan_ros.training.class_maps import ClassMapsConfig, load_class_maps
 from insegan_ros.training.image_level import prepare_images, share, to_picture, truth_of
-from insegan_ros.training.irnet import (AffinityNetStage, IRNetStage, IRNetTrainConfig, TrainIRNetConfig, affinity_transitions, predict, read_class_maps, train_irnet, train_relations)
+from insegan_ros.training.irnet import (AffinityNetStage, IRNetStage, IRNetTrainConfig, TrainIRNetConfig, predict, predict_affinities, read_class_maps, train_irnet, train_relations)
 from insegan_ros.training.label_synthesis import SynthesisConfig, instance_map, synthesise
 from insegan_ros.training.mask_rcnn import MaskRcnnTrainConfig, TrainMaskRcnnConfig, draw_masks, train_supervised_masks
 from insegan_ros.training.proposals import propose
@@ -232,16 +231,14 @@ class WeakBenchmark:
         elif cell.method == 'IRNet':
             network = self._once('irnet', lambda: train_relations(data, self.config('irnet'), self.budget.irnet.irnet, IRNetStage)[0])
         for index in tqdm(range(len(truth)), desc=cell.method, leave=False):
-            maps, kinds = read_class_maps(data.out, data.images.names[index])
-            boundary, matrix, own = np.zeros(maps.shape[1:], np.float32), None, settings
+            matrix, own = None, settings
             if cell.method == 'AffinityNet':
-                matrix = affinity_transitions(network, to_picture(data.images, index, self.device))
-                boundary = np.zeros((maps.shape[1] // 2, maps.shape[2] // 2), np.float32)
-                maps = np.stack([cv2.resize(one, boundary.shape[::-1], interpolation=cv2.INTER_AREA) for one in maps])
+                maps, kinds, boundary, matrix = predict_affinities(data, network, index)
             elif cell.method == 'IRNet':
-                boundary = predict(data, network, index)[2]
+                maps, kinds, boundary, _ = predict(data, network, index)
             else:
-                own = replace(settings, boundaries=False)
+                maps, kinds = read_class_maps(data.out, data.images.names[index])
+                boundary, own = np.zeros(maps.shape[1:], np.float32), replace(settings, boundaries=False)
             count.add(semantic_of(truth, index), synthesise(maps, kinds, boundary, None, truth.sizes[index], own, matrix)[1])
         return {'miou': count.miou()}
 

@@ -33,8 +33,8 @@ from insegan_ros.segmenters.votes import drop_fragments
 from insegan_ros.training.bags import Bag, bags_of_masks, bags_of_peaks, peaks_of
 from insegan_ros.training.class_maps import ClassMapsConfig, load_backbone, train_class_maps
 from insegan_ros.training.confident_areas import ConfidentAreasConfig
-from insegan_ros.training.image_level import ImageLevelConfig, PreparedImages, for_every_picture, prepare_images, read_pictures, share, to_picture, vary_colours
-from insegan_ros.training.irnet import (AffinityNetStage, IRNetTrainConfig, collect_masks, make_semantic_labels, mine_relations, padded, read_class_maps, read_labels,
+from insegan_ros.training.image_level import ImageLevelConfig, PreparedImages, for_every_picture, padded, prepare_images, read_pictures, share, to_picture, vary_colours
+from insegan_ros.training.irnet import (AffinityNetStage, IRNetTrainConfig, collect_masks, make_semantic_labels, mine_relations, read_class_maps, read_labels,
                                         train_relations)
 from insegan_ros.training.label_synthesis import SynthesisConfig
 from insegan_ros.training.loop import run_stage, seed_step

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor
+from torch.nn.functional import pad
 from tqdm import tqdm
 
 from insegan_ros.datasets.image_sets import ImageSet, Look, read_image_set, require_every_class
@@ -153,6 +154,11 @@ def share(run: Path, other: Path, names: Sequence[str]) -> None:
             half.rename(target)
         elif source.is_file() and not target.exists():
             link(str(source), str(target))
+
+
+def padded(picture: Tensor) -> Tensor:
+    """A picture (C, H, W) whose sides are multiples of 16, what is missing to the right and below black."""
+    return pad(picture, (0, -picture.shape[2] % 16, 0, -picture.shape[1] % 16))
 
 
 def to_picture(images: ImageSet, index: int, device: torch.device) -> Tensor:

@@ -21,7 +21,6 @@ import torch
 from lightning.fabric import Fabric
 from scipy import sparse
 from torch import Tensor
-from torch.nn.functional import pad
 
 from insegan_ros.datasets.folders import read_png
 from insegan_ros.datasets.image_sets import ImageSet
@@ -33,7 +32,7 @@ from insegan_ros.networks.irnet import IRNet, IRNetConfig
 from insegan_ros.networks.relations import IGNORED, affinity_loss, likenesses, relation_losses, transitions
 from insegan_ros.training.class_maps import ClassMapsConfig, load_backbone, load_class_maps, train_class_maps
 from insegan_ros.training.confident_areas import ConfidentAreasConfig, confident_areas
-from insegan_ros.training.image_level import ImageLevelConfig, PreparedImages, draw_turns, for_every_picture, prepare_images, read_pictures, to_picture, turn, vary_colours
+from insegan_ros.training.image_level import ImageLevelConfig, PreparedImages, draw_turns, for_every_picture, padded, prepare_images, read_pictures, to_picture, turn, vary_colours
 from insegan_ros.training.label_synthesis import SynthesisConfig, instance_map, synthesise
 from insegan_ros.training.loop import run_stage, seed_step
 from insegan_ros.training.mask_rcnn import MaskRcnnStage, MaskRcnnTrainConfig, mask_checkpoint
@@ -140,7 +139,7 @@ class IRNetStage:
         network.mean += torch.stack(means).mean(0)
 
     def pictures(self) -> dict[str, Tensor]:
-        """Nothing: `pictures/` in the run's folder shows more."""
+        """Nothing: `pictures.png` in the run's folder shows more."""
         return {}
 
 
@@ -275,9 +274,7 @@ def make_semantic_labels(data: PreparedImages, config: SynthesisConfig, network:
     def make(index: int) -> bytes:
         picture = data.images.picture(index)
         if isinstance(network, AffinityNet):
-            maps, kinds = read_class_maps(data.out, data.images.names[index])
-            boundary, matrix = np.zeros((maps.shape[1] // 2, maps.shape[2] // 2), np.float32), affinity_transitions(network, to_picture(data.images, index, data.fabric.device))
-            maps = np.stack([cv2.resize(one, boundary.shape[::-1], interpolation=cv2.INTER_AREA) for one in maps])
+            maps, kinds, boundary, matrix = predict_affinities(data, network, index)
         else:
             (maps, kinds, boundary, _), matrix = predict(data, network, index), None
         _, label = synthesise(maps, kinds, boundary, None, picture.shape[:2], config, matrix)
@@ -286,11 +283,15 @@ def make_semantic_labels(data: PreparedImages, config: SynthesisConfig, network:
 
 
 @torch.no_grad()
-def affinity_transitions(network: AffinityNet, picture: Tensor) -> sparse.csr_matrix:
-    """Transitions of a walk at an eighth of a picture (C, H, W)."""
+def predict_affinities(data: PreparedImages, network: AffinityNet, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, sparse.csr_matrix]:
+    """Of a picture, at an eighth of its size: attention maps (k, h, w), their classes (k,), no boundary (h, w), and transitions of a walk."""
+    maps, kinds = read_class_maps(data.out, data.images.names[index])
+    picture = to_picture(data.images, index, data.fabric.device)
     height, width = picture.shape[1] // 8, picture.shape[2] // 8
     features = network(padded(picture)[None])[0, :, :height, :width]
-    return transitions(likenesses(features, RADIUS), (height, width), BETA)
+    boundary = np.zeros((maps.shape[1] // 2, maps.shape[2] // 2), np.float32)
+    maps = np.stack([cv2.resize(one, boundary.shape[::-1], interpolation=cv2.INTER_AREA) for one in maps])
+    return maps, kinds, boundary, transitions(likenesses(features, RADIUS), (height, width), BETA)
 
 
 @torch.no_grad()
@@ -300,11 +301,6 @@ def predict(data: PreparedImages, network: IRNet, index: int) -> tuple[np.ndarra
     boundary, displacement = network.predict(padded(to_picture(data.images, index, data.fabric.device)))
     height, width = maps.shape[1:]
     return maps, kinds, boundary[:height, :width].cpu().numpy(), displacement[:, :height, :width].cpu()
-
-
-def padded(picture: Tensor) -> Tensor:
-    """A picture (C, H, W) whose sides are multiples of 16, what is missing to the right and below black."""
-    return pad(picture, (0, -picture.shape[2] % 16, 0, -picture.shape[1] % 16))
 
 
 def read_labels(run: Path, images: ImageSet, size: int, folder: str = 'semantic') -> np.ndarray:

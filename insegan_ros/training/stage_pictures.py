@@ -6,7 +6,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 
 from insegan_ros.datasets.folders import read_png
 from insegan_ros.datasets.image_sets import ImageSet
@@ -15,6 +14,7 @@ from insegan_ros.evaluation.report import write_picture
 from insegan_ros.networks.irnet import IRNet
 from insegan_ros.networks.relations import IGNORED
 from insegan_ros.overlay import palette
+from insegan_ros.training.image_level import padded, to_picture
 from insegan_ros.training.mask_rcnn import draw_masks
 from insegan_ros.training.proposals import Proposals
 
@@ -71,9 +71,7 @@ def draw_irnet(run: Path, images: ImageSet, network: IRNet | None = None, labels
         if (run / 'relations' / f'{name}.png').is_file():
             row.append(coloured(read_png(run / 'relations' / f'{name}.png')))
         if network is not None:
-            height, width = picture.shape[:2]
-            whole = torch.from_numpy(np.pad(picture, ((0, -height % 16), (0, -width % 16), (0, 0))).transpose(2, 0, 1).copy())
-            boundary, displacement = network.predict(whole.to(next(network.parameters()).device))
+            boundary, displacement = network.predict(padded(to_picture(images, index, next(network.parameters()).device)))
             row += [heated(picture, boundary.cpu().numpy()), directions(displacement.cpu().numpy())]
         if labels is not None:
             row.append(draw_masks(picture, labels.masks[index], len(images.classes)))
