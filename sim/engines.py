@@ -107,6 +107,8 @@ def _on_ray(work: Callable[..., Any], jobs: dict[int, tuple], workers: int, addr
                 raise DatasetError(f'Ray workers died {MOST_DEATHS} times on one shard: expected them to live; is the memory full?') from error
             except ray.exceptions.RayTaskError as error:
                 raise error.cause if isinstance(error.cause, Exception) else error
+            except ray.exceptions.RayError as error:
+                raise DatasetError(f'Ray broke down ({" ".join(str(error).split()).rstrip(".")}): expected its processes to live; the same command goes on with the finished shards') from error
     finally:
         if ours:
             ray.shutdown()

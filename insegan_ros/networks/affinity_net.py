@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import elu, interpolate
 
-from insegan_ros.networks.backbone import Backbone, BackboneConfig, normalise
+from insegan_ros.networks.backbone import BackboneConfig, FrozenBackbone, normalise
 
 # Pairs are less than so many feature px apart, in training and in the walk.
 RADIUS = 5
@@ -18,16 +18,10 @@ class AffinityNet(nn.Module):
 
     def __init__(self, backbone: BackboneConfig, channels: int, width: int = 256, frozen_norm: bool = False) -> None:
         super().__init__()
-        self.backbone = Backbone(backbone, channels, frozen_norm=frozen_norm).requires_grad_(False)
+        self.backbone = FrozenBackbone(backbone, channels, frozen_norm)
         widths = (width // 4, width // 2, width)
         self.reduce = nn.ModuleList(nn.Conv2d(before, after, 1, bias=False) for before, after in zip(self.backbone.widths[2:], widths))
         self.out = nn.Conv2d(sum(widths), sum(widths), 1, bias=False)
-
-    def train(self, mode: bool = True) -> AffinityNet:
-        """The backbone's batch norm stays as the classifier left it."""
-        super().train(mode)
-        self.backbone.eval()
-        return self
 
     def forward(self, pictures: Tensor) -> Tensor:
         """See the class."""

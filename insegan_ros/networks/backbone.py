@@ -75,6 +75,18 @@ class Backbone(nn.Module):
         return out
 
 
+class FrozenBackbone(Backbone):
+    """A backbone that another stage has trained: it learns nothing, and its batch norm stays as that stage left it whatever mode its owner is in."""
+
+    def __init__(self, config: BackboneConfig, channels: int, frozen_norm: bool = False) -> None:
+        super().__init__(config, channels, frozen_norm=frozen_norm)
+        self.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> FrozenBackbone:
+        """Stays in evaluation mode."""
+        return super().train(False)
+
+
 def normalise(pictures: Tensor) -> Tensor:
     """uint8 pictures (B, C, H, W) as backbones see them."""
     mean, std = (torch.tensor(values[:pictures.shape[1]], device=pictures.device)[:, None, None] for values in (MEAN, STD))

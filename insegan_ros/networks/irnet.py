@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from insegan_ros.errors import ConfigError
-from insegan_ros.networks.backbone import Backbone, BackboneConfig, normalise
+from insegan_ros.networks.backbone import BackboneConfig, FrozenBackbone, normalise
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class IRNet(nn.Module):
 
     def __init__(self, config: IRNetConfig, backbone: BackboneConfig, channels: int, frozen_norm: bool = False) -> None:
         super().__init__()
-        self.backbone = Backbone(backbone, channels, frozen_norm=frozen_norm).requires_grad_(False)
+        self.backbone = FrozenBackbone(backbone, channels, frozen_norm)
         widths, width = self.backbone.widths, config.width
         self.boundary = nn.ModuleList(_layer(level, width // 8, 4) for level in widths)
         self.boundary_out = nn.Conv2d(5 * width // 8, 1, 1)
@@ -39,12 +39,6 @@ class IRNet(nn.Module):
         self.deep = nn.Sequential(*_layer(3 * width, width, 16), nn.ReLU(inplace=True))
         self.shallow = nn.Sequential(*_layer(width // 4 + width // 2 + width, width, 16), nn.ReLU(inplace=True), nn.Conv2d(width, 2, 1, bias=False))
         self.register_buffer('mean', torch.zeros(2))
-
-    def train(self, mode: bool = True) -> IRNet:
-        """The backbone's batch norm stays as the classifier left it."""
-        super().train(mode)
-        self.backbone.eval()
-        return self
 
     def heads(self) -> list[nn.Parameter]:
         """The displacement branch's weights, which learn ten times as fast."""

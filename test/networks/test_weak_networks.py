@@ -84,7 +84,8 @@ def test_peaks_lie_between_pixels():
 
 @pytest.mark.parametrize('make', [lambda: IRNet(IRNetConfig(64), SMALL, 3), lambda: AffinityNet(SMALL, 3, 64)])
 def test_the_classifier_stays_as_it_is(make):
-    network = make().train()
+    network = make()
+    assert network.training and network.train().training and not any(module.training for module in network.backbone.modules())
     before = {name: value.clone() for name, value in network.backbone.state_dict().items()}
     out = network(pictures())
     sum(one.mean() for one in (out if isinstance(out, tuple) else [out])).backward()

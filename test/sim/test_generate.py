@@ -39,6 +39,16 @@ def wait_for_shards(folder: Path, count: int, process: subprocess.Popen) -> None
         time.sleep(0.02)
 
 
+def ray_process(process: subprocess.Popen, name: str) -> psutil.Process:
+    """One of a Ray's processes, as soon as there is one: `ray::_numbered` is a worker at work; agents have names in ray:: too, and Ray ends with them."""
+    while process.poll() is None:
+        for child in psutil.Process(process.pid).children(recursive=True):
+            if child.name() == name:
+                return child
+        time.sleep(0.01)
+    raise AssertionError(f'no {name}: {process.communicate()[0]}')
+
+
 @pytest.fixture(scope='module')
 def whole(tmp_path_factory):
     """The set as one process makes it in one go."""
@@ -103,12 +113,22 @@ def test_workers_that_always_die_are_an_error():
 def test_a_ray_cluster_of_two_makes_the_same_bytes_and_survives_a_death(whole, tmp_path):
     process = start(tmp_path / 'ray', engine='ray', workers=2)
     wait_for_shards(tmp_path / 'ray', 1, process)
-    workers = [child for child in psutil.Process(process.pid).children(recursive=True) if child.name().startswith('ray::')]
-    assert len(workers) >= 2
-    busy = [child for child in workers if '_numbered' in ' '.join(child.cmdline()) + child.name()] or workers
-    busy[0].kill()
+    ray_process(process, 'ray::_numbered').kill()
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
+    assert hashes(tmp_path / 'ray') == hashes(whole)
+
+
+@pytest.mark.slow
+def test_a_ray_that_breaks_down_is_one_clear_line_and_loses_nothing(whole, tmp_path):
+    process = start(tmp_path / 'ray', engine='ray', workers=2)
+    wait_for_shards(tmp_path / 'ray', 1, process)
+    # Ray ends a node whose agent dies, with all its workers.
+    ray_process(process, 'ray::DashboardAgent').kill()
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 2 and 'insegan: Ray broke down (' in output and 'Traceback' not in output, output
+    assert hashes(tmp_path / 'ray')
+    simulate(SimulateConfig(**SMALL, out=str(tmp_path / 'ray')))
     assert hashes(tmp_path / 'ray') == hashes(whole)
 
 
