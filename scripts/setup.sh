@@ -36,6 +36,6 @@ say "installing Python packages (some 6 GB with PyTorch the first time)"
 .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e ".[$extras]"
 # Built from source. Only two training recipes use it, and say so where it is missing.
 .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt pydensecrf2 ||
-    say "pydensecrf2 could not be built (is a C++ compiler there?): insegan train irnet and ccgr then need --relations.refine none"
+    say "pydensecrf2 could not be built (is a C++ compiler there?): insegan train irnet and ccgr then need --crf.relations false --crf.labels false"
 touch .venv/.ready
 say "done: .venv/bin/insegan --help"

@@ -31,10 +31,12 @@ from insegan_ros.segmenters.masks import MaskSegmenter
 from insegan_ros.segmenters.registry import find_checkpoint
 from insegan_ros.segmenters.semantic import SemanticSegmenter
 from insegan_ros.shipped import shipped_file
-from insegan_ros.training.ccgr import (RefinementConfig, TrainCcgrConfig, boxes_of_pieces, cut_masks, refine_chosen, score_maps, train_boxes, train_ccgr, train_semantic)
+from insegan_ros.training.box_refinement import RefinementConfig, boxes_of_pieces, cut_masks, refine_chosen, score_maps
+from insegan_ros.training.ccgr import TrainCcgrConfig, train_boxes, train_ccgr, train_semantic
 from insegan_ros.training.class_maps import ClassMapsConfig, load_class_maps
 from insegan_ros.training.image_level import prepare_images, share, to_picture, truth_of
-from insegan_ros.training.irnet import (AffinityNetStage, IRNetStage, IRNetTrainConfig, TrainIRNetConfig, predict, predict_affinities, read_class_maps, train_irnet, train_relations)
+from insegan_ros.training.irnet import (AffinityNetStage, IRNetStage, IRNetTrainConfig, TrainIRNetConfig, edges_of, predict, predict_affinities, read_class_maps,
+                                        train_irnet, train_relations)
 from insegan_ros.training.label_synthesis import SynthesisConfig, instance_map, synthesise
 from insegan_ros.training.mask_rcnn import MaskRcnnTrainConfig, TrainMaskRcnnConfig, draw_masks, train_supervised_masks
 from insegan_ros.training.proposals import propose
@@ -79,7 +81,7 @@ BUDGETS = {
     # Every row in minutes: it shows that all of it runs, not how good it is.
     'small': _budget('small', 24, 6, 6, {'cam': 40, 'relations': 3, 'masks': 6, 'ccgr_masks': 4, 'boxes': 3, 'semantic': 6, 'deeplab': 4, 'rounds': 2}),
     # An evening on two cores.
-    'medium': _budget('medium', 3000, 200, 200, {'masks': 900, 'ccgr_masks': 450, 'rounds': 2}),
+    'medium': _budget('medium', 3000, 200, 200, {'masks': 900, 'ccgr_masks': 450, 'rounds': 3}),
     # For a GPU.
     'full': _budget('full', 10_000, 1000, 1000, {'cam': 20_000, 'relations': 3000, 'masks': 20_000, 'ccgr_masks': 8000, 'boxes': 5000, 'semantic': 8000, 'deeplab': 10_000, 'rounds': 5})}
 
@@ -100,13 +102,16 @@ def cells(rounds: int) -> Iterator[Cell]:
     yield Cell(labels, 'CAM', 'labels', {'boundaries': False, 'displacements': False})
     yield Cell(labels, 'CAM + boundary', 'labels', {'displacements': False})
     yield Cell(labels, 'CAM + boundary + displacement', 'labels')
+    yield Cell(labels, 'CAM + boundary + displacement + dense CRF', 'labels', {'crf': True})
     semantic = 'semantic labels of training pictures (IRNet table 2)'
     for method in ('CAM', 'AffinityNet', 'IRNet'):
-        yield Cell(semantic, method, 'semantic')
+        for crf in (False, True):
+            yield Cell(semantic, method + ' + dense CRF' * crf, 'semantic', {'of': method, 'crf': crf})
     first = 'labels of the first round (CCGR table 3)'
     yield Cell(first, 'no MIL', 'first_round', {'choose': 'semantic'})
     yield Cell(first, 'no CCGR', 'first_round', {'steps': 0})
     yield Cell(first, 'CCGR with the gap as printed', 'first_round', {'gap': 'printed'})
+    yield Cell(first, 'CCGR without dense CRF', 'first_round', {'crf': False})
     yield Cell(first, 'CCGR', 'first_round')
     held = 'held-out pictures'
     for method, what in (('CAM boxes', 'cam_boxes'), ('CAM', 'cam'), ('PRM', 'prm'), ('IRNet', 'irnet'), *((f'CCGR round {number}', f'ccgr-{number}') for number in range(1, rounds)),
@@ -212,34 +217,38 @@ class WeakBenchmark:
     def _labels(self, cell: Cell) -> dict[str, float]:
         data, truth = self.judged()
         network = self._once('irnet', lambda: train_relations(data, self.config('irnet'), self.budget.irnet.irnet, IRNetStage)[0])
-        settings = replace(self.budget.irnet.labels, **cell.options)
+        options = dict(cell.options)
+        crf = replace(self.budget.irnet.crf, labels=options.pop('crf', False))
+        settings = replace(self.budget.irnet.labels, **options)
         masks = []
         for index in tqdm(range(len(truth)), desc=cell.method, leave=False):
             maps, kinds, boundary, displacement = predict(data, network, index)
-            masks.append(synthesise(maps, kinds, boundary, instance_map(displacement, settings) if settings.displacements else None, truth.sizes[index], settings)[0])
+            instances, edges = instance_map(displacement, settings) if settings.displacements else None, edges_of(data.images.picture(index), crf)
+            masks.append(synthesise(maps, kinds, boundary, instances, truth.sizes[index], settings, edges=edges)[0])
         found = MaskSet(truth.classes, truth.sizes, tuple(masks))
         draw_found(data.images, found, truth, self.folder / 'pictures' / f'labels-{cell.method}.png'.replace(' ', '-'))
         return score_masks(truth, found)
 
     def _semantic(self, cell: Cell) -> dict[str, float]:
         data, truth = self.judged()
-        settings, count = self.budget.irnet.labels, Confusion(len(truth.classes))
-        if cell.method == 'AffinityNet':
+        settings, count, of = self.budget.irnet.labels, Confusion(len(truth.classes)), cell.options['of']
+        crf = replace(self.budget.irnet.crf, labels=cell.options['crf'])
+        if of == 'AffinityNet':
             self.train('ccgr')
             affinity = prepare_images(self.config('ccgr'))
             network = train_relations(affinity, self.config('ccgr'), self.budget.ccgr.affinity_net, AffinityNetStage)[0]
-        elif cell.method == 'IRNet':
+        elif of == 'IRNet':
             network = self._once('irnet', lambda: train_relations(data, self.config('irnet'), self.budget.irnet.irnet, IRNetStage)[0])
         for index in tqdm(range(len(truth)), desc=cell.method, leave=False):
             matrix, own = None, settings
-            if cell.method == 'AffinityNet':
+            if of == 'AffinityNet':
                 maps, kinds, boundary, matrix = predict_affinities(data, network, index)
-            elif cell.method == 'IRNet':
+            elif of == 'IRNet':
                 maps, kinds, boundary, _ = predict(data, network, index)
             else:
                 maps, kinds = read_class_maps(data.out, data.images.names[index])
                 boundary, own = np.zeros(maps.shape[1:], np.float32), replace(settings, boundaries=False)
-            count.add(semantic_of(truth, index), synthesise(maps, kinds, boundary, None, truth.sizes[index], own, matrix)[1])
+            count.add(semantic_of(truth, index), synthesise(maps, kinds, boundary, None, truth.sizes[index], own, matrix, edges_of(data.images.picture(index), crf))[1])
         return {'miou': count.miou()}
 
     def _first_round(self, cell: Cell) -> dict[str, float]:
@@ -251,12 +260,15 @@ class WeakBenchmark:
             data = prepare_images(config)
             return data, train_semantic(data, config, 1, None)[0], train_boxes(data, config, 1, None)[0]
         data, semantic, boxes = self._once('ccgr branches', branches)
-        settings = replace(RefinementConfig(), **cell.options)
+        options = dict(cell.options)
+        crf = replace(config.crf, labels=options.pop('crf', True))
+        settings = replace(RefinementConfig(), **options)
         images, way = data.images, []
         maps = self._once('ccgr maps', lambda: [score_maps(semantic, to_picture(images, index, self.device), images.present[index]) for index in range(len(truth))])
         chosen = [boxes_of_pieces(semantic, images, index, self.device) if settings.choose == 'semantic' else boxes.choose(index) for index in range(len(truth))]
         refined = refine_chosen(maps, chosen, settings, way)
-        found = MaskSet(truth.classes, truth.sizes, tuple(cut_masks(one, some, size, settings) for one, some, size in zip(maps, refined, truth.sizes)))
+        found = MaskSet(truth.classes, truth.sizes, tuple(cut_masks(one, some, size, settings, edges_of(images.picture(index), crf))
+                                                          for index, (one, some, size) in enumerate(zip(maps, refined, truth.sizes))))
         draw_found(images, found, truth, self.folder / 'pictures' / f'labels-{cell.method}.png'.replace(' ', '-').replace(',', ''))
         out: dict[str, Any] = score_masks(truth, found)
         if not cell.options:

@@ -13,8 +13,8 @@ from insegan_ros.training.proposals import Proposals, overlaps
 
 # A place of the classifier, in px of the maps; the least height of a peak, in shares of its map's. Chosen with the labels of 40 training bins.
 CELL, PEAK = 4.0, 0.5
-# Proposals of a bag.
-MOST = 10
+# Proposals of a bag; how much (IoU) one overlaps a box that was found before.
+MOST, LEAST_OVERLAP = 10, 0.5
 # How much a proposal's rank falls where it holds background (Eq. 4).
 BACKGROUND_COST = 0.1
 # Peaks of two classes so near, in px, are of one object; only one of them is right, and neither speaks against a proposal.
@@ -55,14 +55,14 @@ def bags_of_peaks(peaks: np.ndarray, proposals: Proposals, scores: np.ndarray) -
     return out
 
 
-def bags_of_masks(masks: tuple[Mask, ...], proposals: Proposals) -> list[Bag]:
-    """A bag for every box that the instance branch found: the ten proposals that overlap it most."""
-    out = []
-    for one in masks:
-        x, y, width, height = one.box
-        share = overlaps(proposals.boxes, np.array([[x, y, x + width, y + height]]))[:, 0]
-        best = np.argsort(-share, kind='stable')[:MOST]
-        best = best[share[best] > 0]
-        if len(best):
-            out.append(Bag(one.kind, x + width / 2, y + height / 2, best))
-    return out
+def bags_of_masks(masks: tuple[Mask, ...], proposals: np.ndarray) -> tuple[list[Bag], np.ndarray]:
+    """A bag for every box that the instance branch found: that box, and the proposals (P, 4) that overlap it most. Returns them and the boxes (P + M, 4) that
+    their numbers are of: proposals, then what was found. A proposal that overlaps less than by half is no view of the object but a part of it: with those in
+    its bags, boxes shrink from round to round."""
+    found = np.array([(x, y, x + width, y + height) for x, y, width, height in (one.box for one in masks)], np.float32).reshape(-1, 4)
+    boxes, out = np.concatenate([proposals, found]), []
+    for number, (one, box) in enumerate(zip(masks, found), len(proposals)):
+        share = overlaps(proposals, box[None])[:, 0]
+        best = np.argsort(-share, kind='stable')[:MOST - 1]
+        out.append(Bag(one.kind, float(box[::2].mean()), float(box[1::2].mean()), np.array([number, *best[share[best] >= LEAST_OVERLAP]])))
+    return out, boxes

@@ -26,25 +26,23 @@ from tqdm import tqdm
 from insegan_ros.datasets.image_sets import ImageSet
 from insegan_ros.datasets.mask_sets import Mask, MaskSet
 from insegan_ros.errors import ConfigError, DatasetError
-from insegan_ros.networks.context_gap import Kind, refine_boxes
 from insegan_ros.networks.multiple_instance import MultipleInstanceNet, bag_loss
-from insegan_ros.networks.semantic import SemanticNet, class_shares
-from insegan_ros.segmenters.votes import drop_fragments
+from insegan_ros.networks.semantic import SemanticNet
 from insegan_ros.training.bags import Bag, bags_of_masks, bags_of_peaks, peaks_of
+from insegan_ros.training.box_refinement import Box, RefinementConfig, boxes_of_pieces, cut_masks, refine_chosen, score_maps
 from insegan_ros.training.class_maps import ClassMapsConfig, load_backbone, train_class_maps
 from insegan_ros.training.confident_areas import ConfidentAreasConfig
-from insegan_ros.training.image_level import ImageLevelConfig, PreparedImages, for_every_picture, padded, prepare_images, read_pictures, share, to_picture, vary_colours
-from insegan_ros.training.irnet import (AffinityNetStage, IRNetTrainConfig, collect_masks, make_semantic_labels, mine_relations, read_class_maps, read_labels,
-                                        train_relations)
+from insegan_ros.training.dense_crf import DenseCrfConfig
+from insegan_ros.training.image_level import ImageLevelConfig, PreparedImages, for_every_picture, prepare_images, read_pictures, share, to_picture, vary_colours
+from insegan_ros.training.irnet import (AffinityNetStage, IRNetTrainConfig, collect_masks, edges_of, make_semantic_labels, mine_relations, read_class_maps,
+                                        read_labels, train_relations)
 from insegan_ros.training.label_synthesis import SynthesisConfig
 from insegan_ros.training.loop import run_stage, seed_step
-from insegan_ros.training.mask_rcnn import LEAST_PX, MaskRcnnStage, MaskRcnnTrainConfig, detect, mask_checkpoint
-from insegan_ros.training.proposals import Proposals, ProposalsConfig, overlaps, propose
+from insegan_ros.training.mask_rcnn import MaskRcnnStage, MaskRcnnTrainConfig, detect, mask_checkpoint
+from insegan_ros.training.proposals import Proposals, ProposalsConfig, propose
 from insegan_ros.training.semantic import SemanticStage, SemanticTrainConfig
 from insegan_ros.training.stage_pictures import draw_ccgr
 
-# Score maps and boxes are refined at this share of a picture.
-STRIDE = 4
 # Pictures whose boxes are refined together.
 TOGETHER = 64
 
@@ -69,26 +67,6 @@ class MultipleInstanceConfig:
             raise ConfigError(f'boxes.steps is {self.steps}, batch {self.batch}, width {self.width}: expected 1 or more')
 
 
-@dataclass(frozen=True)
-class RefinementConfig:
-    """How boxes are refined and become masks; the ablations of the paper's Table 3 are switches."""
-
-    choose: Literal['boxes', 'semantic'] = 'boxes'
-    """boxes: the multiple instance branch chooses proposals; semantic: boxes around connected pieces of the semantic labels instead (no MIL)."""
-    steps: int = 200
-    """Steps of the refinement; 0 leaves boxes as they are (no CCGR)."""
-    rate: float = 0.01
-    """Length of a step, in shares of the box."""
-    gap: Kind = 'ring'
-    """How the context's score is averaged: over its own area (ring), or as the paper prints it."""
-    overlap: float = 0.5
-    """Of boxes of a class that overlap more (IoU), the one with the lower score is dropped: two peaks may be of one object."""
-
-    def __post_init__(self) -> None:
-        if self.steps < 0 or self.rate <= 0 or not 0 < self.overlap <= 1:
-            raise ConfigError(f'refinement: expected steps of 0 or more, a positive rate, overlap in (0, 1], found {self}')
-
-
 Stop = Literal['', 'cam', 'relations', 'proposals', 'boxes', 'semantic', 'labels']
 
 
@@ -104,6 +82,8 @@ class TrainCcgrConfig(ImageLevelConfig):
     """What is sure in attention maps."""
     affinity_net: IRNetTrainConfig = field(default_factory=IRNetTrainConfig)
     """AffinityNet's training."""
+    crf: DenseCrfConfig = field(default_factory=DenseCrfConfig)
+    """What is brought to the picture's edges."""
     proposals: ProposalsConfig = field(default_factory=ProposalsConfig)
     """How regions are grouped."""
     boxes: MultipleInstanceConfig = field(default_factory=MultipleInstanceConfig)
@@ -192,9 +172,9 @@ def train_ccgr(config: TrainCcgrConfig) -> Path:
     seconds = train_class_maps(data, config, config.class_maps)
     if config.stop_after == 'cam':
         return data.out
-    mine_relations(data, config.relations)
+    mine_relations(data, config.relations, config.crf)
     network, took = train_relations(data, config, config.affinity_net, AffinityNetStage)
-    make_semantic_labels(data, SynthesisConfig(), network)
+    make_semantic_labels(data, SynthesisConfig(), config.crf, network)
     if config.stop_after == 'relations':
         return draw_ccgr(data.out, data.images)
     for_every_picture(data.out / 'proposals', data.images, 'npz', lambda index: _proposed(data.images.picture(index), config.proposals))
@@ -261,7 +241,8 @@ def make_round_labels(data: PreparedImages, config: TrainCcgrConfig, round_: int
         refined = refine_chosen(maps, [chosen[index] for index in numbers], config.refinement)
         after += refined
         for index, scores, boxes in zip(numbers, maps, refined):
-            masks.append(cut_masks(scores, boxes, images.picture(index).shape[:2], config.refinement))
+            picture = images.picture(index)
+            masks.append(cut_masks(scores, boxes, picture.shape[:2], config.refinement, edges_of(picture, config.crf)))
     MaskSet(images.classes, tuple(images.picture(index).shape[:2] for index in range(len(images))), tuple(masks)).save(whole)
     draw_ccgr(data.out, images, round_, MaskSet.load(whole), tuple([np.array([box for _, _, box in some]).reshape(-1, 4) for some in boxes] for boxes in (chosen, after)))
     empty = sum(not some for some in masks)
@@ -299,17 +280,15 @@ def train_boxes(data: PreparedImages, config: TrainCcgrConfig, round_: int, foun
     images, bags, boxes = data.images, [], []
     for index in tqdm(range(len(images)), desc=f'bags-{round_}', unit='picture', disable=not data.fabric.is_global_zero):
         proposals = Proposals.load(data.out / 'proposals' / f'{images.names[index]}.npz')
-        if proposals is None:
-            bags.append([])
-            boxes.append(np.zeros((0, 4), np.float32))
-        else:
+        own, some = proposals.boxes if proposals else np.zeros((0, 4), np.float32), []
+        if found is not None and found.masks[index]:
+            some, own = bags_of_masks(found.masks[index], own)
+        elif proposals:
             maps, kinds = read_class_maps(data.out, images.names[index])
-            if found is None or not found.masks[index]:
-                scores = semantic_scores(cv2.imread(str(data.out / 'semantic' / f'{images.names[index]}.png'), cv2.IMREAD_UNCHANGED), len(images.classes))
-                bags.append(bags_of_peaks(peaks_of(maps, kinds), proposals, scores))
-            else:
-                bags.append(bags_of_masks(found.masks[index], proposals))
-            boxes.append(proposals.boxes)
+            scores = semantic_scores(cv2.imread(str(data.out / 'semantic' / f'{images.names[index]}.png'), cv2.IMREAD_UNCHANGED), len(images.classes))
+            some = bags_of_peaks(peaks_of(maps, kinds), proposals, scores)
+        bags.append(some)
+        boxes.append(own)
     if data.fabric.is_global_zero and not all(bags):
         print(f'round {round_}: no bag in {sum(not some for some in bags)} of {len(images)} pictures, they are left out')
     backbone, frozen_norm = load_backbone(data.out)
@@ -322,86 +301,6 @@ def train_boxes(data: PreparedImages, config: TrainCcgrConfig, round_: int, foun
 def semantic_scores(label: np.ndarray, classes: int) -> np.ndarray:
     """Score maps (K, H, W) of a semantic label (H, W), 0 background, class + 1: AffinityNet's labels as Eq. 4 asks them."""
     return (label[None] == np.arange(1, classes + 1)[:, None, None]).astype(np.float32)
-
-
-def boxes_of_pieces(network: SemanticNet, images: ImageSet, index: int, device: torch.device) -> list[tuple[int, float, np.ndarray]]:
-    """Without the multiple instance branch: the box of every connected piece of every class that is in the picture."""
-    best = best_class(score_maps(network, to_picture(images, index, device), images.present[index]).cpu().numpy())
-    out = []
-    for kind in np.flatnonzero(images.present[index]):
-        count, _, stats, _ = cv2.connectedComponentsWithStats((best == kind + 1).astype(np.uint8), connectivity=4)
-        for left, top, width, height, area in stats[1:count]:
-            if area >= LEAST_PX:
-                out.append((int(kind), 1.0, STRIDE * np.array([left, top, left + width, top + height], np.float32)))
-    return out
-
-
-@torch.no_grad()
-def score_maps(network: SemanticNet, picture: Tensor, present: np.ndarray) -> Tensor:
-    """The semantic branch's score maps (K, h, w) of a picture (C, H, W), without the background's, at a quarter of its size; shared out among the
-    background and the classes that are in the picture, present (K,) bool: their list is known."""
-    shares = class_shares(network, padded(picture), (1.0,))
-    shares = shares * torch.from_numpy(np.concatenate([[True], present])).to(shares)[:, None, None]
-    shares = (shares / shares.sum(0).clamp(min=1e-9))[1:]
-    return torch.nn.functional.avg_pool2d(shares, STRIDE)[:, :-(-picture.shape[1] // STRIDE), :-(-picture.shape[2] // STRIDE)]
-
-
-Box = tuple[int, float, np.ndarray]
-
-
-def refine_chosen(maps: list[Tensor], chosen: list[list[Box]], config: RefinementConfig, way: list[np.ndarray] | None = None) -> list[list[Box]]:
-    """The boxes of several pictures, each (class, score, box (4,) px), refined on their class's score map (K, h, w); the other boxes' middles of the same
-    class are peaks that none may take in. way: is given the boxes (steps + 1, N, 4) px on their way."""
-    flat = [(number, *one) for number, some in enumerate(chosen) for one in some]
-    if not flat or not config.steps:
-        return chosen
-    height, width = (max(one.shape[axis] for one in maps) for axis in (1, 2))
-    device = maps[0].device
-    scores = torch.zeros(len(flat), height, width, device=device)
-    boxes = torch.tensor(np.stack([box for _, _, _, box in flat]) / STRIDE, device=device, dtype=torch.float32)
-    middles = (boxes[:, :2] + boxes[:, 2:]) / 2
-    most = max(len(some) for some in chosen)
-    peaks = torch.full((len(flat), most, 2), torch.nan, device=device)
-    for row, (number, kind, _, _) in enumerate(flat):
-        one = maps[number][kind]
-        scores[row, :one.shape[0], :one.shape[1]] = one
-        same = [other for other, (their, kind_, _, _) in enumerate(flat) if their == number and kind_ == kind]
-        # Boxes that lie on each other are of one object: their middles are one peak.
-        apart = [row] + [other for other in same if other != row and overlaps(flat[row][3][None], flat[other][3][None])[0, 0] <= config.overlap]
-        peaks[row, :len(apart)] = middles[apart]
-    path, _ = refine_boxes(scores, boxes, config.steps, config.rate, config.gap, peaks)
-    if way is not None:
-        way.append(path.cpu().numpy() * STRIDE)
-    out: list[list[Box]] = [[] for _ in chosen]
-    for (number, kind, score, _), box in zip(flat, path[-1].cpu().numpy() * STRIDE):
-        out[number].append((kind, score, box))
-    return out
-
-
-def best_class(scores: np.ndarray) -> np.ndarray:
-    """Of score maps (K, H, W) that sum to 1 with the background's, the best of every pixel (H, W): 0 background, class + 1."""
-    return np.concatenate([1 - scores.sum(0, keepdims=True), scores]).argmax(0)
-
-
-def cut_masks(scores: Tensor, boxes: list[Box], size: tuple[int, int], config: RefinementConfig) -> tuple[Mask, ...]:
-    """Masks of a picture of `size` (H, W): what within a box is rather of its class than of another, or background. Doubled boxes are dropped; a pixel in two boxes is the nearer middle's."""
-    kept: list[Box] = []
-    for one in sorted(boxes, key=lambda box: -box[1]):
-        if all(one[0] != other[0] or overlaps(one[2][None], other[2][None])[0, 0] <= config.overlap for other in kept):
-            kept.append(one)
-    best = best_class(np.stack([cv2.resize(one, size[::-1], interpolation=cv2.INTER_LINEAR) for one in scores.cpu().numpy()]))
-    y, x = np.indices(size) + 0.5
-    owner, nearest = np.zeros(size, int), np.full(size, np.inf)
-    for number, (kind, _, (x1, y1, x2, y2)) in enumerate(kept, 1):
-        far = np.hypot((x - (x1 + x2) / 2) / max(x2 - x1, 1), (y - (y1 + y2) / 2) / max(y2 - y1, 1))
-        mine = (x >= x1) & (x <= x2) & (y >= y1) & (y <= y2) & (best == kind + 1) & (far < nearest)
-        owner[mine], nearest[mine] = number, far[mine]
-    out = []
-    for number, (kind, score, _) in enumerate(kept, 1):
-        pixels = drop_fragments((owner == number).astype(np.uint16), LEAST_PX) > 0
-        if pixels.sum() >= LEAST_PX:
-            out.append(Mask.of(kind, score, pixels))
-    return tuple(out)
 
 
 def instance_answers(data: PreparedImages, network: torch.nn.Module, round_: int) -> MaskSet:

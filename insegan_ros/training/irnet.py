@@ -12,6 +12,7 @@ import io
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,6 +33,7 @@ from insegan_ros.networks.irnet import IRNet, IRNetConfig
 from insegan_ros.networks.relations import IGNORED, affinity_loss, likenesses, relation_losses, transitions
 from insegan_ros.training.class_maps import ClassMapsConfig, load_backbone, load_class_maps, train_class_maps
 from insegan_ros.training.confident_areas import ConfidentAreasConfig, confident_areas
+from insegan_ros.training.dense_crf import DenseCrfConfig, dense_crf
 from insegan_ros.training.image_level import ImageLevelConfig, PreparedImages, draw_turns, for_every_picture, padded, prepare_images, read_pictures, to_picture, turn, vary_colours
 from insegan_ros.training.label_synthesis import SynthesisConfig, instance_map, synthesise
 from insegan_ros.training.loop import run_stage, seed_step
@@ -79,6 +81,8 @@ class TrainIRNetConfig(ImageLevelConfig):
     """What is sure in attention maps."""
     irnet: IRNetTrainConfig = field(default_factory=IRNetTrainConfig)
     """IRNet's training."""
+    crf: DenseCrfConfig = field(default_factory=DenseCrfConfig)
+    """What is brought to the picture's edges."""
     labels: SynthesisConfig = field(default_factory=SynthesisConfig)
     """How pseudo masks are made."""
     final: Literal['masks', 'semantic'] = 'masks'
@@ -176,13 +180,13 @@ def train_irnet(config: TrainIRNetConfig) -> Path:
     seconds = train_class_maps(data, config, config.class_maps)
     if config.stop_after == 'cam':
         return draw_irnet(data.out, data.images)
-    mine_relations(data, config.relations)
+    mine_relations(data, config.relations, config.crf)
     if config.stop_after == 'relations':
         return draw_irnet(data.out, data.images)
     network, took = train_relations(data, config, config.irnet, IRNetStage)
     if config.stop_after == 'irnet':
         return draw_irnet(data.out, data.images, network)
-    labels = make_labels(data, config.labels, network)
+    labels = make_labels(data, config.labels, config.crf, network)
     draw_irnet(data.out, data.images, network, labels)
     if config.stop_after == 'labels':
         return data.out
@@ -190,7 +194,7 @@ def train_irnet(config: TrainIRNetConfig) -> Path:
     backbone, frozen_norm = load_backbone(data.out)
     seed_step(config.seed, 'weights', 3)
     if config.final == 'semantic':
-        make_semantic_labels(data, config.labels, network)
+        make_semantic_labels(data, config.labels, config.crf, network)
         semantic = read_labels(data.out, data.images, config.size)
         stage: Any = SemanticStage(data.fabric, config, config.deeplab, data.images, semantic, 'aspp', backbone, frozen_norm)
         seconds += took + run_stage(data.fabric, stage, config.deeplab.steps, data.out, config.seed, config.loop)
@@ -228,13 +232,13 @@ def read_class_maps(run: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
         raise DatasetError(f'{path} cannot be read ({error}): delete it, and it is made again') from error
 
 
-def mine_relations(data: PreparedImages, config: ConfidentAreasConfig) -> None:
+def mine_relations(data: PreparedImages, config: ConfidentAreasConfig, crf: DenseCrfConfig) -> None:
     """Attention maps, then the pseudo class labels that are sure: `relations/NAME.png`."""
     make_class_maps(data)
 
     def make(index: int) -> bytes:
         maps, kinds = read_class_maps(data.out, data.images.names[index])
-        return cv2.imencode('.png', confident_areas(maps, kinds, data.images.picture(index), config))[1].tobytes()
+        return cv2.imencode('.png', confident_areas(maps, kinds, data.images.picture(index), config, crf))[1].tobytes()
     for_every_picture(data.out / 'relations', data.images, 'png', make)
 
 
@@ -249,13 +253,19 @@ def train_relations(data: PreparedImages, config: ImageLevelConfig, settings: IR
     return stage.network.module.eval(), seconds
 
 
-def make_labels(data: PreparedImages, config: SynthesisConfig, network: IRNet, folder: str = 'labels') -> MaskSet:
+def make_labels(data: PreparedImages, config: SynthesisConfig, crf: DenseCrfConfig, network: IRNet, folder: str = 'labels') -> MaskSet:
     """Pseudo masks of every picture: `labels/NAME.json`, and all of them as `labels.json`."""
     def make(index: int) -> bytes | None:
         maps, kinds, boundary, displacement = predict(data, network, index)
-        masks, _ = synthesise(maps, kinds, boundary, instance_map(displacement, config) if config.displacements else None, data.images.picture(index).shape[:2], config)
+        picture, instances = data.images.picture(index), instance_map(displacement, config) if config.displacements else None
+        masks, _ = synthesise(maps, kinds, boundary, instances, picture.shape[:2], config, edges=edges_of(picture, crf))
         return json.dumps([asdict(one) for one in masks]).encode() if masks else None
     return collect_masks(data, folder, make)
+
+
+def edges_of(picture: np.ndarray, crf: DenseCrfConfig) -> Callable[[np.ndarray], np.ndarray] | None:
+    """What brings labels to a picture's edges, see `synthesise`; None where nothing is to."""
+    return partial(dense_crf, picture, config=crf) if crf.labels else None
 
 
 def collect_masks(data: PreparedImages, folder: str, make: Callable[[int], bytes | None]) -> MaskSet:
@@ -269,7 +279,7 @@ def collect_masks(data: PreparedImages, folder: str, make: Callable[[int], bytes
     return MaskSet.load(whole)
 
 
-def make_semantic_labels(data: PreparedImages, config: SynthesisConfig, network: IRNet | AffinityNet, folder: str = 'semantic') -> None:
+def make_semantic_labels(data: PreparedImages, config: SynthesisConfig, crf: DenseCrfConfig, network: IRNet | AffinityNet, folder: str = 'semantic') -> None:
     """Pseudo semantic labels of every picture, the variant that leaves instances out: `semantic/NAME.png`, 0 background, class + 1."""
     def make(index: int) -> bytes:
         picture = data.images.picture(index)
@@ -277,7 +287,7 @@ def make_semantic_labels(data: PreparedImages, config: SynthesisConfig, network:
             maps, kinds, boundary, matrix = predict_affinities(data, network, index)
         else:
             (maps, kinds, boundary, _), matrix = predict(data, network, index), None
-        _, label = synthesise(maps, kinds, boundary, None, picture.shape[:2], config, matrix)
+        _, label = synthesise(maps, kinds, boundary, None, picture.shape[:2], config, matrix, edges_of(picture, crf))
         return cv2.imencode('.png', label)[1].tobytes()
     for_every_picture(data.out / folder, data.images, 'png', make)
 

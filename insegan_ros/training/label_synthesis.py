@@ -1,6 +1,7 @@
 """From attention maps, boundaries and displacements to pseudo masks (IRNet, section 5)."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -50,11 +51,12 @@ def instance_map(displacement: torch.Tensor, config: SynthesisConfig) -> np.ndar
 
 
 def synthesise(maps: np.ndarray, kinds: np.ndarray, boundary: np.ndarray, instances: np.ndarray | None, size: tuple[int, int], config: SynthesisConfig,
-               matrix: sparse.csr_matrix | None = None) -> tuple[tuple[Mask, ...], np.ndarray]:
+               matrix: sparse.csr_matrix | None = None, edges: Callable[[np.ndarray], np.ndarray] | None = None) -> tuple[tuple[Mask, ...], np.ndarray]:
     """Masks of a picture of `size` (H, W), and its semantic label (H, W) uint8, 0 background, kind + 1.
 
     maps (k, h, w) of the classes `kinds` (k,), boundary (h, w) in [0, 1], instances (h, w) by instance_map or None. matrix: transitions by another's affinities
-    than the boundary's. There are no masks where nothing stands out.
+    than the boundary's. edges: from how much speaks for the background and every group, (C, H, W), to the labels (H, W) of all pixels; the largest if None.
+    There are no masks where nothing stands out.
     """
     groups = [(kind, number, one if instances is None else one * (instances == number))
               for kind, one in zip(kinds, maps) for number in ([0] if instances is None else range(1, int(instances.max(initial=0)) + 1))]
@@ -66,7 +68,8 @@ def synthesise(maps: np.ndarray, kinds: np.ndarray, boundary: np.ndarray, instan
         scores = walk(scores * (1 - boundary), matrix if matrix is not None else transition_matrix(boundary, config.radius, config.beta), config.walk)
     large = np.stack([cv2.resize(one, size[::-1], interpolation=cv2.INTER_LINEAR) for one in scores])
     large /= max(float(large.max()), 1e-9)
-    best = np.concatenate([np.full((1, *size), config.background, np.float32), large]).argmax(0)
+    shares = np.concatenate([np.full((1, *size), config.background, np.float32), large])
+    best = edges(shares) if edges else shares.argmax(0)
     lookup = np.array([0, *(int(kind) + 1 for kind, _, _ in groups)], np.uint8)
     masks = []
     for index, (kind, _, _) in enumerate(groups, 1):
