@@ -3,7 +3,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import trimesh
 
 from insegan_ros.errors import ConfigError

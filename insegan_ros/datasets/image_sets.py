@@ -25,6 +25,8 @@ from insegan_ros.frame import Frame, Instances
 from insegan_ros.workspace import TRAINING_MARGIN, Workspace
 
 Look = Literal['colour', 'both']
+# A picture's channels.
+CHANNELS: dict[str, int] = {'colour': 3, 'both': 4}
 # Height of the fourth channel's 255, in m.
 RELIEF_M = 0.1
 Truth = Callable[[int], Instances]
@@ -123,7 +125,7 @@ def picture_of(frame: Frame, workspace: Workspace | None, size: int, look: Look)
 def _from_shards(folder: Path, size: int, look: Look, most: int) -> ImageSet:
     dataset = ShardDataset(folder)
     count = min(len(dataset), most or len(dataset))
-    pictures = np.empty((count, size, size, 3 + (look == 'both')), np.uint8)
+    pictures = np.empty((count, size, size, CHANNELS[look]), np.uint8)
     present, labels, classes = np.zeros((count, len(dataset.classes)), bool), [], []
     for index, scene in tqdm(zip(range(count), dataset), total=count, desc=f'read {folder.name}', unit='picture', disable=count < 500):
         if scene.frame.colour is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 from tqdm import tqdm
 
-from insegan_ros.datasets.image_sets import ImageSet
+from insegan_ros.datasets.image_sets import CHANNELS, ImageSet
 from insegan_ros.datasets.mask_sets import MaskSet
 from insegan_ros.evaluation.average_precision import class_average_precision
 from insegan_ros.errors import InputError
@@ -22,7 +22,7 @@ def score_masks(truth: MaskSet, found: MaskSet) -> dict[str, float]:
 def detect_all(segmenter: MaskSegmenter, images: ImageSet) -> MaskSet:
     """What Mask R-CNN finds in every picture of a set, down to a score of .05; its classes are those that it was taught. Raises InputError for pictures with another
     number of channels, or none of whose classes it knows."""
-    if images.channels != 3 + (segmenter.look == 'both') or not set(images.classes) & set(segmenter.classes):
+    if images.channels != CHANNELS[segmenter.look] or not set(images.classes) & set(segmenter.classes):
         raise InputError(f'{images.name} has {images.channels} channels and shows {", ".join(images.classes)}: expected what the model was taught, '
                          f'{"colour with height" if segmenter.look == "both" else "colour"} and {", ".join(segmenter.classes)}')
     found = [detect(segmenter.network, to_picture(images, index, segmenter.device)) for index in tqdm(range(len(images)), desc='detect', leave=False)]

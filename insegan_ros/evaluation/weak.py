@@ -37,7 +37,7 @@ from insegan_ros.training.class_maps import ClassMapsConfig, load_class_maps
 from insegan_ros.training.image_level import prepare_images, share, to_picture, truth_of
 from insegan_ros.training.irnet import (AffinityNetStage, IRNetStage, IRNetTrainConfig, TrainIRNetConfig, edges_of, predict, predict_affinities, read_class_maps,
                                         train_irnet, train_relations)
-from insegan_ros.training.label_synthesis import SynthesisConfig, instance_map, synthesise
+from insegan_ros.training.label_synthesis import instance_map, synthesise
 from insegan_ros.training.mask_rcnn import MaskRcnnTrainConfig, TrainMaskRcnnConfig, draw_masks, train_supervised_masks
 from insegan_ros.training.proposals import propose
 from insegan_ros.training.semantic import SemanticTrainConfig

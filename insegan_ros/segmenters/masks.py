@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import torch
 
-from insegan_ros.datasets.image_sets import picture_of
+from insegan_ros.datasets.image_sets import CHANNELS, picture_of
 from insegan_ros.frame import Frame, Instances
 from insegan_ros.networks.backbone import BackboneConfig
 from insegan_ros.networks.mask_rcnn import MaskRcnnConfig, make_mask_rcnn
@@ -29,7 +29,7 @@ class MaskSegmenter:
         self.classes, self.size, self.look = tuple(config['classes']), config['size'], config['look']
         self.part, self.scales, self.workspace, self.min_score, self.kinds = checkpoint.part, checkpoint.scales, workspace, min_score, kinds
         self.device = choose_device(device)
-        network = make_mask_rcnn(MaskRcnnConfig(**config['mask_rcnn']['network']), BackboneConfig(**{**config['backbone'], 'weights': ''}), 3 + (self.look == 'both'),
+        network = make_mask_rcnn(MaskRcnnConfig(**config['mask_rcnn']['network']), BackboneConfig(**config['backbone']), CHANNELS[self.look],
                                  len(self.classes), self.size, config['frozen_norm'])
         self.network = checkpoint.restore('mask_rcnn', network).to(self.device)
 

@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import torch
 
-from insegan_ros.datasets.image_sets import picture_of
+from insegan_ros.datasets.image_sets import CHANNELS, picture_of
 from insegan_ros.frame import Frame, Instances
 from insegan_ros.networks.backbone import BackboneConfig
 from insegan_ros.networks.semantic import SemanticNet, class_shares
@@ -26,7 +26,7 @@ class SemanticSegmenter:
         config = checkpoint.config
         self.classes, self.size, self.look, self.zooms = tuple(config['classes']), config['size'], config['look'], zooms
         self.part, self.scales, self.workspace, self.device = checkpoint.part, checkpoint.scales, workspace, choose_device(device)
-        network = SemanticNet('aspp', BackboneConfig(**{**config['backbone'], 'weights': ''}), 3 + (self.look == 'both'), len(self.classes), config['frozen_norm'])
+        network = SemanticNet('aspp', BackboneConfig(**config['backbone']), CHANNELS[self.look], len(self.classes), config['frozen_norm'])
         self.network = checkpoint.restore('semantic', network).to(self.device)
 
     def segment(self, frame: Frame) -> Instances:

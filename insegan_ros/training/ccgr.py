@@ -38,7 +38,7 @@ from insegan_ros.training.irnet import (AffinityNetStage, IRNetTrainConfig, coll
                                         read_labels, train_relations)
 from insegan_ros.training.label_synthesis import SynthesisConfig
 from insegan_ros.training.loop import run_stage, seed_step
-from insegan_ros.training.mask_rcnn import MaskRcnnStage, MaskRcnnTrainConfig, detect, mask_checkpoint
+from insegan_ros.training.mask_rcnn import MaskRcnnStage, MaskRcnnTrainConfig, detect
 from insegan_ros.training.proposals import Proposals, ProposalsConfig, propose
 from insegan_ros.training.semantic import SemanticStage, SemanticTrainConfig
 from insegan_ros.training.stage_pictures import draw_ccgr
@@ -199,7 +199,7 @@ def train_ccgr(config: TrainCcgrConfig) -> Path:
         if round_ < config.rounds:
             found = instance_answers(data, stage.network.module.eval(), round_)
     steps = {'cam': config.class_maps.steps, 'rounds': config.rounds, 'boxes': config.boxes.steps, 'semantic': config.semantic.steps, 'mask_rcnn': config.mask_rcnn.steps}
-    mask_checkpoint('ccgr', config, config.mask_rcnn, data.images, stage.network, frozen_norm, data.describe(config, seconds, steps, 'image-level labels')).save(data.out / 'checkpoint')
+    data.checkpoint('ccgr', 'masks', config, {'mask_rcnn': stage.network}, frozen_norm, seconds, steps).save(data.out / 'checkpoint')
     return data.out / 'checkpoint'
 
 

@@ -127,7 +127,7 @@ def load_class_maps(run: Path, device: torch.device) -> ClassMapNet:
     """The classifier of a run, in evaluation mode."""
     checkpoint = Checkpoint.load(run / 'class_maps')
     config = checkpoint.config
-    network = ClassMapNet(BackboneConfig(**{**config['backbone'], 'weights': ''}), config['channels'], len(config['classes']), config['pooling'], config['frozen_norm'])
+    network = ClassMapNet(BackboneConfig(**config['backbone']), config['channels'], len(config['classes']), config['pooling'], config['frozen_norm'])
     return checkpoint.restore('class_maps', network).to(device)
 
 

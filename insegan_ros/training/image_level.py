@@ -5,23 +5,23 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from lightning.fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import pad
 from tqdm import tqdm
 
-from insegan_ros.datasets.image_sets import ImageSet, Look, read_image_set, require_every_class
+from insegan_ros.datasets.image_sets import RELIEF_M, ImageSet, Look, read_image_set, require_every_class
 from insegan_ros.datasets.mask_sets import MaskSet, from_instances
 from insegan_ros.datasets.shards import write_whole
 from insegan_ros.errors import ConfigError, DatasetError
 from insegan_ros.networks.augmentation import in_range, random_colours
 from insegan_ros.networks.backbone import BackboneConfig
+from insegan_ros.segmenters.checkpoint import Checkpoint, Scales
 from insegan_ros.training.loop import LoopConfig, make_fabric
 from insegan_ros.training.prepare import claim, history
 
@@ -70,9 +70,13 @@ class PreparedImages:
     fabric: Fabric
     out: Path
 
-    def describe(self, config: ImageLevelConfig, seconds: float, steps: dict[str, int], what: str) -> dict[str, Any]:
-        """A checkpoint's history."""
-        return history(self.fabric, config.seed, f'{len(self.images)} pictures with {what}', self.images.fingerprint, seconds, steps)
+    def checkpoint(self, method: str, kind: str, config: ImageLevelConfig, networks: dict[str, nn.Module], frozen_norm: bool, seconds: float, steps: dict[str, int],
+                   what: str = 'image-level labels') -> Checkpoint:
+        """What was trained as a checkpoint that the robot's node runs: `kind` is the segmenter. frozen_norm: its batch norm is ImageNet's. what: taught it."""
+        values = {**asdict(config), 'classes': list(self.images.classes), 'frozen_norm': frozen_norm}
+        scales = Scales(0.0, RELIEF_M if config.look == 'both' else 0.0, 0.0, 0.0)
+        told = history(self.fabric, config.seed, f'{len(self.images)} pictures with {what}', self.images.fingerprint, seconds, steps)
+        return Checkpoint(method, kind, self.images.name, scales, values, {name: network.state_dict() for name, network in networks.items()}, told)
 
 
 def prepare_images(config: ImageLevelConfig) -> PreparedImages:

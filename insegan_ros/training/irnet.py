@@ -37,8 +37,8 @@ from insegan_ros.training.dense_crf import DenseCrfConfig, dense_crf
 from insegan_ros.training.image_level import ImageLevelConfig, PreparedImages, draw_turns, for_every_picture, padded, prepare_images, read_pictures, to_picture, turn, vary_colours
 from insegan_ros.training.label_synthesis import SynthesisConfig, instance_map, synthesise
 from insegan_ros.training.loop import run_stage, seed_step
-from insegan_ros.training.mask_rcnn import MaskRcnnStage, MaskRcnnTrainConfig, mask_checkpoint
-from insegan_ros.training.semantic import SemanticStage, SemanticTrainConfig, semantic_checkpoint
+from insegan_ros.training.mask_rcnn import MaskRcnnStage, MaskRcnnTrainConfig
+from insegan_ros.training.semantic import SemanticStage, SemanticTrainConfig
 from insegan_ros.training.stage_pictures import draw_irnet
 
 # Pictures whose mean displacement is taken off.
@@ -198,13 +198,11 @@ def train_irnet(config: TrainIRNetConfig) -> Path:
         semantic = read_labels(data.out, data.images, config.size)
         stage: Any = SemanticStage(data.fabric, config, config.deeplab, data.images, semantic, 'aspp', backbone, frozen_norm)
         seconds += took + run_stage(data.fabric, stage, config.deeplab.steps, data.out, config.seed, config.loop)
-        checkpoint = semantic_checkpoint('irnet', config, config.deeplab, data.images, stage.network, frozen_norm,
-                                         data.describe(config, seconds, {**steps, 'deeplab': config.deeplab.steps}, 'image-level labels'))
+        checkpoint = data.checkpoint('irnet', 'semantic', config, {'semantic': stage.network}, frozen_norm, seconds, {**steps, 'deeplab': config.deeplab.steps})
     else:
         stage = MaskRcnnStage(data.fabric, config, config.mask_rcnn, data.images, labels, backbone, frozen_norm)
         seconds += took + run_stage(data.fabric, stage, config.mask_rcnn.steps, data.out, config.seed, config.loop)
-        checkpoint = mask_checkpoint('irnet', config, config.mask_rcnn, data.images, stage.network, frozen_norm,
-                                     data.describe(config, seconds, {**steps, 'mask_rcnn': config.mask_rcnn.steps}, 'image-level labels'))
+        checkpoint = data.checkpoint('irnet', 'masks', config, {'mask_rcnn': stage.network}, frozen_norm, seconds, {**steps, 'mask_rcnn': config.mask_rcnn.steps})
     checkpoint.save(data.out / 'checkpoint')
     return data.out / 'checkpoint'
 

@@ -12,7 +12,7 @@ from scipy.ndimage import label as components
 
 from insegan_ros.datasets.mask_sets import Mask
 from insegan_ros.errors import ConfigError
-from insegan_ros.networks.relations import affinities, refine_displacement, transition_matrix, walk
+from insegan_ros.networks.relations import refine_displacement, transition_matrix, walk
 from insegan_ros.segmenters.votes import drop_fragments, find_components
 
 

@@ -1,7 +1,7 @@
 """Mask R-CNN taught by masks with classes: pseudo labels of IRNet or CCGR, or, as the ceiling, true ones."""
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,13 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor
 from torch.nn.functional import pad
-from torchvision.models.detection import MaskRCNN
 
-from insegan_ros.datasets.image_sets import RELIEF_M, ImageSet
+from insegan_ros.datasets.image_sets import ImageSet
 from insegan_ros.datasets.mask_sets import Mask, MaskSet
 from insegan_ros.errors import ConfigError, DatasetError
 from insegan_ros.networks.backbone import imagenet_state
 from insegan_ros.networks.mask_rcnn import MaskRcnnConfig, body_of, make_mask_rcnn
 from insegan_ros.overlay import palette
-from insegan_ros.segmenters.checkpoint import Checkpoint, Scales
 from insegan_ros.training.class_maps import load_backbone
 from insegan_ros.training.image_level import ImageLevelConfig, draw_turns, prepare_images, read_pictures, to_picture, truth_of, turn, vary_colours
 from insegan_ros.training.loop import run_stage, seed_step
@@ -164,14 +162,6 @@ def train_supervised_masks(config: TrainMaskRcnnConfig) -> Path:
     seed_step(config.seed, 'weights', 0)
     stage = MaskRcnnStage(data.fabric, config, config.mask_rcnn, data.images, labels, start, frozen_norm)
     seconds = run_stage(data.fabric, stage, config.mask_rcnn.steps, data.out, config.seed, config.loop)
-    mask_checkpoint('supervised-masks', config, config.mask_rcnn, data.images, stage.network, frozen_norm,
-                    data.describe(config, seconds, {'mask_rcnn': config.mask_rcnn.steps}, 'true masks')).save(data.out / 'checkpoint')
+    data.checkpoint('supervised-masks', 'masks', config, {'mask_rcnn': stage.network}, frozen_norm, seconds, {'mask_rcnn': config.mask_rcnn.steps},
+                    'true masks').save(data.out / 'checkpoint')
     return data.out / 'checkpoint'
-
-
-def mask_checkpoint(method: str, config: ImageLevelConfig, settings: MaskRcnnTrainConfig, images: ImageSet, network: MaskRCNN, frozen_norm: bool,
-                    training: dict[str, Any]) -> Checkpoint:
-    """Mask R-CNN as a checkpoint that the robot's node runs: its classes by name."""
-    values = {**asdict(config), 'classes': list(images.classes), 'frozen_norm': frozen_norm, 'mask_rcnn': asdict(settings)}
-    scales = Scales(0.0, RELIEF_M if config.look == 'both' else 0.0, 0.0, 0.0)
-    return Checkpoint(method, 'masks', images.name, scales, values, {'mask_rcnn': network.state_dict()}, training)

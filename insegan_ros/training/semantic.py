@@ -1,7 +1,7 @@
 """Semantic segmentation taught by pseudo labels: IRNet's semantic variant, and CCGR's semantic branch."""
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,11 @@ from lightning.fabric import Fabric
 from torch import Tensor
 from torch.nn.functional import cross_entropy, interpolate
 
-from insegan_ros.datasets.image_sets import RELIEF_M, ImageSet
+from insegan_ros.datasets.image_sets import ImageSet
 from insegan_ros.errors import ConfigError
 from insegan_ros.networks.relations import IGNORED
 from insegan_ros.networks.semantic import Head, SemanticNet
 from insegan_ros.overlay import palette
-from insegan_ros.segmenters.checkpoint import Checkpoint, Scales
 from insegan_ros.training.image_level import ImageLevelConfig, draw_turns, read_pictures, turn, vary_colours
 
 
@@ -78,11 +77,3 @@ class SemanticStage:
         colours = palette(IGNORED)
         rows = [np.concatenate(list(some), 1) for some in (pictures[:, :3].permute(0, 2, 3, 1).numpy(), colours[self.labels[chosen]], colours[found])]
         return {'pictures, labels, found': torch.from_numpy(np.concatenate(rows)[::2, ::2].copy()).permute(2, 0, 1).float() / 255}
-
-
-def semantic_checkpoint(method: str, config: ImageLevelConfig, settings: SemanticTrainConfig, images: ImageSet, network: SemanticNet, frozen_norm: bool,
-                        training: dict[str, Any]) -> Checkpoint:
-    """DeepLab as a checkpoint that the robot's node runs: every class is one instance."""
-    values = {**asdict(config), 'classes': list(images.classes), 'frozen_norm': frozen_norm, 'deeplab': asdict(settings)}
-    scales = Scales(0.0, RELIEF_M if config.look == 'both' else 0.0, 0.0, 0.0)
-    return Checkpoint(method, 'semantic', images.name, scales, values, {'semantic': network.state_dict()}, training)
