@@ -23,11 +23,13 @@ from lightning.fabric import Fabric
 from torch import Tensor
 from tqdm import tqdm
 
-from insegan_ros.datasets.image_sets import ImageSet
+from insegan_ros.datasets.image_sets import CHANNELS, ImageSet
 from insegan_ros.datasets.mask_sets import Mask, MaskSet
 from insegan_ros.errors import ConfigError, DatasetError
 from insegan_ros.networks.multiple_instance import MultipleInstanceNet, bag_loss
 from insegan_ros.networks.semantic import SemanticNet
+from insegan_ros.segmenters.checkpoint import Checkpoint
+from insegan_ros.segmenters.masks import MaskSegmenter
 from insegan_ros.training.bags import Bag, bags_of_masks, bags_of_peaks, peaks_of
 from insegan_ros.training.box_refinement import Box, RefinementConfig, boxes_of_pieces, cut_masks, refine_chosen, score_maps
 from insegan_ros.training.class_maps import ClassMapsConfig, load_backbone, train_class_maps
@@ -39,7 +41,7 @@ from insegan_ros.training.irnet import (AffinityNetStage, IRNetTrainConfig, coll
 from insegan_ros.training.label_synthesis import SynthesisConfig
 from insegan_ros.training.loop import run_stage, seed_step
 from insegan_ros.training.mask_rcnn import MaskRcnnStage, MaskRcnnTrainConfig, detect
-from insegan_ros.training.proposals import Proposals, ProposalsConfig, propose
+from insegan_ros.training.proposals import Proposals, ProposalsConfig, propose, propose_by_network
 from insegan_ros.training.semantic import SemanticStage, SemanticTrainConfig
 from insegan_ros.training.stage_pictures import draw_ccgr
 
@@ -177,7 +179,7 @@ def train_ccgr(config: TrainCcgrConfig) -> Path:
     make_semantic_labels(data, SynthesisConfig(), config.crf, network)
     if config.stop_after == 'relations':
         return draw_ccgr(data.out, data.images)
-    for_every_picture(data.out / 'proposals', data.images, 'npz', lambda index: _proposed(data.images.picture(index), config.proposals))
+    make_proposals(data, config.proposals)
     if config.stop_after == 'proposals':
         return draw_ccgr(data.out, data.images)
     seconds += took
@@ -211,9 +213,22 @@ def take_over_relations(run: Path, data: PreparedImages) -> None:
     share(run, data.out, ('class_maps', 'cams', 'relations'))
 
 
-def _proposed(picture: np.ndarray, config: ProposalsConfig) -> bytes | None:
-    found = propose(picture, config)
-    return found.pack() if found else None
+def make_proposals(data: PreparedImages, config: ProposalsConfig) -> None:
+    """Proposals of every picture: `proposals/NAME.npz`. Raises CheckpointError, or ConfigError for a network of other pictures."""
+    network = None
+    if config.network:
+        segmenter = MaskSegmenter(Checkpoint.load(Path(config.network)), device=str(data.fabric.device))
+        if CHANNELS[segmenter.look] != data.images.channels:
+            raise ConfigError(f'proposals.network {config.network} looks at {segmenter.look}, the pictures have {data.images.channels} channels: expected one that was taught such pictures')
+        network = segmenter.network
+
+    def make(index: int) -> bytes | None:
+        if network is None:
+            found = propose(data.images.picture(index), config)
+        else:
+            found = propose_by_network(network, to_picture(data.images, index, data.fabric.device), config)
+        return found.pack() if found else None
+    for_every_picture(data.out / 'proposals', data.images, 'npz', make)
 
 
 def make_round_labels(data: PreparedImages, config: TrainCcgrConfig, round_: int, found: MaskSet | None) -> tuple[MaskSet | None, float]:

@@ -11,7 +11,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from skimage.segmentation import felzenszwalb
+from torch import Tensor
+from torch.nn.functional import pad
+from torchvision.models.detection import MaskRCNN
 
 from insegan_ros.errors import ConfigError, DatasetError
 
@@ -30,6 +34,8 @@ class ProposalsConfig:
     """Share above which it is none."""
     count: int = 200
     """Proposals of a picture, those with the strongest outline."""
+    network: str = ''
+    """A checkpoint of Mask R-CNN whose region proposal network proposes instead; its boxes were learnt from other labels than image-level ones."""
 
     def __post_init__(self) -> None:
         if self.scale <= 0 or self.regions < 2 or not 0 < self.least < self.most <= 1 or self.count < 1:
@@ -91,6 +97,24 @@ def propose(picture: np.ndarray, config: ProposalsConfig) -> Proposals | None:
     objectness = np.array([_outline(mask, edges) for mask in masks], np.float32)
     order = np.argsort(-objectness, kind='stable')[:config.count]
     return Proposals(np.array(boxes, np.float32)[order], np.stack(masks)[order], objectness[order])
+
+
+@torch.inference_mode()
+def propose_by_network(network: MaskRCNN, picture: Tensor, config: ProposalsConfig) -> Proposals | None:
+    """Proposals of a picture (C, H, W) uint8 by a region proposal network: the boxes that it holds for objects of any class, whose masks are all that is in
+    them. It tells their order alone, so objectness falls evenly from 1."""
+    height, width = picture.shape[1:]
+    side = network.transform.max_size
+    images, _ = network.transform([pad(picture.float() / 255, (0, max(side - width, 0), 0, max(side - height, 0)))])
+    boxes, _ = network.rpn(images, network.backbone(images.tensors))
+    corners = boxes[0].round().cpu().numpy().clip(0, (width, height, width, height))
+    share = (corners[:, 2:] - corners[:, :2]).prod(1) / (height * width)
+    corners = corners[(share >= config.least) & (share <= config.most)][:config.count]
+    if not len(corners):
+        return None
+    x, y = np.arange(width), np.arange(height)
+    masks = (((y >= corners[:, 1:2]) & (y < corners[:, 3:]))[:, :, None]) & (((x >= corners[:, :1]) & (x < corners[:, 2:3]))[:, None])
+    return Proposals(corners.astype(np.float32), masks, np.linspace(1, 0, len(corners), dtype=np.float32))
 
 
 def _largest(labels: np.ndarray, count: int) -> np.ndarray:

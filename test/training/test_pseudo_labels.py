@@ -9,6 +9,8 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from insegan_ros.datasets.mask_sets import Mask, MaskSet
+from insegan_ros.networks.backbone import BackboneConfig
+from insegan_ros.networks.mask_rcnn import MaskRcnnConfig, make_mask_rcnn
 from insegan_ros.networks.relations import IGNORED
 from insegan_ros.segmenters.votes import find_components
 from insegan_ros.training.bags import bags_of_masks, bags_of_peaks, peaks_of
@@ -18,7 +20,7 @@ from insegan_ros.training.confident_areas import ConfidentAreasConfig, confident
 from insegan_ros.training.dense_crf import DenseCrfConfig, dense_crf
 from insegan_ros.training.irnet import edges_of
 from insegan_ros.training.label_synthesis import SynthesisConfig, instance_map, synthesise
-from insegan_ros.training.proposals import ProposalsConfig, overlaps, propose
+from insegan_ros.training.proposals import ProposalsConfig, overlaps, propose, propose_by_network
 
 H, W = 40, 60
 Y, X = np.mgrid[:H, :W]
@@ -142,6 +144,19 @@ def test_proposals_hold_the_objects_and_outlined_ones_come_first():
     grey = np.full((64, 64, 4), 90, np.uint8)
     grey[20:44, 20:44, 3] = 200
     assert any(iou(mask, grey[..., 3] == 200) > 0.8 for mask in propose(grey, ProposalsConfig()).masks)
+
+
+def test_a_region_proposal_network_can_propose_instead():
+    torch.manual_seed(0)
+    network = make_mask_rcnn(MaskRcnnConfig(16, 32, 16, 1), BackboneConfig(), 3, 2, 128).eval()
+    picture = torch.from_numpy(scene()[0].transpose(2, 0, 1).copy())
+    found = propose_by_network(network, picture, ProposalsConfig(count=20))
+    assert found.masks.shape == (len(found.boxes), 96, 128) and 0 < len(found.boxes) <= 20 and (np.diff(found.objectness) < 0).all()
+    for (x1, y1, x2, y2), mask in zip(found.boxes.astype(int), found.masks):
+        assert mask[y1:y2, x1:x2].all() and mask.sum() == (x2 - x1) * (y2 - y1) and 0.003 <= mask.mean() <= 0.5
+    with torch.inference_mode():
+        network.rpn.score_thresh = 2.0
+    assert propose_by_network(network, picture, ProposalsConfig()) is None
 
 
 def test_a_bag_holds_ten_proposals_with_its_peak_alone():
