@@ -272,14 +272,15 @@ def _evaluate(arguments: Namespace) -> None:
     if isinstance(segmenter, MaskSegmenter):
         _evaluate_masks(arguments, segmenter)
         return
-    _, scenes = open_dataset(data, workspace)
+    by_colour = getattr(segmenter, 'needs_colour', False)
+    _, scenes = open_dataset(data, workspace, by_colour)
     result = evaluate(segmenter, scenes, arguments.limit)
     print_summary(result.summary())
     if arguments.json:
         numbers = {'model': arguments.model, 'data': arguments.data, **result.summary(), 'rows': result.rows()}
         Path(arguments.json).write_text(json.dumps(numbers, indent=1) + '\n')
     if arguments.picture:
-        worst_to_best(segmenter, open_dataset(data, workspace)[1], result, Path(arguments.picture))
+        worst_to_best(segmenter, open_dataset(data, workspace, by_colour)[1], result, Path(arguments.picture))
 
 
 def _evaluate_pictures(arguments: Namespace, segmenter: PictureSegmenter) -> None:

@@ -203,16 +203,19 @@ class RealSense:
         return Intrinsics(k.fx, k.fy, k.ppx, k.ppy, k.width, k.height), tuple(k.coeffs)
 
 
-def read_realsense(path: Path) -> Iterator[Frame]:
-    """Every depth frame of a recording of librealsense, in order. Raises CameraError where it cannot be read."""
-    camera = RealSense(RealSenseConfig(file=str(path), repeat=False, colour=False))
+def read_realsense(path: Path, colour: bool = False) -> Iterator[Frame]:
+    """Every depth frame of a recording of librealsense, in order; with colour, in the colour camera's view, those that have a colour picture. Raises
+    CameraError where it cannot be read."""
+    camera = RealSense(RealSenseConfig(file=str(path), repeat=False, colour=colour))
     camera.open(real_time=False)
     try:
         while True:
             capture = camera.read(READ_FILE_S)
-            if capture is not None:
+            if capture is not None and not colour:
                 yield Frame(metres(capture.depth.pixels), capture.depth.camera, stamp_ns=int(capture.stamp_ms * 1e6))
-            elif camera.ended:
+            elif capture is not None and capture.aligned is not None:
+                yield Frame(metres(capture.aligned.pixels), capture.aligned.camera, capture.colour.pixels, int(capture.stamp_ms * 1e6), 'camera_color_optical_frame')
+            elif capture is None and camera.ended:
                 return
     finally:
         camera.close()

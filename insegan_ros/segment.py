@@ -43,21 +43,22 @@ def frames_of(source: Path) -> Iterator[Frame]:
     return map(read, items_of(source))
 
 
-def items_of(source: Path, photographs: bool = False) -> Iterator[Item]:
-    """What lies in a source, in order; images are depth, or photographs, also in sub-folders. Raises DatasetError where there is nothing."""
+def items_of(source: Path, by_colour: bool = False) -> Iterator[Item]:
+    """What lies in a source, in order; images are depth, or by_colour photographs, also in sub-folders, and recordings give their colour. Raises DatasetError
+    where there is nothing."""
     # At once, not when the first item is asked for.
     if not source.exists():
         raise DatasetError(f'{source} does not exist: expected an image, a folder or a recording')
-    return _items_of(source, photographs)
+    return _items_of(source, by_colour)
 
 
-def _items_of(source: Path, photographs: bool) -> Iterator[Item]:
+def _items_of(source: Path, by_colour: bool) -> Iterator[Item]:
     if is_recording(source):
-        yield from (Item('', frame) for frame in read_frames(source))
+        yield from (Item('', frame) for frame in read_frames(source, colour=by_colour))
     elif source.is_dir() and is_shards(source):
         yield from (Item('', scene.frame, scene.workspace) for scene in ShardDataset(source))
     else:
-        yield from _images(source, photographs)
+        yield from _images(source, by_colour)
 
 
 def _images(source: Path, photographs: bool) -> Iterator[Item]:
@@ -121,9 +122,10 @@ def segment_input(source: Path, segmenter: Segmenter, out: Path) -> tuple[int, i
 def _row(index: int, frame: Frame, found: Instances, error: str | None) -> dict[str, object]:
     valid = frame.depth_m[np.isfinite(frame.depth_m)]
     row: dict[str, object] = {
-        'frame': index, 'stamp_ns': frame.stamp_ns, 'frame_id': frame.frame_id, 'intrinsics': asdict(frame.intrinsics),
+        # A photograph, without depth, says nothing of its camera, and so of places in space.
+        'frame': index, 'stamp_ns': frame.stamp_ns, 'frame_id': frame.frame_id, 'intrinsics': asdict(frame.intrinsics) if valid.size else None,
         'depth_m': {'min': float(valid.min()), 'median': float(np.median(valid)), 'max': float(valid.max())} if valid.size else None,
         'instances': [{'label': i + 1, 'score': round(float(score), 4), 'area_px': int((found.labels == i + 1).sum()),
-                       **({'class': found.classes[i]} if found.classes else {}), 'pose': np.round(found.poses[i], 5).tolist() if found.poses is not None else None}
+                       **({'class': found.classes[i]} if found.classes else {}), 'pose': np.round(found.poses[i], 5).tolist() if found.poses is not None and valid.size else None}
                       for i, score in enumerate(found.scores)]}
     return {**row, 'error': error} if error else row

@@ -13,7 +13,7 @@ from launch_ros.substitutions import FindPackageShare
 
 ARGUMENTS = {'recording': (None, 'rosbag2 folder or RealSense .bag'), 'model': ('insegan-nut', 'checkpoint folder or shipped name'),
              'params_file': ('', 'YAML of the segmenter; empty: the recording\'s own workspace.yaml, else the floor is fitted to every frame'),
-             'rate': ('1.0', 'how many times as fast as recorded'), 'loop': ('true', 'begin again at the end'), 'rviz': ('false', 'open RViz')}
+             'rate': ('1.0', 'how many times as fast as recorded'), 'loop': ('true', 'begin again at the end'), 'colour': ('false', 'colour too, for models that look at it, and depth in its view'), 'rviz': ('false', 'open RViz')}
 
 
 def start(context: LaunchContext) -> list:
@@ -22,10 +22,10 @@ def start(context: LaunchContext) -> list:
     own = Path(value['recording']) / 'workspace.yaml'
     parameters = value['params_file'] or (str(own) if own.is_file() else '')
     player = Node(package='insegan_ros', executable='recording_player', output='screen', parameters=[
-        {'recording': value['recording'], 'rate': float(value['rate']), 'loop': value['loop'] == 'true'}])
+        {'recording': value['recording'], 'rate': float(value['rate']), 'loop': value['loop'] == 'true', 'colour': value['colour'] == 'true'}])
     robot = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(PathJoinSubstitution([FindPackageShare('insegan_ros'), 'launch', 'robot.launch.py'])),
-        launch_arguments={'model': value['model'], 'use_sim_time': 'true', 'rviz': value['rviz'], **({'params_file': parameters} if parameters else {})}.items())
+        launch_arguments={'model': value['model'], 'use_sim_time': 'true', 'rviz': value['rviz'], 'aligned': value['colour'], **({'params_file': parameters} if parameters else {})}.items())
     return [robot, player]
 
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 ARGUMENTS = {'robot': {'namespace', 'params_file', 'model', 'device', 'driver', 'camera', 'aligned', 'autostart', 'use_sim_time', 'log_level', 'rviz'},
-             'sim': {'part', 'rate', 'model', 'rviz'}, 'replay': {'recording', 'model', 'params_file', 'rate', 'loop', 'rviz'}}
+             'sim': {'part', 'rate', 'model', 'rviz'}, 'replay': {'recording', 'model', 'params_file', 'rate', 'loop', 'colour', 'rviz'}}
 
 
 def description(root, name):

@@ -153,3 +153,21 @@ def test_a_recording_of_newer_librealsense_is_read_like_the_older_ones(real_bag,
     (tmp_path / 'broken.db3').write_bytes(b'garbage' * 50)
     with pytest.raises(DatasetError, match='cannot be read as a recording of librealsense'):
         list(read_frames(tmp_path / 'broken.db3'))
+
+
+def test_a_recording_of_librealsense_gives_colour_with_depth_in_its_view(device, tmp_path):
+    import pyrealsense2
+
+    from insegan_ros.datasets.recordings import read_frames
+    soft = device(shift_m=0.05)
+    recorder = pyrealsense2.recorder(str(tmp_path / 'one.db3'), soft.device)
+    camera = RealSense(RealSenseConfig(**SMALL), lambda: recorder)
+    camera.open()
+    first(camera), first(camera), first(camera)
+    camera.close()
+    del recorder, camera
+    frames = list(read_frames(tmp_path / 'one.db3', colour=True))
+    assert len(frames) >= 2 and all((frame.colour == pictures()[1]).all() for frame in frames)
+    box = np.nonzero((np.abs(frames[0].depth_m - 0.5) < 1e-3).sum(0) > 40)[0]
+    assert abs(box.min() - 10) <= 2 and abs(box.max() - 89) <= 2 and frames[0].frame_id == 'camera_color_optical_frame'
+    assert all(frame.colour is None and frame.depth_m[100, 60] == pytest.approx(0.5) for frame in read_frames(tmp_path / 'one.db3'))

@@ -51,14 +51,15 @@ FORMATS = {'shards': Format(is_shards, _read_shards, _write_shards), 'bop': Form
            'recording': Format(is_recording, read_recording, write_recording), 'insta10': Format(is_insta10, read_insta10, write_insta10), 'clouds': Format(None, None, write_clouds)}
 
 
-def open_dataset(folder: Path, workspace: Workspace | None = None) -> tuple[tuple[str, ...], Iterator[Scene]]:
-    """Class names and scenes of a folder in any format that can be read. workspace: a recording's bin, instead of its own file's. Raises DatasetError."""
+def open_dataset(folder: Path, workspace: Workspace | None = None, colour: bool = False) -> tuple[tuple[str, ...], Iterator[Scene]]:
+    """Class names and scenes of a folder in any format that can be read. workspace: a recording's bin, instead of its own file's. colour: of a recording,
+    depth in the colour camera's view, and colour. Raises DatasetError."""
     if not folder.exists():
         raise DatasetError(f'{folder} does not exist: expected a data set')
+    if is_recording(folder):
+        return read_recording(folder, workspace, colour)
     if workspace is not None:
-        if not is_recording(folder):
-            raise DatasetError(f'a workspace is given but {folder} is no recording: data sets hold the bin of every scene themselves')
-        return read_recording(folder, workspace)
+        raise DatasetError(f'a workspace is given but {folder} is no recording: data sets hold the bin of every scene themselves')
     for form in FORMATS.values():
         if form.found is not None and form.read is not None and form.found(folder):
             return form.read(folder)

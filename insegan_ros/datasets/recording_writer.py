@@ -17,6 +17,9 @@ from insegan_ros.frame import Frame
 from insegan_ros.workspace import Workspace, write_workspace
 
 DEPTH_TOPIC, INFO_TOPIC = '/camera/camera/depth/image_rect_raw', '/camera/camera/depth/camera_info'
+# Frames with colour: depth is in the colour camera's view.
+ALIGNED_TOPIC, ALIGNED_INFO_TOPIC = '/camera/camera/aligned_depth_to_color/image_raw', '/camera/camera/aligned_depth_to_color/camera_info'
+COLOUR_TOPIC = '/camera/camera/color/image_raw'
 TRUTH_TOPIC = '/camera/camera/ground_truth/labels'
 INSTANCES_TOPIC, OVERLAY_TOPIC = '/segmenter/instances', '/segmenter/overlay'
 # Beside the recording's own files: where the bin is.
@@ -56,7 +59,7 @@ class RecordingWriter:
             self.folder.mkdir(parents=True, exist_ok=True)
 
     def add(self, frame: Frame, labels: np.ndarray | None = None, labels_topic: str = TRUTH_TOPIC, picture: np.ndarray | None = None) -> None:
-        """One frame: depth in mm and its camera_info, labels (H, W) uint16 and a picture (H, W, 3) uint8 RGB where there are some."""
+        """One frame: depth in mm and its camera_info, its colour, labels (H, W) uint16 and a picture (H, W, 3) uint8 RGB where there are some."""
         stamp = frame.stamp_ns or 10**9 + self.count * FRAME_NS
         header = self.types['std_msgs/msg/Header'](self.types['builtin_interfaces/msg/Time'](stamp // 10**9, stamp % 10**9), frame.frame_id)
         self.count += 1
@@ -65,10 +68,13 @@ class RecordingWriter:
         info = self.types['sensor_msgs/msg/CameraInfo'](
             header, k.height, k.width, 'plumb_bob', np.zeros(5), matrix.ravel(), np.eye(3).ravel(), np.hstack([matrix, np.zeros((3, 1))]).ravel(), 0, 0,
             self.types['sensor_msgs/msg/RegionOfInterest'](0, 0, 0, 0, False))
-        self._write(INFO_TOPIC, info, stamp)
+        depth_topic, info_topic = (DEPTH_TOPIC, INFO_TOPIC) if frame.colour is None else (ALIGNED_TOPIC, ALIGNED_INFO_TOPIC)
+        self._write(info_topic, info, stamp)
         if labels is not None:
             self._image(labels_topic, labels, '16UC1', header, stamp)
-        self._image(DEPTH_TOPIC, millimetres(frame.depth_m), '16UC1', header, stamp)
+        if frame.colour is not None:
+            self._image(COLOUR_TOPIC, frame.colour, 'rgb8', header, stamp)
+        self._image(depth_topic, millimetres(frame.depth_m), '16UC1', header, stamp)
         if picture is not None:
             self._image(OVERLAY_TOPIC, picture, 'rgb8', header, stamp)
 

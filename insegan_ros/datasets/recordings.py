@@ -15,7 +15,8 @@ from rosbags.rosbag2 import ReaderError as Rosbag2Error
 from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, get_typestore
 
-from insegan_ros.datasets.images import depth_from_message, labels_from_message, metres, read_picture, stamp_ns
+from insegan_ros.datasets.images import colour_from_message, depth_from_message, labels_from_message, metres, read_picture, stamp_ns
+from insegan_ros.datasets.pairing import Pairing
 from insegan_ros.datasets.recording_writer import WORKSPACE_FILE
 from insegan_ros.datasets.scene import Scene
 from insegan_ros.errors import CameraError, DatasetError, InputError
@@ -24,24 +25,39 @@ from insegan_ros.realsense import read_realsense
 from insegan_ros.workspace import Workspace, read_workspace
 
 IMAGE_TYPE, INFO_TYPE = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CameraInfo'
+# Depth and colour whose stamps are nearer are of one moment.
+SLOP_S = 0.02
 DEPTH_ENCODINGS = ('16UC1', 'mono16', '32FC1')
 
 
-def read_frames(source: str | Path, depth_topic: str = '') -> Iterator[Frame]:
-    """Every depth frame of a recording, in order, with its intrinsics.
+def read_frames(source: str | Path, depth_topic: str = '', colour: bool = False) -> Iterator[Frame]:
+    """Every depth frame of a recording, in order, with its intrinsics; with colour, depth in the colour camera's view and the picture of the same moment,
+    frames that have one.
 
-    source: a RealSense .bag or a rosbag2 folder. Raises DatasetError where it cannot be read or holds no depth.
+    source: a RealSense .bag or a rosbag2 folder. Raises DatasetError where it cannot be read or holds no depth, or no colour where it is asked for.
     """
-    path = Path(source)
-    if path.is_file() and path.suffix == '.db3':
-        # librealsense since 2.58: a rosbag2 file without metadata, depth as PNG, which it reads best itself.
-        try:
-            yield from read_realsense(path)
-        except CameraError as error:
-            raise DatasetError(f'{path} cannot be read as a recording of librealsense ({error}): expected a whole .db3; a rosbag2 recording is a folder') from error
-        return
-    with _open(path) as reader:
-        yield from _frames(reader, path, depth_topic)
+    path, found = Path(source), False
+    for frame in _read(path, depth_topic, colour):
+        found = True
+        yield frame
+    if colour and not found:
+        raise DatasetError(f'{path} holds no colour of the same moment as depth: expected pictures less than {1000 * SLOP_S:.0f} ms apart')
+
+
+def _read(path: Path, depth_topic: str, colour: bool) -> Iterator[Frame]:
+    # librealsense since 2.58: a rosbag2 file without metadata, depth as PNG, which it reads best itself; and it alone can bring depth into colour's view.
+    by_librealsense = path.is_file() and path.suffix == '.db3'
+    if not by_librealsense:
+        with _open(path) as reader:
+            by_librealsense = colour and any(c.topic.startswith('/device_') for c in reader.connections)
+            if not by_librealsense:
+                yield from _frames(reader, path, *_colour_topics(reader, path)) if colour else _frames(reader, path, depth_topic or _find_depth_topic(reader, path))
+                return
+    try:
+        yield from read_realsense(path, colour)
+    except CameraError as error:
+        raise DatasetError(f'{path} cannot be read as a recording of librealsense ({error}): expected a whole .db3 or .bag{" with colour" * colour}; '
+                           'a rosbag2 recording is a folder') from error
 
 
 def is_recording(path: Path) -> bool:
@@ -49,11 +65,11 @@ def is_recording(path: Path) -> bool:
     return (path.is_dir() and (path / 'metadata.yaml').exists()) or (path.is_file() and path.suffix in ('.bag', '.db3', '.mcap'))
 
 
-def read_recording(source: str | Path, workspace: Workspace | None = None) -> tuple[tuple[str, ...], Iterator[Scene]]:
+def read_recording(source: str | Path, workspace: Workspace | None = None, colour: bool = False) -> tuple[tuple[str, ...], Iterator[Scene]]:
     """A recording as scenes: its name as the only class, and every depth frame, with the labels of the same stamp where the recording has a
-    topic that ends in /labels. workspace: None takes the recording's own file where there is one. Raises DatasetError."""
+    topic that ends in /labels. workspace: None takes the recording's own file where there is one. colour: see read_frames. Raises DatasetError."""
     path = Path(source)
-    return (path.stem,), _scenes(path, workspace or own_workspace(path))
+    return (path.stem,), _scenes(path, workspace or own_workspace(path), colour)
 
 
 def own_workspace(path: Path) -> Workspace | None:
@@ -62,10 +78,10 @@ def own_workspace(path: Path) -> Workspace | None:
     return read_workspace(own) if own.is_file() else None
 
 
-def _scenes(path: Path, workspace: Workspace | None) -> Iterator[Scene]:
+def _scenes(path: Path, workspace: Workspace | None, colour: bool) -> Iterator[Scene]:
     truths = _labels(path)
     pending = next(truths, None)
-    for frame in read_frames(path):
+    for frame in read_frames(path, colour=colour):
         while pending is not None and pending[0] < frame.stamp_ns:
             pending = next(truths, None)
         truth = None
@@ -101,29 +117,42 @@ def _open(path: Path) -> Iterator[AnyReader]:
                            '`ros2 bag reindex` may mend it)') from error
 
 
-def _frames(reader: AnyReader, path: Path, depth_topic: str) -> Iterator[Frame]:
-    topic = depth_topic or _find_depth_topic(reader, path)
+def _frames(reader: AnyReader, path: Path, topic: str, colour_topic: str = '') -> Iterator[Frame]:
     info_topic = _info_topic(reader, topic, path)
     intrinsics: Intrinsics | None = None
-    pending: list[tuple[Any, int]] = []
-    wanted = [c for c in reader.connections if c.topic in (topic, info_topic)]
+    pending: list[tuple[Any, Any, int]] = []
+    pairing = Pairing()
+    wanted = [c for c in reader.connections if c.topic in (topic, info_topic, colour_topic)]
     for connection, stamp, raw in reader.messages(connections=wanted):
         message = deserialize(reader, connection, raw)
         if connection.msgtype == INFO_TYPE:
             intrinsics = intrinsics_from_message(message)
-            while pending:
-                yield _frame(*pending.pop(0), intrinsics)
-        elif connection.msgtype == IMAGE_TYPE:
-            if intrinsics is None:
-                pending.append((message, stamp))
-            else:
-                yield _frame(message, stamp, intrinsics)
+        elif not colour_topic:
+            pending.append((message, None, stamp))
+        elif pair := (pairing.depth if connection.topic == topic else pairing.colour)(message, SLOP_S):
+            pending.append((*pair, stamp))
+        while pending and intrinsics is not None:
+            yield _frame(*pending.pop(0), intrinsics)
     if pending:
         raise DatasetError(f'{path} holds depth on {topic} but no camera_info on {info_topic}: expected both')
 
 
-def _frame(message: Any, stamp: int, intrinsics: Intrinsics) -> Frame:
-    return Frame(depth_from_message(message), intrinsics, stamp_ns=stamp_ns(message.header) or stamp, frame_id=message.header.frame_id or 'camera_depth_optical_frame')
+def _frame(depth: Any, colour: Any, stamp: int, intrinsics: Intrinsics) -> Frame:
+    picture = None if colour is None else colour_from_message(colour)
+    if picture is not None and picture.shape[:2] != (depth.height, depth.width):
+        raise DatasetError(f'the recording holds colour of {colour.width}x{colour.height} beside depth of {depth.width}x{depth.height}: expected one size')
+    return Frame(depth_from_message(depth), intrinsics, picture, stamp_ns(depth.header) or stamp, depth.header.frame_id or 'camera_depth_optical_frame')
+
+
+def _colour_topics(reader: AnyReader, path: Path) -> tuple[str, str]:
+    """Depth in the colour camera's view, and colour."""
+    images = sorted({c.topic for c in reader.connections if c.msgtype == IMAGE_TYPE})
+    depth = [name for name in images if 'aligned_depth_to_color' in name]
+    colour = [name for name in images if name.rsplit('/', 1)[0].endswith('/color')]
+    if not depth or not colour:
+        raise DatasetError(f'{path} holds no colour with depth in its view: expected .../color/image_raw and .../aligned_depth_to_color/image_raw '
+                           f'(realsense-ros: align_depth.enable:=true), found images on {", ".join(images) or "no topic"}')
+    return depth[0], colour[0]
 
 
 def deserialize(reader: AnyReader, connection: Any, raw: bytes) -> Any:

@@ -31,14 +31,16 @@ def start_node(module: str, parameters: dict[str, Any], remappings: dict[str, st
     return subprocess.Popen([sys.executable, '-m', f'insegan_ros.nodes.{module}', '--ros-args', *words], start_new_session=True)
 
 
-def start_segmenter(model: str, instances: int, workspace: Workspace | None, parameters: dict[str, Any] | None = None) -> subprocess.Popen:
-    """The segmenter on a RealSense's topics, ready by itself. Raises CheckpointError where its model cannot be loaded: the node itself
-    would stay and wait for a better one."""
+def start_segmenter(model: str, instances: int, workspace: Workspace | None, parameters: dict[str, Any] | None = None, colour: bool = False) -> subprocess.Popen:
+    """The segmenter on a RealSense's topics, ready by itself; with colour, on depth in the colour camera's view. Raises CheckpointError where its model cannot
+    be loaded: the node itself would stay and wait for a better one."""
     if model not in READY:
         Checkpoint.load(find_checkpoint(model))
     place = {} if workspace is None else {'floor': list(workspace.floor), **({'bounds': list(workspace.bounds)} if workspace.bounds else {})}
+    depth = f'{CAMERA}/aligned_depth_to_color' if colour else f'{CAMERA}/depth'
     return start_node('segmenter', {'model': model, 'autostart': True, 'instances': instances, **place, **(parameters or {})},
-                      {'depth/image': f'{CAMERA}/depth/image_rect_raw', 'depth/camera_info': f'{CAMERA}/depth/camera_info'})
+                      {'depth/image': f'{depth}/{"image_raw" if colour else "image_rect_raw"}', 'depth/camera_info': f'{depth}/camera_info',
+                       'color/image': f'{CAMERA}/color/image_raw'})
 
 
 def _text(value: Any) -> str:
@@ -92,7 +94,7 @@ def _refuse_busy_domain(node: Node, executor: SingleThreadedExecutor) -> None:
     end = time.monotonic() + DISCOVERY_S
     while time.monotonic() < end:
         executor.spin_once(timeout_sec=0.1)
-        for topic in (f'{CAMERA}/depth/image_rect_raw', '/segmenter/instances'):
+        for topic in (f'{CAMERA}/depth/image_rect_raw', f'{CAMERA}/aligned_depth_to_color/image_raw', '/segmenter/instances'):
             if node.count_publishers(topic):
                 raise ConfigError(f'ROS domain {os.environ.get("ROS_DOMAIN_ID", "0")} is in use: somebody publishes {topic} already; '
                                   'expected a free domain, set ROS_DOMAIN_ID to another')

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from insegan_ros.datasets.images import labels_from_message, stamp_ns
 from insegan_ros.datasets.recordings import read_recording
 from insegan_ros.datasets.scene import Scene
-from insegan_ros.errors import InseganError
+from insegan_ros.errors import InputError, InseganError
 from insegan_ros.evaluation.average_precision import average_precision
 from insegan_ros.evaluation.evaluate import score
 from insegan_ros.evaluation.picks import free_parts
@@ -26,6 +26,7 @@ from insegan_ros.nodes.processes import start_node, start_segmenter, wait_for, w
 from insegan_ros.picks import Surface
 from insegan_ros.replay_config import ReplayConfig
 from insegan_ros.segmenters.base import resolve_workspace
+from insegan_ros.segmenters.registry import load_segmenter
 from insegan_ros.workspace import Workspace, read_workspace
 
 QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE)
@@ -56,13 +57,17 @@ def run_replay(config: ReplayConfig) -> dict:
     """Run it; returns the numbers that replay.json holds. Raises InseganError where the recording cannot be used or no masks came."""
     out = Path(config.out)
     workspace = read_workspace(Path(config.workspace)) if config.workspace else None
-    _, scenes = read_recording(config.recording, workspace)
-    workspace = next(scenes).workspace
+    colour = getattr(load_segmenter(config.model), 'needs_colour', False)
+    _, scenes = read_recording(config.recording, workspace, colour)
+    first = next(scenes, None)
+    if first is None:
+        raise InputError(f'{config.recording} holds no frame: expected some')
+    workspace = first.workspace
     out.mkdir(parents=True, exist_ok=True)
     with watching(ReplayWatcher) as (watcher, executor, processes):
-        segmenter = start_segmenter(config.model, config.instances, workspace, {'use_sim_time': True})
+        segmenter = start_segmenter(config.model, config.instances, workspace, {'use_sim_time': True}, colour)
         processes.append(segmenter)
-        player = start_node('recording_player', {'recording': str(Path(config.recording).resolve()), 'rate': float(config.rate)})
+        player = start_node('recording_player', {'recording': str(Path(config.recording).resolve()), 'rate': float(config.rate), 'colour': colour})
         processes.append(player)
         wait_for(lambda: bool(watcher.answered), executor, processes, config.timeout_s)
         with tqdm(desc='replay', unit='frame') as bar:
@@ -71,7 +76,8 @@ def run_replay(config: ReplayConfig) -> dict:
                 if segmenter.poll() is not None:
                     raise InseganError('the segmenter stopped before the recording was over: its message stands above')
                 bar.update(len(watcher.played) - bar.n)
-    numbers = {'recording': config.recording, 'model': config.model, 'rate': config.rate, **_timing(watcher), **_scored(watcher, config, workspace, out / 'replay.png')}
+    numbers = {'recording': config.recording, 'model': config.model, 'rate': config.rate, **_timing(watcher),
+               **_scored(watcher, config, workspace, colour, out / 'replay.png')}
     (out / 'replay.json').write_text(json.dumps(numbers, indent=2) + '\n')
     return numbers
 
@@ -82,10 +88,10 @@ def _timing(watcher: ReplayWatcher) -> dict[str, float | int]:
             'latency_ms_p99': round(float(np.percentile(latencies, 99)), 2) if latencies else 0.0}
 
 
-def _scored(watcher: ReplayWatcher, config: ReplayConfig, workspace: Workspace | None, picture: Path) -> dict[str, float | int]:
+def _scored(watcher: ReplayWatcher, config: ReplayConfig, workspace: Workspace | None, colour: bool, picture: Path) -> dict[str, float | int]:
     """Masks and first picks against the recording's labels; empty where it has none."""
     rows, pairs, picks, shown = [], [], [], []
-    for scene in read_recording(config.recording, workspace)[1]:
+    for scene in read_recording(config.recording, workspace, colour)[1]:
         message = watcher.masks.get(scene.frame.stamp_ns)
         if scene.truth is None or message is None or not scene.truth.labels.any():
             continue

@@ -32,12 +32,12 @@ from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from insegan_ros.datasets.images import stamp_ns
+from insegan_ros.datasets.pairing import Pairing
 from insegan_ros.errors import InputError, InseganError
 from insegan_ros.frame import Frame, Instances, Intrinsics
 from insegan_ros.nodes.conversions import frame_from_messages
 from insegan_ros.nodes.diagnostics import Meter, memory, status
 from insegan_ros.nodes.outputs import Output, Result, outputs
-from insegan_ros.nodes.pairing import Pairing
 from insegan_ros.nodes.parameters import declare, refuse_unless_unconfigured, settings
 from insegan_ros.nodes.runtime import Warner, run_node
 from insegan_ros.segmenters.base import Segmenter, resolve_workspace

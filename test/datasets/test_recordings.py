@@ -126,6 +126,25 @@ def test_scenes_become_a_recording_and_come_back_with_labels_and_bin(tmp_path, n
         convert(nut_data, tmp_path / 'bag', 'recording')
 
 
+def test_colour_comes_with_depth_in_its_view(tmp_path, real_bag):
+    camera, rng = Intrinsics(60.0, 60.0, 31.5, 23.5, 64, 48), np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (3, 48, 64, 3), np.uint8)
+    with RecordingWriter(tmp_path / 'bag') as writer:
+        for index, picture in enumerate(pictures):
+            writer.add(Frame(np.full((48, 64), 0.5 + index / 10, np.float32), camera, picture))
+    frames = list(read_frames(tmp_path / 'bag', colour=True))
+    assert [round(float(frame.depth_m[0, 0]), 3) for frame in frames] == [0.5, 0.6, 0.7] and frames[0].intrinsics == camera
+    assert all((frame.colour == picture).all() for frame, picture in zip(frames, pictures))
+    # Depth alone is there too, for models that look at nothing else.
+    assert [frame.colour for frame in read_frames(tmp_path / 'bag')] == [None] * 3
+    with RecordingWriter(tmp_path / 'depth') as writer:
+        writer.add(Frame(np.full((48, 64), 0.5, np.float32), camera))
+    with pytest.raises(DatasetError, match=r'no colour with depth in its view: expected .*align_depth.enable:=true\), found images on /camera/camera/depth'):
+        list(read_frames(tmp_path / 'depth', colour=True))
+    with pytest.raises(DatasetError, match='no colour of the same moment as depth'):
+        list(read_frames(real_bag, colour=True))
+
+
 def write_piles(path, piles: list[np.ndarray], workspace: Workspace | None) -> None:
     """A recording of height maps in m (48, 64) over a floor at half a metre, one frame each."""
     camera = Intrinsics(60.0, 60.0, 31.5, 23.5, 64, 48)

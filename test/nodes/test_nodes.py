@@ -590,6 +590,28 @@ def test_a_recording_is_replayed_into_the_live_node_and_scored(nut_data, tmp_pat
 
 
 @pytest.mark.slow
+def test_a_recording_with_colour_is_replayed_into_a_model_of_classes(tmp_path):
+    """Bins of several kinds, recorded as realsense-ros does with align_depth, through the player and the node on real DDS: masks of the shipped model."""
+    import json
+
+    from insegan_ros.datasets.convert import convert
+    from insegan_sim.generate import SimulateConfig, simulate
+    simulate(SimulateConfig(part='nut,bolt,cone', scenes=4, instances='3', size='224', fill=0.4, colour=True, seed=5, workers=1, out=str(tmp_path / 'data')))
+    convert(tmp_path / 'data', tmp_path / 'bag', 'recording')
+    process = subprocess.run([sys.executable, '-m', 'insegan_ros.cli', 'replay', '--recording', str(tmp_path / 'bag'), '--model', 'irnet-mixed', '--rate', '0.05',
+                              '--out', str(tmp_path / 'out')], capture_output=True, text=True, env={**environment(), 'ROS_DOMAIN_ID': str(int(DOMAIN) + 1)}, timeout=150)
+    assert process.returncode == 0, process.stderr
+    numbers = json.loads((tmp_path / 'out/replay.json').read_text())
+    assert numbers['frames'] == numbers['answered'] == numbers['scored'] == 4 and numbers['honest_miou'] > 0.6 and numbers['ap50'] > 0.6
+    # Without ROS the same recording gives masks with names.
+    process = subprocess.run([sys.executable, '-m', 'insegan_ros.cli', 'segment', str(tmp_path / 'bag'), '--model', 'irnet-mixed', '--out', str(tmp_path / 'masks')],
+                             capture_output=True, text=True, env=environment(), timeout=100)
+    assert process.returncode == 0, process.stderr
+    rows = json.loads((tmp_path / 'masks/results.json').read_text())
+    assert len(rows) == 4 and {one['class'] for row in rows for one in row['instances']} & {'nut', 'bolt', 'cone'} and rows[0]['intrinsics']['width'] == 224
+
+
+@pytest.mark.slow
 def test_a_replay_whose_model_cannot_be_loaded_ends_at_once(nut_data, tmp_path):
     from insegan_ros.datasets.convert import convert
     convert(nut_data, tmp_path / 'bag', 'recording')

@@ -13,7 +13,7 @@ from visualization_msgs.msg import Marker  # noqa: E402
 
 from insegan_ros.frame import Frame, Instances, Intrinsics  # noqa: E402
 from insegan_ros.nodes.outputs import POINT, Result, outputs  # noqa: E402
-from insegan_ros.nodes.pairing import Pairing  # noqa: E402
+from insegan_ros.datasets.pairing import Pairing  # noqa: E402
 from insegan_ros.segmenters.geometry import poses_from_points  # noqa: E402
 from insegan_ros.workspace import Workspace  # noqa: E402
 

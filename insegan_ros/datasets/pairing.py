@@ -1,9 +1,8 @@
-"""Depth and colour of the same moment, from two subscriptions."""
+"""Depth and colour of the same moment, from two subscriptions or two topics of a recording: messages with a header."""
 from __future__ import annotations
 
 from collections import deque
-
-from sensor_msgs.msg import Image
+from typing import Any
 
 from insegan_ros.datasets.images import stamp_ns
 
@@ -17,11 +16,11 @@ class Pairing:
     RealSense have equal stamps; whichever comes first waits for the other. An unpaired depth image is replaced by the next."""
 
     def __init__(self) -> None:
-        self.waiting: Image | None = None
-        self.colours: deque[Image] = deque(maxlen=KEPT)
+        self.waiting: Any = None
+        self.colours: deque[Any] = deque(maxlen=KEPT)
         self.unpaired = 0
 
-    def depth(self, image: Image, slop_s: float) -> tuple[Image, Image] | None:
+    def depth(self, image: Any, slop_s: float) -> tuple[Any, Any] | None:
         """A depth image has come: the pair, or None if its colour is not there yet."""
         stamp = stamp_ns(image.header)
         # The latest of equally near ones.
@@ -33,7 +32,7 @@ class Pairing:
         self.waiting = image
         return None
 
-    def colour(self, image: Image, slop_s: float) -> tuple[Image, Image] | None:
+    def colour(self, image: Any, slop_s: float) -> tuple[Any, Any] | None:
         """A colour image has come: the pair, or None if no depth image waits for it."""
         stamp = stamp_ns(image.header)
         if self.colours and stamp < stamp_ns(self.colours[-1].header) - JUMP_NS:
