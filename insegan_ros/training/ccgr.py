@@ -12,6 +12,7 @@ then in every round
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -237,12 +238,15 @@ def make_round_labels(data: PreparedImages, config: TrainCcgrConfig, round_: int
     semantic, took = train_semantic(data, config, round_, found)
     if config.stop_after == 'semantic':
         return None, took
+
+    def chosen_by(choose: Callable[[int], list[Box]]) -> list[list[Box]]:
+        return [] if whole.exists() else [choose(index) for index in tqdm(range(len(images)), desc=f'chosen-{round_}', unit='picture', disable=not data.fabric.is_global_zero)]
     if config.refinement.choose == 'semantic':
-        chosen = [boxes_of_pieces(semantic, images, index, data.fabric.device) for index in range(len(images))] if not whole.exists() else []
+        chosen = chosen_by(lambda index: boxes_of_pieces(semantic, images, index, data.fabric.device))
     else:
         stage, more = train_boxes(data, config, round_, found)
         took += more
-        chosen = [stage.choose(index) for index in range(len(images))] if not whole.exists() else []
+        chosen = chosen_by(stage.choose)
         if config.stop_after == 'boxes':
             draw_ccgr(data.out, images, round_, None, ([np.array([box for _, _, box in some]).reshape(-1, 4) for some in chosen],))
             return None, took
@@ -251,11 +255,11 @@ def make_round_labels(data: PreparedImages, config: TrainCcgrConfig, round_: int
     masks: list[tuple[Mask, ...]] = []
     after: list[list[Box]] = []
     for first in tqdm(range(0, len(images), TOGETHER), desc=f'labels-{round_}', unit=f'{TOGETHER} pictures', disable=not data.fabric.is_global_zero):
-        numbers = range(first, min(first + TOGETHER, len(images)))
-        maps = [score_maps(semantic, to_picture(images, index, data.fabric.device), images.present[index]) for index in numbers]
-        refined = refine_chosen(maps, [chosen[index] for index in numbers], config.refinement)
+        together = range(first, min(first + TOGETHER, len(images)))
+        maps = [score_maps(semantic, to_picture(images, index, data.fabric.device), images.present[index]) for index in together]
+        refined = refine_chosen(maps, [chosen[index] for index in together], config.refinement)
         after += refined
-        for index, scores, boxes in zip(numbers, maps, refined):
+        for index, scores, boxes in zip(together, maps, refined):
             picture = images.picture(index)
             masks.append(cut_masks(scores, boxes, picture.shape[:2], config.refinement, edges_of(picture, config.crf)))
     MaskSet(images.classes, tuple(images.picture(index).shape[:2] for index in range(len(images))), tuple(masks)).save(whole)
