@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from insegan_ros.segmenters.heap import HeapSegmenter
     from insegan_ros.segmenters.masks import MaskSegmenter
     from insegan_ros.segmenters.picture import PictureSegmenter
+    from insegan_ros.segmenters.semantic import SemanticSegmenter
     from insegan_ros.workspace import Workspace
 
 
@@ -75,11 +76,25 @@ def _dataset_arguments(parser: ArgumentParser) -> None:
 def _train_arguments(parser: ArgumentParser) -> None:
     from insegan_ros.training.recipes import RECIPES
     recipes = parser.add_subcommands(required=True, dest='recipe')
-    for name, (config, _) in RECIPES.items():
-        sub = ArgumentParser(description=config.__doc__)
-        sub.add_argument('--config', action=ActionConfigFile, help='YAML file with any of the values below')
-        sub.add_class_arguments(config)
-        recipes.add_subcommand(name, sub)
+    for name in RECIPES:
+        recipes.add_subcommand(name, _recipe_parser(name))
+
+
+def _recipe_parser(name: str) -> ArgumentParser:
+    from insegan_ros.training.recipes import RECIPES
+    config = RECIPES[name][0]
+    parser = ArgumentParser(prog=f'insegan train {name}', description=config.__doc__)
+    parser.add_argument('--config', action=ActionConfigFile, help='YAML file with any of the values below')
+    parser.add_class_arguments(config)
+    return parser
+
+
+def _check_recipe(argv: list[str]) -> None:
+    """Of a command within a command jsonargparse cannot say what it does not know: alone it can, and ends here."""
+    if argv[:1] == ['train'] and len(argv) > 1:
+        from insegan_ros.training.recipes import RECIPES
+        if argv[1] in RECIPES:
+            _recipe_parser(argv[1]).parse_args(argv[2:])
 
 
 def _segment_arguments(parser: ArgumentParser) -> None:
@@ -187,7 +202,10 @@ def _train(arguments: Namespace) -> None:
     from insegan_ros.training.recipes import RECIPES
     config_class, train = RECIPES[arguments.recipe]
     values = arguments[arguments.recipe]
-    print(train(_instantiate(config_class, values)))
+    config = _instantiate(config_class, values)
+    print(train(config))
+    if getattr(config, 'stop_after', ''):
+        print(f'stopped after {config.stop_after}: look at the pictures there; the same command without --stop_after goes on')
 
 
 def _instantiate(config_class: type, values: Namespace) -> Any:
@@ -253,9 +271,12 @@ def _evaluate(arguments: Namespace) -> None:
     from insegan_ros.evaluation.evaluate import evaluate
     from insegan_ros.evaluation.report import print_summary, worst_to_best
     from insegan_ros.segmenters.heap import HeapSegmenter
+    from insegan_ros.datasets.bop import is_bop
+    from insegan_ros.datasets.recordings import is_recording
     from insegan_ros.segmenters.masks import MaskSegmenter
     from insegan_ros.segmenters.picture import PictureSegmenter
     from insegan_ros.segmenters.registry import load_segmenter
+    from insegan_ros.segmenters.semantic import SemanticSegmenter
     data, workspace = Path(arguments.data), _workspace(arguments)
     if arguments.limit < 1:
         raise ConfigError(f'--limit is {arguments.limit}: expected 1 or more')
@@ -269,8 +290,9 @@ def _evaluate(arguments: Namespace) -> None:
     if isinstance(segmenter, HeapSegmenter):
         _evaluate_heaps(arguments, segmenter)
         return
-    if isinstance(segmenter, MaskSegmenter):
-        _evaluate_masks(arguments, segmenter)
+    # Labels of recordings and of BOP have no names of classes that we know: there parts are told apart, as those of any other method.
+    if isinstance(segmenter, (MaskSegmenter, SemanticSegmenter)) and not is_recording(data) and not is_bop(data):
+        _evaluate_classes(arguments, segmenter)
         return
     by_colour = getattr(segmenter, 'needs_colour', False)
     _, scenes = open_dataset(data, workspace, by_colour)
@@ -314,18 +336,25 @@ def _evaluate_heaps(arguments: Namespace, segmenter: HeapSegmenter) -> None:
         draw_heaps(heaps, found, Path(arguments.picture), segmenter.needs_colour)
 
 
-def _evaluate_masks(arguments: Namespace, segmenter: MaskSegmenter) -> None:
-    """Masks with classes: shards, PASCAL VOC or COCO."""
+def _evaluate_classes(arguments: Namespace, segmenter: MaskSegmenter | SemanticSegmenter) -> None:
+    """Masks with classes, or classes alone: shards, PASCAL VOC or COCO."""
     from insegan_ros.datasets.image_sets import read_image_set
-    from insegan_ros.evaluation.class_masks import detect_all, score_masks
+    from insegan_ros.evaluation.average_precision import precision_by_class
+    from insegan_ros.evaluation.class_masks import detect_all, label_all, score_masks
     from insegan_ros.evaluation.weak import draw_found
+    from insegan_ros.segmenters.masks import MaskSegmenter
     from insegan_ros.training.image_level import truth_of
     images = read_image_set(arguments.data, segmenter.size, segmenter.look, arguments.split, arguments.limit)
-    truth, found = truth_of(images, progress=False), detect_all(segmenter, images)
-    summary = {'pictures': len(images), **score_masks(truth, found)}
-    print(json.dumps(summary, indent=1))
+    truth = truth_of(images, progress=False)
+    if isinstance(segmenter, MaskSegmenter):
+        found = detect_all(segmenter, images)
+        summary, more = {'pictures': len(images), **score_masks(truth, found)}, {'classes': precision_by_class(truth, found)}
+    else:
+        found, miou = label_all(segmenter, images, truth)
+        summary, more = {'pictures': len(images), 'miou': round(miou, 4)}, {}
+    print(json.dumps({**summary, **more}, indent=1))
     if arguments.json:
-        Path(arguments.json).write_text(json.dumps({'model': arguments.model, 'data': arguments.data, **summary}, indent=1) + '\n')
+        Path(arguments.json).write_text(json.dumps({'model': arguments.model, 'data': arguments.data, **summary, **more}, indent=1) + '\n')
     if arguments.picture:
         draw_found(images, found, truth, Path(arguments.picture))
 
@@ -403,7 +432,9 @@ def main(argv: list[str] | None = None) -> int:
     """Entry point. A mistake of the user's is one line and exit status 2; being stopped is 130."""
     argv = sys.argv[1:] if argv is None else argv
     try:
-        arguments: Any = build_parser(argv[0] if argv else '').parse_args(argv)
+        parser = build_parser(argv[0] if argv else '')
+        _check_recipe(argv)
+        arguments: Any = parser.parse_args(argv)
         values = arguments[arguments.command]
         values.pop('config', None)
         COMMANDS[arguments.command][2](values)

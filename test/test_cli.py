@@ -153,3 +153,10 @@ def test_methods_of_colour_are_evaluated_as_such(tote_data, tmp_path, capsys):
     assert main(arguments) == 2 and 'is there already' in capsys.readouterr().err
     assert main([*arguments[:5], '--limit', '0']) == 2 and '--limit is 0' in capsys.readouterr().err
     assert main(['dataset', 'pictures', str(tote_data), str(tmp_path / 'no.h5'), '--size', '0']) == 2 and 'size is 0' in capsys.readouterr().err
+
+
+def test_a_file_with_a_misspelt_key_is_told_by_the_key(tmp_path, capsys):
+    (tmp_path / 'bad.yaml').write_text('mask_rcn:\n  steps: 3\n')
+    with pytest.raises(SystemExit) as end:
+        main(['train', 'irnet', '--config', str(tmp_path / 'bad.yaml')])
+    assert end.value.code == 2 and "Option 'mask_rcn.steps' is not accepted" in capsys.readouterr().err

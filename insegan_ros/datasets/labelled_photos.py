@@ -21,6 +21,10 @@ from insegan_ros.errors import DatasetError
 from insegan_ros.frame import Instances
 
 LIST = 'labels.csv'
+# What the first line's first cell may be where it is no picture but a heading.
+HEADERS = ('picture', 'image', 'file', 'filename', 'name', 'path')
+# Pictures that are named when some cannot be used.
+TOLD = 5
 VOC_CLASSES = ('aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair', 'cow', 'diningtable', 'dog', 'horse', 'motorbike', 'person', 'pottedplant', 'sheep',
                'sofa', 'train', 'tvmonitor')
 # COCO's names of PASCAL VOC's classes, so that what was learnt from one can be judged on the other, as CCGR has it.
@@ -161,7 +165,14 @@ def read_list(folder: Path, size: int, split: str) -> ImageSet:
         known = [line.strip() for line in (folder / 'classes.txt').read_text().splitlines() if line.strip()] if (folder / 'classes.txt').is_file() else None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f'{note} cannot be read ({error}): expected lines such as picture.png,nut,bolt') from error
+    if rows and not any(len(row) > 1 for row in rows):
+        raise DatasetError(f'{note} has no comma in any line (the first is "{rows[0][0]}"): expected lines such as picture.png,nut,bolt')
+    if rows and rows[0][0].lower() in HEADERS and not inside(folder, rows[0][0]).is_file():
+        rows = rows[1:]
     classes = tuple(known or dict.fromkeys(sorted({cell for row in rows for cell in row[1:] if cell})))
+    alike = sorted(name for name in classes if sum(name.lower() == other.lower() for other in classes) > 1)
+    if alike:
+        raise DatasetError(f'{note} names {", ".join(alike)}, which differ in case alone: expected one way to write a class')
     kept, present, missing, seen = [], [], [], set()
     whole = readable([inside(folder, row[0]) for row in rows])
     for row in rows:
@@ -181,7 +192,7 @@ def read_list(folder: Path, size: int, split: str) -> ImageSet:
 
 def _tell(folder: Path, missing: list[str], count: int) -> None:
     if missing:
-        print(f'{folder}: {len(missing)} of {count} pictures are missing, damaged or without a label (such as {missing[0]}), they are left out')
+        print(f'{folder}: {len(missing)} of {count} pictures are missing, damaged or without a label ({", ".join(missing[:TOLD])}{", …" * (len(missing) > TOLD)}), they are left out')
 
 
 # The first whose folder it is.

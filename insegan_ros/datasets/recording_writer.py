@@ -98,7 +98,8 @@ def write_recording(scenes: Iterable[Scene], classes: tuple[str, ...], out: Path
         for scene in scenes:
             workspaces.add(scene.workspace)
             if len(workspaces) > 1:
-                raise DatasetError('the scenes have different floors or bounds: expected one camera that stands still, as a recording has')
+                raise DatasetError('the scenes have different floors or bounds: expected one camera that stands still, as a recording has '
+                                   '(simulate with --jitter.position_m 0 --jitter.tilt_deg 0 --jitter.focal_share 0 --jitter.centre_px 0)')
             writer.add(scene.frame, None if scene.truth is None else scene.truth.labels)
     workspace = workspaces.pop() if workspaces else None
     if workspace is not None:

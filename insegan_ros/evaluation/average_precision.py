@@ -28,11 +28,30 @@ def average_precision(truths: Sequence[Instances], found: Sequence[Instances], t
 def class_average_precision(truth: MaskSet, found: MaskSet, thresholds: Sequence[float] = THRESHOLDS, of: Literal['segm', 'bbox'] = 'segm') -> dict[str, float]:
     """The same class by class, the mean of those that there is truth of, as PASCAL VOC and COCO have it; by masks, or by their boxes. Classes are told by
     name: what is found of others is no answer to anything."""
-    names = [f'ap{round(100 * one)}' for one in thresholds]
+    rows = _precision(truth, found, thresholds, of)
+    return {name: float(row[~np.isnan(row)].mean()) if (~np.isnan(row)).any() else float('nan') for name, row in zip(_names(thresholds), rows)}
+
+
+def precision_by_class(truth: MaskSet, found: MaskSet, thresholds: Sequence[float] = THRESHOLDS) -> dict[str, dict[str, float]]:
+    """The same for every class that there is truth of, {'nut': {'ap50': ...}}."""
+    rows = _precision(truth, found, thresholds, 'segm')
+    return {kind: {name: round(float(row[number]), 4) for name, row in zip(_names(thresholds), rows)} for number, kind in enumerate(truth.classes) if not np.isnan(rows[0][number])}
+
+
+def _names(thresholds: Sequence[float]) -> list[str]:
+    return [f'ap{round(100 * one)}' for one in thresholds]
+
+
+def _precision(truth: MaskSet, found: MaskSet, thresholds: Sequence[float], of: Literal['segm', 'bbox']) -> np.ndarray:
+    """AP (thresholds, classes), NaN for classes that there is no truth of."""
+    counts = np.zeros(len(truth.classes), int)
+    for some in truth.masks:
+        for one in some:
+            counts[one.kind] += 1
     images = [{'id': index, 'height': height, 'width': width} for index, (height, width) in enumerate(truth.sizes)]
     annotations, answers = (_annotations(some, truth.classes) for some in (truth, found))
     if not annotations or not answers:
-        return dict.fromkeys(names, 0.0 if annotations else float('nan'))
+        return np.where(counts > 0, 0.0, np.nan)[None].repeat(len(thresholds), 0)
     # The tool prints what it does.
     with contextlib.redirect_stdout(io.StringIO()):
         true, answer = COCO(), COCO()
@@ -45,9 +64,9 @@ def class_average_precision(truth: MaskSet, found: MaskSet, thresholds: Sequence
         evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ['all']
         evaluation.evaluate()
         evaluation.accumulate()
-    # -1 where there is no truth of a class.
+    # (thresholds, recalls, classes); -1 where there is no truth of a class.
     precision = evaluation.eval['precision'][:, :, :, 0, 0]
-    return {name: float(rows[rows >= 0].mean()) for name, rows in zip(names, precision)}
+    return np.where(precision.min(1) >= 0, precision.mean(1), np.nan)
 
 
 def _annotations(masks: MaskSet, classes: tuple[str, ...]) -> list[dict]:

@@ -5,10 +5,12 @@ import numpy as np
 from tqdm import tqdm
 
 from insegan_ros.datasets.image_sets import CHANNELS, ImageSet
-from insegan_ros.datasets.mask_sets import MaskSet
+from insegan_ros.datasets.mask_sets import Mask, MaskSet
 from insegan_ros.evaluation.average_precision import class_average_precision
 from insegan_ros.errors import InputError
+from insegan_ros.networks.semantic import class_shares
 from insegan_ros.segmenters.masks import MaskSegmenter
+from insegan_ros.segmenters.semantic import SemanticSegmenter
 from insegan_ros.training.image_level import to_picture
 from insegan_ros.training.mask_rcnn import detect
 
@@ -22,11 +24,28 @@ def score_masks(truth: MaskSet, found: MaskSet) -> dict[str, float]:
 def detect_all(segmenter: MaskSegmenter, images: ImageSet) -> MaskSet:
     """What Mask R-CNN finds in every picture of a set, down to a score of .05; its classes are those that it was taught. Raises InputError for pictures with another
     number of channels, or none of whose classes it knows."""
+    _check_taught(segmenter, images)
+    found = [detect(segmenter.network, to_picture(images, index, segmenter.device)) for index in tqdm(range(len(images)), desc='detect', leave=False)]
+    return MaskSet(segmenter.classes, tuple(images.picture(index).shape[:2] for index in range(len(images))), tuple(found))
+
+
+def _check_taught(segmenter: MaskSegmenter | SemanticSegmenter, images: ImageSet) -> None:
     if images.channels != CHANNELS[segmenter.look] or not set(images.classes) & set(segmenter.classes):
         raise InputError(f'{images.name} has {images.channels} channels and shows {", ".join(images.classes)}: expected what the model was taught, '
                          f'{"colour with height" if segmenter.look == "both" else "colour"} and {", ".join(segmenter.classes)}')
-    found = [detect(segmenter.network, to_picture(images, index, segmenter.device)) for index in tqdm(range(len(images)), desc='detect', leave=False)]
-    return MaskSet(segmenter.classes, tuple(images.picture(index).shape[:2] for index in range(len(images))), tuple(found))
+
+
+def label_all(segmenter: SemanticSegmenter, images: ImageSet, truth: MaskSet) -> tuple[MaskSet, float]:
+    """The class of every pixel of a set as a semantic segmenter sees it, each class of a picture as one mask, and mIoU over the true classes and the
+    background. Raises InputError for pictures of other classes or channels."""
+    _check_taught(segmenter, images)
+    count, masks = Confusion(len(truth.classes)), []
+    known = np.array([0, *(truth.classes.index(name) + 1 if name in truth.classes else 0 for name in segmenter.classes)], np.uint8)
+    for index in tqdm(range(len(images)), desc='label', leave=False):
+        label = class_shares(segmenter.network, to_picture(images, index, segmenter.device), segmenter.zooms).argmax(0).cpu().numpy()
+        count.add(semantic_of(truth, index), known[label])
+        masks.append(tuple(Mask.of(int(kind) - 1, 1.0, label == kind) for kind in np.unique(label) if kind))
+    return MaskSet(segmenter.classes, tuple(images.picture(index).shape[:2] for index in range(len(images))), tuple(masks)), count.miou()
 
 
 def semantic_of(masks: MaskSet, index: int) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from insegan_ros.errors import CheckpointError
@@ -63,7 +63,8 @@ class Checkpoint:
         head = {'method': self.method, 'segmenter': self.segmenter, 'part': self.part, 'scales': asdict(self.scales),
                 'config': self.config, 'training': self.training}
         temporary = folder / f'{WEIGHTS}.part'
-        save_file(tensors, temporary, {'format': FORMAT, 'head': json.dumps(head)})
+        # Written by ourselves, others of the machine may read it: the library's file is its owner's alone.
+        temporary.write_bytes(save(tensors, {'format': FORMAT, 'head': json.dumps(head)}))
         os.replace(temporary, folder / WEIGHTS)
 
     @classmethod

@@ -54,7 +54,10 @@ def load_segmenter(model: str, segmenter: str = '', workspace: Workspace | None 
             raise ConfigError(f'a gate stands before {model}, which tells foreground itself: expected a model that divides parts by depth, such as insegan-nut')
         if not _tells_foreground(gate):
             raise ConfigError(f'the gate is {gate}, which divides parts: expected a foreground method or checkpoint, {", ".join(FOREGROUND)} or layered-gan-tote')
-        return GatedSegmenter(load_segmenter(model, segmenter, workspace, device, instances), load_segmenter(gate, '', workspace, device))
+        inner = load_segmenter(model, segmenter, workspace, device, instances)
+        if getattr(inner, 'look', '') == 'colour':
+            raise ConfigError(f'a gate stands before {model}, which looks at colour alone, and a gate changes depth: expected a model that divides parts by depth, such as insegan-nut')
+        return GatedSegmenter(inner, load_segmenter(gate, '', workspace, device))
     if model in READY:
         return _load(READY[model])(instances=instances, workspace=workspace)
     checkpoint = Checkpoint.load(find_checkpoint(model))

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor
+from torchvision.models.detection import MaskRCNN
 from tqdm import tqdm
 
 from insegan_ros.datasets.image_sets import CHANNELS, ImageSet
@@ -31,12 +32,14 @@ from insegan_ros.networks.multiple_instance import MultipleInstanceNet, bag_loss
 from insegan_ros.networks.semantic import SemanticNet
 from insegan_ros.segmenters.checkpoint import Checkpoint
 from insegan_ros.segmenters.masks import MaskSegmenter
+from insegan_ros.segmenters.registry import find_checkpoint
 from insegan_ros.training.bags import Bag, bags_of_masks, bags_of_peaks, peaks_of
 from insegan_ros.training.box_refinement import Box, RefinementConfig, boxes_of_pieces, cut_masks, refine_chosen, score_maps
 from insegan_ros.training.class_maps import ClassMapsConfig, load_backbone, train_class_maps
 from insegan_ros.training.confident_areas import ConfidentAreasConfig
 from insegan_ros.training.dense_crf import DenseCrfConfig
-from insegan_ros.training.image_level import ImageLevelConfig, PreparedImages, for_every_picture, prepare_images, read_pictures, share, to_picture, vary_colours
+from insegan_ros.training.image_level import (ImageLevelConfig, PreparedImages, check_begun, for_every_picture, prepare_images, read_pictures, take_over_relations, to_picture,
+                                              vary_colours)
 from insegan_ros.training.irnet import (AffinityNetStage, IRNetTrainConfig, collect_masks, edges_of, make_semantic_labels, mine_relations, read_class_maps,
                                         read_labels, train_relations)
 from insegan_ros.training.label_synthesis import SynthesisConfig
@@ -169,7 +172,12 @@ def train_ccgr(config: TrainCcgrConfig) -> Path:
 
     Raises DatasetError for pictures that cannot teach, TrainingError where a stage diverges.
     """
-    data = prepare_images(config)
+    def check(images: ImageSet) -> None:
+        if config.begin:
+            check_begun(Path(config.begin), config, images)
+        if config.proposals.network:
+            proposing_network(config.proposals, images, 'cpu')
+    data = prepare_images(config, check)
     if config.begin:
         take_over_relations(Path(config.begin), data)
     seconds = train_class_maps(data, config, config.class_maps)
@@ -206,22 +214,20 @@ def train_ccgr(config: TrainCcgrConfig) -> Path:
     return data.out / 'checkpoint'
 
 
-def take_over_relations(run: Path, data: PreparedImages) -> None:
-    """What another run made before IRNet or AffinityNet. Raises ConfigError where it is of other pictures or not there."""
-    note = run / 'config.yaml'
-    if not (run / 'class_maps' / 'weights.safetensors').is_file() or f'fingerprint: {data.images.fingerprint}' not in note.read_text().replace("'", ''):
-        raise ConfigError(f'begin is {run}, which holds no classifier of these pictures: expected the folder of a run of irnet or ccgr on the same --data')
-    share(run, data.out, ('class_maps', 'cams', 'relations'))
+def proposing_network(config: ProposalsConfig, images: ImageSet, device: str) -> MaskRCNN:
+    """The Mask R-CNN whose region proposal network proposes. Raises CheckpointError, or ConfigError for a model that is none, or of other pictures."""
+    checkpoint = Checkpoint.load(find_checkpoint(config.network))
+    if checkpoint.segmenter != 'masks':
+        raise ConfigError(f'proposals.network is {config.network}, a checkpoint for {checkpoint.segmenter}: expected a Mask R-CNN, such as one of insegan train supervised-masks')
+    segmenter = MaskSegmenter(checkpoint, device=device)
+    if CHANNELS[segmenter.look] != images.channels:
+        raise ConfigError(f'proposals.network is {config.network}, which looks at {segmenter.look}; the pictures have {images.channels} channels: expected one that was taught such pictures')
+    return segmenter.network
 
 
 def make_proposals(data: PreparedImages, config: ProposalsConfig) -> None:
-    """Proposals of every picture: `proposals/NAME.npz`. Raises CheckpointError, or ConfigError for a network of other pictures."""
-    network = None
-    if config.network:
-        segmenter = MaskSegmenter(Checkpoint.load(Path(config.network)), device=str(data.fabric.device))
-        if CHANNELS[segmenter.look] != data.images.channels:
-            raise ConfigError(f'proposals.network {config.network} looks at {segmenter.look}, the pictures have {data.images.channels} channels: expected one that was taught such pictures')
-        network = segmenter.network
+    """Proposals of every picture: `proposals/NAME.npz`. Raises what proposing_network raises."""
+    network = proposing_network(config, data.images, str(data.fabric.device)) if config.network else None
 
     def make(index: int) -> bytes | None:
         if network is None:

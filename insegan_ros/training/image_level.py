@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+import yaml
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.nn.functional import pad
@@ -79,10 +81,13 @@ class PreparedImages:
         return Checkpoint(method, kind, self.images.name, scales, values, {name: network.state_dict() for name, network in networks.items()}, told)
 
 
-def prepare_images(config: ImageLevelConfig) -> PreparedImages:
-    """Read what `config.data` names, launch, claim the run's folder. Raises DatasetError, or ConfigError for a folder that holds another training."""
+def prepare_images(config: ImageLevelConfig, check: Callable[[ImageSet], Any] | None = None) -> PreparedImages:
+    """Read what `config.data` names, launch, claim the run's folder. check: what raises where other things that the configuration names cannot be used, before
+    the folder is claimed for them. Raises DatasetError, or ConfigError for a folder that holds another training."""
     images = read_image_set(config.data, config.size, config.look, config.split, config.scenes)
     require_every_class(images)
+    if check is not None:
+        check(images)
     fabric, out = make_fabric(config.loop), Path(config.out)
     # Where a training is to stop is no part of what it is.
     claim(out, config, images.fingerprint, without=('stop_after', 'rounds'))
@@ -158,6 +163,24 @@ def share(run: Path, other: Path, names: Sequence[str]) -> None:
             half.rename(target)
         elif source.is_file() and not target.exists():
             link(str(source), str(target))
+
+
+def check_begun(run: Path, config: ImageLevelConfig, images: ImageSet) -> None:
+    """Raise ConfigError where a run holds no classifier and relations that this configuration could take over."""
+    note = run / 'config.yaml'
+    if not (run / 'class_maps' / 'weights.safetensors').is_file() or not note.is_file():
+        raise ConfigError(f'begin is {run}, which holds no classifier: expected the folder of a run of irnet or ccgr')
+    before, now = yaml.safe_load(note.read_text()) or {}, asdict(config)
+    for name in ('backbone', 'size', 'look', 'split', 'scenes'):
+        if before.get(name) != now[name]:
+            raise ConfigError(f'begin is {run}, whose {name} is {before.get(name)} and here {now[name]}: expected the same')
+    if before.get('fingerprint') != images.fingerprint:
+        raise ConfigError(f'begin is {run}, a run on other pictures or labels: expected the same --data')
+
+
+def take_over_relations(run: Path, data: PreparedImages) -> None:
+    """Give a run the classifier, attention maps and relations that another has made of the same pictures, see check_begun."""
+    share(run, data.out, ('class_maps', 'cams', 'relations'))
 
 
 def padded(picture: Tensor) -> Tensor:

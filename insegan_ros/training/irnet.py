@@ -34,7 +34,8 @@ from insegan_ros.networks.relations import IGNORED, affinity_loss, likenesses, r
 from insegan_ros.training.class_maps import ClassMapsConfig, load_backbone, load_class_maps, train_class_maps
 from insegan_ros.training.confident_areas import ConfidentAreasConfig, confident_areas
 from insegan_ros.training.dense_crf import DenseCrfConfig, dense_crf
-from insegan_ros.training.image_level import ImageLevelConfig, PreparedImages, draw_turns, for_every_picture, padded, prepare_images, read_pictures, to_picture, turn, vary_colours
+from insegan_ros.training.image_level import (ImageLevelConfig, PreparedImages, check_begun, draw_turns, for_every_picture, padded, prepare_images, read_pictures,
+                                              take_over_relations, to_picture, turn, vary_colours)
 from insegan_ros.training.label_synthesis import SynthesisConfig, instance_map, synthesise
 from insegan_ros.training.loop import run_stage, seed_step
 from insegan_ros.training.mask_rcnn import MaskRcnnStage, MaskRcnnTrainConfig
@@ -91,6 +92,8 @@ class TrainIRNetConfig(ImageLevelConfig):
     """Mask R-CNN's training."""
     deeplab: SemanticTrainConfig = field(default_factory=SemanticTrainConfig)
     """DeepLab's training."""
+    begin: str = ''
+    """Folder of a run of irnet or ccgr on the same data, whose classifier, attention maps and relations are taken over: for other settings of what comes after."""
     stop_after: Stop = ''
     """Stop after this stage, to look at what it made: pictures are in the run's folder."""
 
@@ -176,7 +179,9 @@ def train_irnet(config: TrainIRNetConfig) -> Path:
 
     Raises DatasetError for pictures that cannot teach, TrainingError where a stage diverges.
     """
-    data = prepare_images(config)
+    data = prepare_images(config, partial(check_begun, Path(config.begin), config) if config.begin else None)
+    if config.begin:
+        take_over_relations(Path(config.begin), data)
     seconds = train_class_maps(data, config, config.class_maps)
     if config.stop_after == 'cam':
         return draw_irnet(data.out, data.images)

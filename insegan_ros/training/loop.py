@@ -23,6 +23,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from insegan_ros.errors import TrainingError
+from insegan_ros.segmenters.base import choose_device
 from insegan_ros.training.state import load_state, save_state
 
 
@@ -72,7 +73,8 @@ class CompilingFabric(Fabric):
 
 
 def make_fabric(config: LoopConfig) -> Fabric:
-    """Fabric for this configuration, launched."""
+    """Fabric for this configuration, launched. Raises ConfigError for a device that is not there."""
+    choose_device(config.device)
     if config.threads:
         torch.set_num_threads(config.threads)
     # Spectral norm's vectors are the same in all processes as it is; sending them round would change them between a

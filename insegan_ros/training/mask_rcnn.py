@@ -18,6 +18,7 @@ from insegan_ros.errors import ConfigError, DatasetError
 from insegan_ros.networks.backbone import imagenet_state
 from insegan_ros.networks.mask_rcnn import MaskRcnnConfig, body_of, make_mask_rcnn
 from insegan_ros.overlay import palette
+from insegan_ros.segmenters.checkpoint import Checkpoint
 from insegan_ros.training.class_maps import load_backbone
 from insegan_ros.training.image_level import ImageLevelConfig, draw_turns, prepare_images, read_pictures, to_picture, truth_of, turn, vary_colours
 from insegan_ros.training.loop import run_stage, seed_step
@@ -152,7 +153,11 @@ class TrainMaskRcnnConfig(ImageLevelConfig):
 
 def train_supervised_masks(config: TrainMaskRcnnConfig) -> Path:
     """Train it, or what is left of it; returns the checkpoint's folder. Raises InputError for pictures without masks."""
-    data = prepare_images(config)
+    def check(images: ImageSet) -> None:
+        begun = Checkpoint.load(Path(config.begin) / 'class_maps').config
+        if (begun['backbone']['name'], begun['channels']) != (config.backbone.name, images.channels):
+            raise ConfigError(f'begin is {config.begin}, whose backbone is {begun["backbone"]["name"]} for {begun["channels"]} channels: expected {config.backbone.name} for {images.channels}')
+    data = prepare_images(config, check if config.begin else None)
     labels = truth_of(data.images)
     if config.begin:
         start, frozen_norm = load_backbone(Path(config.begin))

@@ -146,6 +146,9 @@ def hardware(device: torch.device) -> str:
 
 def claim(out: Path, config: Any, fingerprint: str, without: Sequence[str] = ()) -> None:
     """Refuse a folder that holds another training, so that nothing is mixed or written over; says what differs. without: fields that may differ."""
+    for place in (out, *out.parents):
+        if place.exists() and not place.is_dir():
+            raise ConfigError(f'{place} is a file: expected --out to be a folder, or a place for a new one')
     note = out / 'config.yaml'
     wanted = {name: value for name, value in {**asdict(config), 'fingerprint': fingerprint}.items() if name not in without}
     if note.exists():

@@ -142,7 +142,13 @@ def test_a_list_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     (tmp_path / 'labels.csv').write_text('pictures/0.png, nut, bolt\npictures/1.png,nut\npictures/2.png,bolt\npictures/3.png\n\n')
     images = read_image_set(tmp_path, 96)
     assert images.classes == ('bolt', 'nut') and images.present.tolist() == [[True, True], [False, True]]
-    assert '2 of 4 pictures are missing, damaged or without a label (such as pictures/2.png)' in capsys.readouterr().out
+    assert '2 of 4 pictures are missing, damaged or without a label (pictures/2.png' in capsys.readouterr().out
+    (tmp_path / 'labels.csv').write_text('Picture,classes\npictures/0.png,nut\npictures/1.png,bolt\n')
+    assert read_image_set(tmp_path, 96).classes == ('bolt', 'nut'), 'a heading is no picture'
+    for text, said in (('pictures/0.png;nut\n', 'has no comma in any line'), ('pictures/0.png,nut\npictures/1.png,Nut\n', 'Nut, nut, which differ in case alone')):
+        (tmp_path / 'labels.csv').write_text(text)
+        with pytest.raises(DatasetError, match=said):
+            read_image_set(tmp_path, 96)
     photograph(tmp_path / 'others' / '0.png', seed=9)
     (tmp_path / 'labels.csv').write_text('pictures/0.png,nut,bolt\nothers/0.png,nut\n')
     assert read_image_set(tmp_path, 96).names == ('000000-0', '000001-0'), 'two pictures of one name'

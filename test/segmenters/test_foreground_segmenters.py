@@ -96,6 +96,8 @@ def test_a_gate_by_its_name_and_one_that_is_none():
         load_segmenter('kmeans', gate='nobody')
     with pytest.raises(ConfigError, match='the gate is insegan-nut, which divides parts'):
         load_segmenter('kmeans', gate='insegan-nut')
+    with pytest.raises(ConfigError, match='a gate stands before irnet-mixed, which looks at colour alone'):
+        load_segmenter('irnet-mixed', gate='depth-threshold')
     with pytest.raises(ConfigError, match='a gate stands before grabcut-colour'):
         load_segmenter('grabcut-colour', gate='depth-threshold')
 

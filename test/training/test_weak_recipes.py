@@ -13,6 +13,7 @@ from insegan_ros.datasets.mask_sets import MaskSet
 from insegan_ros.datasets.shards import ShardDataset
 from insegan_ros.errors import CheckpointError, ConfigError, DatasetError, InputError
 from insegan_ros.frame import Frame
+from insegan_ros.networks.backbone import BackboneConfig
 from insegan_ros.networks.irnet import IRNetConfig
 from insegan_ros.networks.mask_rcnn import MaskRcnnConfig
 from insegan_ros.segmenters.checkpoint import Checkpoint
@@ -22,6 +23,7 @@ from insegan_ros.training.class_maps import ClassMapsConfig
 from insegan_ros.training.irnet import IRNetTrainConfig, TrainIRNetConfig, train_irnet
 from insegan_ros.training.loop import LoopConfig
 from insegan_ros.training.mask_rcnn import MaskRcnnTrainConfig, TrainMaskRcnnConfig, train_supervised_masks
+from insegan_ros.training.proposals import ProposalsConfig
 from insegan_ros.training.semantic import SemanticTrainConfig
 
 SHORT = {'size': 96, 'seed': 3, 'loop': LoopConfig(device='cpu', threads=1)}
@@ -103,8 +105,23 @@ def test_ccgr_renews_its_labels_every_round(mixed: Path, tmp_path: Path, monkeyp
     assert load_segmenter(str(folder), workspace=scene.workspace, device='cpu').segment(scene.frame).classes is not None
     # More rounds go on where it ended.
     assert train_ccgr(replace(config, rounds=3)) == folder and (tmp_path / 'run/labels-3.json').is_file()
-    with pytest.raises(ConfigError, match='no classifier of these pictures'):
-        train_ccgr(ccgr(mixed / 'image', tmp_path / 'other', begin=str(tmp_path / 'irnet'), scenes=6))
+    other = ccgr(mixed / 'image', tmp_path / 'other', begin=str(tmp_path / 'irnet'))
+    for wrong, said in ((dict(scenes=6), 'whose scenes is 0 and here 6'), (dict(begin=str(tmp_path / 'nothing')), 'holds no classifier'),
+                        (dict(backbone=BackboneConfig('resnet18')), 'whose backbone is'),
+                        (dict(proposals=ProposalsConfig(network='insegan-nut')), 'a checkpoint for displacement: expected a Mask R-CNN')):
+        with pytest.raises(ConfigError, match=said):
+            train_ccgr(replace(other, **wrong))
+    # A refusal does not keep the folder from the right command.
+    assert not (tmp_path / 'other').exists()
+    # Another Mask R-CNN can propose, and IRNet too can begin with what was made before.
+    assert train_ccgr(replace(other, proposals=ProposalsConfig(network=str(folder)), stop_after='proposals')) == tmp_path / 'other'
+    again = replace(begun, out=str(tmp_path / 'again'), begin=str(tmp_path / 'irnet'), stop_after='irnet', crf=replace(begun.crf, labels=False))
+    assert train_irnet(again) == tmp_path / 'again' and not (tmp_path / 'again/cam.state.safetensors').exists()
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(ConfigError, match='file is a file: expected --out to be a folder'):
+        train_irnet(replace(begun, out=str(tmp_path / 'file/run')))
+    with pytest.raises(ConfigError, match='expected auto or cpu here|expected auto, cpu'):
+        train_irnet(replace(begun, out=str(tmp_path / 'device'), loop=replace(begun.loop, device='cuda:9')))
 
 
 def test_the_ceiling_learns_from_true_masks(mixed: Path, tmp_path: Path):
