@@ -72,6 +72,10 @@ class ThreadedNode(Node):
 
 def run_node(make: Callable[[], Node], args: list[str] | None = None) -> int:
     """Run one node until SIGINT or SIGTERM. Returns the process's exit status."""
+    # While it spins, rclpy itself ends the node at Ctrl-C: a KeyboardInterrupt amid rclpy's own objects leaves half-made ones that complain. Before that, as
+    # while bins are simulated, it interrupts at once.
+    spinning = threading.Event()
+    signal.signal(signal.SIGINT, lambda *got: None if spinning.is_set() else signal.default_int_handler(*got))
     try:
         check_domain()
         rclpy.init(args=args)
@@ -83,6 +87,7 @@ def run_node(make: Callable[[], Node], args: list[str] | None = None) -> int:
         node = make()
         executor = SingleThreadedExecutor()
         executor.add_node(node)
+        spinning.set()
         executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass

@@ -580,7 +580,7 @@ def test_a_recording_is_replayed_into_the_live_node_and_scored(nut_data, tmp_pat
 
     from insegan_ros.datasets.convert import convert
     convert(nut_data, tmp_path / 'bag', 'recording')
-    process = subprocess.run([sys.executable, '-m', 'insegan_ros.cli', 'replay', '--recording', str(tmp_path / 'bag'), '--model', 'insegan-nut', '--rate', '0.1',
+    process = subprocess.run([sys.executable, '-m', 'insegan_ros.cli', 'replay', '--recording', str(tmp_path / 'bag'), '--model', 'insegan-nut', '--rate', '0.04',
                               '--out', str(tmp_path / 'out')], capture_output=True, text=True, env={**environment(), 'ROS_DOMAIN_ID': str(int(DOMAIN) + 1)}, timeout=150)
     assert process.returncode == 0, process.stderr
     numbers = json.loads((tmp_path / 'out/replay.json').read_text())
@@ -598,7 +598,7 @@ def test_a_recording_with_colour_is_replayed_into_a_model_of_classes(tmp_path):
     from insegan_sim.generate import SimulateConfig, simulate
     simulate(SimulateConfig(part='nut,bolt,cone', scenes=4, instances='3', size='224', fill=0.4, colour=True, seed=5, workers=1, out=str(tmp_path / 'data')))
     convert(tmp_path / 'data', tmp_path / 'bag', 'recording')
-    process = subprocess.run([sys.executable, '-m', 'insegan_ros.cli', 'replay', '--recording', str(tmp_path / 'bag'), '--model', 'irnet-mixed', '--rate', '0.05',
+    process = subprocess.run([sys.executable, '-m', 'insegan_ros.cli', 'replay', '--recording', str(tmp_path / 'bag'), '--model', 'irnet-mixed', '--rate', '0.03',
                               '--out', str(tmp_path / 'out')], capture_output=True, text=True, env={**environment(), 'ROS_DOMAIN_ID': str(int(DOMAIN) + 1)}, timeout=150)
     assert process.returncode == 0, process.stderr
     numbers = json.loads((tmp_path / 'out/replay.json').read_text())
