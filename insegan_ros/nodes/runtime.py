@@ -6,11 +6,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from types import FrameType
 
 import rclpy
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 
 from insegan_ros.dds import check_domain
 from insegan_ros.errors import InseganError
@@ -19,6 +21,8 @@ from insegan_ros.errors import InseganError
 SAME_MESSAGE_EVERY_S = 5.0
 MOST_REMEMBERED = 100
 POLL_S = 0.002
+SIGNALS = signal.SIGINT, signal.SIGTERM
+STOP_WITHIN_S = 0.1
 
 
 class Warner:
@@ -72,13 +76,23 @@ class ThreadedNode(Node):
 
 def run_node(make: Callable[[], Node], args: list[str] | None = None) -> int:
     """Run one node until SIGINT or SIGTERM. Returns the process's exit status."""
-    # While it spins, rclpy itself ends the node at Ctrl-C: a KeyboardInterrupt amid rclpy's own objects leaves half-made ones that complain. Before that, as
-    # while bins are simulated, it interrupts at once.
-    spinning = threading.Event()
-    signal.signal(signal.SIGINT, lambda *got: None if spinning.is_set() else signal.default_int_handler(*got))
+    # Signals are ours, not rclpy's: its handler takes the context from threads that still publish. A node that spins ends its callback and is destroyed in order;
+    # before that, as while bins are simulated, it is interrupted at once.
+    stops: list[int] = []
+    spinning = False
+
+    def stop(number: int, _: FrameType | None) -> None:
+        stops.append(number)
+        if not spinning:
+            raise KeyboardInterrupt
+
+    for number in SIGNALS:
+        signal.signal(number, stop)
     try:
         check_domain()
-        rclpy.init(args=args)
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    except KeyboardInterrupt:
+        return 0
     except Exception as error:  # rcl reports malformed --ros-args with types of its own
         print(f'ROS 2 cannot start: {str(error).splitlines()[0]}', file=sys.stderr)
         return 2
@@ -87,20 +101,21 @@ def run_node(make: Callable[[], Node], args: list[str] | None = None) -> int:
         node = make()
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-        spinning.set()
-        executor.spin()
+        spinning = True
+        while not stops:
+            executor.spin_once(timeout_sec=STOP_WITHIN_S)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except (InseganError, ParameterException) as error:
         print(error, file=sys.stderr)
         return 2
     except Exception:
-        # Stopped while it was being made: what rclpy raises then has many types.
-        if rclpy.ok():
+        # Stopped while it was being made: what rclpy's half-made objects raise then has many types.
+        if not stops:
             raise
     finally:
         # A second Ctrl-C, or launch's beside the terminal's, must not interrupt the tidying up.
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         if node is not None:
             node.destroy_node()
