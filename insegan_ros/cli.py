@@ -266,13 +266,13 @@ def _calibrate(arguments: Namespace) -> None:
 
 
 def _evaluate(arguments: Namespace) -> None:
-    from insegan_ros.datasets.folders import check_new
+    from insegan_ros.datasets.bop import is_bop
     from insegan_ros.datasets.convert import open_dataset
+    from insegan_ros.datasets.folders import check_new
+    from insegan_ros.datasets.recordings import is_recording
     from insegan_ros.evaluation.evaluate import evaluate
     from insegan_ros.evaluation.report import print_summary, worst_to_best
     from insegan_ros.segmenters.heap import HeapSegmenter
-    from insegan_ros.datasets.bop import is_bop
-    from insegan_ros.datasets.recordings import is_recording
     from insegan_ros.segmenters.masks import MaskSegmenter
     from insegan_ros.segmenters.picture import PictureSegmenter
     from insegan_ros.segmenters.registry import load_segmenter

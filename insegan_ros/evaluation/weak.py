@@ -24,6 +24,7 @@ from insegan_ros.evaluation.class_masks import Confusion, detect_all, label_all,
 from insegan_ros.evaluation.peak_response import PeakResponse, cam_masks, prm_masks
 from insegan_ros.networks.class_maps import ClassMapNet
 from insegan_ros.networks.relations import transition_matrix, walk
+from insegan_ros.networks.semantic import SCALES
 from insegan_ros.segmenters.base import choose_device
 from insegan_ros.segmenters.checkpoint import Checkpoint
 from insegan_ros.segmenters.masks import MaskSegmenter
@@ -33,9 +34,10 @@ from insegan_ros.shipped import shipped_file
 from insegan_ros.training.box_refinement import RefinementConfig, boxes_of_pieces, cut_masks, refine_chosen, score_maps
 from insegan_ros.training.ccgr import TrainCcgrConfig, make_proposals, train_boxes, train_ccgr, train_semantic
 from insegan_ros.training.class_maps import ClassMapsConfig, load_class_maps
+from insegan_ros.training.dense_crf import edges_of
 from insegan_ros.training.image_level import prepare_images, share, to_picture, truth_of
-from insegan_ros.training.irnet import (AffinityNetStage, IRNetStage, IRNetTrainConfig, TrainIRNetConfig, edges_of, predict, predict_affinities, read_class_maps,
-                                        train_irnet, train_relations)
+from insegan_ros.training.irnet import (AffinityNetStage, IRNetStage, IRNetTrainConfig, TrainIRNetConfig, predict, predict_affinities, read_class_maps, train_irnet,
+                                        train_relations)
 from insegan_ros.training.label_synthesis import instance_map, synthesise
 from insegan_ros.training.mask_rcnn import MaskRcnnTrainConfig, TrainMaskRcnnConfig, draw_masks, train_supervised_masks
 from insegan_ros.training.proposals import propose
@@ -47,7 +49,7 @@ from insegan_sim.generate import SimulateConfig, simulate
 TRAINING, TEST = 1, 2
 # The shipped checkpoints, by method.
 SHIPPED = {'irnet': 'irnet-mixed', 'ccgr': 'ccgr-mixed'}
-# What other bins differ in from those that taught: a tote, as full again by half, with more parts, seen by a camera that is less steady.
+# What other bins differ in from those that taught: a tote, fuller by half, with more parts, seen by a camera that is less steady.
 OTHERS = {'container': 'tote', 'instances': '4-9', 'fill': 0.6, 'jitter': Jitter(position_m=0.03, tilt_deg=10.0, focal_share=0.05, centre_px=6.0)}
 # Held-out pictures that are drawn.
 SHOWN = 5
@@ -303,7 +305,7 @@ class WeakBenchmark:
         images, truth = self.test()
         count, of = Confusion(len(truth.classes)), cell.options['of']
         if of == 'deeplab':
-            return {'miou': label_all(SemanticSegmenter(Checkpoint.load(self.train('deeplab')), device=str(self.device), zooms=(0.5, 1.0, 1.5, 2.0)), images, truth)[1]}
+            return {'miou': label_all(SemanticSegmenter(Checkpoint.load(self.train('deeplab')), device=str(self.device), zooms=SCALES), images, truth)[1]}
         found = self.found(of)
         sure = MaskSet(found.classes, found.sizes, tuple(tuple(one for one in some if one.score >= 0.5) for some in found.masks))
         for index in range(len(images)):

@@ -14,6 +14,8 @@ Head = Literal['aspp', 'pyramid']
 # DeepLab v2's rates at 1/8 of a picture, here at 1/16.
 RATES = (3, 6, 9, 12)
 BINS = (1, 2, 3, 6)
+# Sizes at which DeepLab v2 looks at a picture that is judged.
+SCALES = (0.5, 1.0, 1.5, 2.0)
 
 
 class SemanticNet(nn.Module):
@@ -65,7 +67,7 @@ class PyramidPooling(nn.Module):
 
 
 @torch.no_grad()
-def class_shares(network: SemanticNet, picture: Tensor, scales: Sequence[float] = (0.5, 1.0, 1.5, 2.0)) -> Tensor:
+def class_shares(network: SemanticNet, picture: Tensor, scales: Sequence[float] = SCALES) -> Tensor:
     """How sure each class is (K + 1, H, W) of one uint8 picture (C, H, W), averaged over scales and mirror images, as DeepLab v2 is evaluated."""
     size = picture.shape[1:]
     total = 0

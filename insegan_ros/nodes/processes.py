@@ -14,6 +14,7 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
+from insegan_ros.datasets.recording_writer import ALIGNED_INFO_TOPIC, ALIGNED_TOPIC, COLOUR_TOPIC, DEPTH_TOPIC, INFO_TOPIC, INSTANCES_TOPIC
 from insegan_ros.dds import check_domain, dds_environment
 from insegan_ros.errors import ConfigError, InseganError
 from insegan_ros.segmenters.checkpoint import Checkpoint
@@ -37,10 +38,9 @@ def start_segmenter(model: str, instances: int, workspace: Workspace | None, par
     if model not in READY:
         Checkpoint.load(find_checkpoint(model))
     place = {} if workspace is None else {'floor': list(workspace.floor), **({'bounds': list(workspace.bounds)} if workspace.bounds else {})}
-    depth = f'{CAMERA}/aligned_depth_to_color' if colour else f'{CAMERA}/depth'
+    depth, info = (ALIGNED_TOPIC, ALIGNED_INFO_TOPIC) if colour else (DEPTH_TOPIC, INFO_TOPIC)
     return start_node('segmenter', {'model': model, 'autostart': True, 'instances': instances, **place, **(parameters or {})},
-                      {'depth/image': f'{depth}/{"image_raw" if colour else "image_rect_raw"}', 'depth/camera_info': f'{depth}/camera_info',
-                       'color/image': f'{CAMERA}/color/image_raw'})
+                      {'depth/image': depth, 'depth/camera_info': info, 'color/image': COLOUR_TOPIC})
 
 
 def _text(value: Any) -> str:
@@ -94,7 +94,7 @@ def _refuse_busy_domain(node: Node, executor: SingleThreadedExecutor) -> None:
     end = time.monotonic() + DISCOVERY_S
     while time.monotonic() < end:
         executor.spin_once(timeout_sec=0.1)
-        for topic in (f'{CAMERA}/depth/image_rect_raw', f'{CAMERA}/aligned_depth_to_color/image_raw', '/segmenter/instances'):
+        for topic in (DEPTH_TOPIC, ALIGNED_TOPIC, INSTANCES_TOPIC):
             if node.count_publishers(topic):
                 raise ConfigError(f'ROS domain {os.environ.get("ROS_DOMAIN_ID", "0")} is in use: somebody publishes {topic} already; '
                                   'expected a free domain, set ROS_DOMAIN_ID to another')

@@ -1,7 +1,6 @@
 """CCGR's boxes: moved until the scores of their class are high within them and low around, and cut into masks."""
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +15,7 @@ from insegan_ros.errors import ConfigError
 from insegan_ros.networks.context_gap import Kind, refine_boxes
 from insegan_ros.networks.semantic import SemanticNet, class_shares
 from insegan_ros.segmenters.votes import drop_fragments
+from insegan_ros.training.dense_crf import Edges
 from insegan_ros.training.image_level import padded, to_picture
 from insegan_ros.training.mask_rcnn import LEAST_PX
 from insegan_ros.training.proposals import overlaps
@@ -101,7 +101,7 @@ def refine_chosen(maps: list[Tensor], chosen: list[list[Box]], config: Refinemen
     return out
 
 
-def best_class(scores: np.ndarray, edges: Callable[[np.ndarray], np.ndarray] | None = None) -> np.ndarray:
+def best_class(scores: np.ndarray, edges: Edges | None = None) -> np.ndarray:
     """Of score maps (K, H, W) that sum to 1 with the background's, the best of every pixel (H, W): 0 background, class + 1. edges: see `synthesise`."""
     kinds = np.flatnonzero(scores.any((1, 2)))
     shares = np.concatenate([1 - scores.sum(0, keepdims=True), scores[kinds]])
@@ -109,8 +109,7 @@ def best_class(scores: np.ndarray, edges: Callable[[np.ndarray], np.ndarray] | N
     return np.array([0, *(kinds + 1)])[best]
 
 
-def cut_masks(scores: Tensor, boxes: list[Box], size: tuple[int, int], config: RefinementConfig,
-              edges: Callable[[np.ndarray], np.ndarray] | None = None) -> tuple[Mask, ...]:
+def cut_masks(scores: Tensor, boxes: list[Box], size: tuple[int, int], config: RefinementConfig, edges: Edges | None = None) -> tuple[Mask, ...]:
     """Masks of a picture of `size` (H, W): what within a box, or connected with that in the box's reach, is rather of its class than of another, or background.
     Doubled boxes are dropped; a pixel in the reach of two is the nearer middle's. edges: see `synthesise`."""
     kept: list[Box] = []

@@ -37,11 +37,11 @@ from insegan_ros.training.bags import Bag, bags_of_masks, bags_of_peaks, peaks_o
 from insegan_ros.training.box_refinement import Box, RefinementConfig, boxes_of_pieces, cut_masks, refine_chosen, score_maps
 from insegan_ros.training.class_maps import ClassMapsConfig, load_backbone, train_class_maps
 from insegan_ros.training.confident_areas import ConfidentAreasConfig
-from insegan_ros.training.dense_crf import DenseCrfConfig
+from insegan_ros.training.dense_crf import DenseCrfConfig, edges_of
 from insegan_ros.training.image_level import (ImageLevelConfig, PreparedImages, check_begun, for_every_picture, prepare_images, read_pictures, take_over_relations, to_picture,
                                               vary_colours)
-from insegan_ros.training.irnet import (AffinityNetStage, IRNetTrainConfig, collect_masks, edges_of, make_semantic_labels, mine_relations, read_class_maps,
-                                        read_labels, train_relations)
+from insegan_ros.training.irnet import (AffinityNetStage, IRNetTrainConfig, collect_masks, make_semantic_labels, mine_relations, read_class_maps, read_labels,
+                                        train_relations)
 from insegan_ros.training.label_synthesis import SynthesisConfig
 from insegan_ros.training.loop import run_stage, seed_step
 from insegan_ros.training.mask_rcnn import MaskRcnnStage, MaskRcnnTrainConfig, detect

@@ -1,11 +1,16 @@
 """The dense CRF that brings labels to a picture's edges (Krähenbühl and Koltun, NIPS 2011), of pydensecrf."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from insegan_ros.errors import ConfigError
+
+# From how much speaks for each label (C, H, W) to the labels (H, W) of all pixels.
+Edges = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -44,3 +49,8 @@ def dense_crf(picture: np.ndarray, shares: np.ndarray, config: DenseCrfConfig) -
     model.addPairwiseGaussian(sxy=3, compat=3)
     model.addPairwiseBilateral(sxy=config.reach * max(height, width), srgb=config.likeness, rgbim=np.ascontiguousarray(picture[..., :3]), compat=10)
     return np.argmax(model.inference(config.steps), 0).reshape(height, width)
+
+
+def edges_of(picture: np.ndarray, config: DenseCrfConfig) -> Edges | None:
+    """What brings labels to a picture's edges; None where nothing is to."""
+    return partial(dense_crf, picture, config=config) if config.labels else None

@@ -33,7 +33,7 @@ from insegan_ros.networks.irnet import IRNet, IRNetConfig
 from insegan_ros.networks.relations import IGNORED, affinity_loss, likenesses, relation_losses, transitions
 from insegan_ros.training.class_maps import ClassMapsConfig, load_backbone, load_class_maps, train_class_maps
 from insegan_ros.training.confident_areas import ConfidentAreasConfig, confident_areas
-from insegan_ros.training.dense_crf import DenseCrfConfig, dense_crf
+from insegan_ros.training.dense_crf import DenseCrfConfig, edges_of
 from insegan_ros.training.image_level import (ImageLevelConfig, PreparedImages, check_begun, draw_turns, for_every_picture, padded, prepare_images, read_pictures,
                                               take_over_relations, to_picture, turn, vary_colours)
 from insegan_ros.training.label_synthesis import SynthesisConfig, instance_map, synthesise
@@ -264,11 +264,6 @@ def make_labels(data: PreparedImages, config: SynthesisConfig, crf: DenseCrfConf
         masks, _ = synthesise(maps, kinds, boundary, instances, picture.shape[:2], config, edges=edges_of(picture, crf))
         return json.dumps([asdict(one) for one in masks]).encode() if masks else None
     return collect_masks(data, folder, make)
-
-
-def edges_of(picture: np.ndarray, crf: DenseCrfConfig) -> Callable[[np.ndarray], np.ndarray] | None:
-    """What brings labels to a picture's edges, see `synthesise`; None where nothing is to."""
-    return partial(dense_crf, picture, config=crf) if crf.labels else None
 
 
 def collect_masks(data: PreparedImages, folder: str, make: Callable[[int], bytes | None]) -> MaskSet:

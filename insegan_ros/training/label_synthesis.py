@@ -1,7 +1,6 @@
 """From attention maps, boundaries and displacements to pseudo masks (IRNet, section 5)."""
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -14,6 +13,7 @@ from insegan_ros.datasets.mask_sets import Mask
 from insegan_ros.errors import ConfigError
 from insegan_ros.networks.relations import refine_displacement, transition_matrix, walk
 from insegan_ros.segmenters.votes import drop_fragments, find_components
+from insegan_ros.training.dense_crf import Edges
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def instance_map(displacement: torch.Tensor, config: SynthesisConfig) -> np.ndar
 
 
 def synthesise(maps: np.ndarray, kinds: np.ndarray, boundary: np.ndarray, instances: np.ndarray | None, size: tuple[int, int], config: SynthesisConfig,
-               matrix: sparse.csr_matrix | None = None, edges: Callable[[np.ndarray], np.ndarray] | None = None) -> tuple[tuple[Mask, ...], np.ndarray]:
+               matrix: sparse.csr_matrix | None = None, edges: Edges | None = None) -> tuple[tuple[Mask, ...], np.ndarray]:
     """Masks of a picture of `size` (H, W), and its semantic label (H, W) uint8, 0 background, kind + 1.
 
     maps (k, h, w) of the classes `kinds` (k,), boundary (h, w) in [0, 1], instances (h, w) by instance_map or None. matrix: transitions by another's affinities

@@ -352,30 +352,34 @@ def test_nothing_is_segmented_while_nobody_listens_and_colour_is_waited_for(robo
     assert 'Traceback' not in process.text()
 
 
-@pytest.mark.slow
-def test_a_gate_that_looks_at_colour_waits_for_it_and_shuts_out_what_it_does_not_find(robot, tmp_path):
-    process = Process('insegan_ros.nodes.segmenter', ['--ros-args', '-r', '__node:=gated', '-p', 'model:=kmeans', '-p', 'instances:=1', '-p', 'gate:=grabcut-colour',
-                      '-p', 'autostart:=true', '-p', 'floor:=[0.0, 0.0, -1.0, 0.6]', '-r', 'depth/image:=/cam/depth/image',
-                      '-r', 'depth/camera_info:=/cam/depth/camera_info', '-r', 'color/image:=/cam/color/image'], tmp_path / 'log')
-    colours = robot.create_publisher(Image, '/cam/color/image', 5)
-    masks: list[Image] = []
-    robot.create_subscription(Image, '/gated/instances', masks.append, 10)
-    picture = np.full((240, 320, 3), 110, np.uint8)
-    left, top, right, bottom = BOXES[0]
-    picture[top:bottom, left:right] = 220, 30, 30
+def labels_in_colour(robot, process: Process, node: str, picture: np.ndarray, depth: np.ndarray, camera: Intrinsics) -> np.ndarray:
+    """Labels (240, 320) that a node makes of depth and colour of one moment, sent until it answers; the node is stopped then."""
+    colours, masks = robot.create_publisher(Image, '/cam/color/image', 5), []
+    robot.create_subscription(Image, f'/{node}/instances', masks.append, 10)
 
     def send() -> None:
         header = robot.header()
-        robot.info.publish(camera_info_message(CAMERA, header))
+        robot.info.publish(camera_info_message(camera, header))
         colours.publish(image_message(picture, 'rgb8', header))
-        robot.depth.publish(image_message(box_depth(), '16UC1', header))
+        robot.depth.publish(image_message(depth, '16UC1', header))
         robot.spin(0.1)
     try:
         process.wait_for('listening on /cam/depth/image and /cam/depth/camera_info and /cam/color/image')
         robot.until(lambda: send() is None and masks)
     finally:
         assert process.stop() == 0
-    found = np.frombuffer(masks[-1].data, np.uint16).reshape(240, 320) > 0
+    return np.frombuffer(masks[-1].data, np.uint16).reshape(240, 320)
+
+
+@pytest.mark.slow
+def test_a_gate_that_looks_at_colour_waits_for_it_and_shuts_out_what_it_does_not_find(robot, tmp_path):
+    process = Process('insegan_ros.nodes.segmenter', ['--ros-args', '-r', '__node:=gated', '-p', 'model:=kmeans', '-p', 'instances:=1', '-p', 'gate:=grabcut-colour',
+                      '-p', 'autostart:=true', '-p', 'floor:=[0.0, 0.0, -1.0, 0.6]', '-r', 'depth/image:=/cam/depth/image',
+                      '-r', 'depth/camera_info:=/cam/depth/camera_info', '-r', 'color/image:=/cam/color/image'], tmp_path / 'log')
+    picture = np.full((240, 320, 3), 110, np.uint8)
+    left, top, right, bottom = BOXES[0]
+    picture[top:bottom, left:right] = 220, 30, 30
+    found = labels_in_colour(robot, process, 'gated', picture, box_depth(), CAMERA) > 0
     inside = np.zeros_like(found)
     inside[top:bottom, left:right] = True
     assert (found & inside).sum() / (found | inside).sum() > 0.85
@@ -393,22 +397,7 @@ def test_masks_with_classes_run_in_the_node_like_any_other_model(robot, tmp_path
     process = Process('insegan_ros.nodes.segmenter', ['--ros-args', '-r', '__node:=named', '-p', 'model:=irnet-mixed', '-p', 'autostart:=true',
                       '-p', f'floor:={[float(v) for v in workspace.floor]}', '-p', f'bounds:={[float(v) for v in workspace.bounds]}', '-r', 'depth/image:=/cam/depth/image',
                       '-r', 'depth/camera_info:=/cam/depth/camera_info', '-r', 'color/image:=/cam/color/image'], tmp_path / 'log')
-    colours = robot.create_publisher(Image, '/cam/color/image', 5)
-    masks: list[Image] = []
-    robot.create_subscription(Image, '/named/instances', masks.append, 10)
-
-    def send() -> None:
-        header = robot.header()
-        robot.info.publish(camera_info_message(frame.intrinsics, header))
-        colours.publish(image_message(frame.colour, 'rgb8', header))
-        robot.depth.publish(image_message(np.nan_to_num(1000 * frame.depth_m).astype(np.uint16), '16UC1', header))
-        robot.spin(0.1)
-    try:
-        process.wait_for('listening on /cam/depth/image and /cam/depth/camera_info and /cam/color/image')
-        robot.until(lambda: send() is None and masks)
-    finally:
-        assert process.stop() == 0
-    found = np.frombuffer(masks[-1].data, np.uint16).reshape(240, 320)
+    found = labels_in_colour(robot, process, 'named', frame.colour, np.nan_to_num(1000 * frame.depth_m).astype(np.uint16), frame.intrinsics)
     own = [found == label for label in range(1, int(found.max()) + 1)]
     best = [max((mask & one).sum() / (mask | one).sum() for one in own) for mask in truth.masks()]
     assert len(own) >= 2 and sum(iou > 0.5 for iou in best) >= 2

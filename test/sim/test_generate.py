@@ -49,6 +49,15 @@ def ray_process(process: subprocess.Popen, name: str) -> psutil.Process:
     raise AssertionError(f'no {name}: {process.communicate()[0]}')
 
 
+def simulate_on_ray_without(folder: Path, name: str) -> tuple[int, str]:
+    """Exit status and output of a run whose process `name` is killed after the first shard."""
+    process = start(folder, engine='ray', workers=2)
+    wait_for_shards(folder, 1, process)
+    ray_process(process, name).kill()
+    output, _ = process.communicate(timeout=120)
+    return process.returncode, output
+
+
 @pytest.fixture(scope='module')
 def whole(tmp_path_factory):
     """The set as one process makes it in one go."""
@@ -111,22 +120,16 @@ def test_workers_that_always_die_are_an_error():
 
 @pytest.mark.slow
 def test_a_ray_cluster_of_two_makes_the_same_bytes_and_survives_a_death(whole, tmp_path):
-    process = start(tmp_path / 'ray', engine='ray', workers=2)
-    wait_for_shards(tmp_path / 'ray', 1, process)
-    ray_process(process, 'ray::_numbered').kill()
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, output
+    status, output = simulate_on_ray_without(tmp_path / 'ray', 'ray::_numbered')
+    assert status == 0, output
     assert hashes(tmp_path / 'ray') == hashes(whole)
 
 
 @pytest.mark.slow
 def test_a_ray_that_breaks_down_is_one_clear_line_and_loses_nothing(whole, tmp_path):
-    process = start(tmp_path / 'ray', engine='ray', workers=2)
-    wait_for_shards(tmp_path / 'ray', 1, process)
     # Ray ends a node whose agent dies, with all its workers.
-    ray_process(process, 'ray::DashboardAgent').kill()
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 2 and 'insegan: Ray broke down (' in output and 'Traceback' not in output, output
+    status, output = simulate_on_ray_without(tmp_path / 'ray', 'ray::DashboardAgent')
+    assert status == 2 and 'insegan: Ray broke down (' in output and 'Traceback' not in output, output
     assert hashes(tmp_path / 'ray')
     simulate(SimulateConfig(**SMALL, out=str(tmp_path / 'ray')))
     assert hashes(tmp_path / 'ray') == hashes(whole)

@@ -17,8 +17,7 @@ from insegan_ros.training.bags import bags_of_masks, bags_of_peaks, peaks_of
 from insegan_ros.training.box_refinement import RefinementConfig, cut_masks, refine_chosen
 from insegan_ros.training.ccgr import union_of
 from insegan_ros.training.confident_areas import ConfidentAreasConfig, confident_areas
-from insegan_ros.training.dense_crf import DenseCrfConfig, dense_crf
-from insegan_ros.training.irnet import edges_of
+from insegan_ros.training.dense_crf import DenseCrfConfig, dense_crf, edges_of
 from insegan_ros.training.label_synthesis import SynthesisConfig, instance_map, synthesise
 from insegan_ros.training.proposals import ProposalsConfig, overlaps, propose, propose_by_network
 
