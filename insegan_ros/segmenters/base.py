@@ -45,6 +45,11 @@ class WrappedSegmenter:
         return getattr(self.inner, 'part', '')
 
     @property
+    def generator(self) -> torch.nn.Module | None:
+        """The wrapped segmenter's, None where it decodes no poses."""
+        return getattr(self.inner, 'generator', None)
+
+    @property
     def needs_colour(self) -> bool:
         """Whether frames must have colour."""
         return getattr(self.inner, 'needs_colour', False)

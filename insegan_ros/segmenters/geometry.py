@@ -2,11 +2,15 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from insegan_ros.frame import Frame
 
 
 MOST_POINTS = 1000
+# A camera that looks straight down.
+DOWN = (0.0, 0.0, -1.0)
+MIRROR = np.diag([1.0, 1.0, -1.0])
 
 
 def poses_from_points(frame: Frame, labels: np.ndarray, count: int) -> np.ndarray:
@@ -31,6 +35,13 @@ def poses_from_points(frame: Frame, labels: np.ndarray, count: int) -> np.ndarra
         if len(own) >= 3:
             poses[index] = _principal_frame(own)
     return poses
+
+
+def camera_from_picture(rotations: np.ndarray, upwards: tuple[float, float, float] = DOWN) -> np.ndarray:
+    """Rotations (n, 3, 3) by the axes of a picture of the bin (x to the right, y down, z up: left-handed) as rotations in the optical frame, in which the floor's
+    normal is `upwards`."""
+    tilt = Rotation.align_vectors(np.array([upwards]), np.array([DOWN]))[0].as_matrix()
+    return tilt @ MIRROR @ rotations @ MIRROR
 
 
 def principal_axes(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

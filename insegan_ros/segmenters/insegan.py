@@ -7,7 +7,7 @@ from torch import Tensor
 from insegan_ros.networks.composition import single_masks
 from insegan_ros.networks.insegan import Generator, GeneratorConfig, PoseEncoder
 from insegan_ros.segmenters.checkpoint import Checkpoint
-from insegan_ros.segmenters.square import SquareSegmenter
+from insegan_ros.segmenters.square import Division, SquareSegmenter
 from insegan_ros.workspace import Workspace
 
 
@@ -24,10 +24,12 @@ class InSeGANSegmenter(SquareSegmenter):
         self.encoder = checkpoint.restore('encoder', encoder).to(self.device).requires_grad_(False)
 
     @torch.no_grad()
-    def divide(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """See SquareSegmenter. Every instance is rendered whole, so its hidden part is known too."""
-        singles = self.generator.render_alone(self.latents(image))[0]
-        return singles.argmax(0), single_masks(singles)
+    def divide(self, image: Tensor) -> Division:
+        """See SquareSegmenter. Every instance is rendered whole, so its hidden part is known too, and how its template is turned."""
+        z = self.latents(image)
+        singles = self.generator.render_alone(z)[0]
+        turned = self.generator.pose_decoder(z)[0][0] if self.generator.config.shape != '2d' else None
+        return Division(singles.argmax(0), single_masks(singles), turned)
 
     def latents(self, image: Tensor) -> Tensor:
         """image (1, 1, 64, 64) -> the codes of its instances (1, n, latent)."""

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from insegan_ros.networks.reconstruction import RECONSTRUCTIONS
 from insegan_ros.segmenters.checkpoint import Checkpoint
-from insegan_ros.segmenters.square import SquareSegmenter
+from insegan_ros.segmenters.square import Division, SquareSegmenter
 from insegan_ros.workspace import Workspace
 
 
@@ -20,11 +20,11 @@ class ReconstructionSegmenter(SquareSegmenter):
         self.network = checkpoint.restore('network', network(config(**checkpoint.config['network']))).to(self.device)
 
     @torch.no_grad()
-    def divide(self, image: Tensor) -> tuple[Tensor, None]:
+    def divide(self, image: Tensor) -> Division:
         """See SquareSegmenter."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            return self.network.divide(image), None
+            return Division(self.network.divide(image))
 
     def smallest_px(self) -> float:
         """They do not learn how large a part is."""

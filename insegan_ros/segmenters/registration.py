@@ -6,7 +6,7 @@ before anything that the camera sees farther away.
 """
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +16,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from insegan_ros.errors import InputError
-from insegan_ros.frame import Frame, Instances
-from insegan_ros.segmenters.base import Segmenter, WrappedSegmenter
+from insegan_ros.frame import Frame
 
 SURFACE_POINTS, OBSERVED_POINTS, MOST_RAYS = 3000, 250, 900
 STARTS, TURNS, RANKED, REFINED = 60, 12, 160, 16
@@ -67,11 +66,11 @@ class MeshRegistration:
         weight = (-self.normals @ rotations[:, 2].T).clip(0)
         return weight.T @ self.points / weight.sum(0)[:, None]
 
-    def register(self, frame: Frame, mask: np.ndarray, extra: np.ndarray | None = None) -> Registered | None:
+    def register(self, frame: Frame, mask: np.ndarray, extra: np.ndarray | None = None, search: bool = True) -> Registered | None:
         """The pose of the instance that covers `mask` (H, W); None with too few readings, or where no pose explains more of them than it contradicts: a mesh
         flung out of sight contradicts nothing.
 
-        extra: rotations (N, 3, 3) camera-from-object to try beside all others, as a pose encoder gives them.
+        extra: rotations (N, 3, 3) camera-from-object to try beside all others, as a pose encoder gives them; without `search`, these alone.
         """
         rows, columns = np.nonzero(mask & np.isfinite(frame.depth_m))
         if len(rows) < FEWEST_POINTS:
@@ -79,7 +78,7 @@ class MeshRegistration:
         every = np.linspace(0, len(rows) - 1, min(len(rows), OBSERVED_POINTS)).astype(int)
         observed = (frame.intrinsics.rays()[rows, columns] * frame.depth_m[rows, columns, None])[every].astype(float)
         rays = self._rays(frame, mask)
-        near = self._hypotheses(observed, rays, extra)
+        near = self._hypotheses(observed, rays, extra, search)
         source = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(observed))
         refined = (self._refined(source, start) for start in near)
         best = max((Registered(found, self._agreement(found, rays)) for found in refined), key=lambda one: one.score)
@@ -88,12 +87,12 @@ class MeshRegistration:
         best = self._turned(best, observed.mean(0), rays)
         return Registered(np.linalg.inv(best.pose).astype(np.float32), best.score)
 
-    def _hypotheses(self, observed: np.ndarray, rays: tuple[np.ndarray, np.ndarray, np.ndarray], extra: np.ndarray | None) -> list[np.ndarray]:
+    def _hypotheses(self, observed: np.ndarray, rays: tuple[np.ndarray, np.ndarray, np.ndarray], extra: np.ndarray | None, search: bool) -> list[np.ndarray]:
         """The likeliest first poses (4, 4) object-from-camera for observed points (P, 3)."""
         starts, middles, mean = self.starts, self.middles, observed.mean(0)
         if extra is not None and len(extra):
-            starts = np.concatenate([starts, extra])
-            middles = np.concatenate([middles, self._middles(extra)])
+            known = self._middles(extra)
+            starts, middles = (np.concatenate([starts, extra]), np.concatenate([middles, known])) if search else (extra, known)
         # Observed points in every hypothetical object frame: R^T (p - p_mean) + middle.
         placed = np.einsum('nji,pj->npi', starts, observed - mean) + middles[:, None]
         distance = np.minimum(self.tree.query(placed.reshape(-1, 3), workers=1)[0].reshape(placed.shape[:2]), 0.1 * self.diameter)
@@ -158,21 +157,3 @@ def _rotations(directions: int, turns: int) -> np.ndarray:
     tilt = Rotation.from_euler('zy', np.stack([azimuth, polar], -1)).inv()
     spins = Rotation.from_rotvec(np.outer(np.arange(turns) * 2 * np.pi / turns, (0, 0, 1)))
     return np.stack([(spin * one).as_matrix() for one in tilt for spin in spins])
-
-
-class PosedSegmenter(WrappedSegmenter):
-    """Any segmenter, with the poses of its instances registered to a mesh; the rest stays as it is."""
-
-    def __init__(self, inner: Segmenter, registration: MeshRegistration) -> None:
-        super().__init__(inner)
-        self.registration = registration
-
-    def segment(self, frame: Frame) -> Instances:
-        """See Segmenter. An instance that cannot be registered keeps the pose that it had."""
-        found = self.inner.segment(frame)
-        poses = found.poses.copy() if found.poses is not None else np.tile(np.eye(4, dtype=np.float32), (len(found), 1, 1))
-        for index, mask in enumerate(found.masks()):
-            registered = self.registration.register(frame, mask)
-            if registered is not None:
-                poses[index] = registered.pose
-        return replace(found, poses=poses)

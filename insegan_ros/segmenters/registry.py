@@ -46,7 +46,8 @@ def load_segmenter(model: str, segmenter: str = '', workspace: Workspace | None 
     instead of principal axes. gate: a foreground method or checkpoint; what it takes for background is floor to the other. Raises InputError for a mesh that cannot be read, ConfigError for unknown names, CheckpointError for a checkpoint that cannot be used.
     """
     if mesh:
-        from insegan_ros.segmenters.registration import MeshRegistration, PosedSegmenter, read_mesh
+        from insegan_ros.segmenters.posed import PosedSegmenter
+        from insegan_ros.segmenters.registration import MeshRegistration, read_mesh
         return PosedSegmenter(load_segmenter(model, segmenter, workspace, device, instances, gate=gate), MeshRegistration(read_mesh(Path(mesh), mesh_scale)))
     if gate:
         from insegan_ros.segmenters.gated import GatedSegmenter

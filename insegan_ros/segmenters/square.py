@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +15,17 @@ from insegan_ros.networks.insegan import IMAGE_SIZE
 from insegan_ros.segmenters.base import choose_device, clean, resolve_workspace, to_instances
 from insegan_ros.segmenters.checkpoint import Checkpoint
 from insegan_ros.segmenters.classical import nearest_resize
+from insegan_ros.segmenters.geometry import camera_from_picture
 from insegan_ros.workspace import TRAINING_MARGIN, Workspace, pixel_size_m, resize_height
+
+
+class Division(NamedTuple):
+    """What a network says of a square picture: the number of the instance that owns every pixel, (64, 64) integers; and where it knows them the instances' amodal
+    masks (n, 64, 64) bool, and how each is turned, (n, 3, 3) by the picture's axes: x to the right, y down, z up."""
+
+    owner: Tensor
+    amodal: Tensor | None = None
+    rotations: Tensor | None = None
 
 
 class SquareSegmenter(ABC):
@@ -41,26 +52,29 @@ class SquareSegmenter(ABC):
         rows, columns = (min(side, IMAGE_SIZE) for side in small.shape)
         image = np.full((IMAGE_SIZE, IMAGE_SIZE), -1, np.float32)
         image[:rows, :columns] = np.clip(small[:rows, :columns] / self.scales.height_m, 0, 1) * 2 - 1
-        owner, amodal = self.divide(torch.from_numpy(image)[None, None].to(self.device))
-        slots = nearest_resize(owner.cpu().numpy()[:rows, :columns], height.shape)
+        division = self.divide(torch.from_numpy(image)[None, None].to(self.device))
+        slots = nearest_resize(division.owner.cpu().numpy()[:rows, :columns], height.shape)
         labels = clean(np.where(height > self.min_height_m, slots + 1, 0), self.smallest_px() * height.size / (rows * columns))
         found = to_instances(frame, window, labels, np.full(int(labels.max(initial=0)), 0.5, np.float32))
-        if amodal is None:
-            return found
         left, top, right, bottom = window
-        whole = np.zeros((len(found), *frame.depth_m.shape), bool)
-        for index in range(len(found)):
-            own = found.labels[top:bottom, left:right] == index + 1
-            mask = amodal[int(np.bincount(slots[own]).argmax())].cpu().numpy()[:rows, :columns]
-            # What is seen of an instance is part of it, whatever was rendered.
-            whole[index, top:bottom, left:right] = nearest_resize(mask, height.shape) | own
-        return replace(found, amodal=whole)
+        own = [found.labels[top:bottom, left:right] == index + 1 for index in range(len(found))]
+        slot_of = [int(np.bincount(slots[mask]).argmax()) for mask in own]
+        if division.rotations is not None and slot_of:
+            poses = found.poses.copy()
+            poses[:, :3, :3] = camera_from_picture(division.rotations.cpu().numpy()[slot_of], workspace.floor[:3])
+            found = replace(found, poses=poses)
+        if division.amodal is not None:
+            whole = np.zeros((len(found), *frame.depth_m.shape), bool)
+            for index, (mask, slot) in enumerate(zip(own, slot_of)):
+                # What is seen of an instance is part of it, whatever was rendered.
+                whole[index, top:bottom, left:right] = nearest_resize(division.amodal[slot].cpu().numpy()[:rows, :columns], height.shape) | mask
+            found = replace(found, amodal=whole)
+        return found
 
     def smallest_px(self) -> float:
         """Pieces below this area in the network's px are dropped."""
         return 0.05 * self.scales.part_area_px
 
     @abstractmethod
-    def divide(self, image: Tensor) -> tuple[Tensor, Tensor | None]:
-        """image (1, 1, 64, 64) in [-1, 1] -> the number of the instance that owns every pixel, (64, 64) integers, and the
-        instances' amodal masks (n, 64, 64) bool, or None for a method that does not know them."""
+    def divide(self, image: Tensor) -> Division:
+        """What the network says of image (1, 1, 64, 64) in [-1, 1]."""

@@ -1,0 +1,47 @@
+"""Any segmenter, with poses of a part whose mesh is known."""
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from insegan_ros.frame import Frame, Instances
+from insegan_ros.segmenters.base import Segmenter, WrappedSegmenter
+from insegan_ros.segmenters.registration import MeshRegistration, Registered
+from insegan_ros.segmenters.template import template_from_object
+
+# A decoded pose that ICP brings to explain so much of an instance needs no search over all rotations.
+SURE = 0.8
+
+
+class PosedSegmenter(WrappedSegmenter):
+    """Any segmenter, with the poses of its instances registered to a mesh; the rest stays as it is.
+
+    InSeGAN's pose encoder decodes how its template is turned; the template is registered to the mesh once, and each instance is begun with what was decoded.
+    """
+
+    def __init__(self, inner: Segmenter, registration: MeshRegistration) -> None:
+        super().__init__(inner)
+        self.registration = registration
+        generator = getattr(inner, 'generator', None)
+        decodes = generator is not None and generator.config.shape != '2d'
+        self.template_from_object = template_from_object(generator, inner.scales, registration) if decodes else None
+
+    def segment(self, frame: Frame) -> Instances:
+        """See Segmenter. An instance that cannot be registered keeps the pose that it had."""
+        found = self.inner.segment(frame)
+        poses = found.poses.copy() if found.poses is not None else np.tile(np.eye(4, dtype=np.float32), (len(found), 1, 1))
+        for index, mask in enumerate(found.masks()):
+            registered = self._register(frame, mask, poses[index, :3, :3])
+            if registered is not None:
+                poses[index] = registered.pose
+        return replace(found, poses=poses)
+
+    def _register(self, frame: Frame, mask: np.ndarray, decoded: np.ndarray) -> Registered | None:
+        if self.template_from_object is None:
+            return self.registration.register(frame, mask)
+        likely = (decoded @ self.template_from_object)[None]
+        registered = self.registration.register(frame, mask, likely, search=False)
+        if registered is not None and registered.score >= SURE:
+            return registered
+        return self.registration.register(frame, mask, likely)
