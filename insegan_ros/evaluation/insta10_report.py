@@ -68,6 +68,10 @@ def markdown(results: list[Result], checks: dict[str, dict[str, float]], budget:
     if minutes:
         lines += ['## Training time', '', '| method | minutes a part | parts and seeds |', '|---|---|---|']
         lines += [f'| {method} | {np.mean(values):.1f} | {len(values)} |' for method, values in minutes.items()] + ['']
+    timed = [one for one in results if one['table'] == 'ablation' and 'scene_ms' in one]
+    if timed:
+        lines += ['## Time to segment a scene', '', '| method | part | ms |', '|---|---|---|']
+        lines += [f'| {one["method"]} | {one["part"]} | {one["scene_ms"]:.0f} |' for one in timed] + ['']
     if checks:
         lines += ['## What the measures are worth', '', '| answer | honest mIoU | paper\'s mIoU |', '|---|---|---|']
         lines += [f'| {name} | {values["honest_miou"]:.3f} | {values["paper_miou"]:.3f} |' for name, values in checks.items()] + ['']
