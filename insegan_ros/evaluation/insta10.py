@@ -47,7 +47,9 @@ PAPER = {
 # What the paper's own form differs in from the product's.
 PAPER_FORM = {'factory': 'generator', 'insegan.generator.composition': 'average', 'insegan.generator.placement': 'volume', 'insegan.gan.loss': 'cross_entropy',
               'insegan.gan.scope': 'image', 'insegan.gan.candidates': 1, 'insegan.gan.compactness': 0.0, 'insegan.gan.equal_area': 0.0,
-              'insegan.gan.alone': 0.0, 'insegan.gan.average': 0.0, 'insegan.encoder.align_in': 'latent', 'insegan.encoder.alignment': 'ipot'}
+              'insegan.gan.alone': 0.0, 'insegan.gan.average': 0.0, 'insegan.encoder.align_in': 'latent', 'insegan.encoder.alignment': 'ipot',
+              # Averaged pictures hold no single renders that could teach a dense network.
+              'displacement.steps': 0}
 TWO_D = {**PAPER_FORM, 'insegan.generator.shape': '2d'}
 LOSSES = {'OT + i + p': {}, 'greedy + i + p': {'insegan.encoder.alignment': 'greedy'}, 'OT + i': {'insegan.encoder.weight_pose': 0.0},
           'OT': {'insegan.encoder.weight_pose': 0.0, 'insegan.encoder.weight_intermediate': 0.0}}
