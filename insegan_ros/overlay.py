@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import colorsys
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -23,8 +24,9 @@ def depth_picture(depth_m: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(np.where(valid, grey, 0).astype(np.uint8), cv2.COLOR_GRAY2RGB)
 
 
-def overlay(depth_m: np.ndarray, labels: np.ndarray, colour: np.ndarray | None = None) -> np.ndarray:
-    """The depth picture, or the colour image (H, W, 3) where there is one, with instances tinted and outlined, (H, W, 3) uint8 RGB."""
+def overlay(depth_m: np.ndarray, labels: np.ndarray, colour: np.ndarray | None = None, classes: Sequence[str] | None = None) -> np.ndarray:
+    """The depth picture, or the colour image (H, W, 3) where there is one, with instances tinted and outlined, (H, W, 3) uint8 RGB. classes: their names,
+    written on them."""
     picture = depth_picture(depth_m) if colour is None else colour.copy()
     # Tables looked up by label: quicker than a pass an instance.
     colours = palette(int(labels.max(initial=0)))[labels]
@@ -34,4 +36,20 @@ def overlay(depth_m: np.ndarray, labels: np.ndarray, colour: np.ndarray | None =
     flat = labels.astype(np.uint16)
     edge = cv2.dilate(flat, np.ones((3, 3), np.uint8)) != cv2.erode(flat, np.ones((3, 3), np.uint8))
     picture[edge] = 255
+    for number, name in enumerate(classes or (), 1):
+        _write(picture, name, labels == number)
     return picture
+
+
+def _write(picture: np.ndarray, text: str, mask: np.ndarray) -> None:
+    """Write a name in the middle of an instance (H, W), white on black so that it can be read on any colour, and within the picture."""
+    rows, columns = np.nonzero(mask)
+    if not len(rows):
+        return
+    height, width = mask.shape
+    size, thick = max(height / 900, 0.4), max(height // 480, 1)
+    (wide, high), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, thick)
+    left = int(np.clip(columns.mean() - wide / 2, 2, max(width - wide - 2, 2)))
+    bottom = int(np.clip(rows.mean() + high / 2, high + 2, max(height - 2, high + 2)))
+    for colour, more in (((0, 0, 0), 2), ((255, 255, 255), 0)):
+        cv2.putText(picture, text, (left, bottom), cv2.FONT_HERSHEY_SIMPLEX, size, colour, thick + more, cv2.LINE_AA)

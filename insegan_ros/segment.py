@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from insegan_ros.datasets.convert import is_dataset, open_dataset
 from insegan_ros.datasets.recording_writer import INSTANCES_TOPIC, RecordingWriter
 from insegan_ros.datasets.photo_sets import PICTURES
 from insegan_ros.datasets.recordings import is_recording, read_colour_image, read_depth_image, read_frames
-from insegan_ros.datasets.shards import ShardDataset, is_shards
 from insegan_ros.errors import DatasetError, InputError
 from insegan_ros.frame import Frame, Instances
 from insegan_ros.overlay import overlay
@@ -34,7 +34,7 @@ class Item:
 
 
 def frames_of(source: Path) -> Iterator[Frame]:
-    """The depth frames of an image, a folder of images or shards, or a recording, in order. Raises DatasetError where there is nothing, InputError for
+    """The depth frames of an image, a folder of images, a data set, or a recording, in order. Raises DatasetError where there is nothing, InputError for
     an image that cannot be read."""
     def read(item: Item) -> Frame:
         if item.frame is None:
@@ -55,8 +55,8 @@ def items_of(source: Path, by_colour: bool = False) -> Iterator[Item]:
 def _items_of(source: Path, by_colour: bool) -> Iterator[Item]:
     if is_recording(source):
         yield from (Item('', frame) for frame in read_frames(source, colour=by_colour))
-    elif source.is_dir() and is_shards(source):
-        yield from (Item('', scene.frame, scene.workspace) for scene in ShardDataset(source))
+    elif source.is_dir() and is_dataset(source):
+        yield from (Item('', scene.frame, scene.workspace) for scene in open_dataset(source)[1])
     else:
         yield from _images(source, by_colour)
 
@@ -104,7 +104,7 @@ def segment_input(source: Path, segmenter: Segmenter, out: Path) -> tuple[int, i
                 found, error = segmenter.segment(frame), None
             except InputError as problem:
                 found, error = Instances.none(frame.depth_m.shape), str(problem)
-            picture = overlay(frame.depth_m, found.labels, frame.colour if by_colour else None)
+            picture = overlay(frame.depth_m, found.labels, frame.colour if by_colour else None, found.classes)
             cv2.imwrite(str(out / f'{index:06d}_labels.png'), found.labels)
             cv2.imwrite(str(out / f'{index:06d}_overlay.png'), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
             if recording is not None:

@@ -118,6 +118,18 @@ def test_simulate_and_evaluate_from_the_shell(tmp_path):
     assert cv2.imread(str(tmp_path / 'e.png')).shape == (3 * (30 + 96), 3 * 96, 3)
 
 
+@pytest.mark.parametrize('form', ['shards', 'bop', 'coco'])
+def test_data_sets_of_any_format_are_segmented_scene_by_scene(form, tmp_path):
+    """Their depth images and masks are no photographs; scenes bring their colour and their bin, and names of classes are in results and pictures."""
+    assert main(['simulate', '--part', 'nut,bolt', '--instances', '3', '--scenes', '2', '--size', '160', '--colour', 'true', '--seed', '5', '--out', str(tmp_path / 'shards')]) == 0
+    if form != 'shards':
+        assert main(['dataset', 'convert', str(tmp_path / 'shards'), str(tmp_path / form), '--to', form]) == 0
+    assert main(['segment', str(tmp_path / form), '--model', 'irnet-mixed', '--out', str(tmp_path / 'masks')]) == 0
+    rows = json.loads((tmp_path / 'masks/results.json').read_text())
+    assert len(rows) == 2 and all('error' not in row and row['depth_m'] for row in rows)
+    assert {one['class'] for row in rows for one in row['instances']} <= {'nut', 'bolt', 'cone'} and any(row['instances'] for row in rows)
+
+
 def test_photographs_are_segmented_by_methods_of_colour(tmp_path, capsys):
     (tmp_path / 'photos').mkdir()
     for number, left in enumerate((20, 60)):

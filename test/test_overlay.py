@@ -25,3 +25,14 @@ def test_colours_differ_for_many_instances():
     colours = palette(20).astype(int)
     distance = np.abs(colours[:, None] - colours[None]).sum(-1) + 999 * np.eye(21, dtype=int)
     assert colours.shape == (21, 3) and distance.min() > 15
+
+
+def test_names_stand_on_what_they_name_and_stay_within_the_picture():
+    depth = np.full((120, 160), 0.5, np.float32)
+    labels = np.zeros((120, 160), np.uint16)
+    labels[40:90, 20:100], labels[0:10, 140:160] = 1, 2
+    plain, named = overlay(depth, labels), overlay(depth, labels, classes=('connector', 'nut'))
+    written = (plain != named).any(-1)
+    assert written[40:90, 20:100].any() and not written[95:].any() and named[written].min(-1).min() < 60 and named[written].min(-1).max() > 190
+    # The second one's name is longer than what is left of the picture to its right.
+    assert written[:16, 120:].any() and (overlay(depth, labels, classes=('', '')) == plain).all()

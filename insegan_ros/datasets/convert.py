@@ -67,6 +67,11 @@ def open_dataset(folder: Path, workspace: Workspace | None = None, colour: bool 
     raise DatasetError(f'{folder} holds no data set that we know: expected one of {readable}')
 
 
+def is_dataset(folder: Path) -> bool:
+    """Whether a folder is a data set that `open_dataset` reads."""
+    return any(form.found is not None and form.read is not None and form.found(folder) for form in FORMATS.values())
+
+
 def convert(source: Path, out: Path, to: str) -> int:
     """Write `source` into the new folder `out` in the format `to`; returns the number of scenes.
 

@@ -381,11 +381,14 @@ def draw_steps(values: dict[str, float], path: Path) -> None:
 
 
 def draw_found(images: ImageSet, found: MaskSet, truth: MaskSet, path: Path) -> None:
-    """Some pictures, what was found in them (scores of .5 or more), and the truth, a column each."""
-    chosen = np.linspace(0, len(truth) - 1, min(SHOWN, len(truth))).astype(int)
-    rows = [[images.picture(index)[..., :3] for index in chosen]]
-    for masks in (found, truth):
-        rows.append([draw_masks(images.picture(index), tuple(one for one in masks.masks[index] if one.score >= 0.5), len(images.classes)) for index in chosen])
+    """Some pictures, what was found in them (scores of .5 or more), and the truth, a row each."""
+    rows = []
+    for index in np.linspace(0, len(truth) - 1, min(SHOWN, len(truth))).astype(int):
+        picture = images.picture(index)
+        row = {'picture': picture[..., :3]}
+        for title, masks in (('found', found), ('truth', truth)):
+            row[title] = draw_masks(picture, tuple(one for one in masks.masks[index] if one.score >= 0.5), len(images.classes))
+        rows.append(row)
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet(rows, path)
 

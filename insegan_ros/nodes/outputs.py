@@ -83,7 +83,7 @@ def outputs(vision: ModuleType | None) -> Iterator[Output]:
         yield Output('label_info', vision.LabelInfo, 'names of the classes, latched; only where vision_msgs is installed',
                      lambda result: label_info_message(result, vision), latched=True)
     yield Output('overlay', Image, 'rgb8 picture: instances tinted and outlined, on colour where `use_colour` is set',
-                 lambda result: image_message(overlay(result.frame.depth_m, result.instances.labels, result.frame.colour), 'rgb8', result.header))
+                 lambda result: image_message(overlay(result.frame.depth_m, result.instances.labels, result.frame.colour, result.instances.classes), 'rgb8', result.header))
     yield Output('markers', MarkerArray, 'picks as arrows, the first one green, possible ones yellow, others red; the bin\'s inside as a frame', markers_message)
     yield Output('cloud', PointCloud2, 'the bin\'s points with fields x, y, z, rgb, label', cloud_message)
 

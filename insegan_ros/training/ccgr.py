@@ -175,6 +175,10 @@ def train_ccgr(config: TrainCcgrConfig) -> Path:
     def check(images: ImageSet) -> None:
         if config.begin:
             check_begun(Path(config.begin), config, images)
+        done = Path(config.out) / 'checkpoint'
+        before = Checkpoint.load(done).training['steps'].get('rounds', 0) if done.exists() else 0
+        if before > config.rounds and not config.stop_after:
+            raise ConfigError(f'rounds is {config.rounds}, and {done} has had {before}: expected {before} or more, or another --out')
         if config.proposals.network:
             proposing_network(config.proposals, images, 'cpu')
     data = prepare_images(config, check)

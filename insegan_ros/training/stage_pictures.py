@@ -10,7 +10,7 @@ import numpy as np
 from insegan_ros.datasets.folders import read_png
 from insegan_ros.datasets.image_sets import ImageSet
 from insegan_ros.datasets.mask_sets import MaskSet
-from insegan_ros.evaluation.report import write_picture
+from insegan_ros.evaluation.report import titled, write_picture
 from insegan_ros.networks.irnet import IRNet
 from insegan_ros.networks.relations import IGNORED
 from insegan_ros.overlay import palette
@@ -27,9 +27,11 @@ def chosen(images: ImageSet) -> list[int]:
     return np.linspace(0, len(images) - 1, min(SHOWN, len(images))).astype(int).tolist()
 
 
-def sheet(rows: list[list[np.ndarray]], path: Path) -> Path:
-    """Write rows of pictures (H, W, 3) uint8, each made SIDE px wide and high."""
-    write_picture(path, np.vstack([np.hstack([cv2.resize(cell, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST) for cell in row]) for row in rows]))
+def sheet(rows: list[dict[str, np.ndarray]], path: Path) -> Path:
+    """Write rows of pictures (H, W, 3) uint8, each made SIDE px wide and high, their names above the columns."""
+    lines = [np.hstack([cv2.resize(cell, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST) for cell in row.values()]) for row in rows]
+    above = np.hstack([titled(name, np.zeros((0, SIDE, 3), np.uint8)) for name in rows[0]])
+    write_picture(path, np.vstack([above, *lines]))
     return path
 
 
@@ -53,12 +55,12 @@ def directions(displacement: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB)
 
 
-def with_attention(run: Path, picture: np.ndarray, name: str) -> list[np.ndarray]:
+def with_attention(run: Path, picture: np.ndarray, name: str) -> dict[str, np.ndarray]:
     """What every row begins with: the picture, and where the classifier looks, if that is made."""
-    path, cells = run / 'cams' / f'{name}.npz', [picture[..., :3].copy()]
+    path, cells = run / 'cams' / f'{name}.npz', {'picture': picture[..., :3].copy()}
     if path.is_file():
         with np.load(path, allow_pickle=False) as file:
-            cells.append(heated(picture, file['maps'].max(0).astype(np.float32) / 255))
+            cells['attention'] = heated(picture, file['maps'].max(0).astype(np.float32) / 255)
     return cells
 
 
@@ -69,12 +71,12 @@ def draw_irnet(run: Path, images: ImageSet, network: IRNet | None = None, labels
         picture, name = images.picture(index), images.names[index]
         row = with_attention(run, picture, name)
         if (run / 'relations' / f'{name}.png').is_file():
-            row.append(coloured(read_png(run / 'relations' / f'{name}.png')))
+            row['sure'] = coloured(read_png(run / 'relations' / f'{name}.png'))
         if network is not None:
             boundary, displacement = network.predict(padded(to_picture(images, index, next(network.parameters()).device)))
-            row += [heated(picture, boundary.cpu().numpy()), directions(displacement.cpu().numpy())]
+            row |= {'boundary': heated(picture, boundary.cpu().numpy()), 'displacement': directions(displacement.cpu().numpy())}
         if labels is not None:
-            row.append(draw_masks(picture, labels.masks[index], len(images.classes)))
+            row['labels'] = draw_masks(picture, labels.masks[index], len(images.classes))
         rows.append(row)
     sheet(rows, run / 'pictures.png')
     return run
@@ -88,13 +90,13 @@ def draw_ccgr(run: Path, images: ImageSet, round_: int = 0, labels: MaskSet | No
         picture, name = images.picture(index), images.names[index]
         row = with_attention(run, picture, name)
         if (run / 'semantic' / f'{name}.png').is_file():
-            row.append(coloured(read_png(run / 'semantic' / f'{name}.png')))
+            row['semantic'] = coloured(read_png(run / 'semantic' / f'{name}.png'))
         if (run / 'proposals' / f'{name}.npz').is_file():
             proposals = Proposals.load(run / 'proposals' / f'{name}.npz')
-            row.append(draw_boxes(picture, proposals.boxes[:20] if proposals else np.zeros((0, 4)), (90, 200, 255)))
-        row += [draw_boxes(picture, some[index], colour) for some, colour in zip(boxes, ((255, 255, 255), (60, 255, 60)))]
+            row['proposals'] = draw_boxes(picture, proposals.boxes[:20] if proposals else np.zeros((0, 4)), (90, 200, 255))
+        row |= {title: draw_boxes(picture, some[index], colour) for title, some, colour in zip(('chosen', 'refined'), boxes, ((255, 255, 255), (60, 255, 60)))}
         if labels is not None:
-            row.append(draw_masks(picture, labels.masks[index], len(images.classes)))
+            row['labels'] = draw_masks(picture, labels.masks[index], len(images.classes))
         rows.append(row)
     sheet(rows, run / (f'pictures-{round_}.png' if round_ else 'pictures.png'))
     return run

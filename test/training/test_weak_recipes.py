@@ -105,6 +105,10 @@ def test_ccgr_renews_its_labels_every_round(mixed: Path, tmp_path: Path, monkeyp
     assert load_segmenter(str(folder), workspace=scene.workspace, device='cpu').segment(scene.frame).classes is not None
     # More rounds go on where it ended.
     assert train_ccgr(replace(config, rounds=3)) == folder and (tmp_path / 'run/labels-3.json').is_file()
+    trained = (folder / 'weights.safetensors').read_bytes()
+    with pytest.raises(ConfigError, match='rounds is 2, and .* has had 3: expected 3 or more'):
+        train_ccgr(config)
+    assert (folder / 'weights.safetensors').read_bytes() == trained
     other = ccgr(mixed / 'image', tmp_path / 'other', begin=str(tmp_path / 'irnet'))
     for wrong, said in ((dict(scenes=6), 'whose scenes is 0 and here 6'), (dict(begin=str(tmp_path / 'nothing')), 'holds no classifier'),
                         (dict(backbone=BackboneConfig('resnet18')), 'whose backbone is'),
