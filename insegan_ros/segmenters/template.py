@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy.spatial.transform import Rotation
 
 from insegan_ros.frame import Frame, Intrinsics
 from insegan_ros.networks.composition import FOREGROUND_SHARE
@@ -19,7 +18,9 @@ VIEWS, FAR = 8, 100.0
 def template_from_object(generator: Generator, scales: Scales, registration: MeshRegistration, seed: int = 0) -> np.ndarray | None:
     """The rotation (3, 3) between the mesh and the learnt template: of the answers by single views the one that explains all views best. None where no view of the
     template looks like the mesh."""
-    turns = Rotation.random(VIEWS, random_state=seed).as_matrix()
+    # Of poses that the generator has been trained in: it knows no others.
+    z = torch.randn(VIEWS, generator.config.latent, generator=torch.Generator().manual_seed(seed))
+    turns = generator.pose_decoder(z.to(generator.pose_decoder.layers[0].weight.device))[0].detach().cpu().double().numpy()
     views = [_look(generator, scales, turn) for turn in turns]
     seen = camera_from_picture(turns)
     found = [registration.register(*view) for view in views]
