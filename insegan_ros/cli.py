@@ -135,6 +135,7 @@ def _benchmark_arguments(parser: ArgumentParser) -> None:
                         help='small: minutes; medium: a day or two on two cores for insta10, an afternoon for foreground, hoc and weak; every row says so')
     parser.add_argument('--out', type=str, default='', help='insta10, foreground, hoc, weak: folder (runs/NAME if left out) of data, trainings, results and report; one that was begun is continued')
     parser.add_argument('--only', type=str, default='', help='insta10, foreground, hoc, weak: tables, methods and parts, joined by commas, such as methods,kmeans,shipped,bolt')
+    parser.add_argument('--measured', action='store_true', help='insta10, foreground, hoc, weak: write the tables of what has been measured in --out so far, and measure nothing')
     parser.add_argument('--pictures', type=str, default='', help='hoc: folder of photographs NAME.png with NAME_labels.png; the first is learnt from, all are judged')
     parser.add_argument('--json', type=str | None, default=None, help='file for the rows')
 
@@ -375,7 +376,7 @@ def _benchmark(arguments: Namespace) -> None:
     if arguments.name in LONG_BENCHMARKS:
         folder = Path(arguments.out or f'runs/{arguments.name}')
         options = {'pictures': Path(arguments.pictures)} if arguments.name == 'hoc' and arguments.pictures else {}
-        rows = LONG_BENCHMARKS[arguments.name](folder, arguments.budget, {name.strip() for name in arguments.only.split(',') if name.strip()}, **options)
+        rows = LONG_BENCHMARKS[arguments.name](folder, arguments.budget, {name.strip() for name in arguments.only.split(',') if name.strip()}, arguments.measured, **options)
     else:
         rows = run_benchmark(arguments.name, arguments.budget)
     if arguments.json:

@@ -277,21 +277,21 @@ def run_benchmark(name: str, budget: str) -> list[Row]:
     return rows
 
 
-def run_insta10(folder: Path, budget: str, only: set[str]) -> list[Row]:
+def run_insta10(folder: Path, budget: str, only: set[str], measured: bool = False) -> list[Row]:
     """The paper's tables in a folder, and printed. A second start goes on where the first was stopped."""
     from insegan_ros.evaluation.insta10 import BUDGETS, Insta10
     from insegan_ros.evaluation.insta10_report import write_report
     benchmark = Insta10(folder, BUDGETS[budget])
     command = f'insegan benchmark insta10 --budget {budget}' + (f' --only {",".join(sorted(only))}' if only else '')
-    rows = write_report(benchmark, benchmark.run(only), machine(), command)
+    rows = write_report(benchmark, benchmark.run(only, measured), machine(), command)
     print((folder / 'tables.md').read_text())
     return rows
 
 
-def run_foreground(folder: Path, budget: str, only: set[str]) -> list[Row]:
+def run_foreground(folder: Path, budget: str, only: set[str], measured: bool = False) -> list[Row]:
     """The tables of the foreground segmenters in a folder, and printed. A second start goes on where the first was stopped."""
     from insegan_ros.evaluation.foreground import BUDGETS, ForegroundBenchmark, as_rows, markdown
-    results = ForegroundBenchmark(folder, BUDGETS[budget]).run(only)
+    results = ForegroundBenchmark(folder, BUDGETS[budget]).run(only, measured)
     rows = as_rows(results, machine(), f'insegan benchmark foreground --budget {budget}')
     return _write_tables(folder, rows, markdown(results, BUDGETS[budget], machine()))
 
@@ -304,24 +304,24 @@ def _write_tables(folder: Path, rows: list[Row], text: str) -> list[Row]:
     return rows
 
 
-def run_hoc(folder: Path, budget: str, only: set[str], pictures: Path | None = None) -> list[Row]:
+def run_hoc(folder: Path, budget: str, only: set[str], measured: bool = False, pictures: Path | None = None) -> list[Row]:
     """The tables of the HOC learner in a folder, and printed; pictures: photographs with labels, which are measured too. A second start goes on where
     the first was stopped."""
     from insegan_ros.evaluation.hoc import BUDGETS, HocBenchmark, as_rows, markdown
-    results = HocBenchmark(folder, BUDGETS[budget], pictures).run(only)
+    results = HocBenchmark(folder, BUDGETS[budget], pictures).run(only, measured)
     rows = as_rows(results, machine(), f'insegan benchmark hoc --budget {budget}')
     return _write_tables(folder, rows, markdown(results, BUDGETS[budget], machine()))
 
 
-def run_weak(folder: Path, budget: str, only: set[str]) -> list[Row]:
+def run_weak(folder: Path, budget: str, only: set[str], measured: bool = False) -> list[Row]:
     """The tables of IRNet and CCGR in a folder, and printed. A second start goes on where the first was stopped."""
     from insegan_ros.evaluation.weak import BUDGETS, WeakBenchmark, as_rows, markdown
-    results = WeakBenchmark(folder, BUDGETS[budget]).run(only)
+    results = WeakBenchmark(folder, BUDGETS[budget]).run(only, measured)
     rows = as_rows(results, machine(), f'insegan benchmark weak --budget {budget}')
     return _write_tables(folder, rows, markdown(results, BUDGETS[budget], machine()))
 
 
-# Those that train, in a folder that one can go on with.
+# Those that train, in a folder that one can go on with; or, measured, only tell what has been measured there.
 LONG_BENCHMARKS = {'insta10': run_insta10, 'foreground': run_foreground, 'hoc': run_hoc, 'weak': run_weak}
 
 

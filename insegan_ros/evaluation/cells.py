@@ -17,12 +17,12 @@ from insegan_ros.segmenters.registry import find_checkpoint
 
 
 def run_cells(title: str, folder: Path, cells: Sequence[Any], kinds: Sequence[str], only: set[str], identity: Callable[[Any], str],
-              measure: Callable[[Any], dict[str, Any] | None], name_of: Sequence[str] = ()) -> list[dict[str, Any]]:
+              measure: Callable[[Any], dict[str, Any] | None] | None, name_of: Sequence[str] = ()) -> list[dict[str, Any]]:
     """The cells' results, read from `folder`/results or measured into it.
 
     kinds: attributes of a cell, such as table and method, whose values `only` may name; a kind of which none is named is not narrowed. identity: what
-    decides whether an earlier result still holds, in text. measure: None where there is nothing to measure, such as a checkpoint that is not
-    shipped. name_of: attributes that a result's file is called by, the kinds if left out. Raises ConfigError for names that are none.
+    decides whether an earlier result still holds, in text. measure: returns None where there is nothing to measure, such as a checkpoint that is not
+    shipped; without it only what has been measured is read. name_of: attributes that a result's file is called by, the kinds if left out. Raises ConfigError for names that are none.
     """
     values = {kind: {getattr(cell, kind) for cell in cells} for kind in kinds}
     strangers = sorted(only - set().union(*values.values()))
@@ -35,6 +35,8 @@ def run_cells(title: str, folder: Path, cells: Sequence[Any], kinds: Sequence[st
         name = ''.join(c if c.isalnum() or c in '-.' else '_' for c in called)
         path = folder / 'results' / f'{name}-{hashlib.sha256(identity(cell).encode()).hexdigest()[:10]}.json'
         if not path.exists():
+            if measure is None:
+                continue
             try:
                 found = measure(cell)
             except InseganError as error:

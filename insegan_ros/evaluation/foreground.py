@@ -137,12 +137,12 @@ class ForegroundBenchmark:
         count = self.budget.test if name == 'test' else self.budget.pictures // (2 if name == 'empty' else 1)
         return make_totes(name, count, self.folder / 'data' / name)
 
-    def run(self, only: set[str]) -> list[dict[str, Any]]:
-        """The rows' results, see run_cells; `only` names tables and methods."""
+    def run(self, only: set[str], measured: bool = False) -> list[dict[str, Any]]:
+        """The rows' results, see run_cells; `only` names tables and methods. measured: only those that are there already."""
         def identity(row: Row) -> str:
             weights = shipped_hash(row.model) if row.method.startswith('shipped') else ''
             return json.dumps([asdict(row), self.budget.pictures, self.budget.test, weights], sort_keys=True, default=str)
-        return run_cells('foreground', self.folder, list(rows(self.budget)), ('table', 'method'), only, identity, self._measure)
+        return run_cells('foreground', self.folder, list(rows(self.budget)), ('table', 'method'), only, identity, None if measured else self._measure)
 
     def _measure(self, row: Row) -> dict[str, Any]:
         model = row.model or str(self.train(row))

@@ -111,8 +111,8 @@ class HocBenchmark:
         """The test pictures of a set."""
         return photographed_heaps(self.pictures) if name == 'pictures' else list(simulated_heaps(make_heaps(self.budget.heaps, TEST, self.folder / 'data/test', self.budget.nuts)))
 
-    def run(self, only: set[str]) -> list[dict[str, Any]]:
-        """The cells' results, see run_cells; `only` names tables and methods."""
+    def run(self, only: set[str], measured: bool = False) -> list[dict[str, Any]]:
+        """The cells' results, see run_cells; `only` names tables and methods. measured: only those that are there already."""
         names = [path.name for path in sorted(self.pictures.glob('*.png'))] if self.pictures else []
 
         def identity(cell: Cell) -> str:
@@ -120,7 +120,7 @@ class HocBenchmark:
             decides = names if cell.set == 'pictures' else [budget.heaps, budget.nuts]
             trained = shipped_hash(cell.model) if cell.model else '' if cell.baseline else asdict(budget.recipe)
             return json.dumps([asdict(cell), budget.name, decides, trained], sort_keys=True, default=str)
-        return run_cells('hoc', self.folder, list(cells(self.pictures is not None)), ('table', 'method'), only, identity, self._measure)
+        return run_cells('hoc', self.folder, list(cells(self.pictures is not None)), ('table', 'method'), only, identity, None if measured else self._measure)
 
     def _measure(self, cell: Cell) -> dict[str, Any]:
         out = {'table': cell.table, 'method': cell.method, 'budget': self.budget.name}

@@ -180,12 +180,12 @@ class Insta10:
             self._tests = {(part, sensor): held_out(self.folder / 'test' / f'{part}-{sensor}', part, sensor, self.budget.limit, self.budget.most)}
         return self._tests[part, sensor]
 
-    def run(self, only: set[str]) -> list[dict[str, Any]]:
-        """The cells' results, see run_cells; `only` names tables, methods and parts."""
+    def run(self, only: set[str], measured: bool = False) -> list[dict[str, Any]]:
+        """The cells' results, see run_cells; `only` names tables, methods and parts. measured: only those that are there already."""
         def identity(cell: Cell) -> str:
             text = json.dumps([asdict(cell), self.budget.scenes, self.budget.limit, self.budget.most], sort_keys=True, default=str)
             return text + (shipped_hash(cell.model) if cell.method == 'shipped' else '')
-        return run_cells('insta10', self.folder, list(cells(self.budget)), ('table', 'method', 'part'), only, identity, self._measure, ('table', 'method', 'part', 'seed'))
+        return run_cells('insta10', self.folder, list(cells(self.budget)), ('table', 'method', 'part'), only, identity, None if measured else self._measure, ('table', 'method', 'part', 'seed'))
 
     def _measure(self, cell: Cell) -> dict[str, Any] | None:
         """Train if need be, segment the test scenes, score. None where a shipped checkpoint is not there."""

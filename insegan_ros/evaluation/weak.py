@@ -141,15 +141,14 @@ class WeakBenchmark:
         self.folder, self.budget, self.device, self.threads = folder, budget, choose_device(device), threads
         self._kept: dict[str, Any] = {}
 
-    def run(self, only: set[str]) -> list[dict[str, Any]]:
-        """The rows' results, see run_cells; `only` names tables and methods."""
+    def run(self, only: set[str], measured: bool = False) -> list[dict[str, Any]]:
+        """The rows' results, see run_cells; `only` names tables and methods. measured: only those that are there already."""
         budget = self.budget
 
         def identity(cell: Cell) -> str:
             trained = shipped_hash(cell.options['model']) if cell.what == 'shipped' else [asdict(budget.irnet), asdict(budget.ccgr), asdict(budget.supervised)]
             return json.dumps([asdict(cell), budget.name, budget.training, budget.test, budget.judged, trained], sort_keys=True, default=str)
-        results = run_cells('weak', self.folder, list(cells(budget.ccgr.rounds)), ('table', 'method'), only, identity, self._measure)
-        return results
+        return run_cells('weak', self.folder, list(cells(budget.ccgr.rounds)), ('table', 'method'), only, identity, None if measured else self._measure)
 
     def _once(self, name: str, make: Callable[[], Any]) -> Any:
         if name not in self._kept:

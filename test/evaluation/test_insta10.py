@@ -55,6 +55,13 @@ def test_names_that_are_unknown_are_said(tmp_path):
         Insta10(tmp_path, BUDGETS['small']).run({'bolts'})
 
 
+def test_what_has_been_measured_is_told_and_nothing_else_is_measured(tmp_path):
+    benchmark = Insta10(tmp_path / 'run', BUDGETS['small'])
+    assert benchmark.run({'methods', 'kmeans', 'nut'}, measured=True) == [] and not (tmp_path / 'run').exists()
+    measured = benchmark.run({'methods', 'kmeans', 'nut'})
+    assert len(measured) == 1 and benchmark.run({'methods', 'kmeans', 'spectral'}, measured=True) == measured
+
+
 @pytest.mark.slow
 def test_the_small_budget_runs_every_method_and_goes_on_where_it_was(tmp_path):
     def run(only: str) -> subprocess.CompletedProcess:
