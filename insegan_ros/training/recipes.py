@@ -37,6 +37,8 @@ from insegan_ros.training.supervised import TrainSupervisedConfig, train_supervi
 # What is learnt from must be sure: a sliver is no instance, and a part in two pieces shows as two.
 # Where the number of parts is not known, an answer may have so many times as the foreground would hold side by side.
 FEWER, MORE = 0.75, 1.6
+# An equal share of the foreground is so many times what stands alone where the number of parts is right: from .85 to 1.06 on the ten parts of the paper.
+LEAST_EQUAL, MOST_EQUAL = 0.78, 1.28
 STRICT = {'centre_radius': 0.75, 'min_votes': 0.08, 'min_height': FOREGROUND_SHARE}
 
 
@@ -95,6 +97,8 @@ def train_insegan(config: TrainInseganConfig) -> Path:
     claim(out, config, data.maps.fingerprint)
     if fabric.is_global_zero:
         print(f'{len(images)} height maps, {len(cutouts)} parts lie alone in them; one covers some {share:.0f} px')
+        if doubt := doubted(images, config.insegan.instances):
+            print(doubt)
 
     weights: dict[str, dict[str, torch.Tensor]] = {}
     sources: list[LabelFactory] = []
@@ -125,6 +129,15 @@ def train_insegan(config: TrainInseganConfig) -> Path:
     if fabric.is_global_zero:
         replace(checkpoint, training=training).save(out / 'checkpoint')
     return out / 'checkpoint'
+
+
+def doubted(images: torch.Tensor, instances: int) -> str:
+    """Why height maps (N, 1, S, S) may not hold `instances` parts each; empty where nothing speaks against it, or the number is not known (0)."""
+    equal, alone = (part_share(images, number) for number in (instances, 0))
+    if not instances or not np.isfinite(alone) or LEAST_EQUAL < equal / alone < MOST_EQUAL:
+        return ''
+    return (f'is insegan.instances {instances} right? An equal share of the foreground is {equal:.0f} px, but what stands alone covers mostly {alone:.0f} px: '
+            'a wrong number spoils the segmenter, with 0 it is not needed')
 
 
 def _train_generator(data: Prepared, config: TrainInseganConfig, cutouts: torch.Tensor | None, taken: Generator | None, out: Path

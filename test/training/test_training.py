@@ -15,7 +15,7 @@ from insegan_ros.segmenters.checkpoint import Checkpoint
 from insegan_ros.training.displacement import DisplacementStage, DisplacementTrainConfig, degrade, displacement_loss, displacement_targets
 from insegan_ros.training.insegan import EncoderConfig, EncoderStage, GanConfig, GanStage, InseganConfig
 from insegan_ros.training.loop import LoopConfig, make_fabric, run_stage, seed_step
-from insegan_ros.training.recipes import TrainInseganConfig, train_insegan
+from insegan_ros.training.recipes import TrainInseganConfig, doubted, train_insegan
 from insegan_ros.training.state import load_state
 
 LOOP = LoopConfig(device='cpu', save_every=5, log_every=5)
@@ -263,6 +263,18 @@ def test_too_few_parts_that_lie_alone_are_named(nut_data, tmp_path):
     assert not (tmp_path / 'run').exists()
     with pytest.raises(ConfigError, match='gan.steps is 0'):
         replace(config, factory='both', insegan=replace(SMALL, gan=replace(SMALL.gan, steps=0), encoder=replace(SMALL.encoder, steps=0)))
+
+
+def test_a_wrong_number_of_parts_is_doubted():
+    """Three disks of 97 px in each of forty height maps, some of them touching."""
+    y, x = np.mgrid[:64, :64]
+    images = -torch.ones(40, 1, 64, 64)
+    for index, image in enumerate(images):
+        for row, column in ((12, 12), (12, 24 if index % 4 == 0 else 45), (45, 20 + index % 20)):
+            image[0][torch.from_numpy((y - row) ** 2 + (x - column) ** 2 <= 31)] = 0.5
+    assert doubted(images, 3) == doubted(images, 0) == ''
+    assert 'is insegan.instances 5 right? An equal share of the foreground is 58 px, but what stands alone covers mostly 9' in doubted(images, 5)
+    assert 'is insegan.instances 2 right?' in doubted(images, 2) and doubted(images[:3], 9) == ''
 
 
 @pytest.mark.slow
