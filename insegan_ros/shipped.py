@@ -4,6 +4,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+# The checkpoint for pictures of heaps.
+HEAP_MODEL = 'hoc-nut'
+
 
 def shipped_folders(name: str) -> list[Path]:
     """The folders of this name (checkpoints, config) that exist, nearest first."""

@@ -26,7 +26,7 @@ from insegan_ros.picks import PickConfig, Surface, bin_state, rank_picks
 from insegan_ros.segmenters.base import Segmenter
 from insegan_ros.segmenters.registration import MeshRegistration
 from insegan_ros.segmenters.registry import load_segmenter
-from insegan_ros.shipped import shipped_file, shipped_folders
+from insegan_ros.shipped import HEAP_MODEL, shipped_file, shipped_folders
 from insegan_sim.engines import run_jobs
 from insegan_sim.generate import SimulateConfig, simulate_shard
 from insegan_sim.parts import PARTS, load_part
@@ -35,8 +35,6 @@ from insegan_sim.world import World
 
 Row = dict[str, Any]
 SEED = TEST_SEED
-# The shipped HOC learner.
-HEAP_MODEL = 'hoc-nut'
 
 
 def machine() -> str:

@@ -15,7 +15,6 @@ import yaml
 from tqdm import tqdm
 
 from insegan_ros.datasets.heap import Look
-from insegan_ros.evaluation.benchmark import HEAP_MODEL
 from insegan_ros.evaluation.cells import run_cells, shipped_hash, table_lines
 from insegan_ros.evaluation.configs import changed
 from insegan_ros.evaluation.heaps import Heap, divide_heap, draw_heaps, evaluate_heaps, photographed_heaps, score_heaps, simulated_heaps
@@ -25,7 +24,7 @@ from insegan_ros.networks.hoc import HocConfig, HocGenerator
 from insegan_ros.segmenters.checkpoint import Checkpoint
 from insegan_ros.segmenters.heap_baselines import ClustersSegmenter, RegionsSegmenter, TemplateSegmenter, WatershedSegmenter
 from insegan_ros.segmenters.registry import find_checkpoint, load_segmenter
-from insegan_ros.shipped import shipped_file
+from insegan_ros.shipped import HEAP_MODEL, shipped_file
 from insegan_ros.training.displacement import DisplacementTrainConfig
 from insegan_ros.training.hoc import HocGanConfig, TrainHocConfig, train_hoc
 from insegan_sim.camera import Jitter
