@@ -17,6 +17,7 @@ from torch.nn.functional import avg_pool2d, binary_cross_entropy_with_logits, pa
 from insegan_ros.errors import ConfigError
 from insegan_ros.factories import LabelFactory, LabelledBatch
 from insegan_ros.networks.displacement import DisplacementConfig, DisplacementNet
+from insegan_ros.training.loop import one_cycle
 from insegan_ros.training.pictures import tile
 
 
@@ -117,9 +118,7 @@ class DisplacementStage:
         # Later rounds refine what is there.
         rate = config.rate / 2 if round_ else config.rate
         self.network, self.optimiser = fabric.setup(network, torch.optim.AdamW(network.parameters(), rate, weight_decay=1e-4))
-        # The scheduler divides by the length of its rise less one step, which of 20 steps is nothing.
-        rise = 0.05 if self.steps != 20 else 0.1
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimiser, rate, total_steps=self.steps, pct_start=rise, cycle_momentum=False)
+        self.schedule = one_cycle(self.optimiser, rate, self.steps)
 
     def parts(self) -> dict[str, Any]:
         """See Stage."""

@@ -85,6 +85,12 @@ def make_fabric(config: LoopConfig) -> Fabric:
     return fabric
 
 
+def one_cycle(optimiser: torch.optim.Optimizer, rate: float, steps: int) -> torch.optim.lr_scheduler.OneCycleLR:
+    """A learning rate that rises to `rate` for a twentieth of the steps and falls along a cosine."""
+    # The scheduler divides by the length of its rise less one step, which of 20 steps is nothing.
+    return torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=0.05 if steps != 20 else 0.1, cycle_momentum=False)
+
+
 def own_share(fabric: Fabric, everything: Tensor) -> Tensor:
     """This process's part of what all processes drew alike: N processes do what one would with N times the batch."""
     return everything.chunk(fabric.world_size)[fabric.global_rank]

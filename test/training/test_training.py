@@ -113,6 +113,22 @@ def test_the_encoders_step_leaves_the_generator_as_it_is(align_in):
     assert all(p.grad is None for p in generator.parameters())
 
 
+def test_the_encoder_learns_where_parts_are_and_its_codes_do_not_run_away():
+    """With too high a rate the codes grow until every place is at the picture's rim, and nothing is learnt any more."""
+    torch.manual_seed(0)
+    config = replace(SMALL, instances=2, encoder=EncoderConfig(steps=60, batch=8))
+    stage = EncoderStage(make_fabric(LOOP), config, Generator(SMALL.generator))
+    losses = []
+    for index in range(60):
+        seed_step(0, 'encoder', index)
+        losses.append(float(stage.step(index)['L_E^a']))
+    assert np.mean(losses[-10:]) < 0.75 * np.mean(losses[:5])
+    with torch.no_grad():
+        scene = stage.generator(torch.randn(16, 2, SMALL.generator.latent))
+        z = stage.encoder(scene.image)[0]
+        assert float(z.std()) < 3 and float(stage.generator.pose_decoder(z)[1].abs().mean()) < 0.6
+
+
 class TwoSquares(torch.nn.Module):
     """A generator of which everything is known: slot i is a square of 12 px at its own place, height by slot."""
 
