@@ -67,8 +67,9 @@ def run_demo(config: DemoConfig) -> dict:
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
     with watching(Watcher) as (watcher, executor, processes):
-        processes += [start_node('sim_camera', {'part': config.part, 'rate': float(config.rate), 'instances': config.instances, 'seed': config.seed}),
-                      start_segmenter(config.model or f'insegan-{config.part}', config.instances, _workspace(config), {'silence_s': config.timeout_s})]
+        # Each at once: an interrupt while the other is started must not leave it behind.
+        processes.append(start_node('sim_camera', {'part': config.part, 'rate': float(config.rate), 'instances': config.instances, 'seed': config.seed}))
+        processes.append(start_segmenter(config.model or f'insegan-{config.part}', config.instances, _workspace(config), {'silence_s': config.timeout_s}))
         wait_for(lambda: bool(watcher.results), executor, processes, config.timeout_s)
         watcher.results.clear()
         pairs = _watch(watcher, executor, config.seconds)

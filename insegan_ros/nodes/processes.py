@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -13,10 +12,12 @@ from typing import Any
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 
 from insegan_ros.datasets.recording_writer import ALIGNED_INFO_TOPIC, ALIGNED_TOPIC, COLOUR_TOPIC, DEPTH_TOPIC, INFO_TOPIC, INSTANCES_TOPIC
 from insegan_ros.dds import check_domain, dds_environment
 from insegan_ros.errors import ConfigError, InseganError
+from insegan_ros.nodes.runtime import InterruptedExecutor, Interrupts
 from insegan_ros.segmenters.checkpoint import Checkpoint
 from insegan_ros.segmenters.registry import READY, find_checkpoint
 from insegan_ros.workspace import Workspace
@@ -55,7 +56,8 @@ def stop_all(processes: Sequence[subprocess.Popen]) -> None:
     """End them, by SIGKILL where they will not."""
     for process in processes:
         if process.poll() is None:
-            process.send_signal(signal.SIGINT)
+            # Not SIGINT: a node that still imports its libraries would answer with where it was interrupted.
+            process.terminate()
     for process in processes:
         try:
             process.wait(timeout=10)
@@ -72,21 +74,22 @@ def watching(make: Callable[[], Node]) -> Iterator[tuple[Any, SingleThreadedExec
     """
     check_domain()
     os.environ.update(dds_environment())
-    rclpy.init()
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     processes: list[subprocess.Popen] = []
-    # SIGTERM must not leave the nodes behind.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    node = make()
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    try:
-        _refuse_busy_domain(node, executor)
-        yield node, executor, processes
-    finally:
-        stop_all(processes)
-        executor.shutdown()
-        node.destroy_node()
-        rclpy.try_shutdown()
+    with Interrupts() as interrupts:
+        node = make()
+        executor = InterruptedExecutor(interrupts)
+        executor.add_node(node)
+        try:
+            _refuse_busy_domain(node, executor)
+            yield node, executor, processes
+        finally:
+            # The nodes must not be left behind, however often one is told to stop.
+            interrupts.held = True
+            stop_all(processes)
+            executor.shutdown()
+            node.destroy_node()
+            rclpy.try_shutdown()
 
 
 def _refuse_busy_domain(node: Node, executor: SingleThreadedExecutor) -> None:

@@ -5,7 +5,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 import rclpy
@@ -74,50 +75,84 @@ class ThreadedNode(Node):
             self.stopping.wait(POLL_S)
 
 
-def run_node(make: Callable[[], Node], args: list[str] | None = None) -> int:
-    """Run one node until SIGINT or SIGTERM. Returns the process's exit status."""
-    # Signals are ours, not rclpy's: its handler takes the context from threads that still publish. A node that spins ends its callback and is destroyed in order;
-    # before that, as while bins are simulated, it is interrupted at once.
-    stops: list[int] = []
-    spinning = False
+class Interrupts:
+    """While it lasts, SIGINT and SIGTERM are KeyboardInterrupt, held back where rclpy works: amid its own objects an interrupt leaves half-made ones, or is lost; and
+    rclpy's handler, which must be off (init with SignalHandlerOptions.NO), takes the context from threads that still publish. ignored_after: for a process that then
+    ends, which a second signal must not interrupt either."""
 
-    def stop(number: int, _: FrameType | None) -> None:
-        stops.append(number)
-        if not spinning:
+    def __init__(self, ignored_after: bool = False) -> None:
+        self.got: list[int] = []
+        self.held, self.ignored_after = False, ignored_after
+
+    def __enter__(self) -> Interrupts:
+        self.before = {number: signal.signal(number, self._take) for number in SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, signal.SIG_IGN if self.ignored_after else handler)
+
+    def _take(self, number: int, _: FrameType | None) -> None:
+        self.got.append(number)
+        if not self.held:
             raise KeyboardInterrupt
 
-    for number in SIGNALS:
-        signal.signal(number, stop)
-    try:
-        check_domain()
-        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-    except KeyboardInterrupt:
-        return 0
-    except Exception as error:  # rcl reports malformed --ros-args with types of its own
-        print(f'ROS 2 cannot start: {str(error).splitlines()[0]}', file=sys.stderr)
-        return 2
-    node = None
-    try:
-        node = make()
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        spinning = True
-        while not stops:
-            executor.spin_once(timeout_sec=STOP_WITHIN_S)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except (InseganError, ParameterException) as error:
-        print(error, file=sys.stderr)
-        return 2
-    except Exception:
-        # Stopped while it was being made: what rclpy's half-made objects raise then has many types.
-        if not stops:
-            raise
-    finally:
-        # A second Ctrl-C, or launch's beside the terminal's, must not interrupt the tidying up.
-        for number in SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
-        if node is not None:
-            node.destroy_node()
-        rclpy.try_shutdown()
-    return 0
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Raises at the end what came meanwhile."""
+        self.held = True
+        try:
+            yield
+        finally:
+            self.held = False
+        if self.got:
+            raise KeyboardInterrupt
+
+
+class InterruptedExecutor(SingleThreadedExecutor):
+    """An executor whose spin_once is not interrupted, but ends in KeyboardInterrupt where it was to be."""
+
+    def __init__(self, interrupts: Interrupts) -> None:
+        super().__init__()
+        self.interrupts = interrupts
+
+    def spin_once(self, timeout_sec: float | None = None) -> None:
+        """See rclpy. Does not wait for ever: a signal alone does not wake it."""
+        with self.interrupts.hold():
+            super().spin_once(STOP_WITHIN_S if timeout_sec is None else timeout_sec)
+
+
+def run_node(make: Callable[[], Node], args: list[str] | None = None) -> int:
+    """Run one node until SIGINT or SIGTERM. Returns the process's exit status."""
+    with Interrupts(ignored_after=True) as interrupts:
+        try:
+            check_domain()
+            rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+        except KeyboardInterrupt:
+            return 0
+        except Exception as error:  # rcl reports malformed --ros-args with types of its own
+            print(f'ROS 2 cannot start: {str(error).splitlines()[0]}', file=sys.stderr)
+            return 2
+        node = None
+        try:
+            node = make()
+            executor = InterruptedExecutor(interrupts)
+            executor.add_node(node)
+            while True:
+                executor.spin_once()
+        except (KeyboardInterrupt, ExternalShutdownException):
+            return 0
+        except (InseganError, ParameterException) as error:
+            print(error, file=sys.stderr)
+            return 2
+        except Exception:
+            # Stopped while it was being made: what rclpy's half-made objects raise then has many types.
+            if not interrupts.got:
+                raise
+            return 0
+        finally:
+            # A second Ctrl-C, or launch's beside the terminal's, must not interrupt the tidying up.
+            interrupts.held = True
+            if node is not None:
+                node.destroy_node()
+            rclpy.try_shutdown()
