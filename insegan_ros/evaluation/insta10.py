@@ -56,14 +56,14 @@ LOSSES = {'OT + i + p': {}, 'greedy + i + p': {'insegan.encoder.alignment': 'gre
 BASELINES = {'point-template': TrainPointTemplateConfig, 'slot-attention': TrainSlotAttentionConfig, 'iodine': TrainIodineConfig}
 # As shipped: cut-outs teach, so no generator need be trained.
 CUTOUTS = {'insegan.gan.steps': 0, 'insegan.encoder.steps': 0}
-# As the pose encoder: no dense network.
-ENCODER = {'displacement.steps': 0}
+# As the pose encoder: no dense network. As a teacher: no pose encoder.
+ENCODER, TEACHER = {'displacement.steps': 0}, {'factory': 'generator', 'insegan.encoder.steps': 0}
 # The product less one thing each. Rows whose segmenter is insegan end in the pose encoder instead of the dense network.
 ABLATION = {'product': (CUTOUTS, ''), 'votes in the plane': ({**CUTOUTS, 'displacement.network.height_votes': False}, ''),
             'no tops': ({**CUTOUTS, 'displacement.tops': False}, ''), 'no alternate round': ({**CUTOUTS, 'displacement.rounds': 0}, ''),
-            'generator alone teaches': ({'factory': 'generator'}, ''), 'both teach': ({'factory': 'both'}, ''), 'generator sees no cut-outs': ({'factory': 'generator', 'insegan.gan.alone': 0.0}, ''),
-            'cross-entropy and instance norm': ({'factory': 'generator', 'insegan.gan.loss': 'cross_entropy'}, ''),
-            'occupancy instead of features': ({'factory': 'generator', 'insegan.generator.shape': 'occupancy'}, ''),
+            'generator alone teaches': (TEACHER, ''), 'both teach': ({**TEACHER, 'factory': 'both'}, ''), 'generator sees no cut-outs': ({**TEACHER, 'insegan.gan.alone': 0.0}, ''),
+            'cross-entropy and instance norm': ({**TEACHER, 'insegan.gan.loss': 'cross_entropy'}, ''),
+            'occupancy instead of features': ({**TEACHER, 'insegan.generator.shape': 'occupancy'}, ''),
             'pose encoder': (ENCODER, 'insegan'), 'pose encoder refined': (ENCODER, 'insegan-refined'),
             'pose encoder with real images': ({**ENCODER, 'insegan.encoder.weight_real': 1.0}, 'insegan'),
             'pose encoder aligned in z': ({**ENCODER, 'insegan.encoder.align_in': 'latent'}, 'insegan'),
