@@ -192,7 +192,10 @@ class Insta10:
         model, minutes = cell.model, None
         if cell.recipe:
             checkpoint = self.train(cell)
-            model, minutes = str(checkpoint), Checkpoint.load(checkpoint).training['minutes']
+            trained = Checkpoint.load(checkpoint)
+            model, minutes = str(checkpoint), trained.training['minutes']
+            if generator := trained.config.get('generator'):
+                minutes += Checkpoint.load(generator).training['minutes']
         try:
             segmenter = load_segmenter(model, cell.segmenter, device=self.device)
         except CheckpointError:
