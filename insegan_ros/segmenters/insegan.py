@@ -19,7 +19,8 @@ class InSeGANSegmenter(SquareSegmenter):
         checkpoint.require('encoder')
         config = checkpoint.config['insegan']
         generator = Generator(GeneratorConfig(**config['generator']))
-        encoder = PoseEncoder(config['instances'], generator.config.latent, generator.feature_channels, generator.feature_side)
+        encoder = PoseEncoder(config['instances'], generator.config.latent, generator.feature_channels, generator.feature_side,
+                              config['encoder'].get('width', 64))
         self.generator = checkpoint.restore('generator', generator).to(self.device).requires_grad_(False)
         self.encoder = checkpoint.restore('encoder', encoder).to(self.device).requires_grad_(False)
 

@@ -77,6 +77,8 @@ class EncoderConfig:
     rate: float = 2e-4
     """Adam's highest learning rate; it rises for a twentieth of the steps and falls along a cosine. With 1e-3 the codes grew, the decoded places ended at the
     picture's rim, where they have no gradient, and nothing was learnt."""
+    width: int = 64
+    """Channels of the encoder's first layer, as in the paper. Most of a checkpoint's size is in it and in generator.latent: 32 of both make 4 MB of 17."""
     align_in: Literal['pose', 'latent'] = 'pose'
     """Where instances are matched and L_E^a compares them: z of 128 cannot be read back from six degrees of freedom, so
     pose compares Lambda(G_p(z)); latent is the paper's Eq. 4."""
@@ -93,6 +95,10 @@ class EncoderConfig:
     weight_real: float = 0.0
     """Weight of L_E^p on real height maps beside composites: the encoder teaches itself what generated pictures lack. 0 is the
     paper's."""
+
+    def __post_init__(self) -> None:
+        if self.steps < 0 or self.batch < 1 or self.width < 1:
+            raise ConfigError(f'encoder.steps is {self.steps}, encoder.batch {self.batch}, encoder.width {self.width}: expected 0 or more, 1 or more, 1 or more')
 
 
 @dataclass(frozen=True)
@@ -238,7 +244,7 @@ class EncoderStage:
     def __init__(self, fabric: Fabric, config: InseganConfig, generator: Generator, images: Tensor | None = None) -> None:
         self.config, self.fabric, self.images_per_step, self.images = config, fabric, config.encoder.batch, images
         self.generator = generator.eval().requires_grad_(False)
-        encoder = PoseEncoder(config.instances, config.generator.latent, generator.feature_channels, generator.feature_side)
+        encoder = PoseEncoder(config.instances, config.generator.latent, generator.feature_channels, generator.feature_side, config.encoder.width)
         self.encoder, self.optimiser = fabric.setup(encoder, torch.optim.Adam(encoder.parameters(), config.encoder.rate))
         self.schedule = one_cycle(self.optimiser, config.encoder.rate, config.encoder.steps)
 
