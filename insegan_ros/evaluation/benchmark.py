@@ -24,6 +24,7 @@ from insegan_ros.evaluation.held_out import TEST_SEED
 from insegan_ros.evaluation.train_speed import benchmark_train_rows
 from insegan_ros.picks import PickConfig, Surface, bin_state, rank_picks
 from insegan_ros.segmenters.base import Segmenter
+from insegan_ros.segmenters.posed import PosedSegmenter
 from insegan_ros.segmenters.registration import MeshRegistration
 from insegan_ros.segmenters.registry import load_segmenter
 from insegan_ros.shipped import HEAP_MODEL, shipped_file, shipped_folders
@@ -180,33 +181,40 @@ def benchmark_train(small: bool) -> list[Row]:
 
 
 def benchmark_poses(small: bool) -> list[Row]:
-    """6-DoF poses registered to the mesh, of true masks and of the shipped checkpoints' masks, for parts of which half is seen:
-    ADD-S and MSSD as shares of the part's diameter, and the share of poses below a tenth of it."""
+    """6-DoF poses registered to the mesh, for parts of which half is seen: of true masks, of the shipped checkpoints' masks, and begun with what a pose
+    encoder decodes where one is shipped. ADD-S and MSSD as shares of the part's diameter, the share of poses below a tenth of it, and the time an instance."""
     rows = []
     for name in _shipped_parts():
         part, setup = load_part(name), bin_setup(name, seed=SEED)
-        registration = MeshRegistration(part.mesh)
-        found: dict[str, list[tuple[float, float]]] = {'true masks': [], f'insegan-{name}': []}
-        segmenter, symmetries, begun, count = load_segmenter(f'insegan-{name}'), part.rotations(), 0.0, 0
+        registration, symmetries = MeshRegistration(part.mesh), part.rotations()
+        posed = {model + (f', {segmenter}' if segmenter else ''): PosedSegmenter(load_segmenter(model, segmenter), registration)
+                 for model, segmenter in ((f'insegan-{name}', ''), (f'insegan-generator-{name}', 'insegan')) if _is_shipped(model)}
+        errors: dict[str, list[tuple[float, float]]] = {method: [] for method in ('true masks', *posed)}
+        seconds, counts = dict.fromkeys(errors, 0.0), dict.fromkeys(errors, 0)
         for scene in tqdm(islice(scene_stream(setup), 3 if small else 30), desc=f'poses {name}', unit='scene'):
             truth, visible = scene.labelled(), visible_fractions(scene.labelled())
-            segmenter.workspace = scene.workspace
-            for method, masks, pairs in (('true masks', truth.masks(), [(i, i) for i in range(len(truth))]), (f'insegan-{name}', *_found(segmenter, scene))):
-                for true, own in pairs:
-                    if visible[true] < 0.5:
-                        continue
-                    start = time.perf_counter()
-                    registered = registration.register(scene.frame, masks[own])
-                    begun, count = begun + time.perf_counter() - start, count + 1
-                    errors = (1.0, 1.0) if registered is None else (add_s(truth.poses[true], registered.pose, registration.points),
-                                                                    mssd(truth.poses[true], registered.pose, registration.points[:1000], symmetries))
-                    found[method].append(tuple(error / part.diameter_m for error in errors))
-        for method, errors in found.items():
-            for metric, values in zip(('ADD-S', 'MSSD'), np.array(errors).T):
-                protocol = f'{len(values)} parts half seen or more'
-                rows.append(row('poses', method, name, protocol, f'{metric} below .1 diameter', float((values < 0.1).mean()), '', small))
-                rows.append(row('poses', method, name, protocol, f'median {metric}', float(np.median(values)), 'diameters', small))
-        rows.append(row('poses', 'registration', name, 'one instance', 'time', 1000 * begun / max(count, 1), 'ms', small))
+            begun = time.perf_counter()
+            registered = [registration.register(scene.frame, mask) for mask in truth.masks()]
+            answers = {'true masks': [(index, None if one is None else one.pose) for index, one in enumerate(registered)]}
+            seconds['true masks'] += time.perf_counter() - begun
+            counts['true masks'] += len(truth)
+            for method, segmenter in posed.items():
+                segmenter.workspace, begun = scene.workspace, time.perf_counter()
+                found = segmenter.segment(scene.frame)
+                seconds[method] += time.perf_counter() - begun
+                counts[method] += len(found)
+                answers[method] = [(true, found.poses[own]) for true, own in match(truth.labels, found.labels)]
+            for method, poses in answers.items():
+                errors[method] += [(1.0, 1.0) if pose is None else (add_s(truth.poses[true], pose, registration.points) / part.diameter_m,
+                                                                    mssd(truth.poses[true], pose, registration.points[:1000], symmetries) / part.diameter_m)
+                                   for true, pose in poses if visible[true] >= 0.5]
+        for method, found in errors.items():
+            protocol = f'{len(found)} parts half seen or more'
+            for metric, values in zip(('ADD-S', 'MSSD'), np.array(found).reshape(-1, 2).T):
+                if len(values):
+                    rows.append(row('poses', method, name, protocol, f'{metric} below .1 diameter', float((values < 0.1).mean()), '', small))
+                    rows.append(row('poses', method, name, protocol, f'median {metric}', float(np.median(values)), 'diameters', small))
+            rows.append(row('poses', method, name, 'one instance, masks included', 'time', 1000 * seconds[method] / max(counts[method], 1), 'ms', small))
     return rows
 
 
@@ -236,12 +244,6 @@ def benchmark_picks(small: bool) -> list[Row]:
                     times.append(1000 * (time.perf_counter() - begun))
             rows.append(row('picks', 'picks', name, f'640x480, {gripper}', 'median time', float(np.median(times)), 'ms', small))
     return rows
-
-
-def _found(segmenter: Segmenter, scene: Scene) -> tuple[np.ndarray, list[tuple[int, int]]]:
-    """A segmenter's masks, and which of them is which true instance."""
-    instances = segmenter.segment(scene.frame)
-    return instances.masks(), match(scene.labelled().labels, instances.labels)
 
 
 def benchmark_shipped(small: bool) -> list[Row]:
@@ -329,5 +331,9 @@ def print_rows(rows: list[Row]) -> None:
         print(f'{item["method"]:20}{item["part"]:12}{item["protocol"]:55}{item["metric"]:26}{item["value"]:10.4g} {item["unit"]}')
 
 
+def _is_shipped(model: str) -> bool:
+    return any((folder / model).is_dir() for folder in shipped_folders('checkpoints'))
+
+
 def _shipped_parts() -> list[str]:
-    return [name for name in PARTS if any((folder / f'insegan-{name}').is_dir() for folder in shipped_folders('checkpoints'))]
+    return [name for name in PARTS if _is_shipped(f'insegan-{name}')]

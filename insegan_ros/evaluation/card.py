@@ -37,6 +37,8 @@ from insegan_sim.scenes import bin_setup, scene_stream
 
 # Heaps that a HOC learner's card is measured on.
 CARD_HEAPS = 8
+# How a checkpoint with a pose encoder can be run besides its own segmenter.
+POSE_ENCODER = {'insegan': 'the pose encoder', 'insegan-refined': 'the pose encoder, its codes refined'}
 
 
 def make_card(model: Path, out: Path, limit: int = 100) -> dict[str, Any]:
@@ -60,18 +62,30 @@ def make_card(model: Path, out: Path, limit: int = 100) -> dict[str, Any]:
     out.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(model / WEIGHTS, out / WEIGHTS)
     worst_to_best(segmenter, scene_stream(bin_setup(checkpoint.part, seed=SEED)), result, out / 'scenes.png')
-    if 'generator' in checkpoint.weights:
+    shown = ['scenes']
+    if 'generator' in checkpoint.weights and checkpoint.config['insegan']['generator']['composition'] == 'z_order':
         draw_singles(checkpoint, out / 'singles.png')
+        shown.insert(0, 'singles')
+    metrics = result.summary()
+    for other in POSE_ENCODER if 'encoder' in checkpoint.weights else ():
+        if other != checkpoint.segmenter:
+            found = evaluate_simulated(load_segmenter(str(model), other), checkpoint.part, limit).summary()
+            metrics |= {f'{other}_{key}': value for key, value in found.items() if not key.startswith(('kmeans_', 'scenes', 'looked_at'))}
     training = checkpoint.training
     labels = 'true labels were read' if checkpoint.method == 'supervised' else 'no label was read'
     card = {'method': checkpoint.method, 'part': checkpoint.part, 'segmenter': checkpoint.segmenter,
             'data': f'{training["data"]} of five simulated parts, fingerprint {training["fingerprint"]}; {labels}',
             **{key: training[key] for key in ('taught_by', 'seed', 'steps', 'hardware', 'minutes') if key in training},
-            'metrics': result.summary(), 'measured_on': machine(),
-            'command': f'insegan card --model checkpoints/{checkpoint.method}-{checkpoint.part} --out NEW_FOLDER'}
+            'metrics': metrics, 'measured_on': machine(),
+            'command': f'insegan card --model checkpoints/{shipped_name(checkpoint)} --out NEW_FOLDER'}
     (out / 'card.json').write_text(json.dumps(card, indent=2) + '\n')
-    (out / 'README.md').write_text(card_text(card))
+    (out / 'README.md').write_text(card_text(card, shipped_name(checkpoint), shown))
     return card
+
+
+def shipped_name(checkpoint: Checkpoint) -> str:
+    """What the folder of a shipped checkpoint for one part is called: one that holds a generator says so."""
+    return f'{checkpoint.method}{"-generator" if checkpoint.method == "insegan" and "generator" in checkpoint.weights else ""}-{checkpoint.part}'
 
 
 def make_foreground_card(checkpoint: Checkpoint, model: Path, out: Path, limit: int) -> dict[str, Any]:
@@ -239,8 +253,6 @@ def draw_layers(checkpoint: Checkpoint, path: Path, seed: int = 0) -> None:
 def draw_singles(checkpoint: Checkpoint, path: Path, count: int = 32, seed: int = 0) -> None:
     """Single renders of the generator: they tell sooner than any score whether it has learnt the part."""
     generator = checkpoint.restore('generator', Generator(GeneratorConfig(**checkpoint.config['insegan']['generator'])))
-    if generator.config.composition != 'z_order':
-        return
     z = torch.randn(count // 4, 4, generator.config.latent, generator=torch.Generator().manual_seed(seed))
     with torch.inference_mode():
         picture = tile(generator(z).singles.flatten(0, 1), 8)[0].numpy()
@@ -248,21 +260,25 @@ def draw_singles(checkpoint: Checkpoint, path: Path, count: int = 32, seed: int 
     write_picture(path, cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB))
 
 
-def card_text(card: dict[str, Any]) -> str:
+def card_text(card: dict[str, Any], name: str, pictures: list[str]) -> str:
     """The card for people."""
     metrics = card['metrics']
+    titles = {'singles': 'What the generator renders, one instance each:', 'scenes': 'Worst, median and best of the random scenes: depth, masks, truth:'}
+    rows = {'honest_miou': 'honest mIoU (one to one)', 'paper_miou': "paper's mIoU (flatters)", 'count_error': 'count error',
+            **{f'{method}_honest_miou': f'honest mIoU of {title} (`--segmenter {method}`)' for method, title in POSE_ENCODER.items()}}
 
     def cell(name: str) -> str:
         return f'{metrics[name]:.3f}' if name in metrics else '-'
-    lines = [f'# {card["method"]}-{card["part"]}', '',
+    lines = [f'# {name}', '',
              f'Segments simulated {card["part"]}s in a bin from depth. Runs as `{card["segmenter"]}`, learnt from {card["data"]}.', '',
              *([f'The dense network was taught by {card["taught_by"]}.', ''] if 'taught_by' in card else []),
              f'Seed {card["seed"]}; steps {", ".join(f"{name} {count}" for name, count in card["steps"].items())}; '
              f'{card["minutes"]} minutes on {card["hardware"]}.', '',
              f'| | {metrics["scenes"]} random scenes | K-means | {metrics["scenes_hard"]} scenes where K-means fails | K-means |', '|---|---|---|---|---|']
-    for name, title in (('honest_miou', 'honest mIoU (one to one)'), ('paper_miou', "paper's mIoU (flatters)"), ('count_error', 'count error')):
-        lines.append(f'| {title} | {cell(name)} | {cell("kmeans_" + name)} | {cell(name + "_hard")} | {cell("kmeans_" + name + "_hard")} |')
-    lines += ['', f'Recompute: `{card["command"]}`. K-means is told the number of parts, the network is not.', '',
-              *(['What the generator renders, one instance each:', '', '![singles](singles.png)', ''] if card['steps'].get('gan') else []),
-              'Worst, median and best of the random scenes: depth, masks, truth:', '', '![scenes](scenes.png)', '']
+    for metric, title in rows.items():
+        if metric in metrics:
+            lines.append(f'| {title} | {cell(metric)} | {cell("kmeans_" + metric)} | {cell(metric + "_hard")} | {cell("kmeans_" + metric + "_hard")} |')
+    lines += ['', f'Recompute: `{card["command"]}`. K-means is told the number of parts, the dense network is not.', '']
+    for picture in pictures:
+        lines += [titles[picture], '', f'![{picture}]({picture}.png)', '']
     return '\n'.join(lines)

@@ -88,3 +88,12 @@ def test_the_benchmark_of_picks_has_a_row_a_gripper_and_kind_of_masks(monkeypatc
     assert set(free) == {(method, gripper) for method in ('true masks', 'insegan-nut') for gripper in ('suction', 'parallel')}
     assert free['true masks', 'suction'] == 1 and all(0 <= value <= 1 for value in free.values())
     assert sum(row['unit'] == 'ms' for row in rows) == 2 and all(row['command'] == 'insegan benchmark picks --budget small' for row in rows)
+
+
+def test_the_benchmark_of_poses_has_rows_for_true_masks_and_for_ours(monkeypatch):
+    from insegan_ros.evaluation import benchmark
+    monkeypatch.setattr(benchmark, '_shipped_parts', lambda: ['nut'])
+    rows = {(row['method'], row['metric']): row['value'] for row in benchmark.run_benchmark('poses', 'small')}
+    for method in ('true masks', 'insegan-nut'):
+        assert rows[method, 'ADD-S below .1 diameter'] > 0.8 and rows[method, 'median MSSD'] < 0.1 and rows[method, 'time'] > 0
+        assert rows[method, 'median ADD-S'] < 0.05

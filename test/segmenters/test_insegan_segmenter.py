@@ -6,6 +6,7 @@ import torch
 
 from insegan_ros.datasets.shards import ShardDataset
 from insegan_ros.errors import CheckpointError, InputError
+from insegan_ros.evaluation.card import make_card
 from insegan_ros.networks.displacement import DisplacementConfig
 from insegan_ros.networks.insegan import GeneratorConfig
 from insegan_ros.segmenters.registry import load_segmenter
@@ -49,6 +50,16 @@ def test_refinement_brings_the_render_nearer_and_never_farther(nut_data, checkpo
     segmenter.RATE = 1e4
     assert error(segmenter.refine(first, image)) <= error(first) + 1e-6
     assert segmenter.segment(scene.frame).labels.any()
+
+
+def test_its_card_tells_what_the_pose_encoder_reaches_beside_the_dense_network(checkpoint, tmp_path):
+    card = make_card(checkpoint, tmp_path / 'card', limit=1)
+    metrics = card['metrics']
+    assert card['segmenter'] == 'displacement' and metrics['scenes'] == metrics['scenes_hard'] == 1
+    assert all(0 < metrics[f'{method}_honest_miou'] < metrics['kmeans_honest_miou'] for method in ('insegan', 'insegan-refined'))
+    text = (tmp_path / 'card/README.md').read_text()
+    assert text.startswith('# insegan-generator-nut') and 'checkpoints/insegan-generator-nut ' in text and '(`--segmenter insegan-refined`)' in text
+    assert '![singles](singles.png)' in text and all((tmp_path / 'card' / f'{name}.png').stat().st_size > 1000 for name in ('singles', 'scenes'))
 
 
 def test_a_checkpoint_without_an_encoder_and_a_room_in_place_of_a_bin_are_refused(nut_data, checkpoint):
