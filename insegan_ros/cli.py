@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -13,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace, set_parsing_settings
 
 from insegan_ros import __version__
-from insegan_ros.errors import ConfigError, InseganError
+from insegan_ros.errors import ConfigError, InseganError, InseganWarning
 
 if TYPE_CHECKING:
     from insegan_ros.frame import Frame
+    from insegan_ros.segmenters.base import Segmenter
     from insegan_ros.segmenters.heap import HeapSegmenter
     from insegan_ros.segmenters.masks import MaskSegmenter
     from insegan_ros.segmenters.picture import PictureSegmenter
@@ -219,7 +221,7 @@ def _instantiate(config_class: type, values: Namespace) -> Any:
 
 def _segment(arguments: Namespace) -> None:
     from insegan_ros.datasets.recordings import own_workspace
-    from insegan_ros.datasets.shards import is_shards
+    from insegan_ros.datasets.shards import ShardDataset, is_shards
     from insegan_ros.segment import segment_input
     from insegan_ros.segmenters.registry import load_segmenter
     source = Path(arguments.input)
@@ -227,8 +229,18 @@ def _segment(arguments: Namespace) -> None:
     segmenter = load_segmenter(arguments.model, arguments.segmenter, workspace, arguments.device, arguments.instances, arguments.mesh, arguments.mesh_scale, arguments.gate)
     if workspace is None and not is_shards(source) and not getattr(segmenter, 'needs_colour', False):
         print('where the bin is, is not given (--workspace): the floor is fitted to every frame, and all that stands on it is taken for parts, walls too')
+    if is_shards(source):
+        _mind_part(segmenter, source, ShardDataset(source).classes, arguments)
     count, refused = segment_input(source, segmenter, Path(arguments.out))
     print(f'{count - refused} frames segmented into {arguments.out}' + (f'; {refused} could not be used, results.json says why' if refused else ''))
+
+
+def _mind_part(segmenter: Segmenter, data: Path, names: tuple[str, ...], arguments: Namespace) -> None:
+    """Say so where a checkpoint is of another part than shards of one part are. Other formats name their parts in ways of their own."""
+    from insegan_ros.datasets.shards import is_shards
+    part = getattr(segmenter, 'part', '')
+    if part and is_shards(data) and len(names) == 1 and part not in names:
+        warnings.warn(f'{arguments.model} has learnt {part}, the data hold {", ".join(names)}: expected a checkpoint of the same part', InseganWarning, stacklevel=2)
 
 
 def _workspace(arguments: Namespace) -> Workspace | None:
@@ -284,7 +296,7 @@ def _evaluate(arguments: Namespace) -> None:
     for path, suffix in ((arguments.json, '.json'), (arguments.picture, '.png')):
         if path:
             check_new(Path(path), suffix)
-    segmenter = load_segmenter(arguments.model, arguments.segmenter, None, arguments.device, arguments.instances, gate=arguments.gate)
+    segmenter = load_segmenter(arguments.model, arguments.segmenter, None, arguments.device, arguments.instances, gate=arguments.gate, mesh=arguments.mesh, mesh_scale=arguments.mesh_scale)
     if isinstance(segmenter, PictureSegmenter):
         _evaluate_pictures(arguments, segmenter)
         return
@@ -296,7 +308,8 @@ def _evaluate(arguments: Namespace) -> None:
         _evaluate_classes(arguments, segmenter)
         return
     by_colour = getattr(segmenter, 'needs_colour', False)
-    _, scenes = open_dataset(data, workspace, by_colour)
+    names, scenes = open_dataset(data, workspace, by_colour)
+    _mind_part(segmenter, data, names, arguments)
     result = evaluate(segmenter, scenes, arguments.limit)
     print_summary(result.summary())
     if arguments.json:
@@ -432,6 +445,8 @@ COMMANDS: dict[str, tuple[str, Callable[[ArgumentParser], None], Callable[[Names
 def main(argv: list[str] | None = None) -> int:
     """Entry point. A mistake of the user's is one line and exit status 2; being stopped is 130."""
     argv = sys.argv[1:] if argv is None else argv
+    plain = warnings.formatwarning
+    warnings.formatwarning = lambda message, category, *rest: f'insegan: {message}\n' if issubclass(category, InseganWarning) else plain(message, category, *rest)
     try:
         parser = build_parser(argv[0] if argv else '')
         _check_recipe(argv)

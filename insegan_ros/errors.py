@@ -29,6 +29,10 @@ class TrainingError(InseganError):
     """A training that cannot go on: a loss that is no number any more."""
 
 
+class InseganWarning(UserWarning):
+    """What a user should know of an answer that is given all the same."""
+
+
 def unknown(kind: str, name: str, known: list[str]) -> ConfigError:
     """The one sentence for a name that no registry knows."""
     return ConfigError(f'unknown {kind} "{name}": expected one of {", ".join(sorted(known))}')

@@ -107,6 +107,18 @@ def test_every_preset_is_a_whole_configuration(root, name):
     assert config.setup(config.parts()[:3]).camera.intrinsics.width == config.shape[0]
 
 
+def test_a_checkpoint_of_another_part_is_said_and_a_mesh_scores_poses(nut_data, tmp_path):
+    other = run('evaluate', '--model', 'insegan-bolt', '--data', str(nut_data), '--limit', '1')
+    assert other.returncode == 0 and 'insegan: insegan-bolt has learnt bolt, the data hold nut: expected a checkpoint of the same part\n' in other.stderr
+    mesh = str(nut_data / 'models/obj_000001.ply')
+    wrong = run('evaluate', '--model', 'insegan-nut', '--data', str(nut_data), '--mesh', mesh)
+    assert wrong.returncode == 2 and 'the scale is 0.001 for a file in millimetres' in wrong.stderr
+    found = run('evaluate', '--model', 'insegan-nut', '--data', str(nut_data), '--limit', '1', '--mesh', mesh, '--mesh-scale', '0.001', '--json', str(tmp_path / 'e.json'))
+    numbers = json.loads((tmp_path / 'e.json').read_text())
+    assert found.returncode == 0 and 'has learnt' not in found.stderr and 'ADD-S below .1 diameter' in found.stdout
+    assert numbers['poses'] >= 3 and numbers['add_s_below_tenth'] > 0.6 and 0 < numbers['median_add_s'] < 0.05
+
+
 def test_simulate_and_evaluate_from_the_shell(tmp_path):
     made = run('simulate', '--part', 'nut', '--scenes', '4', '--size', '96', '--workers', '1', '--seed', '9', '--out', str(tmp_path / 'data'))
     assert made.returncode == 0, made.stderr

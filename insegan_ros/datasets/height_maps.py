@@ -41,6 +41,16 @@ class HeightMaps:
     labels: np.ndarray | None = None
     centres: np.ndarray | None = None
 
+    def __post_init__(self) -> None:
+        broken = np.flatnonzero(~np.isfinite(self.heights_m).all((1, 2)))
+        if len(broken):
+            raise DatasetError(f'{len(broken)} of {len(self.heights_m)} height maps hold values that are no numbers, the first is {broken[0]}: expected heights in metres')
+
+    def chosen(self, which: np.ndarray) -> HeightMaps:
+        """Those of a mask (N,)."""
+        truth = (None if one is None else one[which] for one in (self.labels, self.centres))
+        return HeightMaps(self.heights_m[which], self.pixel_m, self.part, self.fingerprint, *truth)
+
 
 def read_height_maps(source: str | Path, size: int, most: int = 0, truth: bool = False, workspace: Workspace | None = None) -> HeightMaps:
     """Height maps of a folder of shards, of a file of `write_height_maps`, or of a recording, the first `most` (0: all). Labels are

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from insegan_ros.datasets.scene import Scene, visible_fractions
 from insegan_ros.datasets.shards import ShardInfo, pack_shard, write_whole
 from insegan_ros.errors import ConfigError
+from insegan_ros.evaluation.cells import not_measured
 from insegan_ros.evaluation.evaluate import Evaluation, evaluate
 from insegan_ros.evaluation.picks import first_pick_is_free
 from insegan_ros.evaluation.poses import add_s, match, mssd
@@ -298,6 +299,7 @@ def run_foreground(folder: Path, budget: str, only: set[str], measured: bool = F
 
 def _write_tables(folder: Path, rows: list[Row], text: str) -> list[Row]:
     """Rows and tables in a folder, the tables printed too; returns the rows."""
+    text = '\n'.join([text.rstrip('\n'), '', *lines]) if (lines := not_measured(folder)) else text
     write_whole(folder / 'tables.json', (json.dumps(rows, indent=1) + '\n').encode())
     write_whole(folder / 'tables.md', text.encode())
     print(text)

@@ -74,7 +74,7 @@ def make_card(model: Path, out: Path, limit: int = 100) -> dict[str, Any]:
     training = checkpoint.training
     labels = 'true labels were read' if checkpoint.method == 'supervised' else 'no label was read'
     card = {'method': checkpoint.method, 'part': checkpoint.part, 'segmenter': checkpoint.segmenter,
-            'data': f'{training["data"]} of five simulated parts, fingerprint {training["fingerprint"]}; {labels}',
+            'data': f'{training["data"]} of {_number(checkpoint)}simulated parts, fingerprint {training["fingerprint"]}; {labels}',
             **{key: training[key] for key in ('taught_by', 'seed', 'steps', 'hardware', 'minutes') if key in training},
             'metrics': metrics, 'measured_on': machine(),
             'command': f'insegan card --model checkpoints/{shipped_name(checkpoint)} --out NEW_FOLDER'}
@@ -86,6 +86,12 @@ def make_card(model: Path, out: Path, limit: int = 100) -> dict[str, Any]:
 def shipped_name(checkpoint: Checkpoint) -> str:
     """What the folder of a shipped checkpoint for one part is called: one that holds a generator says so."""
     return f'{checkpoint.method}{"-generator" if checkpoint.method == "insegan" and "generator" in checkpoint.weights else ""}-{checkpoint.part}'
+
+
+def _number(checkpoint: Checkpoint) -> str:
+    """How many parts a training picture held, as far as its configuration tells, with a space behind."""
+    instances = checkpoint.config.get('insegan', {}).get('instances')
+    return '' if instances is None else f'{instances} ' if instances else 'any number of '
 
 
 def make_foreground_card(checkpoint: Checkpoint, model: Path, out: Path, limit: int) -> dict[str, Any]:

@@ -16,6 +16,10 @@ from insegan_ros.segmenters.checkpoint import WEIGHTS
 from insegan_ros.segmenters.registry import find_checkpoint
 
 
+# What the last run in a folder could not measure, and why.
+FAILED = 'not-measured.json'
+
+
 def run_cells(title: str, folder: Path, cells: Sequence[Any], kinds: Sequence[str], only: set[str], identity: Callable[[Any], str],
               measure: Callable[[Any], dict[str, Any] | None] | None, name_of: Sequence[str] = ()) -> list[dict[str, Any]]:
     """The cells' results, read from `folder`/results or measured into it.
@@ -29,7 +33,7 @@ def run_cells(title: str, folder: Path, cells: Sequence[Any], kinds: Sequence[st
     if strangers:
         raise unknown(' or '.join([', '.join(kinds[:-1]), kinds[-1]]), ', '.join(strangers), sorted(set().union(*values.values())))
     chosen = [cell for cell in cells if all(not only & names or getattr(cell, kind) in only for kind, names in values.items())]
-    results = []
+    results, failed = [], {}
     for cell in tqdm(chosen, desc=title, unit='cell'):
         called = '-'.join(str(getattr(cell, kind)) for kind in name_of or kinds)
         name = ''.join(c if c.isalnum() or c in '-.' else '_' for c in called)
@@ -42,12 +46,21 @@ def run_cells(title: str, folder: Path, cells: Sequence[Any], kinds: Sequence[st
             except InseganError as error:
                 # Such as a teacher that finds nothing, which is what an ablation may show: the others are still worth having.
                 tqdm.write(f'{called}: not measured: {error}')
+                failed[called] = str(error)
                 continue
             if found is None:
                 continue
             write_whole(path, (json.dumps(found, indent=1) + '\n').encode())
         results.append(json.loads(path.read_text()))
+    if measure is not None:
+        write_whole(folder / FAILED, (json.dumps(failed, indent=1) + '\n').encode())
     return results
+
+
+def not_measured(folder: Path) -> list[str]:
+    """Markdown lines that name what the last run in a folder could not measure, and why; none where it measured all."""
+    failed = json.loads((folder / FAILED).read_text()) if (folder / FAILED).is_file() else {}
+    return ['## Not measured', '', *(f'- {called}: {reason}' for called, reason in failed.items()), ''] if failed else []
 
 
 def shipped_hash(model: str) -> str:

@@ -13,9 +13,11 @@ from insegan_ros.evaluation.average_precision import average_precision
 from insegan_ros.evaluation.hard import KMEANS_FAILS_BELOW
 from insegan_ros.evaluation.metrics import count_error, foreground_iou, honest_miou, paper_miou
 from insegan_ros.evaluation.picks import first_pick_is_free
+from insegan_ros.evaluation.poses import errors_of
 from insegan_ros.frame import Instances
 from insegan_ros.segmenters.base import Segmenter
 from insegan_ros.segmenters.kmeans import KMeansSegmenter
+from insegan_ros.segmenters.posed import PosedSegmenter
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class SceneResult:
     kmeans: SceneScore
     first_pick_free: bool | None = None
     """Whether the part that would be picked first is truly free; None where no part of the scene is."""
+    add_s: tuple[float, ...] = ()
+    """With a mesh: ADD-S in diameters of the parts that are found and half seen or more."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,9 @@ class Evaluation:
                     out[f'{prefix}{name}{suffix}'] = round(float(np.mean([getattr(score, name) for score in scores])), 4)
                 out[f'{prefix}count_error{suffix}'] = round(float(np.mean([abs(score.count_error) for score in scores])), 3)
             out.update({f'{name}{suffix}': round(value, 4) for name, value in self.ap[suffix].items()})
+            if errors := [error for s in chosen for error in s.add_s]:
+                out |= {f'poses{suffix}': len(errors), f'add_s_below_tenth{suffix}': round(float((np.array(errors) < 0.1).mean()), 4),
+                        f'median_add_s{suffix}': round(float(np.median(errors)), 4)}
             picks = [s.first_pick_free for s in chosen if s.first_pick_free is not None]
             if picks:
                 out[f'first_pick_free{suffix}'] = round(float(np.mean(picks)), 4)
@@ -81,7 +88,7 @@ class Evaluation:
 def evaluate(segmenter: Segmenter, scenes: Iterable[Scene], limit: int = 100, progress: bool = True) -> Evaluation:
     """Score a segmenter on the first `limit` scenes and on the first `limit` on which K-means fails, K-means beside it.
 
-    Scenes without labels are passed over. Each is given a scene's own floor and bounds, K-means the true number of parts as well. Raises DatasetError for a scene
+    Scenes without labels are passed over. With a mesh (PosedSegmenter) poses are scored where true ones are known. Each is given a scene's own floor and bounds, K-means the true number of parts as well. Raises DatasetError for a scene
     without a visible part, InputError for one without masks.
     """
     results: list[SceneResult] = []
@@ -107,7 +114,8 @@ def evaluate(segmenter: Segmenter, scenes: Iterable[Scene], limit: int = 100, pr
                     if member:
                         pairs[suffix].append(pair)
                 free = first_pick_is_free(scene, found, part_area_m2=scales.part_area_m2 if scales else 0.0)
-                results.append(SceneResult(index, random, hard, score(truth, found), theirs, free))
+                errors = errors_of(truth, found, segmenter.registration.points, segmenter.registration.diameter) if isinstance(segmenter, PosedSegmenter) else []
+                results.append(SceneResult(index, random, hard, score(truth, found), theirs, free, tuple(errors)))
                 hard_found += hard
                 bar.update(random + hard)
             if index + 1 >= limit and hard_found >= limit:

@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from insegan_ros.evaluation.cells import not_measured
 from insegan_ros.evaluation.held_out import TEST_SEED
 from insegan_ros.evaluation.insta10 import INSTA10, PAPER, Insta10, protocol_check, segment_scene
 from insegan_ros.evaluation.report import compared
@@ -183,7 +184,7 @@ def write_report(benchmark: Insta10, results: list[Result], machine: str, comman
     first = next((one for one in results if one['table'] == 'methods'), None)
     checks = protocol_check(benchmark.tests(first['part'], first['sensor'])) if first else {}
     found = rows(results, checks, benchmark.budget.name, machine, command)
-    text = markdown(results, checks, benchmark.budget.name, machine) + f'\nMade by `{command}`.\n'
+    text = '\n'.join([markdown(results, checks, benchmark.budget.name, machine), *not_measured(benchmark.folder), f'Made by `{command}`.', ''])
     (benchmark.folder / 'tables.json').write_text(json.dumps(found, indent=1) + '\n')
     (benchmark.folder / 'tables.md').write_text(text)
     (benchmark.folder / 'report.html').write_text(page(benchmark, results, text))

@@ -5,7 +5,9 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 
+from insegan_ros.datasets.scene import visible_fractions
 from insegan_ros.evaluation.metrics import iou_matrix
+from insegan_ros.frame import Instances
 
 
 def transform(pose: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -23,6 +25,15 @@ def mssd(truth: np.ndarray, found: np.ndarray, points: np.ndarray, symmetries: n
     symmetries (S, 3, 3), the identity among them."""
     moved = transform(found, points)
     return float(min(np.linalg.norm(transform(truth, points @ symmetry.T) - moved, axis=1).max() for symmetry in symmetries))
+
+
+def errors_of(truth: Instances, found: Instances, points: np.ndarray, diameter: float) -> list[float]:
+    """ADD-S in diameters of every true instance that is found (IoU of half or more) and, where amodal masks tell, seen by half or more; none where true
+    poses are not known."""
+    if truth.poses is None or found.poses is None:
+        return []
+    visible = visible_fractions(truth) if truth.amodal is not None else np.ones(len(truth))
+    return [add_s(truth.poses[true], found.poses[own], points) / diameter for true, own in match(truth.labels, found.labels) if visible[true] >= 0.5]
 
 
 def match(truth: np.ndarray, predicted: np.ndarray, least_iou: float = 0.5) -> list[tuple[int, int]]:

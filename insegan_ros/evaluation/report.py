@@ -23,6 +23,9 @@ def print_summary(summary: dict[str, float | int]) -> None:
     for name, title in (('ap50', 'AP50'), ('ap75', 'AP75'), ('first_pick_free', 'first pick truly free')):
         cells = [summary.get(key) for key in (name, f'{name}_hard')]
         print(f'{title:24}' + ''.join(f'{"-" if cell is None else f"{cell:.3f}":>{width}}{"":10}' for cell, width in zip(cells, (10, 12))).rstrip())
+    for name, title in (('add_s_below_tenth', 'ADD-S below .1 diameter'), ('median_add_s', 'median ADD-S, diameters')):
+        if name in summary:
+            print(f'{title:24}{summary[name]:>10.3f}{"":10}' + (f'{summary[f"{name}_hard"]:>12.3f}' if f'{name}_hard' in summary else f'{"-":>12}'))
     print('hard: the scenes on which K-means has a best-IoU below 0.7 (the paper\'s test set). honest: one to one, predicted foreground.')
 
 

@@ -3,6 +3,7 @@ networks see the world in, the data's fingerprint and the measured quality. card
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -36,6 +37,12 @@ class Scales:
     def none(cls) -> Scales:
         """For methods that look at colour and know no scale."""
         return cls(0.0, 0.0, 0.0, 0.0)
+
+    @classmethod
+    def of_share(cls, pixel_m: float, height_m: float, share_px: float) -> Scales:
+        """Where nothing has shown a part alone: what one covers on average is its size, a disk its shape. share_px may be NaN, then neither is known."""
+        area = share_px if math.isfinite(share_px) else 0.0
+        return cls(pixel_m, height_m, area, math.sqrt(area / (2 * math.pi)))
 
     @property
     def part_area_m2(self) -> float:

@@ -18,6 +18,7 @@ class InSeGANSegmenter(SquareSegmenter):
         super().__init__(checkpoint, workspace, device, min_height)
         checkpoint.require('encoder')
         config = checkpoint.config['insegan']
+        self.slots = config['instances']
         generator = Generator(GeneratorConfig(**config['generator']))
         encoder = PoseEncoder(config['instances'], generator.config.latent, generator.feature_channels, generator.feature_side,
                               config['encoder'].get('width', 64))

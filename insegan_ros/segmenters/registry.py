@@ -34,6 +34,8 @@ TRAINED = {'displacement': 'insegan_ros.segmenters.displacement:DisplacementSegm
            'masks': 'insegan_ros.segmenters.masks:MaskSegmenter',
            'semantic': 'insegan_ros.segmenters.semantic:SemanticSegmenter',
            'reconstruction': 'insegan_ros.segmenters.reconstruction:ReconstructionSegmenter'}
+# Ways to run what `insegan train insegan` makes, as far as its checkpoint holds the networks. All others can be run in one way.
+ONE_CHECKPOINT = 'displacement', 'insegan', 'insegan-refined'
 
 
 def load_segmenter(model: str, segmenter: str = '', workspace: Workspace | None = None, device: str = 'auto', instances: int = 5, mesh: str = '',
@@ -60,11 +62,16 @@ def load_segmenter(model: str, segmenter: str = '', workspace: Workspace | None 
             raise ConfigError(f'a gate stands before {model}, which looks at colour alone, and a gate changes depth: expected a model that divides parts by depth, such as insegan-nut')
         return GatedSegmenter(inner, load_segmenter(gate, '', workspace, device))
     if model in READY:
+        if segmenter:
+            raise ConfigError(f'a segmenter ({segmenter}) is given for {model}, which needs no checkpoint: expected a checkpoint, or no segmenter')
         return _load(READY[model])(instances=instances, workspace=workspace)
     checkpoint = Checkpoint.load(find_checkpoint(model))
     name = segmenter or checkpoint.segmenter
     if name not in TRAINED:
         raise unknown('segmenter', name, list(TRAINED))
+    ways = ONE_CHECKPOINT if checkpoint.segmenter in ONE_CHECKPOINT else (checkpoint.segmenter,)
+    if name not in ways:
+        raise CheckpointError(f'{model} cannot be run as {name}: expected {" or ".join(ways)}')
     return _load(TRAINED[name])(checkpoint, workspace=workspace, device=device)
 
 

@@ -1,6 +1,7 @@
 """What all methods share that divide one square picture of the whole bin, as large as those they were trained on."""
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import NamedTuple
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from insegan_ros.errors import InputError
+from insegan_ros.errors import InputError, InseganWarning
 from insegan_ros.frame import Frame, Instances
 from insegan_ros.networks.insegan import IMAGE_SIZE
 from insegan_ros.segmenters.base import choose_device, clean, resolve_workspace, to_instances
@@ -17,6 +18,10 @@ from insegan_ros.segmenters.checkpoint import Checkpoint
 from insegan_ros.segmenters.classical import nearest_resize
 from insegan_ros.segmenters.geometry import camera_from_picture
 from insegan_ros.workspace import TRAINING_MARGIN, Workspace, pixel_size_m, resize_height
+
+
+# Parts beside one another cover more than parts that lie on others, so that so many times the usual area may be the usual number.
+MANY = 1.25
 
 
 class Division(NamedTuple):
@@ -33,6 +38,9 @@ class SquareSegmenter(ABC):
 
     The foreground comes from the input's height; the network only divides it.
     """
+
+    # Parts that the network can tell apart; 0 where it does not say.
+    slots = 0
 
     def __init__(self, checkpoint: Checkpoint, workspace: Workspace | None = None, device: str = 'auto', min_height: float = 0.08) -> None:
         self.part, self.scales, self.workspace = checkpoint.part, checkpoint.scales, workspace
@@ -52,6 +60,7 @@ class SquareSegmenter(ABC):
         rows, columns = (min(side, IMAGE_SIZE) for side in small.shape)
         image = np.full((IMAGE_SIZE, IMAGE_SIZE), -1, np.float32)
         image[:rows, :columns] = np.clip(small[:rows, :columns] / self.scales.height_m, 0, 1) * 2 - 1
+        self._count(float((image > 2 * self.min_height_m / self.scales.height_m - 1).sum()))
         division = self.divide(torch.from_numpy(image)[None, None].to(self.device))
         slots = nearest_resize(division.owner.cpu().numpy()[:rows, :columns], height.shape)
         labels = clean(np.where(height > self.min_height_m, slots + 1, 0), self.smallest_px() * height.size / (rows * columns))
@@ -70,6 +79,12 @@ class SquareSegmenter(ABC):
                 whole[index, top:bottom, left:right] = nearest_resize(division.amodal[slot].cpu().numpy()[:rows, :columns], height.shape) | mask
             found = replace(found, amodal=whole)
         return found
+
+    def _count(self, covered_px: float) -> None:
+        """Say so where the picture must hold more parts than the network can tell apart."""
+        if self.slots and self.scales.part_area_px and covered_px > MANY * self.slots * self.scales.part_area_px:
+            warnings.warn(f'what stands in the bin covers as much as {covered_px / self.scales.part_area_px:.0f} parts, and this network tells {self.slots} apart: expected '
+                          'no more; take a dense network, or train with more', InseganWarning, stacklevel=3)
 
     def smallest_px(self) -> float:
         """Pieces below this area in the network's px are dropped."""

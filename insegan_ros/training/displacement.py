@@ -17,7 +17,7 @@ from torch.nn.functional import avg_pool2d, binary_cross_entropy_with_logits, pa
 from insegan_ros.errors import ConfigError
 from insegan_ros.factories import LabelFactory, LabelledBatch
 from insegan_ros.networks.displacement import DisplacementConfig, DisplacementNet
-from insegan_ros.training.loop import one_cycle
+from insegan_ros.training.loop import one_cycle, own_share
 from insegan_ros.training.pictures import tile
 
 
@@ -90,12 +90,13 @@ def degrade(images: Tensor, noise: float, blur: float) -> Tensor:
     return noisy.clamp(min=-1)
 
 
-def displacement_loss(output: Tensor, foreground: Tensor, displacement: Tensor) -> dict[str, Tensor]:
-    """Cross-entropy of the foreground; Laplace likelihood of the displacement's error on the foreground, mean over its pixels."""
+def displacement_loss(output: Tensor, foreground: Tensor, displacement: Tensor, area: Tensor | None = None) -> dict[str, Tensor]:
+    """Cross-entropy of the foreground; Laplace likelihood of the displacement's error on the foreground, mean over its pixels, or sum over `area`, where
+    several processes share a batch."""
     log_error = output[:, -1].clamp(-3, 5)
     distance = (output[:, 1:-1] - displacement).abs().sum(1)
     likelihood = distance * torch.exp(-log_error) + log_error
-    area = foreground.sum().clamp(min=1)
+    area = foreground.sum().clamp(min=1) if area is None else area
     return {'foreground': binary_cross_entropy_with_logits(output[:, 0], foreground),
             'displacement': (likelihood * foreground).sum() / area,
             'error_px': ((distance * foreground).sum() / area).detach()}
@@ -126,9 +127,12 @@ class DisplacementStage:
 
     def step(self, index: int) -> dict[str, Tensor]:
         """One step on fresh composites."""
-        batch = self.factory.sample(self.config.batch)
+        world = self.fabric.world_size
+        batch = self.factory.sample(world * self.config.batch)
         foreground, displacement = displacement_targets(batch, self.relief_px)
-        losses = displacement_loss(self.network(self.spoil(batch.images)), foreground, displacement)
+        area = foreground.sum().clamp(min=1) / world
+        images, foreground, displacement = (own_share(self.fabric, one) for one in (self.spoil(batch.images), foreground, displacement))
+        losses = displacement_loss(self.network(images), foreground, displacement, area)
         self.optimiser.zero_grad()
         self.fabric.backward(losses['foreground'] + losses['displacement'])
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)

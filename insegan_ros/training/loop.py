@@ -22,9 +22,14 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from insegan_ros.errors import TrainingError
+from insegan_ros.errors import ConfigError, TrainingError, unknown
 from insegan_ros.segmenters.base import choose_device
 from insegan_ros.training.state import load_state, save_state
+
+
+# No network of ours learns weights that are so large: they have run away, whatever the loss said of the step before.
+LARGEST_WEIGHT = 1e4
+PRECISIONS = '32-true', 'bf16-mixed', '16-mixed'
 
 
 class Stage(Protocol):
@@ -61,6 +66,13 @@ class LoopConfig:
     """Steps between saved states."""
     log_every: int = 25
     """Steps between log entries."""
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise unknown('loop.precision', self.precision, list(PRECISIONS))
+        if self.devices < 1 or self.threads < 0 or self.save_every < 1 or self.log_every < 1:
+            raise ConfigError(f'loop.devices is {self.devices}, threads {self.threads}, save_every {self.save_every}, log_every {self.log_every}: '
+                              'expected 1 or more, 0 or more, 1 or more, 1 or more')
 
 
 class CompilingFabric(Fabric):
@@ -119,7 +131,7 @@ def run_stage(fabric: Fabric, stage: Stage, steps: int, folder: Path, seed: int,
                 stop = bool(asked)
                 logs, saves = (done % every == 0 or done == steps for every in (config.log_every, config.save_every))
                 if logs or saves or stop:
-                    _check(losses, stage.name, done, path)
+                    _check(losses, stage, done, path)
                 if logs:
                     _log(bar, writer, stage, losses, done, (done - start) / (time.perf_counter() - begun) * fabric.world_size)
                 if saves or stop:
@@ -159,12 +171,14 @@ def _stopped_between_steps(fabric: Fabric) -> Iterator[list[int]]:
             signal.signal(number, handler or signal.SIG_DFL)
 
 
-def _check(losses: dict[str, Tensor], stage: str, done: int, path: Path) -> None:
-    """Raise TrainingError where a loss is no longer a number; what was saved before is kept."""
+def _check(losses: dict[str, Tensor], stage: Stage, done: int, path: Path) -> None:
+    """Raise TrainingError where a loss is no longer a number, or the weights that came of it cannot be right; what was saved before is kept."""
     bad = [name for name, value in losses.items() if not bool(torch.isfinite(value))]
+    bad += [f'{name}.{weight}' for name, part in stage.parts().items() if isinstance(part, torch.nn.Module)
+            for weight, value in part.named_parameters() if not bool((value.detach().abs() < LARGEST_WEIGHT).all())]
     if bad:
         kept = f'the last good state is in {path}' if path.exists() else 'nothing was saved yet'
-        raise TrainingError(f'{stage} diverged at step {done}: {", ".join(bad)} is no number; {kept}; lower the rate, or try another seed, in a new --out')
+        raise TrainingError(f'{stage.name} diverged at step {done}: {", ".join(bad[:3])} is no number or beyond all bounds; {kept}; lower the rate, or try another seed, in a new --out')
 
 
 def _log(bar: tqdm, writer: SummaryWriter | None, stage: Stage, losses: dict[str, Tensor], done: int, steps_per_s: float) -> None:

@@ -12,7 +12,7 @@ import torch
 import yaml
 from lightning.fabric import Fabric
 
-from insegan_ros.datasets.height_maps import HeightMaps, read_height_maps
+from insegan_ros.datasets.height_maps import PART_M, HeightMaps, read_height_maps
 from insegan_ros.datasets.pictures import View, read_pictures
 from insegan_ros.datasets.shards import write_whole
 from insegan_ros.errors import ConfigError, DatasetError
@@ -21,8 +21,12 @@ from insegan_ros.networks.insegan import IMAGE_SIZE
 from insegan_ros.workspace import read_workspace
 from insegan_ros.training.loop import LoopConfig, make_fabric
 
-# So few pictures show neither what an object is nor what is behind it.
-FEWEST_PICTURES = 50
+# So few pictures show neither what an object is nor what is behind it; so few height maps not what a part is.
+FEWEST_PICTURES, FEWEST_MAPS = 50, 5
+# A height map in which fewer pixels stand above the floor shows an empty bin.
+LEAST_SHOWN_PX = 8
+# What says where a run lies and how it is shown, and nothing of what it learns.
+UNIMPORTANT = ('out', 'loop.threads', 'loop.save_every', 'loop.log_every')
 
 
 @dataclass(frozen=True)
@@ -46,10 +50,17 @@ class Prepared:
 
 
 def prepare(config: Any, truth: bool = False) -> Prepared:
-    """Read what `config.data` and `config.scenes` name; labels for `truth` alone. Raises DatasetError; makes nothing."""
+    """Read what `config.data` and `config.scenes` name; labels for `truth` alone. Height maps of an empty bin are left out, and counted aloud. Raises
+    DatasetError; makes nothing."""
     workspace = read_workspace(Path(config.workspace)) if getattr(config, 'workspace', '') else None
     maps = read_height_maps(config.data, getattr(config, 'size', IMAGE_SIZE), config.scenes, truth, workspace)
     height_m = height_scale(maps.heights_m)
+    shown = (maps.heights_m > PART_M).sum((1, 2)) >= LEAST_SHOWN_PX
+    if not shown.all():
+        print(f'{config.data}: {int((~shown).sum())} of {len(shown)} height maps show an empty bin and are left out')
+        maps = maps.chosen(shown)
+    if len(maps.heights_m) < FEWEST_MAPS:
+        raise DatasetError(f'{config.data} holds {len(maps.heights_m)} height maps with parts: expected {FEWEST_MAPS} or more, some hundreds to learn well')
     fabric = make_fabric(config.loop)
     images = torch.from_numpy(height_shares(maps.heights_m, height_m) * 2 - 1)[:, None].float().to(fabric.device)
     return Prepared(maps, height_m, fabric, images)
@@ -131,7 +142,7 @@ def history(fabric: Fabric, seed: int, data: str, fingerprint: str, seconds: flo
 
 def height_scale(heights: np.ndarray) -> float:
     """The height in metres that becomes +1: nearly the highest thing in the data. Raises DatasetError on an empty bin."""
-    above = heights[heights > 0.005]
+    above = heights[heights > PART_M]
     if above.size < 100:
         raise DatasetError('nothing in the data stands 5 mm or more above the floor: expected parts in the bin')
     return float(np.quantile(above, 0.995))
@@ -152,10 +163,13 @@ def claim(out: Path, config: Any, fingerprint: str, without: Sequence[str] = ())
     note = out / 'config.yaml'
     wanted = {name: value for name, value in {**asdict(config), 'fingerprint': fingerprint}.items() if name not in without}
     if note.exists():
-        changed = _differences(yaml.safe_load(note.read_text()) or {}, yaml.safe_load(yaml.safe_dump(_plain(wanted))))
-        if changed:
-            raise ConfigError(f'{out} holds a training with another configuration or other data ({"; ".join(changed[:4])}): expected the same '
-                              f'as in {note}, or another --out')
+        before = yaml.safe_load(note.read_text()) or {}
+        changed = _differences(before, yaml.safe_load(yaml.safe_dump(_plain(wanted))))
+        # The same data may lie elsewhere now.
+        harmless = (*UNIMPORTANT, 'data') if before.get('fingerprint') == fingerprint else UNIMPORTANT
+        if lines := [line for name, line in changed.items() if name not in harmless]:
+            raise ConfigError(f'{out} holds a training with another configuration or other data ({"; ".join(lines[:4])}{", and more" if len(lines) > 4 else ""}): expected '
+                              f'the same as in {note}, or another --out')
     if out.is_dir() and not note.exists() and any(out.iterdir()):
         raise ConfigError(f'{out} is not empty and holds no training: expected an empty folder for --out')
     out.mkdir(parents=True, exist_ok=True)
@@ -169,8 +183,8 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def _differences(before: Any, now: Any, name: str = '') -> list[str]:
-    """What differs between two configurations, as "insegan.gan.steps was 10, is 20"."""
+def _differences(before: Any, now: Any, name: str = '') -> dict[str, str]:
+    """What differs between two configurations, by name, as "insegan.gan.steps was 10, is 20"."""
     if isinstance(before, dict) and isinstance(now, dict):
-        return [line for key in {**before, **now} for line in _differences(before.get(key), now.get(key), f'{name}.{key}' if name else str(key))]
-    return [] if before == now else [f'{name} was {before}, is {now}']
+        return {found: line for key in {**before, **now} for found, line in _differences(before.get(key), now.get(key), f'{name}.{key}' if name else str(key)).items()}
+    return {} if before == now else {name: f'{name} was {before}, is {now}'}

@@ -19,6 +19,7 @@ from insegan_ros.networks.composition import FOREGROUND_SHARE, single_masks
 from insegan_ros.networks.insegan import IMAGE_SIZE, Generator
 from insegan_ros.segmenters.checkpoint import Checkpoint, Scales
 from insegan_ros.segmenters.displacement import DisplacementSegmenter
+from insegan_ros.segmenters.registry import find_checkpoint
 from insegan_ros.training.ccgr import TrainCcgrConfig, train_ccgr
 from insegan_ros.training.displacement import DisplacementStage, DisplacementTrainConfig
 from insegan_ros.training.foreground import TrainForegroundConfig, train_supervised_foreground
@@ -39,6 +40,8 @@ from insegan_ros.training.supervised import TrainSupervisedConfig, train_supervi
 FEWER, MORE = 0.75, 1.6
 # An equal share of the foreground is so many times what stands alone where the number of parts is right: from .85 to 1.06 on the ten parts of the paper.
 LEAST_EQUAL, MOST_EQUAL = 0.78, 1.28
+# Pictures whose metres a pixel and whose height differ by no more show parts of one size.
+SAME_SCALE = 0.1
 STRICT = {'centre_radius': 0.75, 'min_votes': 0.08, 'min_height': FOREGROUND_SHARE}
 
 
@@ -64,7 +67,7 @@ class TrainInseganConfig:
     """What teaches the dense segmenter: the generator, parts that lie alone in the data (cutouts), or both; auto takes cut-outs
     where there are enough, else the generator."""
     generator: str = ''
-    """Checkpoint folder whose generator is taken over instead of training one."""
+    """Checkpoint, by its folder, its run or its shipped name, whose generator is taken over instead of training one."""
     workspace: str = ''
     """For a recording: the YAML of `insegan calibrate`; empty takes the recording's own workspace.yaml."""
     size: int = IMAGE_SIZE
@@ -93,11 +96,11 @@ def train_insegan(config: TrainInseganConfig) -> Path:
     if not enough and (config.factory in ('both', 'cutouts') or not config.insegan.gan.steps):
         raise DatasetError(f'{len(cutouts)} parts lie alone in {len(images)} height maps of {config.insegan.instances or "any number of"} parts: expected {FEWEST} '
                            'or more to cut out; give more or emptier scenes, or factory generator')
-    taken = _generator_of(config, data.maps.part) if config.generator else None
+    taken = _generator_of(config, data) if config.generator else None
     claim(out, config, data.maps.fingerprint)
     if fabric.is_global_zero:
         print(f'{len(images)} height maps, {len(cutouts)} parts lie alone in them; one covers some {share:.0f} px')
-        if doubt := doubted(images, config.insegan.instances):
+        if doubt := doubted(images, config.insegan.instances, bool(config.insegan.gan.steps)):
             print(doubt)
 
     weights: dict[str, dict[str, torch.Tensor]] = {}
@@ -105,16 +108,19 @@ def train_insegan(config: TrainInseganConfig) -> Path:
     seconds, steps = 0.0, {'gan': config.insegan.gan.steps, 'encoder': config.insegan.encoder.steps}
     if config.insegan.gan.steps:
         generator, weights, seconds = _train_generator(data, config, cutouts if enough else None, taken, out)
-        if (config.factory in ('both', 'generator') or not enough) and generator.config.composition == 'z_order':
-            seed_step(config.seed, 'weights', 2)
-            sources.append(InSeGANFactory(generator, config.insegan.instances))
-    if config.factory != 'generator' and enough:
+        if config.displacement.steps and (config.factory in ('both', 'generator') or not enough):
+            if generator.config.composition == 'z_order':
+                seed_step(config.seed, 'weights', 2)
+                sources.append(InSeGANFactory(generator, config.insegan.instances))
+            elif fabric.is_global_zero:
+                print('averaged pictures hold no single renders: this generator teaches no dense network')
+    if config.displacement.steps and config.factory != 'generator' and enough:
         sources.append(CutoutFactory(cutouts, _most_parts(config, images, share), config.size, varying=not config.insegan.instances))
 
     taught_by = ' and '.join(f'{len(source.cutouts)} parts that lie alone in the data' if isinstance(source, CutoutFactory) else 'the generator'
-                             for source in sources if config.displacement.steps)
-    checkpoint = Checkpoint('insegan', 'insegan', data.maps.part, Scales(data.maps.pixel_m, data.height_m, 0.0, 0.0), asdict(config), weights, {})
-    if sources and config.displacement.steps:
+                             for source in sources)
+    checkpoint = Checkpoint('insegan', 'insegan', data.maps.part, Scales.of_share(data.maps.pixel_m, data.height_m, share), asdict(config), weights, {})
+    if sources:
         # The cut-outs know the part's size best.
         scales = Scales(data.maps.pixel_m, data.height_m, sources[-1].median_area, sources[-1].median_radius)
         checkpoint = replace(checkpoint, segmenter='displacement', scales=scales)
@@ -131,13 +137,14 @@ def train_insegan(config: TrainInseganConfig) -> Path:
     return out / 'checkpoint'
 
 
-def doubted(images: torch.Tensor, instances: int) -> str:
-    """Why height maps (N, 1, S, S) may not hold `instances` parts each; empty where nothing speaks against it, or the number is not known (0)."""
+def doubted(images: torch.Tensor, instances: int, needed: bool = False) -> str:
+    """Why height maps (N, 1, S, S) may not hold `instances` parts each; empty where nothing speaks against it, or the number is not known (0). needed: for a
+    generator, which cannot learn without."""
     equal, alone = (part_share(images, number) for number in (instances, 0))
     if not instances or not np.isfinite(alone) or LEAST_EQUAL < equal / alone < MOST_EQUAL:
         return ''
     return (f'is insegan.instances {instances} right? An equal share of the foreground is {equal:.0f} px, but what stands alone covers mostly {alone:.0f} px: '
-            'a wrong number spoils the segmenter, with 0 it is not needed')
+            f'a wrong number spoils the segmenter{"" if needed else ", with 0 it is not needed"}')
 
 
 def _train_generator(data: Prepared, config: TrainInseganConfig, cutouts: torch.Tensor | None, taken: Generator | None, out: Path
@@ -160,12 +167,16 @@ def _train_generator(data: Prepared, config: TrainInseganConfig, cutouts: torch.
     return generator, weights, seconds
 
 
-def _generator_of(config: TrainInseganConfig, part: str) -> Generator:
-    """The generator of another checkpoint. Raises CheckpointError where it is of another part or shape."""
-    other = Checkpoint.load(config.generator)
+def _generator_of(config: TrainInseganConfig, data: Prepared) -> Generator:
+    """The generator of another checkpoint. Raises CheckpointError where it is of another part or shape, or was trained at another scale."""
+    other = Checkpoint.load(find_checkpoint(config.generator))
     shape = other.config.get('insegan', {}).get('generator')
-    if other.part != part or shape != asdict(config.insegan.generator):
-        raise CheckpointError(f'{config.generator} is of {other.part}, generator {shape}: expected {part}, {asdict(config.insegan.generator)}')
+    if other.part != data.maps.part or shape != asdict(config.insegan.generator):
+        raise CheckpointError(f'{config.generator} is of {other.part}, generator {shape}: expected {data.maps.part}, {asdict(config.insegan.generator)}')
+    scales, own = (other.scales.pixel_m, other.scales.height_m), (data.maps.pixel_m, data.height_m)
+    if not np.allclose(scales, own, rtol=SAME_SCALE):
+        raise CheckpointError(f'{config.generator} was trained at {1000 * scales[0]:.2f} mm a pixel and {1000 * scales[1]:.1f} mm of height, {config.data} has '
+                              f'{1000 * own[0]:.2f} and {1000 * own[1]:.1f}: expected the same bin and the same parts')
     return other.restore('generator', Generator(config.insegan.generator))
 
 

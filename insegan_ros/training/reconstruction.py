@@ -16,7 +16,7 @@ from insegan_ros.networks.point_template import PointTemplateConfig
 from insegan_ros.networks.reconstruction import RECONSTRUCTIONS
 from insegan_ros.networks.slot_attention import SlotAttentionConfig
 from insegan_ros.segmenters.checkpoint import Checkpoint, Scales
-from insegan_ros.training.loop import LoopConfig, run_stage, seed_step
+from insegan_ros.training.loop import LoopConfig, own_share, run_stage, seed_step
 from insegan_ros.training.pictures import tile
 from insegan_ros.training.prepare import claim, prepare
 
@@ -88,7 +88,7 @@ class ReconstructionStage:
 
     def step(self, index: int) -> dict[str, Tensor]:
         """One step on real height maps, quarter-turned by chance."""
-        chosen = torch.randint(len(self.images), (self.config.batch,), device=self.images.device)
+        chosen = own_share(self.fabric, torch.randint(len(self.images), (self.fabric.world_size * self.config.batch,), device=self.images.device))
         losses = self.network.losses(torch.rot90(self.images[chosen], int(torch.randint(4, ())), (2, 3)))
         self.optimiser.zero_grad()
         self.fabric.backward(sum(losses.values()))

@@ -50,6 +50,18 @@ def test_an_unknown_segmenter_names_the_known_ones(checkpoint):
         load_segmenter(str(checkpoint), 'magic')
 
 
+@pytest.mark.parametrize(('model', 'segmenter', 'way'), [('hoc-nut', 'displacement', 'hoc'), ('insegan-nut', 'masks', 'displacement or insegan'), ('insegan-nut', 'hoc', 'displacement'),
+                                                         ('ccgr-mixed', 'insegan', 'masks')])
+def test_a_checkpoint_of_another_architecture_is_refused(model, segmenter, way):
+    with pytest.raises(CheckpointError, match=f'{model} cannot be run as {segmenter}: expected {way}'):
+        load_segmenter(model, segmenter)
+
+
+def test_a_method_without_a_checkpoint_takes_no_segmenter():
+    with pytest.raises(ConfigError, match='kmeans, which needs no checkpoint'):
+        load_segmenter('kmeans', 'insegan')
+
+
 def test_a_network_that_was_not_trained_is_named(checkpoint):
     loaded = Checkpoint.load(checkpoint)
     with pytest.raises(CheckpointError, match='holds displacement but no encoder'):

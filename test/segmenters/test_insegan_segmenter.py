@@ -1,11 +1,14 @@
 """InSeGAN's own inference, and its refinement at test time."""
 
+import warnings
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from insegan_ros.datasets.shards import ShardDataset
-from insegan_ros.errors import CheckpointError, InputError
+from insegan_ros.errors import CheckpointError, InputError, InseganWarning
 from insegan_ros.evaluation.card import make_card
 from insegan_ros.networks.displacement import DisplacementConfig
 from insegan_ros.networks.insegan import GeneratorConfig
@@ -50,6 +53,18 @@ def test_refinement_brings_the_render_nearer_and_never_farther(nut_data, checkpo
     segmenter.RATE = 1e4
     assert error(segmenter.refine(first, image)) <= error(first) + 1e-6
     assert segmenter.segment(scene.frame).labels.any()
+
+
+def test_more_parts_than_slots_are_said(nut_data, checkpoint):
+    scene = next(iter(ShardDataset(nut_data)))
+    segmenter = load_segmenter(str(checkpoint), 'insegan', scene.workspace)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        segmenter.segment(scene.frame)
+    segmenter.slots = 3
+    segmenter.scales = replace(segmenter.scales, part_area_px=0.2 * (scene.workspace.height_map(scene.frame) > 0.01).sum() / 4)
+    with pytest.warns(InseganWarning, match='covers as much as [456] parts, and this network tells 3 apart'):
+        segmenter.segment(scene.frame)
 
 
 def test_its_card_tells_what_the_pose_encoder_reaches_beside_the_dense_network(checkpoint, tmp_path):

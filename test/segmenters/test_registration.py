@@ -69,6 +69,14 @@ def test_a_mesh_gives_any_segmenter_the_parts_own_poses(bolts, tmp_path):
     assert (found.poses[:, 2, 3] > np.array(depth) - 0.02).all()
 
 
+def test_a_mesh_in_another_unit_is_refused_and_named(tmp_path):
+    for part, model in (('nut', 'insegan-nut'), ('obj01', 'kmeans')):
+        load_part(part).mesh.copy().apply_scale(1000).export(tmp_path / f'{part}.stl')
+        with pytest.raises(InputError, match='m across.*expected metres; the scale is 0.001 for a file in millimetres'):
+            load_segmenter(model, mesh=str(tmp_path / f'{part}.stl'))
+        assert load_segmenter(model, mesh=str(tmp_path / f'{part}.stl'), mesh_scale=0.001).registration.diameter < 0.2
+
+
 def test_files_that_are_no_mesh_are_refused(tmp_path):
     (tmp_path / 'a.stl').write_text('no mesh')
     with pytest.raises(InputError, match='a.stl'):

@@ -261,12 +261,12 @@ def test_a_run_of_the_other_method_is_not_gone_on_with(pictures, tmp_path):
     train_layered_gan(layered(pictures[0], tmp_path / 'run'))
     with pytest.raises(ConfigError, match='another configuration'):
         train_independence(independence(*pictures, tmp_path / 'run'))
-    with pytest.raises(CheckpointError, match='holds generator, reader, unet but no'):
+    with pytest.raises(CheckpointError, match='cannot be run as displacement: expected foreground'):
         load_segmenter(str(tmp_path / 'run' / 'checkpoint'), 'displacement')
 
 
 def test_a_depth_checkpoint_is_no_foreground_segmenter():
-    with pytest.raises(CheckpointError, match='holds displacement but no unet'):
+    with pytest.raises(CheckpointError, match='insegan-nut cannot be run as foreground: expected displacement'):
         load_segmenter('insegan-nut', 'foreground')
 
 
