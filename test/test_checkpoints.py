@@ -5,7 +5,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from insegan_ros.evaluation.card import shipped_name
+from insegan_ros.evaluation.evaluate import score
 from insegan_ros.segmenters.checkpoint import Checkpoint
+from insegan_ros.segmenters.registry import load_segmenter
+from insegan_sim.scenes import bin_setup, scene_stream
 
 CHECKPOINTS = sorted((Path(__file__).resolve().parents[1] / 'checkpoints').glob('insegan-*'))
 
@@ -17,6 +21,17 @@ def assert_same(given: dict, recorded: dict) -> None:
             assert_same(value, recorded[key])
         else:
             assert recorded[key] == value, key
+
+
+def test_the_shipped_generator_renders_nuts_and_its_pose_encoder_runs():
+    card = json.loads((CHECKPOINTS[0].parent / 'insegan-generator-nut/card.json').read_text())
+    metrics = card['metrics']
+    assert card['steps']['gan'] and card['steps']['encoder'] and card['taught_by'].startswith('the generator')
+    assert metrics['insegan_honest_miou'] < metrics['insegan-refined_honest_miou'] < metrics['honest_miou']
+    scene = next(scene_stream(bin_setup('nut', seed=77)))
+    honest = [score(scene.labelled(), load_segmenter('insegan-generator-nut', segmenter, scene.workspace).segment(scene.frame)).honest_miou
+              for segmenter in ('insegan', 'insegan-refined', '')]
+    assert honest[0] > 0.3 and honest[2] > 0.7
 
 
 def test_the_demos_parts_are_shipped():
@@ -34,7 +49,7 @@ def test_a_shipped_checkpoint_has_a_whole_card(folder):
     text = (folder / 'README.md').read_text()
     assert f'{card["metrics"]["honest_miou"]:.3f}' in text and card['command'] in text and card['taught_by'] in text
     checkpoint = Checkpoint.load(folder)
-    assert checkpoint.part == card['part'] and folder.name == f'insegan-{checkpoint.part}' and checkpoint.training['seed'] == card['seed']
+    assert checkpoint.part == card['part'] and folder.name == shipped_name(checkpoint) and checkpoint.training['seed'] == card['seed']
     # A path of the machine that trained it helps nobody.
     assert not Path(checkpoint.config['data']).is_absolute() and not Path(checkpoint.config['out']).is_absolute()
 
@@ -42,11 +57,12 @@ def test_a_shipped_checkpoint_has_a_whole_card(folder):
 @pytest.mark.parametrize('folder', CHECKPOINTS, ids=lambda folder: folder.name)
 def test_the_configuration_that_made_it_is_in_config(root, folder):
     recorded = Checkpoint.load(folder).config
-    given = yaml.safe_load((root / 'config/train/insegan.yaml').read_text())
+    name = 'insegan-generator-cpu' if folder.name.startswith('insegan-generator') else 'insegan'
+    given = yaml.safe_load((root / f'config/train/{name}.yaml').read_text())
     assert_same(given, recorded)
 
 
-@pytest.mark.parametrize('name', ['insegan', 'insegan-generator', 'insegan-paper'])
+@pytest.mark.parametrize('name', ['insegan', 'insegan-generator', 'insegan-generator-cpu', 'insegan-paper'])
 def test_every_training_file_is_a_configuration(root, name):
     from jsonargparse import ArgumentParser
 
