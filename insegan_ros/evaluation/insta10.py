@@ -61,7 +61,8 @@ ENCODER, TEACHER = {'displacement.steps': 0}, {'factory': 'generator', 'insegan.
 # The product less one thing each. Rows whose segmenter is insegan end in the pose encoder instead of the dense network.
 ABLATION = {'product': (CUTOUTS, ''), 'votes in the plane': ({**CUTOUTS, 'displacement.network.height_votes': False}, ''),
             'no tops': ({**CUTOUTS, 'displacement.tops': False}, ''), 'no alternate round': ({**CUTOUTS, 'displacement.rounds': 0}, ''),
-            'generator alone teaches': (TEACHER, ''), 'both teach': ({**TEACHER, 'factory': 'both'}, ''), 'generator sees no cut-outs': ({**TEACHER, 'insegan.gan.alone': 0.0}, ''),
+            'generator alone teaches': (TEACHER, ''), 'both teach': ({**TEACHER, 'factory': 'both'}, ''),
+            'generator in an alternate round': ({**TEACHER, 'insegan.gan.rounds': 1}, ''), 'generator sees no cut-outs': ({**TEACHER, 'insegan.gan.alone': 0.0}, ''),
             'cross-entropy and instance norm': ({**TEACHER, 'insegan.gan.loss': 'cross_entropy'}, ''),
             'occupancy instead of features': ({**TEACHER, 'insegan.generator.shape': 'occupancy'}, ''),
             'pose encoder': (ENCODER, 'insegan'), 'pose encoder refined': (ENCODER, 'insegan-refined'),

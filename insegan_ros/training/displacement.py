@@ -7,18 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, binary_cross_entropy_with_logits, pad
+from torch.nn.functional import avg_pool2d, binary_cross_entropy_with_logits, max_pool2d, pad
 
 from insegan_ros.errors import ConfigError
 from insegan_ros.factories import LabelFactory, LabelledBatch
 from insegan_ros.networks.displacement import DisplacementConfig, DisplacementNet
 from insegan_ros.training.loop import one_cycle, own_share
 from insegan_ros.training.pictures import tile
+
+
+# Heights that differ by so much of 2 within 3x3 px are a step. At steps so many readings are lost, or lie between the sides, where a D435 is at its worst
+# (config/sensors/d435.yaml).
+STEP, LOST, FLYING = 0.2, 0.7, 0.3
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,9 @@ class DisplacementTrainConfig:
     """Standard deviation of the noise on the foreground, in shares of the height scale times 2."""
     blur: float = 0.5
     """Share of images that are blurred by 3x3 px."""
+    sensor: Literal['smooth', 'stereo'] = 'smooth'
+    """What else a camera does to composites: nothing, or what a stereo camera such as the D435 does, edges that are lost or fly and noise with a grain. For
+    composites of a generator or of ideal depth; those cut out of a camera's own depth have its edges."""
     rounds: int = 1
     """Later rounds of the alternate training, in which the network also learns from real height maps that it labels itself;
     0 stays with composites."""
@@ -90,6 +98,19 @@ def degrade(images: Tensor, noise: float, blur: float) -> Tensor:
     return noisy.clamp(min=-1)
 
 
+def as_stereo(images: Tensor, noise: float) -> Tensor:
+    """Composites (B, 1, H, W) as a stereo camera might see them: at steps a share of the pixels has the farther side's height, as a lost reading that is closed
+    from there, another share any height between the sides; noise is correlated over 3x3 px. A random strength an image, from none."""
+    count, shape = len(images), images.shape
+    strength = torch.rand(count, 1, 1, 1, device=images.device)
+    high, low = max_pool2d(images, 3, 1, 1), -max_pool2d(-images, 3, 1, 1)
+    step, chance = high - low > STEP, torch.rand(shape, device=images.device)
+    seen = torch.where(step & (chance < LOST * strength), low, images)
+    seen = torch.where(step & (chance > 1 - FLYING * strength), torch.lerp(low, high, torch.rand(shape, device=images.device)), seen)
+    grain = 3 * avg_pool2d(torch.randn_like(images), 3, 1, 1)
+    return (seen + 2 * noise * strength * grain * (seen > -0.98)).clamp(min=-1)
+
+
 def displacement_loss(output: Tensor, foreground: Tensor, displacement: Tensor, area: Tensor | None = None) -> dict[str, Tensor]:
     """Cross-entropy of the foreground; Laplace likelihood of the displacement's error on the foreground, mean over its pixels, or sum over `area`, where
     several processes share a batch."""
@@ -110,7 +131,8 @@ class DisplacementStage:
                  start: dict[str, Tensor] | None = None, spoil: Callable[[Tensor], Tensor] | None = None) -> None:
         self.config, self.fabric, self.factory, self.images_per_step = config, fabric, factory, config.batch
         self.relief_px = relief_px if config.network.height_votes else 0.0
-        self.spoil = spoil or (lambda images: degrade(images, config.noise, config.blur))
+        camera = as_stereo if config.sensor == 'stereo' else lambda images, _: images
+        self.spoil = spoil or (lambda images: degrade(camera(images, config.noise), config.noise, config.blur))
         self.name = f'displacement-{round_}' if round_ else 'displacement'
         self.steps = config.round_steps if round_ else config.steps
         network = DisplacementNet(config.network)

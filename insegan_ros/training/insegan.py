@@ -60,10 +60,17 @@ class GanConfig:
     are such (factories/cutouts.py). 0 is the paper's."""
     average: float = 0.995
     """Decay of the moving average of G's weights, which is what the later stages use."""
+    rounds: int = 0
+    """Alternate rounds: a dense network that G has taught finds parts in the real height maps, and what lies on top in them is what single renders are
+    compared with (`alone`) while G goes on. 0 is the paper's."""
+    round_steps: int = 400
+    """Optimisation steps of G in each of these rounds."""
 
     def __post_init__(self) -> None:
         if self.steps < 0 or self.batch < 1 or not 0 <= self.average < 1:
             raise ConfigError(f'gan.steps is {self.steps}, gan.batch {self.batch}, gan.average {self.average}: expected 0 or more, 1 or more, 0 to below 1')
+        if self.rounds < 0 or self.round_steps < 1 or self.rounds and not self.alone:
+            raise ConfigError(f'gan.rounds is {self.rounds}, gan.round_steps {self.round_steps}, gan.alone {self.alone}: expected 0 or more, 1 or more, and alone above 0 for rounds')
 
 
 @dataclass(frozen=True)
@@ -121,6 +128,8 @@ class InseganConfig:
             raise ConfigError('insegan.instances is 0 (not known) and insegan.gan.steps above 0: expected the number of parts for the generator, or gan.steps 0')
         if self.generator.shape == '2d' and self.encoder.steps and self.encoder.align_in == 'pose':
             raise ConfigError('generator.shape 2d has no pose to align in: expected encoder.align_in latent')
+        if self.gan.rounds and (self.generator.composition, self.generator.placement) != ('z_order', 'patch'):
+            raise ConfigError(f'gan.rounds is {self.gan.rounds}: expected generator.composition z_order and placement patch, whose single renders can be compared with parts')
         if self.encoder.steps and not self.gan.steps:
             raise ConfigError('encoder.steps is above 0 and gan.steps is 0: expected a generator for the encoder to invert')
 
@@ -150,15 +159,17 @@ def unequal_area(singles: Tensor, share_px: float) -> Tensor:
 
 class GanStage:
     """Stage 1. `images` (N, 1, 64, 64) in [-1, 1] on the device: unlabelled height maps; `cutouts` (M, 1, P, P): parts in them
-    that lie alone, or None."""
+    that lie alone, or None. Rounds after the first go on from the networks of the stage `before`."""
 
-    name = 'gan'
-
-    def __init__(self, fabric: Fabric, config: InseganConfig, images: Tensor, cutouts: Tensor | None = None) -> None:
+    def __init__(self, fabric: Fabric, config: InseganConfig, images: Tensor, cutouts: Tensor | None = None, round_: int = 0, before: GanStage | None = None) -> None:
         gan = config.gan
+        self.name, self.steps = (f'gan-{round_}', gan.round_steps) if round_ else ('gan', gan.steps)
         self.config, self.images, self.images_per_step = config, images, gan.batch
         generator = Generator(config.generator)
         discriminator = Discriminator(gan.discriminator_width, 'spectral' if gan.loss == 'hinge' else 'instance', gan.scope)
+        if before is not None:
+            generator.load_state_dict(before.generator.state_dict())
+            discriminator.load_state_dict(before.discriminator.state_dict())
         self.average = copy.deepcopy(generator).to(fabric.device).requires_grad_(False)
         self.generator, self.optimiser_g = fabric.setup(generator, torch.optim.Adam(generator.parameters(), gan.rate, gan.betas))
         self.discriminator, self.optimiser_d = fabric.setup(
@@ -168,6 +179,8 @@ class GanStage:
         if self.cutouts is not None:
             # Their own sides, so that nothing but the shape can tell them apart from renders.
             alone = Discriminator(gan.discriminator_width, 'spectral' if gan.loss == 'hinge' else 'instance', gan.scope, config.generator.side_px)
+            if before is not None and before.alone is not None:
+                alone.load_state_dict(before.alone.state_dict())
             self.alone, self.optimiser_alone = fabric.setup(alone, torch.optim.Adam(alone.parameters(), gan.rate, gan.betas))
         # An equal share of the foreground: what one part covers, told by unlabelled images and their number of parts.
         self.share_px = float(soft_area(images).mean()) / config.instances

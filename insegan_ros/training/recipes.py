@@ -107,7 +107,8 @@ def train_insegan(config: TrainInseganConfig) -> Path:
     sources: list[LabelFactory] = []
     seconds, steps = 0.0, {'gan': config.insegan.gan.steps, 'encoder': config.insegan.encoder.steps}
     if config.insegan.gan.steps:
-        generator, weights, seconds = _train_generator(data, config, cutouts if enough else None, taken, out)
+        generator, weights, seconds, done = _train_generator(data, config, cutouts if enough else None, taken, out)
+        steps |= done
         if config.displacement.steps and (config.factory in ('both', 'generator') or not enough):
             if generator.config.composition == 'z_order':
                 seed_step(config.seed, 'weights', 2)
@@ -148,15 +149,18 @@ def doubted(images: torch.Tensor, instances: int, needed: bool = False) -> str:
 
 
 def _train_generator(data: Prepared, config: TrainInseganConfig, cutouts: torch.Tensor | None, taken: Generator | None, out: Path
-                     ) -> tuple[Generator, dict[str, dict[str, torch.Tensor]], float]:
-    """The generator, trained unless one is taken over, and the pose encoder that inverts it: also their weights and the seconds."""
-    fabric, weights, seconds = data.fabric, {}, 0.0
+                     ) -> tuple[Generator, dict[str, dict[str, torch.Tensor]], float, dict[str, int]]:
+    """The generator, trained unless one is taken over, and the pose encoder that inverts it: also their weights, the seconds, and the steps of alternate rounds."""
+    fabric, weights, seconds, steps = data.fabric, {}, 0.0, {}
     if taken is not None:
         generator = taken.to(fabric.device)
     else:
         seed_step(config.seed, 'weights', 0)
         gan = GanStage(fabric, config.insegan, data.images.clamp(max=1), cutouts)
-        seconds += run_stage(fabric, gan, config.insegan.gan.steps, out, config.seed, config.loop)
+        seconds += run_stage(fabric, gan, gan.steps, out, config.seed, config.loop)
+        for round_ in range(1, config.insegan.gan.rounds + 1):
+            gan, took, done = _another_round(data, config, gan, cutouts, round_, out)
+            seconds, steps = seconds + took, {**steps, **done}
         generator = gan.average.eval()
     weights['generator'] = generator.state_dict()
     if config.insegan.encoder.steps:
@@ -164,7 +168,31 @@ def _train_generator(data: Prepared, config: TrainInseganConfig, cutouts: torch.
         encoder = EncoderStage(fabric, config.insegan, generator, data.images.clamp(max=1))
         seconds += run_stage(fabric, encoder, config.insegan.encoder.steps, out, config.seed, config.loop)
         weights['encoder'] = encoder.encoder.state_dict()
-    return generator, weights, seconds
+    return generator, weights, seconds, steps
+
+
+def _another_round(data: Prepared, config: TrainInseganConfig, gan: GanStage, cutouts: torch.Tensor | None, round_: int, out: Path) -> tuple[GanStage, float, dict[str, int]]:
+    """An alternate round: a dense network that the generator has taught finds parts in the real height maps, and the generator goes on with those on top beside
+    the cut-outs. Also the seconds and the steps; the stage as it was where the network is sure of too few."""
+    fabric = data.fabric
+    seed_step(config.seed, 'weights', 100 + round_)
+    factory = InSeGANFactory(gan.average.eval(), config.insegan.instances)
+    teacher = DisplacementStage(fabric, replace(config.displacement, steps=config.insegan.gan.round_steps), factory, data.relief_px)
+    teacher.name = f'teacher-{round_}'
+    seconds, steps = run_stage(fabric, teacher, teacher.steps, out, config.seed, config.loop), {teacher.name: teacher.steps}
+    scales = Scales(data.maps.pixel_m, data.height_m, factory.median_area, factory.median_radius)
+    checkpoint = Checkpoint('insegan', 'displacement', data.maps.part, scales, asdict(config), {'displacement': teacher.network.state_dict()})
+    kept, labels, _ = relabel(data.maps.heights_m, DisplacementSegmenter(checkpoint, device=str(fabric.device), **STRICT).divide,
+                              _numbers(config, data.images, scales), config.displacement.agreement, progress=fabric.is_global_zero)
+    seed_step(config.seed, 'tops', 100 + round_)
+    tops = find_tops(data.images[torch.from_numpy(kept).to(data.images.device)].clamp(max=1), labels)
+    if fabric.is_global_zero:
+        print(f'round {round_} of the generator: sure of {len(kept)} of {len(data.images)} height maps, {len(tops)} parts lie on top in them')
+    if len(tops) < FEWEST:
+        return gan, seconds, steps
+    later = GanStage(fabric, config.insegan, data.images.clamp(max=1), tops if cutouts is None else together(cutouts, tops), round_, gan)
+    seconds += run_stage(fabric, later, later.steps, out, config.seed, config.loop)
+    return later, seconds, {**steps, later.name: later.steps}
 
 
 def _generator_of(config: TrainInseganConfig, data: Prepared) -> Generator:

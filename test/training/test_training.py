@@ -4,6 +4,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from insegan_ros.errors import CheckpointError, ConfigError, DatasetError, TrainingError
@@ -445,6 +446,50 @@ def test_the_generator_learns_from_single_parts_too(tmp_path):
     losses = stage.step(0)
     assert set(losses) == {'L_D', 'L_G', 'L_D alone'} and not torch.equal(before, weights(stage.alone))
     assert {'alone', 'optimiser_alone'} <= stage.parts().keys()
+
+
+def test_the_generator_goes_on_with_what_lies_on_top(nut_data, tmp_path, monkeypatch, capsys):
+    """An alternate round takes over generator and judges, and resumes; here the network's answers are given, since six bins teach none."""
+    from insegan_ros.training import recipes
+    from insegan_ros.datasets.shards import ShardDataset
+    truth = ShardDataset(nut_data).truth_maps(64)
+    monkeypatch.setattr(recipes, 'relabel', lambda heights, *_, **__: (np.arange(len(heights)), truth[0].astype(np.int64), truth[1]))
+    monkeypatch.setattr(recipes, 'FEWEST', 3)
+    config = replace(small_recipe(nut_data, tmp_path / 'run'), insegan=replace(SMALL, gan=replace(SMALL.gan, rounds=1, round_steps=6)), factory='generator',
+                     displacement=replace(DENSE, rounds=0))
+    first = train_insegan(config)
+    said, checkpoint = capsys.readouterr().out, Checkpoint.load(first)
+    assert 'round 1 of the generator: sure of 6 of 6 height maps' in said and checkpoint.training['steps'] == {'gan': 10, 'encoder': 4, 'teacher-1': 6, 'gan-1': 6, 'displacement': 4}
+    with safe_open(tmp_path / 'run/gan-1.state.safetensors', 'pt') as after, safe_open(tmp_path / 'run/gan.state.safetensors', 'pt') as before:
+        names = [name for name in before.keys() if name.startswith('generator/') and name in after.keys()]
+        moved = [float((after.get_tensor(name) - before.get_tensor(name)).abs().max()) for name in names]
+    # Six steps at a rate of 4e-4 from where the first stage ended, not from new weights.
+    assert len(names) > 10 and 0 < max(moved) < 6 * 3 * 4e-4
+    made = load_file(first / 'weights.safetensors')
+    again = load_file(train_insegan(config) / 'weights.safetensors')
+    assert made.keys() == again.keys() and all(torch.equal(made[name], again[name]) for name in made)
+    for wrong in ({'alone': 0.0}, {'round_steps': 0}):
+        with pytest.raises(ConfigError, match='gan.rounds'):
+            GanConfig(rounds=1, **wrong)
+    with pytest.raises(ConfigError, match='expected generator.composition z_order'):
+        InseganConfig(generator=GeneratorConfig(placement='volume'), gan=GanConfig(rounds=1))
+
+
+def test_a_stereo_cameras_composites_lose_edges_and_keep_faces():
+    from insegan_ros.training.displacement import as_stereo
+    torch.manual_seed(0)
+    images = torch.full((64, 1, 32, 32), -1.0)
+    images[..., 8:24, 8:24] = 0.5
+    seen = as_stereo(images, 0.0)
+    middle, rim, floor = seen[..., 10:22, 10:22], seen[..., 8, 8:24], seen[..., :6, :]
+    assert (middle == 0.5).all() and (floor == -1).all()
+    lost, between = (rim == -1).float().mean(), ((rim > -1) & (rim < 0.5)).float().mean()
+    # A strength of a half on average.
+    assert 0.25 < lost < 0.45 and 0.1 < between < 0.2
+    noisy = as_stereo(images, 0.02)[..., 10:22, 10:22] - 0.5
+    beside = (noisy[..., 1:] * noisy[..., :-1]).mean() / noisy.var()
+    assert 0.005 < noisy.std() < 0.05 and 0.4 < beside < 0.8
+    assert (as_stereo(images, 0.02)[..., :6, :] == -1).all()
 
 
 def test_an_empty_training_folder_is_refused_before_anything_is_made(tmp_path):
