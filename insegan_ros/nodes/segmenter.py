@@ -42,6 +42,7 @@ from insegan_ros.nodes.parameters import declare, refuse_unless_unconfigured, se
 from insegan_ros.nodes.runtime import Warner, run_node
 from insegan_ros.segmenters.base import Segmenter, resolve_workspace
 from insegan_ros.segmenters.registry import load_segmenter
+from insegan_ros.workspace import Workspace
 
 # REP 2003: take any publisher, hold one frame. Results are reliable.
 INPUT_QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -177,10 +178,17 @@ class SegmenterNode(LifecycleNode):
             torch.cuda.empty_cache()
 
     def _warm_up(self) -> None:
-        """One empty bin of the usual size, so that the first real frame is not the slow one."""
+        """A bin with one block, so that the first real frame is not the slow one."""
         camera = Intrinsics(615.0, 615.0, 319.5, 239.5, 640, 480)
-        self.segmenter.workspace = None
-        self.segmenter.segment(Frame(np.full((480, 640), 0.5, np.float32), camera, np.zeros((480, 640, 3), np.uint8)))
+        self.segmenter.workspace = workspace = self.settings.workspace or Workspace((0.0, 0.0, -1.0, 0.5))
+        try:
+            depth, (left, top, right, bottom) = workspace.floor_depth(camera), workspace.window(camera)
+            row, column = (top + bottom) // 2, (left + right) // 2
+            depth[row - 20:row + 20, column - 20:column + 20] -= 0.02
+            self.segmenter.segment(Frame(depth, camera, np.zeros((480, 640, 3), np.uint8)))
+        except InputError as refused:
+            # A network for bins of one size, say: real frames tell whether the robot's is of that size.
+            self.get_logger().debug(f'not warmed up: {refused}')
 
     def _part(self) -> str:
         return getattr(self.segmenter, 'part', '') or 'part'

@@ -405,6 +405,23 @@ def test_masks_with_classes_run_in_the_node_like_any_other_model(robot, tmp_path
 
 
 @pytest.mark.slow
+def test_the_pose_encoder_runs_in_the_node_like_any_other_model(robot, tmp_path):
+    from insegan_ros.evaluation.metrics import honest_miou
+    from insegan_sim.generate import SimulateConfig
+    from insegan_sim.scenes import scene_stream
+    setup = SimulateConfig(part='nut', size='320x240', seed=91)
+    scene = next(scene_stream(setup.setup(setup.parts())))
+    frame, workspace, truth = scene.frame, scene.workspace, scene.labelled()
+    process = Process('insegan_ros.nodes.segmenter', ['--ros-args', '-r', '__node:=encoder', '-p', 'model:=insegan-generator-nut', '-p', 'segmenter:=insegan', '-p', 'autostart:=true',
+                      '-p', 'use_colour:=true', '-p', f'floor:={[float(v) for v in workspace.floor]}', '-p', f'bounds:={[float(v) for v in workspace.bounds]}',
+                      '-r', 'depth/image:=/cam/depth/image', '-r', 'depth/camera_info:=/cam/depth/camera_info', '-r', 'color/image:=/cam/color/image'], tmp_path / 'log')
+    grey = np.full((240, 320, 3), 110, np.uint8)
+    found = labels_in_colour(robot, process, 'encoder', grey, np.nan_to_num(1000 * frame.depth_m).astype(np.uint16), frame.intrinsics)
+    assert 3 <= found.max() <= 5 and honest_miou(truth.labels, found) > 0.3
+    assert 'Traceback' not in process.text()
+
+
+@pytest.mark.slow
 def test_a_model_replaced_by_garbage_while_running_changes_nothing_until_it_is_loaded_again(robot, root, tmp_path):
     import shutil
     model = tmp_path / 'model'
