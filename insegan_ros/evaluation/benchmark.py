@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from insegan_ros.datasets.scene import Scene, visible_fractions
+from insegan_ros.datasets.scene import visible_fractions
 from insegan_ros.datasets.shards import ShardInfo, pack_shard, write_whole
 from insegan_ros.errors import ConfigError
 from insegan_ros.evaluation.cells import not_measured
