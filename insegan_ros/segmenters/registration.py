@@ -57,14 +57,16 @@ class MeshRegistration:
         self.scene = o3d.t.geometry.RaycastingScene(nthreads=1)
         self.scene.add_triangles(o3d.t.geometry.TriangleMesh.from_legacy(o3d.geometry.TriangleMesh(
             o3d.utility.Vector3dVector(mesh.vertices), o3d.utility.Vector3iVector(mesh.faces))))
-        self.starts = _rotations(STARTS, TURNS)
-        self.middles = self._middles(self.starts)
+        # Parts lie and stand along their own axes, and a flat face seen at a slant lies no nearer to the surface than any other side.
+        axes = np.linalg.svd(self.points - self.points.mean(0), full_matrices=False)[2]
+        self.starts = np.concatenate([_rotations(_spread(STARTS), TURNS), _rotations(np.concatenate([axes, -axes]), TURNS)])
 
-    def _middles(self, rotations: np.ndarray) -> np.ndarray:
-        """Where the middle of what the camera sees lies in the object (N, 3): it looks along +z, and a face counts by its
-        shadow, so that walls seen at a grazing angle weigh little."""
-        weight = (-self.normals @ rotations[:, 2].T).clip(0)
-        return weight.T @ self.points / weight.sum(0)[:, None]
+    def _middles(self, rotations: np.ndarray, sight: np.ndarray) -> np.ndarray:
+        """Where the middle of what the camera sees lies in the object (N, 3), under rotations (N, 3, 3) and looking along the unit vector sight (3,): a face
+        counts by its shadow, so that walls seen at a grazing angle weigh little. Near a picture's rim the walls of what stands are seen too."""
+        points, normals = self.points[::3], self.normals[::3]
+        weight = (-normals @ (sight @ rotations).T).clip(0)
+        return weight.T @ points / weight.sum(0)[:, None]
 
     def register(self, frame: Frame, mask: np.ndarray, extra: np.ndarray | None = None, search: bool = True) -> Registered | None:
         """The pose of the instance that covers `mask` (H, W); None with too few readings, or where no pose explains more of them than it contradicts: a mesh
@@ -89,10 +91,10 @@ class MeshRegistration:
 
     def _hypotheses(self, observed: np.ndarray, rays: tuple[np.ndarray, np.ndarray, np.ndarray], extra: np.ndarray | None, search: bool) -> list[np.ndarray]:
         """The likeliest first poses (4, 4) object-from-camera for observed points (P, 3)."""
-        starts, middles, mean = self.starts, self.middles, observed.mean(0)
+        starts, mean = self.starts, observed.mean(0)
         if extra is not None and len(extra):
-            known = self._middles(extra)
-            starts, middles = (np.concatenate([starts, extra]), np.concatenate([middles, known])) if search else (extra, known)
+            starts = np.concatenate([starts, extra]) if search else extra
+        middles = self._middles(starts, mean / np.linalg.norm(mean))
         # Observed points in every hypothetical object frame: R^T (p - p_mean) + middle.
         placed = np.einsum('nji,pj->npi', starts, observed - mean) + middles[:, None]
         distance = np.minimum(self.tree.query(placed.reshape(-1, 3), workers=1)[0].reshape(placed.shape[:2]), 0.1 * self.diameter)
@@ -150,10 +152,16 @@ class MeshRegistration:
         return float((explained.sum() - contradicted.sum()) / max((own & seen).sum(), 1))
 
 
-def _rotations(directions: int, turns: int) -> np.ndarray:
-    """(directions * turns, 3, 3): views spread evenly over the sphere (Fibonacci), each turned about the line of sight."""
-    index = np.arange(directions) + 0.5
-    polar, azimuth = np.arccos(1 - 2 * index / directions), np.pi * (1 + 5 ** 0.5) * index
+def _spread(count: int) -> np.ndarray:
+    """Directions (count, 3) spread evenly over the sphere (Fibonacci)."""
+    index = np.arange(count) + 0.5
+    polar, azimuth = np.arccos(1 - 2 * index / count), np.pi * (1 + 5 ** 0.5) * index
+    return np.stack([np.sin(polar) * np.cos(azimuth), np.sin(polar) * np.sin(azimuth), np.cos(polar)], -1)
+
+
+def _rotations(directions: np.ndarray, turns: int) -> np.ndarray:
+    """(N * turns, 3, 3): views along directions (N, 3) of the object, each turned about the line of sight."""
+    polar, azimuth = np.arccos(directions[:, 2].clip(-1, 1)), np.arctan2(directions[:, 1], directions[:, 0])
     tilt = Rotation.from_euler('zy', np.stack([azimuth, polar], -1)).inv()
     spins = Rotation.from_rotvec(np.outer(np.arange(turns) * 2 * np.pi / turns, (0, 0, 1)))
     return np.stack([(spin * one).as_matrix() for one in tilt for spin in spins])

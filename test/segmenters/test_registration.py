@@ -69,6 +69,18 @@ def test_a_mesh_gives_any_segmenter_the_parts_own_poses(bolts, tmp_path):
     assert (found.poses[:, 2, 3] > np.array(depth) - 0.02).all()
 
 
+def test_a_cylinder_that_stands_is_not_taken_for_one_that_lies():
+    part = load_part('cylinder')
+    registration, seen = MeshRegistration(part.mesh), 0
+    for scene in islice(scene_stream(bin_setup('cylinder', seed=77)), 4):
+        truth = scene.labelled()
+        for mask, pose, share in zip(truth.masks(), truth.poses, visible_fractions(truth)):
+            if share > 0.8 and abs(pose[2, 2]) > 0.98:
+                found, seen = registration.register(scene.frame, mask), seen + 1
+                assert found is not None and abs(found.pose[2, 2]) > 0.95 and add_s(pose, found.pose, registration.points) < 0.03 * part.diameter_m
+    assert seen >= 4
+
+
 def test_a_mesh_in_another_unit_is_refused_and_named(tmp_path):
     for part, model in (('nut', 'insegan-nut'), ('obj01', 'kmeans')):
         load_part(part).mesh.copy().apply_scale(1000).export(tmp_path / f'{part}.stl')
