@@ -163,7 +163,9 @@ def test_a_recording_of_librealsense_gives_colour_with_depth_in_its_view(device,
     recorder = pyrealsense2.recorder(str(tmp_path / 'one.db3'), soft.device)
     camera = RealSense(RealSenseConfig(**SMALL), lambda: recorder)
     camera.open()
-    first(camera), first(camera), first(camera)
+    # On a machine that is busy with other work some frames are late, and have no colour of their moment.
+    for _ in range(15):
+        first(camera)
     camera.close()
     del recorder, camera
     frames = list(read_frames(tmp_path / 'one.db3', colour=True))
