@@ -25,10 +25,11 @@ from insegan_ros.evaluation.held_out import TEST_SEED
 from insegan_ros.evaluation.train_speed import benchmark_train_rows
 from insegan_ros.picks import PickConfig, Surface, bin_state, rank_picks
 from insegan_ros.segmenters.base import Segmenter
+from insegan_ros.segmenters.checkpoint import WEIGHTS
 from insegan_ros.segmenters.posed import PosedSegmenter
 from insegan_ros.segmenters.registration import MeshRegistration
 from insegan_ros.segmenters.registry import load_segmenter
-from insegan_ros.shipped import HEAP_MODEL, shipped_file, shipped_folders
+from insegan_ros.shipped import HEAP_MODEL, shipped_file
 from insegan_sim.engines import run_jobs
 from insegan_sim.generate import SimulateConfig, simulate_shard
 from insegan_sim.parts import PARTS, load_part
@@ -334,7 +335,7 @@ def print_rows(rows: list[Row]) -> None:
 
 
 def _is_shipped(model: str) -> bool:
-    return any((folder / model).is_dir() for folder in shipped_folders('checkpoints'))
+    return shipped_file(f'checkpoints/{model}', WEIGHTS) is not None
 
 
 def _shipped_parts() -> list[str]:

@@ -88,8 +88,8 @@ class Evaluation:
 def evaluate(segmenter: Segmenter, scenes: Iterable[Scene], limit: int = 100, progress: bool = True) -> Evaluation:
     """Score a segmenter on the first `limit` scenes and on the first `limit` on which K-means fails, K-means beside it.
 
-    Scenes without labels are passed over. With a mesh (PosedSegmenter) poses are scored where true ones are known. Each is given a scene's own floor and bounds, K-means the true number of parts as well. Raises DatasetError for a scene
-    without a visible part, InputError for one without masks.
+    Scenes without labels are passed over. Each is given a scene's own floor and bounds, K-means the true number of parts as well. With a mesh (PosedSegmenter)
+    poses are scored where true ones are known. Raises DatasetError for a scene without a visible part, InputError for one without masks.
     """
     results: list[SceneResult] = []
     pairs: dict[str, list[tuple[Instances, Instances]]] = {'': [], '_hard': []}

@@ -182,8 +182,7 @@ def _another_round(data: Prepared, config: TrainInseganConfig, gan: GanStage, cu
     seconds, steps = run_stage(fabric, teacher, teacher.steps, out, config.seed, config.loop), {teacher.name: teacher.steps}
     scales = Scales(data.maps.pixel_m, data.height_m, factory.median_area, factory.median_radius)
     checkpoint = Checkpoint('insegan', 'displacement', data.maps.part, scales, asdict(config), {'displacement': teacher.network.state_dict()})
-    kept, labels, _ = relabel(data.maps.heights_m, DisplacementSegmenter(checkpoint, device=str(fabric.device), **STRICT).divide,
-                              _numbers(config, data.images, scales), config.displacement.agreement, progress=fabric.is_global_zero)
+    kept, labels, _ = _sure_answers(data, config, checkpoint)
     seed_step(config.seed, 'tops', 100 + round_)
     tops = find_tops(data.images[torch.from_numpy(kept).to(data.images.device)].clamp(max=1), labels)
     if fabric.is_global_zero:
@@ -218,9 +217,7 @@ def _train_displacement(data: Prepared, config: TrainInseganConfig, checkpoint: 
     for round_ in range(config.displacement.rounds + 1):
         taught_by = list(sources)
         if round_:
-            segmenter = DisplacementSegmenter(replace(checkpoint, weights={'displacement': weights}), device=str(fabric.device), **STRICT)
-            kept, labels, centres = relabel(data.maps.heights_m, segmenter.divide, _numbers(config, images, checkpoint.scales), config.displacement.agreement,
-                                            progress=fabric.is_global_zero)
+            kept, labels, centres = _sure_answers(data, config, replace(checkpoint, weights={'displacement': weights}))
             if fabric.is_global_zero:
                 print(f'round {round_}: sure of {len(kept)} of {len(images)} height maps')
             if len(kept) < FEWEST:
@@ -236,6 +233,12 @@ def _train_displacement(data: Prepared, config: TrainInseganConfig, checkpoint: 
         weights = {name: value.detach().clone() for name, value in stage.network.state_dict().items()}
         steps[stage.name] = stage.steps
     return weights, seconds, steps
+
+
+def _sure_answers(data: Prepared, config: TrainInseganConfig, checkpoint: Checkpoint) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What a checkpoint's dense network is sure of in the real height maps: see relabel."""
+    segmenter = DisplacementSegmenter(checkpoint, device=str(data.fabric.device), **STRICT)
+    return relabel(data.maps.heights_m, segmenter.divide, _numbers(config, data.images, checkpoint.scales), config.displacement.agreement, progress=data.fabric.is_global_zero)
 
 
 def _most_parts(config: TrainInseganConfig, images: torch.Tensor, share: float) -> int:
