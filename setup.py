@@ -9,41 +9,97 @@ setup(
     version='0.1.0',
     description='Instance masks of equal parts in a bin, learnt without labels, on ROS 2',
     license='Apache-2.0',
-    python_requires='>=3.10',
+    python_requires='>=3.11',
     # sim/ lies at the top of the repository and is imported as insegan_sim.
-    packages=[package, *(f'{package}.{room}' for room in (
-        'networks', 'factories', 'training', 'segmenters', 'datasets', 'evaluation', 'nodes')), 'insegan_sim'],
+    packages=[
+        package,
+        *(
+            f'{package}.{room}'
+            for room in (
+                'networks',
+                'factories',
+                'training',
+                'segmenters',
+                'datasets',
+                'evaluation',
+                'nodes',
+            )
+        ),
+        'insegan_sim',
+    ],
     package_dir={'insegan_sim': 'sim'},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{package}']),
         (f'share/{package}', ['package.xml']),
         (f'share/{package}/launch', glob('launch/*.py')),
         (f'share/{package}/config', glob('config/*.*')),
-        *((f'share/{package}/config/{folder}', glob(f'config/{folder}/*.yaml')) for folder in ('sensors', 'simulate', 'train')),
-        *((f'share/{package}/{folder}', glob(f'{folder}/*.*')) for folder in sorted(glob('checkpoints/*'))),
+        *(
+            (f'share/{package}/config/{folder}', glob(f'config/{folder}/*.yaml'))
+            for folder in ('sensors', 'simulate', 'train')
+        ),
+        *(
+            (f'share/{package}/{folder}', glob(f'{folder}/*.*'))
+            for folder in sorted(glob('checkpoints/*'))
+        ),
     ],
     install_requires=[
-        'coacd', 'h5py', 'joblib', 'docstring_parser', 'jsonargparse[signatures]', 'lightning', 'manifold3d', 'matplotlib', 'numpy', 'open3d',
-        'opencv-python', 'pybullet', 'pycocotools', 'PyMaxflow', 'pyrealsense2', 'PyYAML', 'roma', 'rosbags', 'safetensors', 'scikit-image', 'scikit-learn',
-        'scipy', 'tensorboard', 'torch', 'torchvision', 'tqdm', 'trimesh', 'pillow',
+        'coacd',
+        'h5py',
+        'joblib',
+        'docstring_parser',
+        'jsonargparse[signatures]',
+        'lightning',
+        'manifold3d',
+        'matplotlib',
+        'numpy',
+        'open3d',
+        'opencv-python',
+        'pybullet',
+        'pycocotools',
+        'PyMaxflow',
+        'pyrealsense2',
+        'PyYAML',
+        'roma',
+        'rosbags',
+        'safetensors',
+        'scikit-image',
+        'scikit-learn',
+        'scipy',
+        'tensorboard',
+        'torch',
+        'torchvision',
+        'tqdm',
+        'trimesh',
+        'pillow',
     ],
     extras_require={
         'test': ['pytest', 'hypothesis', 'ray', 'onnx', 'onnxruntime', 'onnxscript'],
         # insegan export.
         'onnx': ['onnx', 'onnxruntime', 'onnxscript'],
-        # Dense CRF in the training of irnet and ccgr; built from source, so it needs a C++ compiler.
+        # Dense CRF in the training of irnet and ccgr; built from source, so it needs a C++
+        # compiler.
         'crf': ['pydensecrf2'],
         # Simulation on a cluster.
         'ray': ['ray'],
         # The real rclpy with Fast DDS from PyPI, for machines without a ROS 2 installation.
-        'ros': ['ros-rclpy[fastrtps]', 'ros-sensor-msgs', 'ros-geometry-msgs', 'ros-lifecycle-msgs', 'ros-std-msgs', 'ros-std-srvs', 'ros-diagnostic-msgs',
-                'ros-visualization-msgs'],
+        'ros': [
+            'ros-rclpy[fastrtps]',
+            'ros-sensor-msgs',
+            'ros-geometry-msgs',
+            'ros-lifecycle-msgs',
+            'ros-std-msgs',
+            'ros-std-srvs',
+            'ros-diagnostic-msgs',
+            'ros-visualization-msgs',
+        ],
     },
-    entry_points={'console_scripts': [
-        'insegan = insegan_ros.cli:main',
-        'segmenter = insegan_ros.nodes.segmenter:main',
-        'sim_camera = insegan_ros.nodes.sim_camera:main',
-        'recording_player = insegan_ros.nodes.recording_player:main',
-        'realsense_camera = insegan_ros.nodes.realsense_camera:main',
-    ]},
+    entry_points={
+        'console_scripts': [
+            'insegan = insegan_ros.cli:main',
+            'segmenter = insegan_ros.nodes.segmenter:main',
+            'sim_camera = insegan_ros.nodes.sim_camera:main',
+            'recording_player = insegan_ros.nodes.recording_player:main',
+            'realsense_camera = insegan_ros.nodes.realsense_camera:main',
+        ]
+    },
 )

@@ -1,4 +1,6 @@
-"""`insegan calibrate`: where the bin is, from pictures of it while it is empty: floor, inside, height of the walls."""
+"""`insegan calibrate`: where the bin is, from pictures of it while it is empty: floor, inside,
+height of the walls."""
+
 from __future__ import annotations
 
 import os
@@ -34,8 +36,8 @@ MIXED = 0.15
 
 @dataclass(frozen=True)
 class Calibration:
-    """The bin: floor and inside as the segmenter takes them, the walls' height above the floor in m (0 without walls), the floor's
-    noise (standard deviation, m), pictures used."""
+    """The bin: floor and inside as the segmenter takes them, the walls' height above the floor in m
+    (0 without walls), the floor's noise (standard deviation, m), pictures used."""
 
     workspace: Workspace
     wall_m: float
@@ -47,48 +49,76 @@ class Calibration:
         x_min, y_min, x_max, y_max = self.workspace.bounds
         tilt = np.degrees(np.arccos(np.clip(-self.workspace.floor[2], -1, 1)))
         walls = f'walls of {1000 * self.wall_m:.0f} mm' if self.wall_m else 'no walls were seen'
-        return (f'{self.frames} pictures: floor at {self.workspace.floor_distance_m:.3f} m, tilted {tilt:.1f} degrees, noise {1000 * self.noise_m:.1f} mm; '
-                f'inside {1000 * (x_max - x_min):.0f} x {1000 * (y_max - y_min):.0f} mm; {walls}')
+        return (
+            f'{self.frames} pictures: floor at {self.workspace.floor_distance_m:.3f} m, tilted'
+            f' {tilt:.1f} degrees, noise {1000 * self.noise_m:.1f} mm; inside'
+            f' {1000 * (x_max - x_min):.0f} x {1000 * (y_max - y_min):.0f} mm; {walls}'
+        )
 
 
 def calibrate(frames: Iterable[Frame]) -> tuple[Calibration, Frame]:
-    """The bin under the middle of the image, from pictures of it while it is empty; also their median as one picture.
+    """The bin under the middle of the image, from pictures of it while it is empty; also their
+    median as one picture.
 
-    Raises InputError where there is no picture, too few readings, no floor in the middle, or something in the bin.
+    Raises InputError where there is no picture, too few readings, no floor in the middle, or
+    something in the bin.
     """
     first = list(islice(frames, FRAMES))
     if not first:
         raise InputError('no picture: expected at least one of the empty bin')
     camera = first[0].intrinsics
     if any(frame.intrinsics != camera for frame in first):
-        raise InputError('the pictures are of different sizes or cameras: expected one camera that stands still')
+        raise InputError(
+            'the pictures are of different sizes or cameras: expected one camera that stands still'
+        )
     median = _median(np.stack([frame.depth_m for frame in first]))
     if np.isfinite(median).mean() < 0.3:
-        raise InputError(f'{100 * np.isfinite(median).mean():.0f} % of the image has a reading: expected the bin within the camera\'s range')
+        raise InputError(
+            f'{100 * np.isfinite(median).mean():.0f} % of the image has a reading: expected the bin'
+            " within the camera's range"
+        )
     picture = Frame(median, camera, stamp_ns=first[0].stamp_ns, frame_id=first[0].frame_id)
     floor, on_floor = _floor_under_the_middle(picture)
     heights = _heights(picture, floor)
     rows, columns = _largest_rectangle(on_floor)
     # Points of the rectangle's corners lie on the floor's plane, not on what a camera reads there.
     points = _on_plane(picture, floor, rows, columns)
-    bounds = (points[:, 0].min() + INSET_M, points[:, 1].min() + INSET_M, points[:, 0].max() - INSET_M, points[:, 1].max() - INSET_M)
+    bounds = (
+        points[:, 0].min() + INSET_M,
+        points[:, 1].min() + INSET_M,
+        points[:, 0].max() - INSET_M,
+        points[:, 1].max() - INSET_M,
+    )
     if min(bounds[2] - bounds[0], bounds[3] - bounds[1]) < SMALLEST_M:
-        raise InputError(f'the flat ground in the middle of the image is {1000 * (bounds[2] - bounds[0]):.0f} x {1000 * (bounds[3] - bounds[1]):.0f} mm: '
-                         f'expected the floor of an empty bin there, at least {1000 * SMALLEST_M:.0f} mm wide (does something lie in it?)')
-    inside = np.s_[rows[0]:rows[1], columns[0]:columns[1]]
+        raise InputError(
+            f'the flat ground in the middle of the image is {1000 * (bounds[2] - bounds[0]):.0f} x'
+            f' {1000 * (bounds[3] - bounds[1]):.0f} mm: expected the floor of an empty bin there,'
+            f' at least {1000 * SMALLEST_M:.0f} mm wide (does something lie in it?)'
+        )
+    inside = np.s_[rows[0] : rows[1], columns[0] : columns[1]]
     _check_empty(heights[inside])
     _check_lowest(heights, rows, columns, RIM_M * camera.fx / Workspace(floor).floor_distance_m)
     flat = heights[inside][np.abs(heights[inside]) < FLAT_M]
     metre_px = camera.fx / Workspace(floor).floor_distance_m
-    return Calibration(Workspace(floor, tuple(float(v) for v in bounds)), _wall_height(heights, rows, columns, RIM_M * metre_px),
-                       float(flat.std()), len(first)), picture
+    return (
+        Calibration(
+            Workspace(floor, tuple(float(v) for v in bounds)),
+            _wall_height(heights, rows, columns, RIM_M * metre_px),
+            float(flat.std()),
+            len(first),
+        ),
+        picture,
+    )
 
 
 def _median(depth_m: np.ndarray) -> np.ndarray:
-    """Median over pictures (N, H, W) of the readings there are; NaN where fewer than half have one."""
+    """Median over pictures (N, H, W) of the readings there are; NaN where fewer than half have
+    one."""
     count = np.isfinite(depth_m).sum(0)
     ordered = np.sort(depth_m, axis=0)
-    middle = np.take_along_axis(ordered, np.maximum(count // 2, 0)[None].clip(max=len(depth_m) - 1), 0)[0]
+    middle = np.take_along_axis(
+        ordered, np.maximum(count // 2, 0)[None].clip(max=len(depth_m) - 1), 0
+    )[0]
     return np.where(2 * count >= len(depth_m), middle, np.nan).astype(np.float32)
 
 
@@ -99,25 +129,34 @@ def _heights(picture: Frame, floor: tuple[float, ...]) -> np.ndarray:
 
 
 def _floor_under_the_middle(picture: Frame) -> tuple[tuple[float, float, float, float], np.ndarray]:
-    """The plane under the middle half of the image, and the piece of it (H, W) that holds most of the middle."""
+    """The plane under the middle half of the image, and the piece of it (H, W) that holds most of
+    the middle."""
     height, width = picture.depth_m.shape
-    middle = np.s_[height // 4:height - height // 4, width // 4:width - width // 4]
+    middle = np.s_[height // 4 : height - height // 4, width // 4 : width - width // 4]
     masked = np.full_like(picture.depth_m, np.nan)
     masked[middle] = picture.depth_m[middle]
     floor = fit_floor(Frame(masked, picture.intrinsics))
     heights = _heights(picture, floor)
     # Single pixels without a reading do not cut the floor to pieces.
-    flat = cv2.morphologyEx((np.abs(np.nan_to_num(heights, nan=1.0)) < FLAT_M).astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+    flat = cv2.morphologyEx(
+        (np.abs(np.nan_to_num(heights, nan=1.0)) < FLAT_M).astype(np.uint8),
+        cv2.MORPH_CLOSE,
+        np.ones((5, 5), np.uint8),
+    )
     _, pieces = cv2.connectedComponents(flat, connectivity=4)
     in_middle = pieces[middle]
     if not in_middle.any():
-        raise InputError('no flat ground in the middle of the image: expected the camera to look into the empty bin')
+        raise InputError(
+            'no flat ground in the middle of the image: expected the camera to look into the'
+            ' empty bin'
+        )
     own = int(np.bincount(in_middle[in_middle > 0]).argmax())
     return floor, pieces == own
 
 
 def _largest_rectangle(mask: np.ndarray) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Rows and columns (first, last + 1) of the largest upright rectangle of a mask (H, W), holes of things in it closed first."""
+    """Rows and columns (first, last + 1) of the largest upright rectangle of a mask (H, W), holes
+    of things in it closed first."""
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     filled = cv2.drawContours(np.zeros(mask.shape, np.uint8), contours, -1, 1, cv2.FILLED)
     best, found = 0, ((0, 0), (0, 0))
@@ -131,14 +170,23 @@ def _largest_rectangle(mask: np.ndarray) -> tuple[tuple[int, int], tuple[int, in
             while stack and stack[-1][1] >= tall:
                 start, high = stack.pop()
                 if high * (column - start) > best:
-                    best, found = high * (column - start), ((row - high + 1, row + 1), (start, column))
+                    best, found = (
+                        high * (column - start),
+                        ((row - high + 1, row + 1), (start, column)),
+                    )
             stack.append((start, int(tall)))
     return found
 
 
-def _on_plane(picture: Frame, floor: tuple[float, ...], rows: tuple[int, int], columns: tuple[int, int]) -> np.ndarray:
+def _on_plane(
+    picture: Frame, floor: tuple[float, ...], rows: tuple[int, int], columns: tuple[int, int]
+) -> np.ndarray:
     """Where the rays of the rectangle's corners meet the floor, (4, 3)."""
-    corners = picture.intrinsics.rays()[np.ix_([rows[0], rows[1] - 1], [columns[0], columns[1] - 1])].reshape(-1, 3).astype(float)
+    corners = (
+        picture.intrinsics.rays()[np.ix_([rows[0], rows[1] - 1], [columns[0], columns[1] - 1])]
+        .reshape(-1, 3)
+        .astype(float)
+    )
     return corners * (-floor[3] / (corners @ np.asarray(floor[:3])))[:, None]
 
 
@@ -147,31 +195,56 @@ def _check_empty(heights: np.ndarray) -> None:
     high = heights[np.isfinite(heights)]
     occupied = float((high > PART_M).mean()) if high.size else 1.0
     if occupied > MOST_OCCUPIED:
-        raise InputError(f'the bin is not empty: {100 * occupied:.1f} % of its inside stands more than {1000 * PART_M:.0f} mm above the floor, '
-                         f'up to {1000 * float(np.quantile(high, 0.999)):.0f} mm: expected an empty bin')
+        raise InputError(
+            f'the bin is not empty: {100 * occupied:.1f} % of its inside stands more than'
+            f' {1000 * PART_M:.0f} mm above the floor, up to'
+            f' {1000 * float(np.quantile(high, 0.999)):.0f} mm: expected an empty bin'
+        )
 
 
-def _sides(heights: np.ndarray, rows: tuple[int, int], columns: tuple[int, int], rim: int) -> dict[str, np.ndarray]:
+def _sides(
+    heights: np.ndarray, rows: tuple[int, int], columns: tuple[int, int], rim: int
+) -> dict[str, np.ndarray]:
     """What lies up to `rim` px beside each side of a rectangle, rows along the side."""
-    return {'top': heights[max(rows[0] - rim, 0):rows[0], slice(*columns)], 'bottom': heights[rows[1]:rows[1] + rim, slice(*columns)],
-            'left': heights[slice(*rows), max(columns[0] - rim, 0):columns[0]].T, 'right': heights[slice(*rows), columns[1]:columns[1] + rim].T}
+    return {
+        'top': heights[max(rows[0] - rim, 0) : rows[0], slice(*columns)],
+        'bottom': heights[rows[1] : rows[1] + rim, slice(*columns)],
+        'left': heights[slice(*rows), max(columns[0] - rim, 0) : columns[0]].T,
+        'right': heights[slice(*rows), columns[1] : columns[1] + rim].T,
+    }
 
 
-def _check_lowest(heights: np.ndarray, rows: tuple[int, int], columns: tuple[int, int], rim_px: float) -> None:
-    """Raise InputError where the ground beside the rectangle lies lower by as much as a thing in the bin would be high: then it is
-    no floor but something flat that lies on it. A table's edge falls deeper."""
+def _check_lowest(
+    heights: np.ndarray, rows: tuple[int, int], columns: tuple[int, int], rim_px: float
+) -> None:
+    """Raise InputError where the ground beside the rectangle lies lower by as much as a thing in
+    the bin would be high: then it is no floor but something flat that lies on it. A table's edge
+    falls deeper."""
     sides = list(_sides(heights, rows, columns, max(int(rim_px), 3)).values())
-    lower = [((side < -PART_M) & (side > -DEEPEST_M)).sum() / max(np.isfinite(side).sum(), 1) for side in sides]
+    lower = [
+        ((side < -PART_M) & (side > -DEEPEST_M)).sum() / max(np.isfinite(side).sum(), 1)
+        for side in sides
+    ]
     if sorted(lower)[-2] > 0.3:
-        depth = float(np.median(np.concatenate([side[(side < -PART_M) & (side > -DEEPEST_M)] for side in sides])))
-        raise InputError(f'the flat ground in the middle of the image lies {-1000 * depth:.0f} mm above what is around it: expected the floor of an empty bin '
-                         '(does something flat lie in it?)')
+        depth = float(
+            np.median(
+                np.concatenate([side[(side < -PART_M) & (side > -DEEPEST_M)] for side in sides])
+            )
+        )
+        raise InputError(
+            f'the flat ground in the middle of the image lies {-1000 * depth:.0f} mm above what is'
+            ' around it: expected the floor of an empty bin (does something flat lie in it?)'
+        )
 
 
-def _wall_height(heights: np.ndarray, rows: tuple[int, int], columns: tuple[int, int], rim_px: float) -> float:
-    """Metres that the lowest of the walls around the rectangle rises above the floor; 0 where one side has none.
+def _wall_height(
+    heights: np.ndarray, rows: tuple[int, int], columns: tuple[int, int], rim_px: float
+) -> float:
+    """Metres that the lowest of the walls around the rectangle rises above the floor; 0 where one
+    side has none.
 
-    Raises InputError where beside a side there is floor here and something there: no wall, but a thing in the bin.
+    Raises InputError where beside a side there is floor here and something there: no wall, but a
+    thing in the bin.
     """
     rim = max(int(rim_px), 3)
     tops = []
@@ -180,15 +253,20 @@ def _wall_height(heights: np.ndarray, rows: tuple[int, int], columns: tuple[int,
             tops.append(0.0)
             continue
         # The nearest rows first.
-        side = np.where(np.isfinite(side), side, -np.inf)[::-1 if name in ('top', 'left') else 1]
-        beside, highest = (near.max(0)[np.isfinite(near.max(0))] for near in (side[:max(rim * 2 // 5, 2)], side))
+        side = np.where(np.isfinite(side), side, -np.inf)[:: -1 if name in ('top', 'left') else 1]
+        beside, highest = (
+            near.max(0)[np.isfinite(near.max(0))] for near in (side[: max(rim * 2 // 5, 2)], side)
+        )
         if not len(beside):
             tops.append(0.0)
             continue
         free = float((beside < PART_M).mean())
         if MIXED < free < 1 - MIXED:
-            raise InputError(f'the floor goes on beyond {100 * free:.0f} % of the {name} side of its largest free rectangle, and something stands beside the '
-                             'rest: expected an empty bin whose walls run along the image\'s sides')
+            raise InputError(
+                f'the floor goes on beyond {100 * free:.0f} % of the {name} side of its largest'
+                ' free rectangle, and something stands beside the rest: expected an empty bin'
+                " whose walls run along the image's sides"
+            )
         tops.append(float(np.median(highest)))
     lowest = min(tops)
     return lowest if lowest > 2 * FLAT_M else 0.0
@@ -196,15 +274,22 @@ def _wall_height(heights: np.ndarray, rows: tuple[int, int], columns: tuple[int,
 
 def check_calibration_path(path: Path) -> None:
     """Raise DatasetError where the YAML or the picture beside it exists, or cannot be made."""
-    if path.suffix not in ('.yaml', '.yml') or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise DatasetError(f'{path}: expected a file ending in .yaml in a folder that can be written')
+    if (
+        path.suffix not in ('.yaml', '.yml')
+        or not path.parent.is_dir()
+        or not os.access(path.parent, os.W_OK)
+    ):
+        raise DatasetError(
+            f'{path}: expected a file ending in .yaml in a folder that can be written'
+        )
     for one in (path, path.with_suffix('.png')):
         if one.exists():
             raise DatasetError(f'{one} exists: expected a new file')
 
 
 def write_calibration(found: Calibration, picture: Frame, path: Path) -> Path:
-    """The segmenter's parameters as YAML, and beside it what was found as a picture (PNG). Returns the picture's path.
+    """The segmenter's parameters as YAML, and beside it what was found as a picture (PNG). Returns
+    the picture's path.
 
     Raises DatasetError where either exists.
     """

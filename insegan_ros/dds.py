@@ -1,4 +1,6 @@
-"""Fast DDS settings that let large images through: the default shared-memory segment is smaller than one depth image."""
+"""Fast DDS settings that let large images through: the default shared-memory segment is smaller
+than one depth image."""
+
 from __future__ import annotations
 
 import os
@@ -27,7 +29,8 @@ def dds_environment() -> dict[str, str]:
 
 
 def check_domain() -> None:
-    """Raise ConfigError where ROS_DOMAIN_ID is none: DDS would die of it later, in words of its own."""
+    """Raise ConfigError where ROS_DOMAIN_ID is none: DDS would die of it later, in words of its
+    own."""
     domain = os.environ.get('ROS_DOMAIN_ID', '') or '0'
     if not domain.isdigit() or int(domain) > 232:
         raise ConfigError(f'ROS_DOMAIN_ID is "{domain}": expected ROS_DOMAIN_ID between 0 and 232')

@@ -1,4 +1,6 @@
-"""The demo's configuration, apart from the demo so that the command line can be built without ROS."""
+"""The demo's configuration, apart from the demo so that the command line can be built without
+ROS."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -9,7 +11,8 @@ class DemoConfig:
     """The demo: what lies in the bin, which model looks at it, for how long."""
 
     part: str = 'nut'
-    """Part in the bin; the shipped checkpoint insegan-PART segments it unless `model` names another."""
+    """Part in the bin; the shipped checkpoint insegan-PART segments it unless `model` names
+    another."""
     model: str = ''
     """Checkpoint folder or name, or kmeans."""
     out: str = 'out'

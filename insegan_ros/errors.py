@@ -1,4 +1,5 @@
-"""The errors that a user can meet. Each carries one line: what was found, what was expected, what to do."""
+"""The errors that a user can meet. Each carries one line: what was found, what was expected, what
+to do."""
 
 
 class InseganError(Exception):

@@ -1,4 +1,5 @@
 """The three dataclasses that carry everything between simulator, datasets, segmenters and nodes."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ def _check(condition: bool, message: str) -> None:
 
 @dataclass(frozen=True)
 class Intrinsics:
-    """A pinhole camera without distortion: focal lengths and principal point in px, image size in px."""
+    """A pinhole camera without distortion: focal lengths and principal point in px, image size in
+    px."""
 
     fx: float
     fy: float
@@ -27,10 +29,18 @@ class Intrinsics:
 
     def __post_init__(self) -> None:
         # NaN fails every comparison. Beyond these limits rays leave what float32 can hold.
-        _check(0.1 < self.fx < 1e6 and 0.1 < self.fy < 1e6 and abs(self.cx) < 1e6 and abs(self.cy) < 1e6,
-               f'intrinsics have fx={self.fx:g}, fy={self.fy:g}, cx={self.cx:g}, cy={self.cy:g}: expected positive focal lengths in px '
-               '(an uncalibrated camera publishes zeros)')
-        _check(self.width > 0 and self.height > 0, f'intrinsics have size {self.width}x{self.height}: expected positive')
+        _check(
+            0.1 < self.fx < 1e6
+            and 0.1 < self.fy < 1e6
+            and abs(self.cx) < 1e6
+            and abs(self.cy) < 1e6,
+            f'intrinsics have fx={self.fx:g}, fy={self.fy:g}, cx={self.cx:g}, cy={self.cy:g}:'
+            ' expected positive focal lengths in px (an uncalibrated camera publishes zeros)',
+        )
+        _check(
+            self.width > 0 and self.height > 0,
+            f'intrinsics have size {self.width}x{self.height}: expected positive',
+        )
 
     @property
     def matrix(self) -> np.ndarray:
@@ -38,7 +48,8 @@ class Intrinsics:
         return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1]], dtype=float)
 
     def rays(self) -> np.ndarray:
-        """(H, W, 3) float32 directions through the pixels' centres with z = 1, so that point = depth * ray. Read-only."""
+        """(H, W, 3) float32 directions through the pixels' centres with z = 1, so that point =
+        depth * ray. Read-only."""
         return _rays(self)
 
 
@@ -57,8 +68,8 @@ def _rays(camera: Intrinsics) -> np.ndarray:
 class Frame:
     """One picture of the camera.
 
-    depth_m (H, W) float32, metres along the optical axis, NaN = no reading; colour (H, W, 3) uint8 RGB or None;
-    stamp_ns, nanoseconds of the camera's clock; frame_id, the optical frame's name.
+    depth_m (H, W) float32, metres along the optical axis, NaN = no reading; colour (H, W, 3) uint8
+    RGB or None; stamp_ns, nanoseconds of the camera's clock; frame_id, the optical frame's name.
     """
 
     depth_m: np.ndarray
@@ -69,21 +80,35 @@ class Frame:
 
     def __post_init__(self) -> None:
         depth, k = self.depth_m, self.intrinsics
-        _check(depth.ndim == 2 and depth.dtype == np.float32,
-               f'depth is {depth.dtype} of shape {depth.shape}: expected float32 metres of shape (H, W)')
-        _check(depth.shape == (k.height, k.width),
-               f'depth is {depth.shape[1]}x{depth.shape[0]} but its camera_info says {k.width}x{k.height}: '
-               'expected the same size (is camera_info remapped to another stream?)')
-        _check(self.colour is None or (self.colour.dtype == np.uint8 and self.colour.ndim == 3 and self.colour.shape[2] == 3),
-               'colour is not (H, W, 3) uint8 RGB')
+        _check(
+            depth.ndim == 2 and depth.dtype == np.float32,
+            f'depth is {depth.dtype} of shape {depth.shape}: expected float32 metres of shape'
+            ' (H, W)',
+        )
+        _check(
+            depth.shape == (k.height, k.width),
+            f'depth is {depth.shape[1]}x{depth.shape[0]} but its camera_info says'
+            f' {k.width}x{k.height}: expected the same size (is camera_info remapped to another'
+            ' stream?)',
+        )
+        _check(
+            self.colour is None
+            or (
+                self.colour.dtype == np.uint8
+                and self.colour.ndim == 3
+                and self.colour.shape[2] == 3
+            ),
+            'colour is not (H, W, 3) uint8 RGB',
+        )
 
 
 @dataclass(frozen=True)
 class Instances:
     """What a segmenter found.
 
-    labels (H, W) uint16, 0 = background, i = the i-th instance; scores (N,) in [0, 1], higher is surer;
-    classes (N,) names or None; poses (N, 4, 4) camera-from-object in metres or None; amodal (N, H, W) bool or None.
+    labels (H, W) uint16, 0 = background, i = the i-th instance; scores (N,) in [0, 1], higher is
+    surer; classes (N,) names or None; poses (N, 4, 4) camera-from-object in metres or None; amodal
+    (N, H, W) bool or None.
     """
 
     labels: np.ndarray
@@ -94,13 +119,26 @@ class Instances:
 
     def __post_init__(self) -> None:
         count = len(self.scores)
-        _check(self.labels.ndim == 2 and self.labels.dtype == np.uint16,
-               f'labels are {self.labels.dtype} of shape {self.labels.shape}: expected uint16 of shape (H, W)')
+        _check(
+            self.labels.ndim == 2 and self.labels.dtype == np.uint16,
+            f'labels are {self.labels.dtype} of shape {self.labels.shape}: expected uint16 of shape'
+            ' (H, W)',
+        )
         highest = int(self.labels.max(initial=0))
-        _check(highest <= count, f'labels go up to {highest} but there are {count} scores: expected one score an instance')
-        _check(self.classes is None or len(self.classes) == count, 'classes and scores differ in number')
+        _check(
+            highest <= count,
+            f'labels go up to {highest} but there are {count} scores: expected one score an'
+            ' instance',
+        )
+        _check(
+            self.classes is None or len(self.classes) == count,
+            'classes and scores differ in number',
+        )
         _check(self.poses is None or self.poses.shape == (count, 4, 4), 'poses are not (N, 4, 4)')
-        _check(self.amodal is None or self.amodal.shape == (count, *self.labels.shape), 'amodal masks are not (N, H, W)')
+        _check(
+            self.amodal is None or self.amodal.shape == (count, *self.labels.shape),
+            'amodal masks are not (N, H, W)',
+        )
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -112,10 +150,23 @@ class Instances:
     def only(self, chosen: np.ndarray) -> Instances:
         """The chosen (N,) bool of them, numbered anew in the same order."""
         numbers = np.concatenate([[0], np.where(chosen, np.cumsum(chosen), 0)]).astype(np.uint16)
-        return Instances(numbers[self.labels], self.scores[chosen], None if self.classes is None else tuple(c for c, keep in zip(self.classes, chosen) if keep),
-                         None if self.poses is None else self.poses[chosen], None if self.amodal is None else self.amodal[chosen])
+        return Instances(
+            numbers[self.labels],
+            self.scores[chosen],
+            (
+                None
+                if self.classes is None
+                else tuple(c for c, keep in zip(self.classes, chosen) if keep)
+            ),
+            None if self.poses is None else self.poses[chosen],
+            None if self.amodal is None else self.amodal[chosen],
+        )
 
     @classmethod
     def none(cls, shape: tuple[int, int]) -> Instances:
         """Nothing found in an image of this shape (H, W)."""
-        return cls(np.zeros(shape, np.uint16), np.zeros(0, np.float32), poses=np.zeros((0, 4, 4), np.float32))
+        return cls(
+            np.zeros(shape, np.uint16),
+            np.zeros(0, np.float32),
+            poses=np.zeros((0, 4, 4), np.float32),
+        )

@@ -1,11 +1,14 @@
-"""Which instance a robot should take first, where, and how: uncovered, high, free around it, flat where it is held.
+"""Which instance a robot should take first, where, and how: uncovered, high, free around it, flat
+where it is held.
 
-Everything is read from the depth itself and the instances' visible masks, so it works for any segmenter.
+Everything is read from the depth itself and the instances' visible masks, so it works for any
+segmenter.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from enum import Enum
+from enum import StrEnum
 from typing import Literal
 
 import cv2
@@ -31,7 +34,7 @@ PLACES, TURNS = 8, 12
 LEAST_READ = 0.3
 
 
-class BinState(str, Enum):
+class BinState(StrEnum):
     """The bin in words that a cell needs."""
 
     NO_READING = 'no_reading'
@@ -50,7 +53,8 @@ class PickConfig:
     cup_radius_m: float = 0.006
     """Suction: radius of the cup."""
     tool_radius_m: float = 0.015
-    """Suction: radius of what stands above the cup; nothing higher than the part may be within it."""
+    """Suction: radius of what stands above the cup; nothing higher than the part may be within
+    it."""
     opening_m: float = 0.085
     """Parallel: the widest that the fingers open."""
     finger_m: float = 0.012
@@ -67,22 +71,40 @@ class PickConfig:
     """What stands higher above the floor makes the bin overfilled; 0 asks for no such thing."""
 
     def __post_init__(self) -> None:
-        lengths = ('cup_radius_m', 'tool_radius_m', 'opening_m', 'finger_m', 'reach_m', 'max_roughness_m')
+        lengths = (
+            'cup_radius_m',
+            'tool_radius_m',
+            'opening_m',
+            'finger_m',
+            'reach_m',
+            'max_roughness_m',
+        )
         bad = [name for name in lengths if not 0 < getattr(self, name) < 1]
-        if bad or self.gripper not in ('suction', 'parallel') or not 0 <= self.min_uncovered <= 1 or self.wall_m < 0 or self.full_height_m < 0:
-            raise ConfigError(f'picks: {", ".join(f"{name} {getattr(self, name):g}" for name in bad) or self}: expected lengths in metres between 0 and 1, '
-                              'a gripper suction or parallel, min_uncovered between 0 and 1, wall_m and full_height_m of 0 or more')
+        if (
+            bad
+            or self.gripper not in ('suction', 'parallel')
+            or not 0 <= self.min_uncovered <= 1
+            or self.wall_m < 0
+            or self.full_height_m < 0
+        ):
+            raise ConfigError(
+                f'picks: {", ".join(f"{name} {getattr(self, name):g}" for name in bad) or self}:'
+                ' expected lengths in metres between 0 and 1, a gripper suction or parallel,'
+                ' min_uncovered between 0 and 1, wall_m and full_height_m of 0 or more'
+            )
 
 
 @dataclass(frozen=True)
 class Pick:
     """One way to take one instance.
 
-    label: the instance's number in the labels. pose (4, 4) camera-from-grasp in metres: the origin is the contact, z points into
-    the part, x lies along the part, the fingers close along y. uncovered: share of the border on which nothing lies, or of
-    the whole that is seen where hidden parts are known and that is less. height_m
-    of the contact above the floor. clearance_m: suction, distance to the next higher thing or wall, as far as it was looked
-    (0.03, or the tool's radius); parallel, how far the fingertips stay above what lies beside the part. double: two parts may be one mask. possible: all limits are kept.
+    label: the instance's number in the labels. pose (4, 4) camera-from-grasp in metres: the origin
+    is the contact, z points into the part, x lies along the part, the fingers close along y.
+    uncovered: share of the border on which nothing lies, or of the whole that is seen where hidden
+    parts are known and that is less. height_m of the contact above the floor. clearance_m: suction,
+    distance to the next higher thing or wall, as far as it was looked (0.03, or the tool's radius);
+    parallel, how far the fingertips stay above what lies beside the part. double: two parts may be
+    one mask. possible: all limits are kept.
     """
 
     label: int
@@ -99,27 +121,36 @@ class Pick:
 class Surface:
     """What the camera sees of the bin, prepared once a frame for all that asks for it.
 
-    All of the bin's window of the image alone, (h, w): height in m above the floor, 0 where there is nothing; depth in m; read,
-    where there is a reading; rays (h, w, 3). inside: the window as slices of the image. Raises InputError where the bin lies
-    outside of the image.
+    All of the bin's window of the image alone, (h, w): height in m above the floor, 0 where there
+    is nothing; depth in m; read, where there is a reading; rays (h, w, 3). inside: the window as
+    slices of the image. Raises InputError where the bin lies outside of the image.
     """
 
     def __init__(self, frame: Frame, workspace: Workspace) -> None:
         left, top, right, bottom = window = workspace.window(frame.intrinsics)
-        self.workspace, self.inside, self.fx = workspace, np.s_[top:bottom, left:right], frame.intrinsics.fx
+        self.workspace, self.inside, self.fx = (
+            workspace,
+            np.s_[top:bottom, left:right],
+            frame.intrinsics.fx,
+        )
         self.height = workspace.height_map(frame, window=window)
         self.depth, self.rays = frame.depth_m[self.inside], frame.intrinsics.rays()[self.inside]
         self.read = np.isfinite(self.depth)
         # The bin's floor within the window, without the room for what stands high at its rim.
         floor = workspace.window(frame.intrinsics, 0.0)
-        self.floor = np.s_[floor[1] - top:floor[3] - top, floor[0] - left:floor[2] - left]
+        self.floor = np.s_[floor[1] - top : floor[3] - top, floor[0] - left : floor[2] - left]
 
 
-def rank_picks(surface: Surface, instances: Instances, config: PickConfig = PickConfig(), part_area_m2: float = 0.0) -> list[Pick]:
+def rank_picks(
+    surface: Surface,
+    instances: Instances,
+    config: PickConfig = PickConfig(),
+    part_area_m2: float = 0.0,
+) -> list[Pick]:
     """All instances' best picks, the best first; impossible ones last.
 
-    part_area_m2: what one whole part covers; a mask that is much larger is suspected of two. 0 compares with the median of
-    the masks.
+    part_area_m2: what one whole part covers; a mask that is much larger is suspected of two. 0
+    compares with the median of the masks.
     """
     holds = _Holds(surface, instances.labels[surface.inside], config)
     areas = holds.areas(len(instances))
@@ -131,43 +162,73 @@ def rank_picks(surface: Surface, instances: Instances, config: PickConfig = Pick
         if found is None:
             continue
         pick = replace(found, double=bool(usual and areas[label - 1] > 1.6 * usual))
-        # That nothing lies on it comes first, then that it is held well, then height: what lies high hides the rest.
-        score = pick.uncovered ** 4 * (1.0 if pick.possible else 0.1) * (0.5 if pick.double else 1.0)
-        score *= (0.6 + 0.4 * pick.height_m / highest) * (0.7 + 0.3 * min(max(pick.clearance_m, 0) / 0.02, 1)) * (0.8 + 0.2 * float(instances.scores[label - 1]))
+        # That nothing lies on it comes first, then that it is held well, then height: what lies
+        # high hides the rest.
+        score = pick.uncovered**4 * (1.0 if pick.possible else 0.1) * (0.5 if pick.double else 1.0)
+        score *= (
+            (0.6 + 0.4 * pick.height_m / highest)
+            * (0.7 + 0.3 * min(max(pick.clearance_m, 0) / 0.02, 1))
+            * (0.8 + 0.2 * float(instances.scores[label - 1]))
+        )
         picks.append(replace(pick, score=float(score)))
     return sorted(picks, key=lambda pick: (not pick.possible, -pick.score))
 
 
-def bin_state(surface: Surface, picks: list[Pick], config: PickConfig = PickConfig(), min_height_m: float = 0.005) -> BinState:
-    """The bin in one word. Empty is a bin in which next to nothing stands min_height_m above the floor."""
+def bin_state(
+    surface: Surface,
+    picks: list[Pick],
+    config: PickConfig = PickConfig(),
+    min_height_m: float = 0.005,
+) -> BinState:
+    """The bin in one word. Empty is a bin in which next to nothing stands min_height_m above the
+    floor."""
     if surface.read[surface.floor].mean() < LEAST_READ:
         return BinState.NO_READING
-    if config.full_height_m and np.quantile(surface.height[surface.floor], 0.999) > config.full_height_m:
+    if (
+        config.full_height_m
+        and np.quantile(surface.height[surface.floor], 0.999) > config.full_height_m
+    ):
         return BinState.OVERFILLED
     if any(pick.possible for pick in picks):
         return BinState.PICKABLE
     pixel = surface.workspace.floor_distance_m / surface.fx
     # Two square centimetres: less is dust, or the camera's noise.
-    occupied = (cv2.erode(surface.height, np.ones((3, 3), np.uint8)) > min_height_m).sum() * pixel ** 2 > 2e-4
+    occupied = (
+        cv2.erode(surface.height, np.ones((3, 3), np.uint8)) > min_height_m
+    ).sum() * pixel**2 > 2e-4
     return BinState.OCCUPIED_NOT_PICKABLE if occupied or picks else BinState.EMPTY
 
 
 class _Holds:
-    """How one gripper can hold the instances of one frame; labels (h, w) of the surface's window."""
+    """How one gripper can hold the instances of one frame; labels (h, w) of the surface's
+    window."""
 
     def __init__(self, surface: Surface, labels: np.ndarray, config: PickConfig) -> None:
         self.workspace, self.labels, self.config = surface.workspace, labels, config
-        self.height, self.depth, self.rays, self.read, self.fx = surface.height, surface.depth, surface.rays, surface.read, surface.fx
+        self.height, self.depth, self.rays, self.read, self.fx = (
+            surface.height,
+            surface.depth,
+            surface.rays,
+            surface.read,
+            surface.fx,
+        )
         self.up = np.asarray(surface.workspace.floor[:3], float)
-        self.around_m = max(FARTHEST_M, config.tool_radius_m if config.gripper == 'suction' else 2 * config.finger_m)
+        self.around_m = max(
+            FARTHEST_M, config.tool_radius_m if config.gripper == 'suction' else 2 * config.finger_m
+        )
 
     def areas(self, count: int) -> np.ndarray:
         """Square metres that every instance covers (count,)."""
         pixels = np.flatnonzero((self.labels > 0) & self.read)
-        return np.bincount(self.labels.ravel()[pixels], weights=(self.depth.ravel()[pixels] / self.fx) ** 2, minlength=count + 1)[1:]
+        return np.bincount(
+            self.labels.ravel()[pixels],
+            weights=(self.depth.ravel()[pixels] / self.fx) ** 2,
+            minlength=count + 1,
+        )[1:]
 
     def hold(self, label: int, box: tuple[slice, slice], seen: float) -> Pick | None:
-        """The best way to hold the instance that lies in a box of the window and of which a share is seen, None where it has no reading."""
+        """The best way to hold the instance that lies in a box of the window and of which a share
+        is seen, None where it has no reading."""
         readings = self.depth[box][(self.labels[box] == label) & self.read[box]]
         if len(readings) < 8:
             return None
@@ -180,10 +241,23 @@ class _Holds:
         holding = self._suction if self.config.gripper == 'suction' else self._parallel
         pose, clearance, roughness, good = holding(mask, height, corner, distance)
         contact = float(self.workspace.height_of(pose[:3, 3]))
-        return Pick(label, 0.0, pose.astype(np.float32), uncovered, contact, clearance, roughness, False, bool(good and uncovered >= self.config.min_uncovered))
+        return Pick(
+            label,
+            0.0,
+            pose.astype(np.float32),
+            uncovered,
+            contact,
+            clearance,
+            roughness,
+            False,
+            bool(good and uncovered >= self.config.min_uncovered),
+        )
 
-    def _points(self, mask: np.ndarray, corner: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Rows, columns (in the box) and points (M, 3) of a mask's readings, or of as many of them as tell its shape."""
+    def _points(
+        self, mask: np.ndarray, corner: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Rows, columns (in the box) and points (M, 3) of a mask's readings, or of as many of them
+        as tell its shape."""
         box = tuple(slice(start, start + side) for start, side in zip(corner, mask.shape))
         rows, columns = np.nonzero(mask & self.read[box])
         step = max(len(rows) // MOST_POINTS, 1)
@@ -198,11 +272,15 @@ class _Holds:
         x_min, y_min, x_max, y_max = self.workspace.bounds
         return float(min(point[0] - x_min, x_max - point[0], point[1] - y_min, y_max - point[1]))
 
-    def _suction(self, mask: np.ndarray, height: np.ndarray, corner: np.ndarray, distance: float) -> tuple[np.ndarray, float, float, bool]:
+    def _suction(
+        self, mask: np.ndarray, height: np.ndarray, corner: np.ndarray, distance: float
+    ) -> tuple[np.ndarray, float, float, bool]:
         config = self.config
         rows, columns, points = self._points(mask, corner)
         # The cup must lie on the part alone: so far from the mask's border.
-        room = cv2.distanceTransform(np.pad(mask.astype(np.uint8), 1), cv2.DIST_L2, 3)[1:-1, 1:-1][rows, columns]
+        room = cv2.distanceTransform(np.pad(mask.astype(np.uint8), 1), cv2.DIST_L2, 3)[1:-1, 1:-1][
+            rows, columns
+        ]
         cup = config.cup_radius_m / distance * self.fx
         middle = np.median(np.stack([rows, columns], 1), axis=0)
         far = np.hypot(rows - middle[0], columns - middle[1])
@@ -237,10 +315,22 @@ class _Holds:
         clearance = min(self._walls(centre) - config.wall_m, self.around_m)
         if len(others_y):
             row, column = rows[place], columns[place]
-            clearance = min(float(np.sqrt(((others_y - row) ** 2 + (others_x - column) ** 2).min())) * distance / self.fx, clearance)
-        return pose, clearance, roughness, fits and roughness <= config.max_roughness_m and clearance >= config.tool_radius_m
+            clearance = min(
+                float(np.sqrt(((others_y - row) ** 2 + (others_x - column) ** 2).min()))
+                * distance
+                / self.fx,
+                clearance,
+            )
+        return (
+            pose,
+            clearance,
+            roughness,
+            fits and roughness <= config.max_roughness_m and clearance >= config.tool_radius_m,
+        )
 
-    def _parallel(self, mask: np.ndarray, height: np.ndarray, corner: np.ndarray, distance: float) -> tuple[np.ndarray, float, float, bool]:
+    def _parallel(
+        self, mask: np.ndarray, height: np.ndarray, corner: np.ndarray, distance: float
+    ) -> tuple[np.ndarray, float, float, bool]:
         config = self.config
         rows, columns, points = self._points(mask, corner)
         heights = self.workspace.height_of(points)
@@ -263,10 +353,22 @@ class _Holds:
             reach = offset[between] @ close
             low, high = reach.min(), reach.max()
             wide = (high - low) * metres + 2 * STEP_M
-            free = min(_room(others, middle + close * (end + sign * finger / 2), close, beside, finger, tips)
-                       for end, sign in ((low, -1), (high, 1)))
-            ends = [self._at(middle + close * (end + sign * finger), corner, distance) for end, sign in ((low, -1), (high, 1))]
-            good = wide <= config.opening_m and free >= 0 and min(self._walls(end) for end in ends) >= config.wall_m and tips > 0
+            free = min(
+                _room(
+                    others, middle + close * (end + sign * finger / 2), close, beside, finger, tips
+                )
+                for end, sign in ((low, -1), (high, 1))
+            )
+            ends = [
+                self._at(middle + close * (end + sign * finger), corner, distance)
+                for end, sign in ((low, -1), (high, 1))
+            ]
+            good = (
+                wide <= config.opening_m
+                and free >= 0
+                and min(self._walls(end) for end in ends) >= config.wall_m
+                and tips > 0
+            )
             # Across the part's length comes first, then room.
             cost = (not good) * 10 - min(free, 0.02) / 0.02 + np.sin(turn) * 0.5
             if best is None or cost < best[0]:
@@ -286,33 +388,52 @@ class _Holds:
         return pose, clearance, float(np.std(heights)), best[2]
 
     def _at(self, place: np.ndarray, corner: np.ndarray, distance: float) -> np.ndarray:
-        """The point (3,) at a distance through a place (row, column) of the box, which may lie beyond the image."""
+        """The point (3,) at a distance through a place (row, column) of the box, which may lie
+        beyond the image."""
         row, column = place + corner
         first = self.rays[0, 0]
         return np.array([first[0] + column / self.fx, first[1] + row / self.fx, 1.0]) * distance
 
 
-def _room(others: np.ndarray, middle: np.ndarray, close: np.ndarray, beside: np.ndarray, finger: float, tips: float) -> float:
-    """Metres between a fingertip at height `tips` and the highest thing in its footprint, a square of `finger` px."""
+def _room(
+    others: np.ndarray,
+    middle: np.ndarray,
+    close: np.ndarray,
+    beside: np.ndarray,
+    finger: float,
+    tips: float,
+) -> float:
+    """Metres between a fingertip at height `tips` and the highest thing in its footprint, a square
+    of `finger` px."""
     side = max(int(np.ceil(finger)), 3)
     # A row of the footprint follows `beside`, a column `close`; OpenCV takes (x, y).
     across, down = beside[::-1] * finger / side, close[::-1] * finger / side
     start = middle[::-1] - (across + down) * (side - 1) / 2
-    under = cv2.warpAffine(others, np.stack([across, down, start], 1), (side, side), flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
-                           borderMode=cv2.BORDER_CONSTANT, borderValue=BEYOND_M)
+    under = cv2.warpAffine(
+        others,
+        np.stack([across, down, start], 1),
+        (side, side),
+        flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=BEYOND_M,
+    )
     # A few pixels are noise.
-    return tips - float(np.partition(under.ravel(), -(side * side // 20) - 1)[-(side * side // 20) - 1])
+    return tips - float(
+        np.partition(under.ravel(), -(side * side // 20) - 1)[-(side * side // 20) - 1]
+    )
 
 
 def _seen_share(instances: Instances, label: int) -> float:
-    """The visible mask against the whole one, where the method knows hidden parts; 1 where it does not."""
+    """The visible mask against the whole one, where the method knows hidden parts; 1 where it does
+    not."""
     if instances.amodal is None:
         return 1.0
     return float((instances.labels == label).sum() / max(int(instances.amodal[label - 1].sum()), 1))
 
 
 def uncovered_share(mask: np.ndarray, height: np.ndarray) -> float:
-    """Share of a mask's border on which no neighbour stands higher: what lies on a part hides it, what lies below does not."""
+    """Share of a mask's border on which no neighbour stands higher: what lies on a part hides it,
+    what lies below does not."""
     kernel = np.ones((5, 5), np.uint8)
     around = (cv2.dilate(mask.astype(np.uint8), kernel) > 0) & ~mask
     own = cv2.dilate(np.where(mask, height, 0).astype(np.float32), kernel)

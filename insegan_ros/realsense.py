@@ -1,7 +1,9 @@
-"""A RealSense camera, or a recording of one, through librealsense itself: for those who do without realsense-ros.
+"""A RealSense camera, or a recording of one, through librealsense itself: for those who do without
+realsense-ros.
 
 Where rclpy is used too it must be imported first: the other way round the process dies at exit.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
@@ -53,16 +55,27 @@ class RealSenseConfig:
     """Threshold filter: farther readings are left out; 0 sets no limit."""
 
     def __post_init__(self) -> None:
-        if min(self.width, self.height, self.fps) < 1 or not 1 <= self.decimation <= 8 or not -1 <= self.hole_filling <= 2:
-            raise ConfigError(f'{self.width}x{self.height} at {self.fps} frames/s, decimation {self.decimation}, hole_filling {self.hole_filling}: '
-                              'expected positive sizes and rate, 1 to 8, -1 to 2')
+        if (
+            min(self.width, self.height, self.fps) < 1
+            or not 1 <= self.decimation <= 8
+            or not -1 <= self.hole_filling <= 2
+        ):
+            raise ConfigError(
+                f'{self.width}x{self.height} at {self.fps} frames/s, decimation {self.decimation},'
+                f' hole_filling {self.hole_filling}: expected positive sizes and rate, 1 to 8, -1'
+                ' to 2'
+            )
         if not 0 <= self.min_depth_m < (self.max_depth_m or np.inf):
-            raise ConfigError(f'min_depth_m {self.min_depth_m:g}, max_depth_m {self.max_depth_m:g}: expected 0 <= min_depth_m < max_depth_m, or max_depth_m 0')
+            raise ConfigError(
+                f'min_depth_m {self.min_depth_m:g}, max_depth_m {self.max_depth_m:g}: expected 0 <='
+                ' min_depth_m < max_depth_m, or max_depth_m 0'
+            )
 
 
 @dataclass(frozen=True)
 class View:
-    """One picture: pixels (H, W) uint16 mm (0 = no reading) or (H, W, 3) uint8 RGB, and its camera with the distortion's five coefficients."""
+    """One picture: pixels (H, W) uint16 mm (0 = no reading) or (H, W, 3) uint8 RGB, and its camera
+    with the distortion's five coefficients."""
 
     pixels: np.ndarray
     camera: Intrinsics
@@ -71,7 +84,8 @@ class View:
 
 @dataclass(frozen=True)
 class Capture:
-    """One moment: depth, and colour and depth in its view where they are streamed. stamp_ms: librealsense's own."""
+    """One moment: depth, and colour and depth in its view where they are streamed. stamp_ms:
+    librealsense's own."""
 
     depth: View
     colour: View | None
@@ -82,36 +96,57 @@ class Capture:
 class RealSense:
     """Opens, reads, and can be opened again after the camera was unplugged.
 
-    find: where a device comes from, instead of the configuration's camera or recording; None from it means that there is none.
+    find: where a device comes from, instead of the configuration's camera or recording; None from
+    it means that there is none.
     """
 
-    def __init__(self, config: RealSenseConfig = RealSenseConfig(), find: Callable[[], Any] | None = None) -> None:
+    def __init__(
+        self, config: RealSenseConfig = RealSenseConfig(), find: Callable[[], Any] | None = None
+    ) -> None:
         import pyrealsense2
+
         self.rs, self.config, self.find = pyrealsense2, config, find or self._find
         self.context = pyrealsense2.context()
         self.device: Any = None
         self.sensors: list[Any] = []
 
     def open(self, real_time: bool = True) -> str:
-        """Start streaming; returns the camera's name. A recording is played in its own time, or as fast as it is read. Raises CameraError where there is no camera, or none with such streams."""
+        """Start streaming; returns the camera's name. A recording is played in its own time, or as
+        fast as it is read. Raises CameraError where there is no camera, or none with such
+        streams."""
         rs, config = self.rs, self.config
         try:
             self.device = self.find()
             if self.device is None:
-                raise CameraError(f'no RealSense camera{" with serial " + config.serial if config.serial else ""} is connected: expected one on a USB 3 port; '
-                                  'is another program using it?')
+                raise CameraError(
+                    f'no RealSense camera{" with serial " + config.serial if config.serial else ""}'
+                    ' is connected: expected one on a USB 3 port; is another program using it?'
+                )
             if self.device.is_playback():
                 self.device.as_playback().set_real_time(real_time)
             self.syncer = rs.syncer(QUEUE)
-            for kind, form, wanted in ((rs.stream.depth, rs.format.z16, True), (rs.stream.color, rs.format.rgb8, config.colour)):
+            for kind, form, wanted in (
+                (rs.stream.depth, rs.format.z16, True),
+                (rs.stream.color, rs.format.rgb8, config.colour),
+            ):
                 if wanted:
                     self._start(kind, form)
             self._filters = self._make_filters()
-            self._align = rs.align(rs.stream.color) if config.colour and config.align_depth else None
-            return self.device.get_info(rs.camera_info.name) if self.device.supports(rs.camera_info.name) else 'RealSense'
+            self._align = (
+                rs.align(rs.stream.color) if config.colour and config.align_depth else None
+            )
+            return (
+                self.device.get_info(rs.camera_info.name)
+                if self.device.supports(rs.camera_info.name)
+                else 'RealSense'
+            )
         except RuntimeError as error:
             self.close()
-            what = f'{self.config.file} cannot be played' if self.config.file else 'the camera cannot be started'
+            what = (
+                f'{self.config.file} cannot be played'
+                if self.config.file
+                else 'the camera cannot be started'
+            )
             raise CameraError(f'{what}: {error}') from error
         except CameraError:
             self.close()
@@ -130,10 +165,15 @@ class RealSense:
     @property
     def ended(self) -> bool:
         """Whether a recording was played to its end."""
-        return self.device is not None and self.device.is_playback() and self.device.as_playback().current_status() == self.rs.playback_status.stopped
+        return (
+            self.device is not None
+            and self.device.is_playback()
+            and self.device.as_playback().current_status() == self.rs.playback_status.stopped
+        )
 
     def read(self, timeout_s: float = 1.0) -> Capture | None:
-        """The next frames; None where none came in time. Raises CameraError where the camera fails."""
+        """The next frames; None where none came in time. Raises CameraError where the camera
+        fails."""
         try:
             came, frames = self.syncer.try_wait_for_frames(int(1000 * timeout_s))
             if not came or not frames.get_depth_frame():
@@ -148,44 +188,75 @@ class RealSense:
             picture = None
             if colour:
                 picture = View(np.asanyarray(colour.get_data()).copy(), *self._camera(colour))
-            return Capture(self._depth(depth.as_depth_frame()), picture, aligned, frames.get_timestamp())
+            return Capture(
+                self._depth(depth.as_depth_frame()), picture, aligned, frames.get_timestamp()
+            )
         except RuntimeError as error:
             raise CameraError(f'the camera failed: {error}') from error
 
     def _find(self) -> Any:
         if self.config.file:
             if not Path(self.config.file).is_file():
-                raise CameraError(f'{self.config.file} does not exist: expected a recording of librealsense (.bag, .db3)')
+                raise CameraError(
+                    f'{self.config.file} does not exist: expected a recording of librealsense'
+                    ' (.bag, .db3)'
+                )
             return self.context.load_device(self.config.file)
         for device in self.context.query_devices():
-            if not self.config.serial or device.get_info(self.rs.camera_info.serial_number) == self.config.serial:
+            if (
+                not self.config.serial
+                or device.get_info(self.rs.camera_info.serial_number) == self.config.serial
+            ):
                 return device
         return None
 
     def _start(self, kind: Any, form: Any) -> None:
-        """Start the sensor that has a stream of this kind, as configured; a recording's as it is."""
+        """Start the sensor that has a stream of this kind, as configured; a recording's as it
+        is."""
         config, name = self.config, str(kind).rpartition('.')[2]
-        offered = [(sensor, profile.as_video_stream_profile()) for sensor in self.device.query_sensors() for profile in sensor.get_stream_profiles()
-                   if profile.stream_type() == kind]
-        fitting = [(sensor, profile) for sensor, profile in offered if self.device.is_playback() or
-                   (profile.width(), profile.height(), profile.fps(), profile.format()) == (config.width, config.height, config.fps, form)]
+        offered = [
+            (sensor, profile.as_video_stream_profile())
+            for sensor in self.device.query_sensors()
+            for profile in sensor.get_stream_profiles()
+            if profile.stream_type() == kind
+        ]
+        fitting = [
+            (sensor, profile)
+            for sensor, profile in offered
+            if self.device.is_playback()
+            or (profile.width(), profile.height(), profile.fps(), profile.format())
+            == (config.width, config.height, config.fps, form)
+        ]
         if not fitting:
-            have = sorted({f'{p.width()}x{p.height()}@{p.fps()}' for _, p in offered if p.format() == form})
-            raise CameraError(f'the camera has no {name} of {config.width}x{config.height} at {config.fps} frames/s: expected one of {", ".join(have) or "none"}')
+            have = sorted(
+                {f'{p.width()}x{p.height()}@{p.fps()}' for _, p in offered if p.format() == form}
+            )
+            raise CameraError(
+                f'the camera has no {name} of {config.width}x{config.height} at {config.fps}'
+                f' frames/s: expected one of {", ".join(have) or "none"}'
+            )
         sensor, profile = fitting[0]
         sensor.open(profile)
         self.sensors.append(sensor)
         sensor.start(self.syncer)
 
     def _make_filters(self) -> list[Any]:
-        """librealsense's post-processing in the order that it recommends, spatial and temporal in disparity."""
+        """librealsense's post-processing in the order that it recommends, spatial and temporal in
+        disparity."""
         rs, config = self.rs, self.config
         out = []
         if config.decimation > 1:
             out.append(rs.decimation_filter(config.decimation))
         if config.min_depth_m or config.max_depth_m:
             out.append(rs.threshold_filter(config.min_depth_m, config.max_depth_m or 16.0))
-        smooth = [make() for make, wanted in ((rs.spatial_filter, config.spatial), (rs.temporal_filter, config.temporal)) if wanted]
+        smooth = [
+            make()
+            for make, wanted in (
+                (rs.spatial_filter, config.spatial),
+                (rs.temporal_filter, config.temporal),
+            )
+            if wanted
+        ]
         if smooth:
             out += [rs.disparity_transform(True), *smooth, rs.disparity_transform(False)]
         if config.hole_filling >= 0:
@@ -195,7 +266,11 @@ class RealSense:
     def _depth(self, frame: Any) -> View:
         pixels, unit_m = np.asanyarray(frame.get_data()), frame.get_units()
         # Some cameras count in tenths of a millimetre.
-        millimetres = pixels.copy() if abs(unit_m - 1e-3) < 1e-9 else np.round(pixels * (unit_m * 1000)).clip(0, 65535).astype(np.uint16)
+        millimetres = (
+            pixels.copy()
+            if abs(unit_m - 1e-3) < 1e-9
+            else np.round(pixels * (unit_m * 1000)).clip(0, 65535).astype(np.uint16)
+        )
         return View(millimetres, *self._camera(frame))
 
     def _camera(self, frame: Any) -> tuple[Intrinsics, tuple[float, ...]]:
@@ -204,17 +279,27 @@ class RealSense:
 
 
 def read_realsense(path: Path, colour: bool = False) -> Iterator[Frame]:
-    """Every depth frame of a recording of librealsense, in order; with colour, in the colour camera's view, those that have a colour picture. Raises
-    CameraError where it cannot be read."""
+    """Every depth frame of a recording of librealsense, in order; with colour, in the colour
+    camera's view, those that have a colour picture. Raises CameraError where it cannot be read."""
     camera = RealSense(RealSenseConfig(file=str(path), repeat=False, colour=colour))
     camera.open(real_time=False)
     try:
         while True:
             capture = camera.read(READ_FILE_S)
             if capture is not None and not colour:
-                yield Frame(metres(capture.depth.pixels), capture.depth.camera, stamp_ns=int(capture.stamp_ms * 1e6))
+                yield Frame(
+                    metres(capture.depth.pixels),
+                    capture.depth.camera,
+                    stamp_ns=int(capture.stamp_ms * 1e6),
+                )
             elif capture is not None and capture.aligned is not None:
-                yield Frame(metres(capture.aligned.pixels), capture.aligned.camera, capture.colour.pixels, int(capture.stamp_ms * 1e6), 'camera_color_optical_frame')
+                yield Frame(
+                    metres(capture.aligned.pixels),
+                    capture.aligned.camera,
+                    capture.colour.pixels,
+                    int(capture.stamp_ms * 1e6),
+                    'camera_color_optical_frame',
+                )
             elif capture is None and camera.ended:
                 return
     finally:

@@ -1,4 +1,6 @@
-"""`insegan segment`: any input, one label image and one overlay a frame, and what was found as JSON."""
+"""`insegan segment`: any input, one label image and one overlay a frame, and what was found as
+JSON."""
+
 from __future__ import annotations
 
 import json
@@ -12,9 +14,14 @@ import numpy as np
 from tqdm import tqdm
 
 from insegan_ros.datasets.convert import is_dataset, open_dataset
-from insegan_ros.datasets.recording_writer import INSTANCES_TOPIC, RecordingWriter
 from insegan_ros.datasets.photo_sets import PICTURES
-from insegan_ros.datasets.recordings import is_recording, read_colour_image, read_depth_image, read_frames
+from insegan_ros.datasets.recording_writer import INSTANCES_TOPIC, RecordingWriter
+from insegan_ros.datasets.recordings import (
+    is_recording,
+    read_colour_image,
+    read_depth_image,
+    read_frames,
+)
 from insegan_ros.errors import DatasetError, InputError
 from insegan_ros.frame import Frame, Instances
 from insegan_ros.overlay import overlay
@@ -24,8 +31,8 @@ from insegan_ros.workspace import Workspace
 
 @dataclass(frozen=True)
 class Item:
-    """One thing to segment: its file's name, or empty where many lie in one; the frame, or None and why it cannot be read; the bin where the source
-    knows it."""
+    """One thing to segment: its file's name, or empty where many lie in one; the frame, or None and
+    why it cannot be read; the bin where the source knows it."""
 
     name: str
     frame: Frame | None
@@ -34,18 +41,20 @@ class Item:
 
 
 def frames_of(source: Path) -> Iterator[Frame]:
-    """The depth frames of an image, a folder of images, a data set, or a recording, in order. Raises DatasetError where there is nothing, InputError for
-    an image that cannot be read."""
+    """The depth frames of an image, a folder of images, a data set, or a recording, in order.
+    Raises DatasetError where there is nothing, InputError for an image that cannot be read."""
+
     def read(item: Item) -> Frame:
         if item.frame is None:
             raise InputError(item.error)
         return item.frame
+
     return map(read, items_of(source))
 
 
 def items_of(source: Path, by_colour: bool = False) -> Iterator[Item]:
-    """What lies in a source, in order; images are depth, or by_colour photographs, also in sub-folders, and recordings give their colour. Raises DatasetError
-    where there is nothing."""
+    """What lies in a source, in order; images are depth, or by_colour photographs, also in
+    sub-folders, and recordings give their colour. Raises DatasetError where there is nothing."""
     # At once, not when the first item is asked for.
     if not source.exists():
         raise DatasetError(f'{source} does not exist: expected an image, a folder or a recording')
@@ -65,10 +74,19 @@ def _images(source: Path, photographs: bool) -> Iterator[Item]:
     paths = [source]
     if source.is_dir():
         found = source.rglob('*') if photographs else source.glob('*.png')
-        paths = sorted(path for path in found if path.suffix.lower() in PICTURES and 'masks' not in path.relative_to(source).parts[:-1] and not path.stem.endswith('_labels'))
+        paths = sorted(
+            path
+            for path in found
+            if path.suffix.lower() in PICTURES
+            and 'masks' not in path.relative_to(source).parts[:-1]
+            and not path.stem.endswith('_labels')
+        )
     if not paths:
-        raise DatasetError(f'{source} holds no {"photographs" if photographs else "depth images"}, shards or recording: expected '
-                           f'{"JPEG or PNG files" if photographs else "*.png"}, scenes-*.h5 or metadata.yaml')
+        raise DatasetError(
+            f'{source} holds no {"photographs" if photographs else "depth images"}, shards or'
+            f' recording: expected {"JPEG or PNG files" if photographs else "*.png"}, scenes-*.h5'
+            ' or metadata.yaml'
+        )
     for path in paths:
         name = str(path.relative_to(source)) if source.is_dir() else path.name
         try:
@@ -78,16 +96,22 @@ def _images(source: Path, photographs: bool) -> Iterator[Item]:
 
 
 def segment_input(source: Path, segmenter: Segmenter, out: Path) -> tuple[int, int]:
-    """Segment every frame of `source` into `out` (shards know their bins, and methods of colour read photographs): NNNNNN_labels.png (16 bit), NNNNNN_overlay.png, results.json; for a recording also
-    `recording`, a rosbag2 folder with its depth, the labels and the overlay.
+    """Segment every frame of `source` into `out` (shards know their bins, and methods of colour
+    read photographs): NNNNNN_labels.png (16 bit), NNNNNN_overlay.png, results.json; for a recording
+    also `recording`, a rosbag2 folder with its depth, the labels and the overlay.
 
-    Returns the number of frames and of those that could not be used; the reason of each stands in results.json.
-    Raises DatasetError where `out` holds results already: nothing is written over; InputError where no frame at all could be used.
+    Returns the number of frames and of those that could not be used; the reason of each stands in
+    results.json. Raises DatasetError where `out` holds results already: nothing is written over;
+    InputError where no frame at all could be used.
     """
     results = out / 'results.json'
     if results.exists():
         raise DatasetError(f'{out} holds results already: expected another --out')
-    by_colour, own_bins, rows = getattr(segmenter, 'needs_colour', False), segmenter.workspace is None, []
+    by_colour, own_bins, rows = (
+        getattr(segmenter, 'needs_colour', False),
+        segmenter.workspace is None,
+        [],
+    )
     items = items_of(source, by_colour)
     with RecordingWriter(out / 'recording') if is_recording(source) else nullcontext() as recording:
         for index, item in enumerate(tqdm(items, desc='segment', unit='frame')):
@@ -104,9 +128,13 @@ def segment_input(source: Path, segmenter: Segmenter, out: Path) -> tuple[int, i
                 found, error = segmenter.segment(frame), None
             except InputError as problem:
                 found, error = Instances.none(frame.depth_m.shape), str(problem)
-            picture = overlay(frame.depth_m, found.labels, frame.colour if by_colour else None, found.classes)
+            picture = overlay(
+                frame.depth_m, found.labels, frame.colour if by_colour else None, found.classes
+            )
             cv2.imwrite(str(out / f'{index:06d}_labels.png'), found.labels)
-            cv2.imwrite(str(out / f'{index:06d}_overlay.png'), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+            cv2.imwrite(
+                str(out / f'{index:06d}_overlay.png'), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+            )
             if recording is not None:
                 recording.add(frame, found.labels, INSTANCES_TOPIC, picture)
             rows.append({**_row(index, frame, found, error), **name})
@@ -123,9 +151,32 @@ def _row(index: int, frame: Frame, found: Instances, error: str | None) -> dict[
     valid = frame.depth_m[np.isfinite(frame.depth_m)]
     row: dict[str, object] = {
         # A photograph, without depth, says nothing of its camera, and so of places in space.
-        'frame': index, 'stamp_ns': frame.stamp_ns, 'frame_id': frame.frame_id, 'intrinsics': asdict(frame.intrinsics) if valid.size else None,
-        'depth_m': {'min': float(valid.min()), 'median': float(np.median(valid)), 'max': float(valid.max())} if valid.size else None,
-        'instances': [{'label': i + 1, 'score': round(float(score), 4), 'area_px': int((found.labels == i + 1).sum()),
-                       **({'class': found.classes[i]} if found.classes else {}), 'pose': np.round(found.poses[i], 5).tolist() if found.poses is not None and valid.size else None}
-                      for i, score in enumerate(found.scores)]}
+        'frame': index,
+        'stamp_ns': frame.stamp_ns,
+        'frame_id': frame.frame_id,
+        'intrinsics': asdict(frame.intrinsics) if valid.size else None,
+        'depth_m': (
+            {
+                'min': float(valid.min()),
+                'median': float(np.median(valid)),
+                'max': float(valid.max()),
+            }
+            if valid.size
+            else None
+        ),
+        'instances': [
+            {
+                'label': i + 1,
+                'score': round(float(score), 4),
+                'area_px': int((found.labels == i + 1).sum()),
+                **({'class': found.classes[i]} if found.classes else {}),
+                'pose': (
+                    np.round(found.poses[i], 5).tolist()
+                    if found.poses is not None and valid.size
+                    else None
+                ),
+            }
+            for i, score in enumerate(found.scores)
+        ],
+    }
     return {**row, 'error': error} if error else row

@@ -1,4 +1,6 @@
-"""Files that ship beside the code: checkpoints, presets, profiles. In the source tree, or in an installation's share folder."""
+"""Files that ship beside the code: checkpoints, presets, profiles. In the source tree, or in an
+installation's share folder."""
+
 from __future__ import annotations
 
 import sys
@@ -18,4 +20,6 @@ def shipped_folders(name: str) -> list[Path]:
 
 def shipped_file(folder: str, name: str) -> Path | None:
     """The first shipped file of this name, or None."""
-    return next((path for parent in shipped_folders(folder) if (path := parent / name).is_file()), None)
+    return next(
+        (path for parent in shipped_folders(folder) if (path := parent / name).is_file()), None
+    )

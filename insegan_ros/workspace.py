@@ -1,4 +1,6 @@
-"""From depth to height above the bin's floor: what every network sees, in training and on the robot alike."""
+"""From depth to height above the bin's floor: what every network sees, in training and on the robot
+alike."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -11,9 +13,9 @@ import yaml
 from insegan_ros.errors import InputError
 from insegan_ros.frame import Frame, Intrinsics
 
-
-# How much wider than the bin's floor a picture of it is: what stands high at the rim is seen beyond the floor's edge, the
-# more the nearer the camera. Training pictures are tight, so that parts are large in them.
+# How much wider than the bin's floor a picture of it is: what stands high at the rim is seen beyond
+# the floor's edge, the more the nearer the camera. Training pictures are tight, so that parts are
+# large in them.
 VIEW_MARGIN, TRAINING_MARGIN = 0.3, 0.12
 
 
@@ -21,9 +23,9 @@ VIEW_MARGIN, TRAINING_MARGIN = 0.3, 0.12
 class Workspace:
     """The bin as the camera sees it.
 
-    floor (4,): plane n.p + d = 0 in the optical frame, n a unit vector towards the camera, so n.p + d is a height in m.
-    bounds: (x_min, y_min, x_max, y_max) in metres along the optical frame's x and y: what lies outside is not looked at.
-    None looks at the whole image.
+    floor (4,): plane n.p + d = 0 in the optical frame, n a unit vector towards the camera, so n.p +
+    d is a height in m. bounds: (x_min, y_min, x_max, y_max) in metres along the optical frame's x
+    and y: what lies outside is not looked at. None looks at the whole image.
     """
 
     floor: tuple[float, float, float, float]
@@ -31,11 +33,24 @@ class Workspace:
 
     def __post_init__(self) -> None:
         if len(self.floor) != 4 or len(self.bounds or range(4)) != 4:
-            raise InputError(f'floor {self.floor} and bounds {self.bounds}: expected four numbers each')
-        if not np.isclose(np.linalg.norm(self.floor[:3]), 1.0, atol=1e-3) or self.floor[3] <= 0 or self.floor[2] >= 0:
-            raise InputError(f'floor {self.floor} is no plane before the camera: expected a unit normal towards the camera and a positive distance')
-        if self.bounds is not None and not (self.bounds[0] < self.bounds[2] and self.bounds[1] < self.bounds[3]):
-            raise InputError(f'bounds {self.bounds} are empty: expected (x_min, y_min, x_max, y_max) in metres')
+            raise InputError(
+                f'floor {self.floor} and bounds {self.bounds}: expected four numbers each'
+            )
+        if (
+            not np.isclose(np.linalg.norm(self.floor[:3]), 1.0, atol=1e-3)
+            or self.floor[3] <= 0
+            or self.floor[2] >= 0
+        ):
+            raise InputError(
+                f'floor {self.floor} is no plane before the camera: expected a unit normal towards'
+                ' the camera and a positive distance'
+            )
+        if self.bounds is not None and not (
+            self.bounds[0] < self.bounds[2] and self.bounds[1] < self.bounds[3]
+        ):
+            raise InputError(
+                f'bounds {self.bounds} are empty: expected (x_min, y_min, x_max, y_max) in metres'
+            )
 
     @property
     def floor_distance_m(self) -> float:
@@ -54,8 +69,14 @@ class Workspace:
         """Metres above the floor of points (..., 3), in their own precision; NaN stays NaN."""
         return points @ np.asarray(self.floor[:3], points.dtype) + points.dtype.type(self.floor[3])
 
-    def height_map(self, frame: Frame, min_height_m: float = 0.0, window: tuple[int, int, int, int] | None = None) -> np.ndarray:
-        """(H, W) float32 metres above the floor; 0 where lower than min_height_m, out of bounds or not read.
+    def height_map(
+        self,
+        frame: Frame,
+        min_height_m: float = 0.0,
+        window: tuple[int, int, int, int] | None = None,
+    ) -> np.ndarray:
+        """(H, W) float32 metres above the floor; 0 where lower than min_height_m, out of bounds or
+        not read.
 
         Gaps between readings of a row are closed first, see `fill_shadows`.
 
@@ -69,9 +90,12 @@ class Workspace:
         return np.where(keep, height, 0).astype(np.float32)
 
     def floor_depth(self, intrinsics: Intrinsics) -> np.ndarray:
-        """(H, W) float32 depth in m that a camera would see of the floor alone; NaN where a ray never meets it."""
+        """(H, W) float32 depth in m that a camera would see of the floor alone; NaN where a ray
+        never meets it."""
         slope = intrinsics.rays() @ np.asarray(self.floor[:3], np.float32)
-        return np.where(slope < -1e-6, -self.floor[3] / np.minimum(slope, -1e-6), np.nan).astype(np.float32)
+        return np.where(slope < -1e-6, -self.floor[3] / np.minimum(slope, -1e-6), np.nan).astype(
+            np.float32
+        )
 
     def floor_corners(self) -> np.ndarray:
         """(4, 3) corners of the bounds on the floor, in order around it. Only with bounds."""
@@ -80,8 +104,11 @@ class Workspace:
         depth = -(corners @ np.asarray(self.floor[:2]) + self.floor[3]) / self.floor[2]
         return np.column_stack([corners, depth])
 
-    def window(self, intrinsics: Intrinsics, margin: float = VIEW_MARGIN) -> tuple[int, int, int, int]:
-        """The pixels (left, top, right, bottom) in which the bounds lie, with room for what stands high at the rim."""
+    def window(
+        self, intrinsics: Intrinsics, margin: float = VIEW_MARGIN
+    ) -> tuple[int, int, int, int]:
+        """The pixels (left, top, right, bottom) in which the bounds lie, with room for what stands
+        high at the rim."""
         if self.bounds is None:
             return 0, 0, intrinsics.width, intrinsics.height
         x_min, y_min, x_max, y_max = self.bounds
@@ -91,9 +118,17 @@ class Workspace:
         right = int(round((x_max + pad_x) / depth * intrinsics.fx + intrinsics.cx))
         top = int(round((y_min - pad_y) / depth * intrinsics.fy + intrinsics.cy))
         bottom = int(round((y_max + pad_y) / depth * intrinsics.fy + intrinsics.cy))
-        box = max(left, 0), max(top, 0), min(right + 1, intrinsics.width), min(bottom + 1, intrinsics.height)
+        box = (
+            max(left, 0),
+            max(top, 0),
+            min(right + 1, intrinsics.width),
+            min(bottom + 1, intrinsics.height),
+        )
         if box[0] >= box[2] or box[1] >= box[3]:
-            raise InputError(f'the bin\'s bounds {self.bounds} m lie outside the {intrinsics.width}x{intrinsics.height} image: expected to see the bin')
+            raise InputError(
+                f"the bin's bounds {self.bounds} m lie outside the"
+                f' {intrinsics.width}x{intrinsics.height} image: expected to see the bin'
+            )
         return box
 
 
@@ -103,7 +138,12 @@ def write_workspace(workspace: Workspace, path: Path, comment: str = '') -> None
     if workspace.bounds:
         values['bounds'] = [round(float(v), 4) for v in workspace.bounds]
     head = f'# {comment}\n' if comment else ''
-    path.write_text(head + yaml.safe_dump({'/**': {'ros__parameters': values}}, default_flow_style=None, sort_keys=False))
+    path.write_text(
+        head
+        + yaml.safe_dump(
+            {'/**': {'ros__parameters': values}}, default_flow_style=None, sort_keys=False
+        )
+    )
 
 
 def read_workspace(path: Path) -> Workspace:
@@ -112,18 +152,35 @@ def read_workspace(path: Path) -> Workspace:
         content = yaml.safe_load(path.read_text())
         values = next(iter(content.values()))['ros__parameters']
         floor, bounds = values['floor'], values.get('bounds')
-        return Workspace(tuple(float(v) for v in floor), tuple(float(v) for v in bounds) if bounds else None)
+        return Workspace(
+            tuple(float(v) for v in floor), tuple(float(v) for v in bounds) if bounds else None
+        )
     except OSError as error:
-        raise InputError(f'{path} cannot be read ({error.strerror}): expected a YAML file of `insegan calibrate`') from error
-    except (yaml.YAMLError, AttributeError, StopIteration, KeyError, TypeError, ValueError, UnicodeDecodeError) as error:
-        raise InputError(f'{path} holds no floor and bounds that can be read: expected a YAML file of `insegan calibrate`') from error
+        raise InputError(
+            f'{path} cannot be read ({error.strerror}): expected a YAML file of `insegan calibrate`'
+        ) from error
+    except (
+        yaml.YAMLError,
+        AttributeError,
+        StopIteration,
+        KeyError,
+        TypeError,
+        ValueError,
+        UnicodeDecodeError,
+    ) as error:
+        raise InputError(
+            f'{path} holds no floor and bounds that can be read: expected a YAML file of `insegan'
+            ' calibrate`'
+        ) from error
 
 
 def fill_shadows(depth_m: np.ndarray) -> np.ndarray:
-    """Depth (H, W) with NaN, the gaps between two readings of a row filled with the farther of the two.
+    """Depth (H, W) with NaN, the gaps between two readings of a row filled with the farther of the
+    two.
 
-    A stereo camera has no reading beside a part's edge, where one of its eyes sees past it: what lies there belongs to
-    what is behind. A gap within a part has the part on both sides. What has a reading on one side alone stays NaN.
+    A stereo camera has no reading beside a part's edge, where one of its eyes sees past it: what
+    lies there belongs to what is behind. A gap within a part has the part on both sides. What has a
+    reading on one side alone stays NaN.
     """
     missing = np.isnan(depth_m)
     rows = missing.any(1)
@@ -153,36 +210,52 @@ def resize_height(height: np.ndarray, scale: float) -> np.ndarray:
 
 
 def square_height_map(frame: Frame, workspace: Workspace, size: int) -> tuple[np.ndarray, float]:
-    """The bin's window as a (size, size) float32 height map in metres, and the metres that one of its pixels covers.
+    """The bin's window as a (size, size) float32 height map in metres, and the metres that one of
+    its pixels covers.
 
-    This is what a generator is trained on; a segmenter later resizes any camera's image to the same metres a pixel.
+    This is what a generator is trained on; a segmenter later resizes any camera's image to the same
+    metres a pixel.
     """
     left, top, right, bottom = window = workspace.window(frame.intrinsics, TRAINING_MARGIN)
     side = max(right - left, bottom - top)
     square = np.zeros((side, side), np.float32)
-    square[:bottom - top, :right - left] = workspace.height_map(frame, window=window)
-    square = cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_LINEAR)
+    square[: bottom - top, : right - left] = workspace.height_map(frame, window=window)
+    square = cv2.resize(
+        square, (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+    )
     return square, side / size * pixel_size_m(workspace, frame.intrinsics)
 
 
-def fit_floor(frame: Frame, seed: int = 0, tolerance_m: float = 0.004) -> tuple[float, float, float, float]:
+def fit_floor(
+    frame: Frame, seed: int = 0, tolerance_m: float = 0.004
+) -> tuple[float, float, float, float]:
     """The floor's plane, fitted to the scene itself: the farthest plane that many pixels share.
 
-    In inverse depth a plane is linear in the pixel: 1/z = a x + b y + c with x, y of the ray; robust to parts in the bin (RANSAC).
-    Raises InputError where too few pixels have a reading.
+    In inverse depth a plane is linear in the pixel: 1/z = a x + b y + c with x, y of the ray;
+    robust to parts in the bin (RANSAC). Raises InputError where too few pixels have a reading.
     """
     valid = np.isfinite(frame.depth_m) & (frame.depth_m > 0)
     if valid.sum() < 100:
-        raise InputError(f'{int(valid.sum())} pixels have a depth reading: expected at least 100 to fit the bin\'s floor (is the lens covered?)')
+        raise InputError(
+            f'{int(valid.sum())} pixels have a depth reading: expected at least 100 to fit the'
+            " bin's floor (is the lens covered?)"
+        )
     points = (frame.intrinsics.rays() * frame.depth_m[..., None])[valid]
     rng = np.random.default_rng(seed)
     points = points[rng.choice(len(points), min(len(points), 5000), replace=False)].astype(float)
     planes = _planes_through(points[rng.integers(len(points), size=(200, 3))])
     if not len(planes):
-        raise InputError('no plane was found in the depth image: expected to see the bin\'s floor; give floor as a parameter')
+        raise InputError(
+            "no plane was found in the depth image: expected to see the bin's floor; give floor as"
+            ' a parameter'
+        )
     distance = points[:2000] @ planes[:, :3].T + planes[:, 3]
     # Parts stand above the floor, nothing lies below it: what lies below counts against a plane.
-    best = planes[((np.abs(distance) < tolerance_m).sum(0) - 2 * (distance < -3 * tolerance_m).sum(0)).argmax()]
+    best = planes[
+        (
+            (np.abs(distance) < tolerance_m).sum(0) - 2 * (distance < -3 * tolerance_m).sum(0)
+        ).argmax()
+    ]
     inliers = points[np.abs(points @ best[:3] + best[3]) < tolerance_m]
     centre = inliers.mean(0)
     normal = np.linalg.svd(inliers - centre, full_matrices=False)[2][2]
@@ -191,7 +264,8 @@ def fit_floor(frame: Frame, seed: int = 0, tolerance_m: float = 0.004) -> tuple[
 
 
 def _planes_through(samples: np.ndarray) -> np.ndarray:
-    """Planes (M, 4) through triples of points (N, 3, 3), normals towards the camera; those that are none are left out."""
+    """Planes (M, 4) through triples of points (N, 3, 3), normals towards the camera; those that are
+    none are left out."""
     normals = np.cross(samples[:, 1] - samples[:, 0], samples[:, 2] - samples[:, 0])
     length = np.linalg.norm(normals, axis=1)
     # A wall seen at a grazing angle is no floor.

@@ -1,19 +1,34 @@
 """A recording (rosbag2 folder, RealSense .bag) on its own clock, and the segmenter on its topics.
 
-    ros2 launch insegan_ros replay.launch.py recording:=/path/to/recording model:=/path/to/checkpoint params_file:=/path/to/robot.yaml
+ros2 launch insegan_ros replay.launch.py recording:=/path/to/recording
+model:=/path/to/checkpoint params_file:=/path/to/robot.yaml
 """
+
 from pathlib import Path
 
-from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
-ARGUMENTS = {'recording': (None, 'rosbag2 folder or RealSense .bag'), 'model': ('insegan-nut', 'checkpoint folder or shipped name'),
-             'params_file': ('', 'YAML of the segmenter; empty: the recording\'s own workspace.yaml, else the floor is fitted to every frame'),
-             'rate': ('1.0', 'how many times as fast as recorded'), 'loop': ('true', 'begin again at the end'), 'colour': ('false', 'colour too, for models that look at it, and depth in its view'), 'rviz': ('false', 'open RViz')}
+from launch import LaunchContext, LaunchDescription
+
+ARGUMENTS = {
+    'recording': (None, 'rosbag2 folder or RealSense .bag'),
+    'model': ('insegan-nut', 'checkpoint folder or shipped name'),
+    'params_file': (
+        '',
+        (
+            "YAML of the segmenter; empty: the recording's own workspace.yaml, else the floor is"
+            ' fitted to every frame'
+        ),
+    ),
+    'rate': ('1.0', 'how many times as fast as recorded'),
+    'loop': ('true', 'begin again at the end'),
+    'colour': ('false', 'colour too, for models that look at it, and depth in its view'),
+    'rviz': ('false', 'open RViz'),
+}
 
 
 def start(context: LaunchContext) -> list:
@@ -21,15 +36,42 @@ def start(context: LaunchContext) -> list:
     value = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     own = Path(value['recording']) / 'workspace.yaml'
     parameters = value['params_file'] or (str(own) if own.is_file() else '')
-    player = Node(package='insegan_ros', executable='recording_player', output='screen', parameters=[
-        {'recording': value['recording'], 'rate': float(value['rate']), 'loop': value['loop'] == 'true', 'colour': value['colour'] == 'true'}])
+    player = Node(
+        package='insegan_ros',
+        executable='recording_player',
+        output='screen',
+        parameters=[
+            {
+                'recording': value['recording'],
+                'rate': float(value['rate']),
+                'loop': value['loop'] == 'true',
+                'colour': value['colour'] == 'true',
+            }
+        ],
+    )
     robot = IncludeLaunchDescription(
-        PythonLaunchDescriptionSource(PathJoinSubstitution([FindPackageShare('insegan_ros'), 'launch', 'robot.launch.py'])),
-        launch_arguments={'model': value['model'], 'use_sim_time': 'true', 'rviz': value['rviz'], 'aligned': value['colour'], **({'params_file': parameters} if parameters else {})}.items())
+        PythonLaunchDescriptionSource(
+            PathJoinSubstitution([FindPackageShare('insegan_ros'), 'launch', 'robot.launch.py'])
+        ),
+        launch_arguments={
+            'model': value['model'],
+            'use_sim_time': 'true',
+            'rviz': value['rviz'],
+            'aligned': value['colour'],
+            **({'params_file': parameters} if parameters else {}),
+        }.items(),
+    )
     return [robot, player]
 
 
 def generate_launch_description() -> LaunchDescription:
     """See the module's text."""
-    return LaunchDescription([
-        *(DeclareLaunchArgument(name, default_value=default, description=text) for name, (default, text) in ARGUMENTS.items()), OpaqueFunction(function=start)])
+    return LaunchDescription(
+        [
+            *(
+                DeclareLaunchArgument(name, default_value=default, description=text)
+                for name, (default, text) in ARGUMENTS.items()
+            ),
+            OpaqueFunction(function=start),
+        ]
+    )

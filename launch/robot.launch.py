@@ -1,12 +1,19 @@
 """The segmenter on a RealSense's topics.
 
-    ros2 launch insegan_ros robot.launch.py model:=/path/to/checkpoint params_file:=/path/to/robot.yaml
+    ros2 launch insegan_ros robot.launch.py model:=/path/to/checkpoint
+    params_file:=/path/to/robot.yaml
 
-driver:=none listens to a driver that runs already, driver:=insegan starts this package's own camera node, driver:=realsense-ros
-starts realsense2_camera. aligned:=true takes depth in the colour camera's view, and colour with it.
+driver:=none listens to a driver that runs already, driver:=insegan starts this package's own camera
+node, driver:=realsense-ros starts realsense2_camera. aligned:=true takes depth in the colour
+camera's view, and colour with it.
 """
-from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction, SetEnvironmentVariable
+
+from launch.actions import (
+    DeclareLaunchArgument,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    SetEnvironmentVariable,
+)
 from launch.conditions import IfCondition
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
@@ -14,16 +21,20 @@ from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
 from insegan_ros.dds import dds_environment
+from launch import LaunchContext, LaunchDescription
 
 SHARE = FindPackageShare('insegan_ros')
 ARGUMENTS = {
     'namespace': ('', 'namespace of the segmenter'),
-    'params_file': (PathJoinSubstitution([SHARE, 'config', 'robot.yaml']), 'YAML with parameters of the segmenter, and of the camera if it is our own'),
+    'params_file': (
+        PathJoinSubstitution([SHARE, 'config', 'robot.yaml']),
+        'YAML with parameters of the segmenter, and of the camera if it is our own',
+    ),
     'model': ('insegan-nut', 'checkpoint folder or shipped name'),
     'device': ('auto', 'auto, cpu, cuda or cuda:N'),
     'driver': ('none', 'none (one runs already), insegan (our camera node) or realsense-ros'),
     'camera': ('/camera/camera', 'where the driver publishes'),
-    'aligned': ('false', 'depth in the colour camera\'s view, and colour with it'),
+    'aligned': ('false', "depth in the colour camera's view, and colour with it"),
     'autostart': ('true', 'configure and activate at start'),
     'use_sim_time': ('false', 'take time from /clock'),
     'log_level': ('info', 'debug, info, warn, error'),
@@ -34,19 +45,50 @@ ARGUMENTS = {
 def start(context: LaunchContext) -> list:
     """The driver that is asked for, and the segmenter."""
     value = {name: LaunchConfiguration(name) for name in ARGUMENTS}
-    driver, camera, aligned = (value[name].perform(context) for name in ('driver', 'camera', 'aligned'))
+    driver, camera, aligned = (
+        value[name].perform(context) for name in ('driver', 'camera', 'aligned')
+    )
     depth = f'{camera}/aligned_depth_to_color/' if aligned == 'true' else f'{camera}/depth/'
     segmenter = Node(
-        package='insegan_ros', executable='segmenter', name='segmenter', namespace=value['namespace'], output='screen',
-        parameters=[value['params_file'], {name: value[name] for name in ('model', 'device', 'autostart', 'use_sim_time')}, {'use_colour': aligned == 'true'}],
-        remappings=[('depth/image', f'{depth}{"image_raw" if aligned == "true" else "image_rect_raw"}'), ('depth/camera_info', f'{depth}camera_info'),
-                    ('color/image', f'{camera}/color/image_raw')],
-        arguments=['--ros-args', '--log-level', value['log_level']])
+        package='insegan_ros',
+        executable='segmenter',
+        name='segmenter',
+        namespace=value['namespace'],
+        output='screen',
+        parameters=[
+            value['params_file'],
+            {name: value[name] for name in ('model', 'device', 'autostart', 'use_sim_time')},
+            {'use_colour': aligned == 'true'},
+        ],
+        remappings=[
+            ('depth/image', f'{depth}{"image_raw" if aligned == "true" else "image_rect_raw"}'),
+            ('depth/camera_info', f'{depth}camera_info'),
+            ('color/image', f'{camera}/color/image_raw'),
+        ],
+        arguments=['--ros-args', '--log-level', value['log_level']],
+    )
     if driver == 'insegan':
-        return [Node(package='insegan_ros', executable='realsense_camera', output='screen', parameters=[value['params_file']]), segmenter]
+        return [
+            Node(
+                package='insegan_ros',
+                executable='realsense_camera',
+                output='screen',
+                parameters=[value['params_file']],
+            ),
+            segmenter,
+        ]
     if driver == 'realsense-ros':
-        return [IncludeLaunchDescription(PythonLaunchDescriptionSource(PathJoinSubstitution([FindPackageShare('realsense2_camera'), 'launch', 'rs_launch.py'])),
-                                         launch_arguments={'align_depth.enable': aligned}.items()), segmenter]
+        return [
+            IncludeLaunchDescription(
+                PythonLaunchDescriptionSource(
+                    PathJoinSubstitution(
+                        [FindPackageShare('realsense2_camera'), 'launch', 'rs_launch.py']
+                    )
+                ),
+                launch_arguments={'align_depth.enable': aligned}.items(),
+            ),
+            segmenter,
+        ]
     if driver != 'none':
         raise ValueError(f'driver is "{driver}": expected none, insegan or realsense-ros')
     return [segmenter]
@@ -54,9 +96,20 @@ def start(context: LaunchContext) -> list:
 
 def generate_launch_description() -> LaunchDescription:
     """See the module's text."""
-    rviz = Node(package='rviz2', executable='rviz2', arguments=['-d', PathJoinSubstitution([SHARE, 'config', 'insegan.rviz'])],
-                condition=IfCondition(LaunchConfiguration('rviz')))
-    return LaunchDescription([
-        *(DeclareLaunchArgument(name, default_value=default, description=text) for name, (default, text) in ARGUMENTS.items()),
-        *(SetEnvironmentVariable(name, path) for name, path in dds_environment().items()),
-        OpaqueFunction(function=start), rviz])
+    rviz = Node(
+        package='rviz2',
+        executable='rviz2',
+        arguments=['-d', PathJoinSubstitution([SHARE, 'config', 'insegan.rviz'])],
+        condition=IfCondition(LaunchConfiguration('rviz')),
+    )
+    return LaunchDescription(
+        [
+            *(
+                DeclareLaunchArgument(name, default_value=default, description=text)
+                for name, (default, text) in ARGUMENTS.items()
+            ),
+            *(SetEnvironmentVariable(name, path) for name, path in dds_environment().items()),
+            OpaqueFunction(function=start),
+            rviz,
+        ]
+    )

@@ -1,1 +1,2 @@
-"""The bin simulator: parametric parts, the bin's physics, the ray-casting camera, the generator of shards."""
+"""The bin simulator: parametric parts, the bin's physics, the ray-casting camera, the generator of
+shards."""

@@ -1,9 +1,11 @@
-"""The camera: ray casting (Embree through Open3D) at any resolution; exact depth, labels, amodal masks, normals.
+"""The camera: ray casting (Embree through Open3D) at any resolution; exact depth, labels, amodal
+masks, normals.
 
-Every kind of part is one ray-casting scene that is built once. An instance is rendered by turning the rays of its window
-into the part's frame, which leaves their parameter, the depth, as it is. No scene is built per picture, and what an
-instance hides comes for free.
+Every kind of part is one ray-casting scene that is built once. An instance is rendered by turning
+the rays of its window into the part's frame, which leaves their parameter, the depth, as it is. No
+scene is built per picture, and what an instance hides comes for free.
 """
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -26,7 +28,8 @@ WALL_CLEARANCE_M = 0.003
 
 @dataclass(frozen=True)
 class Jitter:
-    """How much a camera's mount and calibration differ from scene to scene: uniform in plus and minus these."""
+    """How much a camera's mount and calibration differ from scene to scene: uniform in plus and
+    minus these."""
 
     position_m: float = 0.0
     """Shift along each axis in m."""
@@ -38,18 +41,26 @@ class Jitter:
     """Shift of the principal point in px."""
 
     def __post_init__(self) -> None:
-        for name, most in (('position_m', 1.0), ('tilt_deg', 45.0), ('focal_share', 0.5), ('centre_px', 1000.0)):
+        for name, most in (
+            ('position_m', 1.0),
+            ('tilt_deg', 45.0),
+            ('focal_share', 0.5),
+            ('centre_px', 1000.0),
+        ):
             if not 0 <= getattr(self, name) <= most:
-                raise ConfigError(f'jitter.{name} is {getattr(self, name):g}: expected 0 to {most:g}')
+                raise ConfigError(
+                    f'jitter.{name} is {getattr(self, name):g}: expected 0 to {most:g}'
+                )
 
 
 @dataclass(frozen=True)
 class Rendering:
     """What the camera sees without a sensor's faults.
 
-    depth_m (H, W) float32, NaN where nothing is; labels (H, W) uint16; amodal (N, H, W) bool, each instance as if alone;
-    normals (H, W, 3) float32 in the camera's frame, and surface (H, W, 3) float32, the point in the part's own frame (in the
-    world's where no part is), for textures: both None unless asked for.
+    depth_m (H, W) float32, NaN where nothing is; labels (H, W) uint16; amodal (N, H, W) bool, each
+    instance as if alone; normals (H, W, 3) float32 in the camera's frame, and surface (H, W, 3)
+    float32, the point in the part's own frame (in the world's where no part is), for textures: both
+    None unless asked for.
     """
 
     depth_m: np.ndarray
@@ -61,7 +72,8 @@ class Rendering:
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole camera before a container. camera_from_world (4, 4); optical frame: x right, y down in the image, z forward."""
+    """A pinhole camera before a container. camera_from_world (4, 4); optical frame: x right, y down
+    in the image, z forward."""
 
     container: Container
     intrinsics: Intrinsics
@@ -73,33 +85,56 @@ class Camera:
         return {**self.__dict__, '_casters': {}}
 
     @classmethod
-    def over_bin(cls, container: Container, width: int = 224, height: int = 224, nearest_m: float = 0.0) -> Camera:
-        """A picture that holds the container's opening with a rim, from 2.6 times its width: the data sets' camera.
+    def over_bin(
+        cls, container: Container, width: int = 224, height: int = 224, nearest_m: float = 0.0
+    ) -> Camera:
+        """A picture that holds the container's opening with a rim, from 2.6 times its width: the
+        data sets' camera.
 
-        nearest_m: a sensor's smallest distance; the camera then stands back, with a longer lens, until the rim is beyond it.
+        nearest_m: a sensor's smallest distance; the camera then stands back, with a longer lens,
+        until the rim is beyond it.
         """
         shelf = container.kind == 'shelf'
-        side = max(container.width_m, (container.height_m if shelf else container.depth_m) * width / height)
-        # A shelf's opening is nearer than its back, a bin's rim nearer than its floor; parts may stand above the rim.
+        side = max(
+            container.width_m, (container.height_m if shelf else container.depth_m) * width / height
+        )
+        # A shelf's opening is nearer than its back, a bin's rim nearer than its floor; parts may
+        # stand above the rim.
         opening_m = max(2.6 * side, nearest_m + (0.0 if shelf else 1.2 * container.height_m))
         focal = width * opening_m / (side * 1.16)
         distance_m = opening_m + (container.depth_m if shelf else 0)
-        return cls._at(container, Intrinsics(focal, focal, (width - 1) / 2, (height - 1) / 2, width, height), distance_m)
+        return cls._at(
+            container,
+            Intrinsics(focal, focal, (width - 1) / 2, (height - 1) / 2, width, height),
+            distance_m,
+        )
 
     @classmethod
     def realsense(cls, container: Container, width: int = 640, height: int = 480) -> Camera:
-        """Intrinsics of a D435 whose depth is aligned to colour, as near to the container as its smallest distance allows."""
+        """Intrinsics of a D435 whose depth is aligned to colour, as near to the container as its
+        smallest distance allows."""
         focal = 615.0 * width / 640
-        distance_m = max(0.28 + 1.2 * container.height_m, focal * container.width_m * 1.2 / min(height, width))
-        return cls._at(container, Intrinsics(focal, focal, (width - 1) / 2, (height - 1) / 2, width, height), distance_m)
+        distance_m = max(
+            0.28 + 1.2 * container.height_m, focal * container.width_m * 1.2 / min(height, width)
+        )
+        return cls._at(
+            container,
+            Intrinsics(focal, focal, (width - 1) / 2, (height - 1) / 2, width, height),
+            distance_m,
+        )
 
     @classmethod
     def _at(cls, container: Container, intrinsics: Intrinsics, distance_m: float) -> Camera:
         camera_from_world = np.diag([1.0, -1.0, -1.0, 1.0])
         if container.kind == 'shelf':
-            # Level, before the open side: world x is the image's x, world y points into the picture, world z up in it.
+            # Level, before the open side: world x is the image's x, world y points into the
+            # picture, world z up in it.
             camera_from_world[:3, :3] = [[1, 0, 0], [0, 0, -1], [0, 1, 0]]
-            camera_from_world[:3, 3] = [0, container.height_m / 2, distance_m - container.depth_m / 2]
+            camera_from_world[:3, 3] = [
+                0,
+                container.height_m / 2,
+                distance_m - container.depth_m / 2,
+            ]
         else:
             camera_from_world[2, 3] = distance_m
         return cls(container, intrinsics, camera_from_world)
@@ -109,38 +144,60 @@ class Camera:
         if jitter == Jitter():
             return self
         move = np.eye(4)
-        move[:3, :3] = Rotation.from_euler('xyz', rng.uniform(-1, 1, 3) * jitter.tilt_deg, degrees=True).as_matrix()
+        move[:3, :3] = Rotation.from_euler(
+            'xyz', rng.uniform(-1, 1, 3) * jitter.tilt_deg, degrees=True
+        ).as_matrix()
         # The tilt is about the point looked at, so that the container stays in view.
         centre = np.array([0, 0, self.distance_m])
         move[:3, 3] = centre - move[:3, :3] @ centre + rng.uniform(-1, 1, 3) * jitter.position_m
         k = self.intrinsics
-        scale, shift = 1 + rng.uniform(-1, 1) * jitter.focal_share, rng.uniform(-1, 1, 2) * jitter.centre_px
-        intrinsics = replace(k, fx=k.fx * scale, fy=k.fy * scale, cx=k.cx + float(shift[0]), cy=k.cy + float(shift[1]))
+        scale, shift = (
+            1 + rng.uniform(-1, 1) * jitter.focal_share,
+            rng.uniform(-1, 1, 2) * jitter.centre_px,
+        )
+        intrinsics = replace(
+            k,
+            fx=k.fx * scale,
+            fy=k.fy * scale,
+            cx=k.cx + float(shift[0]),
+            cy=k.cy + float(shift[1]),
+        )
         return replace(self, intrinsics=intrinsics, camera_from_world=move @ self.camera_from_world)
 
     @property
     def distance_m(self) -> float:
-        """Distance of the backdrop (the floor, the shelf's back) on the optical axis, before any jitter."""
+        """Distance of the backdrop (the floor, the shelf's back) on the optical axis, before any
+        jitter."""
         return float(np.linalg.norm(self._plane_point()))
 
     def _plane_point(self) -> np.ndarray:
-        anchor = [0, self.container.depth_m / 2, self.container.height_m / 2, 1] if self.container.kind == 'shelf' else [0, 0, 0, 1]
+        anchor = (
+            [0, self.container.depth_m / 2, self.container.height_m / 2, 1]
+            if self.container.kind == 'shelf'
+            else [0, 0, 0, 1]
+        )
         return (self.camera_from_world @ anchor)[:3]
 
     @property
     def workspace(self) -> Workspace:
-        """The floor's plane and the container's inside; for a shelf the back's plane and the opening."""
+        """The floor's plane and the container's inside; for a shelf the back's plane and the
+        opening."""
         shelf = self.container.kind == 'shelf'
         normal = self.camera_from_world[:3, :3] @ ([0, -1, 0] if shelf else [0, 0, 1])
         anchor = self._plane_point()
         half_x = self.container.width_m / 2 - WALL_CLEARANCE_M
-        half_y = (self.container.height_m if shelf else self.container.depth_m) / 2 - WALL_CLEARANCE_M
+        half_y = (
+            self.container.height_m if shelf else self.container.depth_m
+        ) / 2 - WALL_CLEARANCE_M
         floor = tuple(float(v) for v in (*normal, -normal @ anchor))
         x, y = float(anchor[0]), float(anchor[1])
         return Workspace(floor, (x - half_x, y - half_y, x + half_x, y + half_y))
 
-    def render(self, parts: Sequence[Part], world_poses: np.ndarray, surfaces: bool = False) -> Rendering:
-        """Ideal picture. world_poses: world-from-object, (N, 4, 4), one a part; labels 1..N in their order."""
+    def render(
+        self, parts: Sequence[Part], world_poses: np.ndarray, surfaces: bool = False
+    ) -> Rendering:
+        """Ideal picture. world_poses: world-from-object, (N, 4, 4), one a part; labels 1..N in
+        their order."""
         k = self.intrinsics
         rays = k.rays()
         back = self._caster(self.container)
@@ -161,14 +218,20 @@ class Camera:
             labels[window] = np.where(nearer, index + 1, labels[window])
             if surfaces:
                 normals[window] = np.where(nearer[..., None], own_normals, normals[window])
-                points = (rays[window] * own_depth[..., None] - camera_from_object[:3, 3]) @ camera_from_object[:3, :3]
+                points = (
+                    rays[window] * own_depth[..., None] - camera_from_object[:3, 3]
+                ) @ camera_from_object[:3, :3]
                 surface[window] = np.where(nearer[..., None], points, surface[window])
         return Rendering(depth, labels, amodal, normals, surface)
 
     def _caster(self, thing: Part | Container) -> Caster:
         if id(thing) not in self._casters:
             # A container stands still before a fixed camera: its picture is made once.
-            self._casters[id(thing)] = Caster(thing, thing.mesh if isinstance(thing, Part) else thing.mesh(), keep=isinstance(thing, Container))
+            self._casters[id(thing)] = Caster(
+                thing,
+                thing.mesh if isinstance(thing, Part) else thing.mesh(),
+                keep=isinstance(thing, Container),
+            )
         return self._casters[id(thing)]
 
     def _window(self, part: Part, camera_from_object: np.ndarray) -> tuple[slice, slice] | None:
@@ -183,7 +246,10 @@ class Camera:
         return (slice(top, bottom), slice(left, right)) if left < right and top < bottom else None
 
     def _points(self, depth: np.ndarray, camera_from_object: np.ndarray) -> np.ndarray:
-        return ((self.intrinsics.rays() * depth[..., None] - camera_from_object[:3, 3]) @ camera_from_object[:3, :3]).astype(np.float32)
+        return (
+            (self.intrinsics.rays() * depth[..., None] - camera_from_object[:3, 3])
+            @ camera_from_object[:3, :3]
+        ).astype(np.float32)
 
 
 class Caster:
@@ -192,13 +258,24 @@ class Caster:
     def __init__(self, thing: object, mesh: trimesh.Trimesh, keep: bool) -> None:
         self.thing, self.keep = thing, keep
         self.scene = o3d.t.geometry.RaycastingScene(nthreads=1)
-        self.scene.add_triangles(o3d.core.Tensor(np.asarray(mesh.vertices, np.float32)), o3d.core.Tensor(np.asarray(mesh.faces, np.uint32)))
+        self.scene.add_triangles(
+            o3d.core.Tensor(np.asarray(mesh.vertices, np.float32)),
+            o3d.core.Tensor(np.asarray(mesh.faces, np.uint32)),
+        )
         self.kept: tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray | None]] | None = None
 
-    def cast(self, rays: np.ndarray, camera_from_object: np.ndarray, normals: bool = False) -> tuple[np.ndarray, np.ndarray | None]:
-        """Depth (H, W) float32, NaN where nothing is hit, and normals (H, W, 3) in the camera's frame if asked for."""
-        if self.keep and self.kept is not None and self.kept[0] is rays and np.array_equal(self.kept[1], camera_from_object) and \
-                (not normals or self.kept[2][1] is not None):
+    def cast(
+        self, rays: np.ndarray, camera_from_object: np.ndarray, normals: bool = False
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Depth (H, W) float32, NaN where nothing is hit, and normals (H, W, 3) in the camera's
+        frame if asked for."""
+        if (
+            self.keep
+            and self.kept is not None
+            and self.kept[0] is rays
+            and np.array_equal(self.kept[1], camera_from_object)
+            and (not normals or self.kept[2][1] is not None)
+        ):
             depth, hit_normals = self.kept[2]
             return depth.copy(), None if hit_normals is None else hit_normals.copy()
         rotation = camera_from_object[:3, :3]
@@ -213,5 +290,9 @@ class Caster:
         if normals:
             hit_normals = hit['primitive_normals'].numpy() @ rotation.T.astype(np.float32)
         if self.keep:
-            self.kept = rays, camera_from_object.copy(), (depth.copy(), None if hit_normals is None else hit_normals.copy())
+            self.kept = (
+                rays,
+                camera_from_object.copy(),
+                (depth.copy(), None if hit_normals is None else hit_normals.copy()),
+            )
         return depth, hit_normals

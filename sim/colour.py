@@ -1,7 +1,10 @@
-"""RGB pictures: solid textures, lamps with shadows, backgrounds, a camera's noise. All varied by one random stream.
+"""RGB pictures: solid textures, lamps with shadows, backgrounds, a camera's noise. All varied by
+one random stream.
 
-For methods that learn from colour it is variety that matters, not beauty; a path tracer would need a GPU or minutes.
+For methods that learn from colour it is variety that matters, not beauty; a path tracer would need
+a GPU or minutes.
 """
+
 from __future__ import annotations
 
 import zlib
@@ -17,12 +20,22 @@ from insegan_sim.camera import Camera, Rendering
 from insegan_sim.parts import Part
 
 PATTERNS = ('plain', 'blotches', 'stripes', 'checks', 'band')
-INDUSTRIAL = np.array([(0.62, 0.63, 0.65), (0.45, 0.46, 0.48), (0.72, 0.58, 0.30), (0.70, 0.40, 0.26), (0.15, 0.15, 0.16), (0.80, 0.80, 0.78)])
+INDUSTRIAL = np.array(
+    [
+        (0.62, 0.63, 0.65),
+        (0.45, 0.46, 0.48),
+        (0.72, 0.58, 0.30),
+        (0.70, 0.40, 0.26),
+        (0.15, 0.15, 0.16),
+        (0.80, 0.80, 0.78),
+    ]
+)
 
 
 @dataclass(frozen=True)
 class Material:
-    """A surface: two colours in linear RGB, the pattern that mixes them, its wave vectors in rad/m, and gloss in 0..1."""
+    """A surface: two colours in linear RGB, the pattern that mixes them, its wave vectors in rad/m,
+    and gloss in 0..1."""
 
     base: np.ndarray
     other: np.ndarray
@@ -32,15 +45,34 @@ class Material:
     gloss: float
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, palette: np.ndarray | None = None, size_m: float = 0.08, pattern: str = '') -> Material:
-        """A random one: of any colour, or near one of a palette (N, 3). size_m: the size of the thing, for the pattern's scale."""
+    def draw(
+        cls,
+        rng: np.random.Generator,
+        palette: np.ndarray | None = None,
+        size_m: float = 0.08,
+        pattern: str = '',
+    ) -> Material:
+        """A random one: of any colour, or near one of a palette (N, 3). size_m: the size of the
+        thing, for the pattern's scale."""
         if palette is None:
             base, other = rng.uniform(0.03, 0.9, (2, 3)) ** 1.5
         else:
-            base = np.clip(palette[rng.integers(len(palette))] * rng.uniform(0.85, 1.15, 3), 0.02, 0.95) ** 1.5
+            base = (
+                np.clip(
+                    palette[rng.integers(len(palette))] * rng.uniform(0.85, 1.15, 3), 0.02, 0.95
+                )
+                ** 1.5
+            )
             other = base * rng.uniform(0.6, 0.9)
         waves = rng.normal(size=(6, 3)) * 2 * np.pi / size_m * rng.uniform(0.8, 2.5)
-        return cls(base, other, pattern or str(rng.choice(PATTERNS)), waves, rng.uniform(0, 2 * np.pi, 6), float(rng.uniform(0, 0.6)))
+        return cls(
+            base,
+            other,
+            pattern or str(rng.choice(PATTERNS)),
+            waves,
+            rng.uniform(0, 2 * np.pi, 6),
+            float(rng.uniform(0, 0.6)),
+        )
 
     def at(self, points: np.ndarray) -> np.ndarray:
         """Albedo (N, 3) at points (N, 3) in m of the thing's own frame."""
@@ -59,22 +91,35 @@ class Material:
 
 
 def material_of(part: Part) -> Material:
-    """A part's own look, the same in every scene: a product keeps its print, an industrial part its metal or plastic."""
+    """A part's own look, the same in every scene: a product keeps its print, an industrial part its
+    metal or plastic."""
     own = np.random.default_rng(zlib.crc32(part.name.encode()))
     if part.name.startswith('product-'):
         return Material.draw(own, size_m=part.diameter_m / 2)
     return Material.draw(own, INDUSTRIAL, part.diameter_m, pattern='plain')
 
 
-def shade(rendering: Rendering, camera: Camera, parts: Sequence[Part], world_poses: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of a rendering that holds normals and surface points; lamps, background and noise are drawn from rng."""
+def shade(
+    rendering: Rendering,
+    camera: Camera,
+    parts: Sequence[Part],
+    world_poses: np.ndarray,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of a rendering that holds normals and surface points; lamps, background
+    and noise are drawn from rng."""
     shape = rendering.depth_m.shape
     seen = np.isfinite(rendering.depth_m)
     points = camera.intrinsics.rays() * np.nan_to_num(rendering.depth_m)[..., None]
-    normals = rendering.normals * np.where((rendering.normals * points).sum(-1, keepdims=True) > 0, -1, 1)
+    normals = rendering.normals * np.where(
+        (rendering.normals * points).sum(-1, keepdims=True) > 0, -1, 1
+    )
     albedo, gloss = np.zeros((*shape, 3)), np.zeros(shape)
     # Table and container, told apart by their height.
-    table, walls = Material.draw(rng, size_m=camera.container.width_m), Material.draw(rng, size_m=camera.container.width_m, pattern='plain')
+    table, walls = (
+        Material.draw(rng, size_m=camera.container.width_m),
+        Material.draw(rng, size_m=camera.container.width_m, pattern='plain'),
+    )
     half = camera.container.width_m / 2
     outside = (rendering.labels == 0) & (np.abs(rendering.surface[..., :2]).max(-1) > half + 0.02)
     for mask, material in ((rendering.labels == 0, walls), (outside, table)):
@@ -91,7 +136,9 @@ def shade(rendering: Rendering, camera: Camera, parts: Sequence[Part], world_pos
     scene = _scene(camera, parts, world_poses)
     for number in range(int(rng.integers(1, 4))):
         # Above the container in the world: most of the light comes from there.
-        lamp_world = np.array([*rng.uniform(-3, 3, 2), rng.uniform(1.0, 3.0)]) * max(camera.distance_m, 0.3)
+        lamp_world = np.array([*rng.uniform(-3, 3, 2), rng.uniform(1.0, 3.0)]) * max(
+            camera.distance_m, 0.3
+        )
         if camera.container.kind == 'shelf':
             lamp_world[1] = -abs(lamp_world[1]) - camera.distance_m
         lamp = camera.camera_from_world[:3, :3] @ lamp_world + camera.camera_from_world[:3, 3]
@@ -104,26 +151,43 @@ def shade(rendering: Rendering, camera: Camera, parts: Sequence[Part], world_pos
         half_way = towards + view
         half_way /= np.maximum(np.linalg.norm(half_way, axis=-1, keepdims=True), 1e-9)
         light += lit[..., None] * strength
-        shine += (np.clip((normals * half_way).sum(-1), 0, 1) ** 40 * (lit > 0) * gloss)[..., None] * strength
+        shine += (np.clip((normals * half_way).sum(-1), 0, 1) ** 40 * (lit > 0) * gloss)[
+            ..., None
+        ] * strength
     picture = np.where(seen[..., None], albedo * light + 0.4 * shine, 0.02)
     # Exposure to the scene, then the sensor: blur, noise, gamma.
     picture *= rng.uniform(0.35, 0.55) / max(float(np.quantile(picture, 0.8)), 0.05)
     picture = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.3, 0.8)))
-    picture = np.clip(picture, 0, 1) ** (1 / 2.2) + rng.normal(0, rng.uniform(0.004, 0.02), picture.shape)
+    picture = np.clip(picture, 0, 1) ** (1 / 2.2) + rng.normal(
+        0, rng.uniform(0.004, 0.02), picture.shape
+    )
     return (np.clip(picture, 0, 1) * 255).round().astype(np.uint8)
 
 
-def _scene(camera: Camera, parts: Sequence[Part], world_poses: np.ndarray) -> o3d.t.geometry.RaycastingScene:
+def _scene(
+    camera: Camera, parts: Sequence[Part], world_poses: np.ndarray
+) -> o3d.t.geometry.RaycastingScene:
     """Everything at once, in the camera's frame: shadows fall from each on all."""
     scene = o3d.t.geometry.RaycastingScene(nthreads=1)
-    pairs: list[tuple[trimesh.Trimesh, np.ndarray]] = [(camera.container.mesh(), camera.camera_from_world)]
-    pairs += [(part.mesh, camera.camera_from_world @ pose) for part, pose in zip(parts, world_poses)]
+    pairs: list[tuple[trimesh.Trimesh, np.ndarray]] = [
+        (camera.container.mesh(), camera.camera_from_world)
+    ]
+    pairs += [
+        (part.mesh, camera.camera_from_world @ pose) for part, pose in zip(parts, world_poses)
+    ]
     for mesh, pose in pairs:
         vertices = trimesh.transform_points(mesh.vertices, pose).astype(np.float32)
-        scene.add_triangles(o3d.core.Tensor(vertices), o3d.core.Tensor(np.asarray(mesh.faces, np.uint32)))
+        scene.add_triangles(
+            o3d.core.Tensor(vertices), o3d.core.Tensor(np.asarray(mesh.faces, np.uint32))
+        )
     return scene
 
 
-def _shadowed(scene: o3d.t.geometry.RaycastingScene, points: np.ndarray, normals: np.ndarray, towards: np.ndarray) -> np.ndarray:
+def _shadowed(
+    scene: o3d.t.geometry.RaycastingScene,
+    points: np.ndarray,
+    normals: np.ndarray,
+    towards: np.ndarray,
+) -> np.ndarray:
     rays = np.concatenate([points + 0.0005 * normals, towards], -1).astype(np.float32)
     return scene.test_occlusions(o3d.core.Tensor(rays), nthreads=1).numpy()

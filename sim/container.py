@@ -1,4 +1,6 @@
-"""What the parts lie in: a bin on a table, a tote, a compartment of a shelf. World frame: origin at the floor's centre, z up, metres."""
+"""What the parts lie in: a bin on a table, a tote, a compartment of a shelf. World frame: origin at
+the floor's centre, z up, metres."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -15,8 +17,8 @@ WALL_M = 0.004
 class Container:
     """Inner width (x), depth (y) and height (z) in m.
 
-    A bin stands on a wide table and a tote is a bin with thick walls, both seen from above; a shelf's compartment is open to -y
-    and seen from there.
+    A bin stands on a wide table and a tote is a bin with thick walls, both seen from above; a
+    shelf's compartment is open to -y and seen from there.
     """
 
     kind: str
@@ -26,11 +28,14 @@ class Container:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ConfigError(f'unknown container "{self.kind}": expected one of {", ".join(KINDS)}')
+            raise ConfigError(
+                f'unknown container "{self.kind}": expected one of {", ".join(KINDS)}'
+            )
 
     def guides(self) -> list[tuple[list[float], list[float]]]:
-        """Floor and walls of the physics as (half extents, centre): thick, and far higher than the ones that are seen, so that no
-        part is lost while it falls. A part that rests against what is not seen is found by `World`."""
+        """Floor and walls of the physics as (half extents, centre): thick, and far higher than the
+        ones that are seen, so that no part is lost while it falls. A part that rests against what
+        is not seen is found by `World`."""
         thick, tall = 0.05, 1.0
         x, y = self.width_m / 2, self.depth_m / 2
         out = [([x + 2 * thick, y + 2 * thick, thick], [0, 0, -thick])]
@@ -50,8 +55,12 @@ class Container:
             if self.kind != 'shelf' or sign > 0:
                 boxes.append(([x + 2 * wall, wall, z], [0, sign * (y + wall) / 2, z / 2]))
         if self.kind == 'shelf':
-            # The board above, and the room behind: a camera that looks past the compartment sees something.
-            boxes += [([x + 2 * wall, y, wall], [0, 0, z + wall / 2]), ([20 * x, 0.001, 20 * z], [0, y / 2 + wall + 0.3, 0])]
+            # The board above, and the room behind: a camera that looks past the compartment sees
+            # something.
+            boxes += [
+                ([x + 2 * wall, y, wall], [0, 0, z + wall / 2]),
+                ([20 * x, 0.001, 20 * z], [0, y / 2 + wall + 0.3, 0]),
+            ]
         meshes = []
         for extents, centre in boxes:
             meshes.append(trimesh.creation.box(extents))

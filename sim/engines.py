@@ -1,4 +1,6 @@
-"""Where the work is done: processes of this machine, or a Ray cluster. Results come in any order, each with its number."""
+"""Where the work is done: processes of this machine, or a Ray cluster. Results come in any order,
+each with its number."""
+
 from __future__ import annotations
 
 import os
@@ -16,8 +18,11 @@ ENGINES = ('local', 'ray')
 MOST_DEATHS = 3
 
 
-def run_jobs(engine: str, work: Callable[..., Any], jobs: dict[int, tuple], workers: int, address: str = '') -> Iterator[tuple[int, Any]]:
-    """Yield (number, work(*arguments)) for every job. A worker that dies costs its job's time, nothing else.
+def run_jobs(
+    engine: str, work: Callable[..., Any], jobs: dict[int, tuple], workers: int, address: str = ''
+) -> Iterator[tuple[int, Any]]:
+    """Yield (number, work(*arguments)) for every job. A worker that dies costs its job's time,
+    nothing else.
 
     Raises what `work` raises, and DatasetError where workers die again and again.
     """
@@ -32,7 +37,9 @@ def _numbered(work: Callable[..., Any], number: int, arguments: tuple) -> tuple[
     return number, work(*arguments)
 
 
-def _for_parent(parent: int, work: Callable[..., Any], number: int, arguments: tuple) -> tuple[int, Any]:
+def _for_parent(
+    parent: int, work: Callable[..., Any], number: int, arguments: tuple
+) -> tuple[int, Any]:
     if os.getpid() != parent:
         _watch(parent)
     return _numbered(work, number, arguments)
@@ -40,31 +47,46 @@ def _for_parent(parent: int, work: Callable[..., Any], number: int, arguments: t
 
 @lru_cache(maxsize=1)
 def _watch(parent: int) -> None:
-    """End this process soon after its parent: one that was killed cannot tell its workers, and a heap takes minutes."""
+    """End this process soon after its parent: one that was killed cannot tell its workers, and a
+    heap takes minutes."""
+
     def look() -> None:
         while os.getppid() == parent:
             time.sleep(1)
         os._exit(1)
+
     threading.Thread(target=look, daemon=True).start()
 
 
-def _on_processes(work: Callable[..., Any], jobs: dict[int, tuple], workers: int) -> Iterator[tuple[int, Any]]:
+def _on_processes(
+    work: Callable[..., Any], jobs: dict[int, tuple], workers: int
+) -> Iterator[tuple[int, Any]]:
     import joblib
     from joblib.externals.loky.process_executor import BrokenProcessPool
+
     left, deaths = dict(jobs), 0
     while left:
         try:
-            calls = [joblib.delayed(_for_parent)(os.getpid(), work, number, arguments) for number, arguments in left.items()]
-            # One job at a time to each process: what is begun and thrown away by a kill stays small.
-            for number, result in joblib.Parallel(n_jobs=workers, return_as='generator_unordered', batch_size=1, pre_dispatch='n_jobs')(calls):
+            calls = [
+                joblib.delayed(_for_parent)(os.getpid(), work, number, arguments)
+                for number, arguments in left.items()
+            ]
+            # One job at a time to each process: what is begun and thrown away by a kill stays
+            # small.
+            for number, result in joblib.Parallel(
+                n_jobs=workers, return_as='generator_unordered', batch_size=1, pre_dispatch='n_jobs'
+            )(calls):
                 left.pop(number)
                 deaths = 0
                 yield number, result
         except BrokenProcessPool as error:
             deaths += 1
             if deaths >= MOST_DEATHS:
-                raise DatasetError(f'worker processes died {deaths} times without finishing a shard: expected them to live; is the memory full? '
-                                   'fewer --workers or smaller --shard_scenes need less') from error
+                raise DatasetError(
+                    f'worker processes died {deaths} times without finishing a shard: expected them'
+                    ' to live; is the memory full? fewer --workers or smaller --shard_scenes need'
+                    ' less'
+                ) from error
 
 
 def _reach(address: str) -> None:
@@ -75,27 +97,43 @@ def _reach(address: str) -> None:
     try:
         socket.create_connection((host, int(port)), timeout=5).close()
     except (OSError, ValueError, OverflowError) as error:
-        raise ConfigError(f'no Ray cluster at "{address}" ({error}): expected the HOST:PORT of a running one, or auto') from error
+        raise ConfigError(
+            f'no Ray cluster at "{address}" ({error}): expected the HOST:PORT of a running one, or'
+            ' auto'
+        ) from error
 
 
-def _on_ray(work: Callable[..., Any], jobs: dict[int, tuple], workers: int, address: str) -> Iterator[tuple[int, Any]]:
+def _on_ray(
+    work: Callable[..., Any], jobs: dict[int, tuple], workers: int, address: str
+) -> Iterator[tuple[int, Any]]:
     try:
         import ray
     except ImportError as error:
-        raise ConfigError('engine is "ray" but Ray is not installed: expected `pip install insegan_ros[ray]`') from error
+        raise ConfigError(
+            'engine is "ray" but Ray is not installed: expected `pip install insegan_ros[ray]`'
+        ) from error
     ours = not ray.is_initialized()
     if ours:
         _reach(address)
-        options = {'address': address} if address else {'num_cpus': workers, 'include_dashboard': False}
+        options = (
+            {'address': address} if address else {'num_cpus': workers, 'include_dashboard': False}
+        )
         try:
             ray.init(log_to_driver=False, logging_level='ERROR', **options)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            raise ConfigError(f'no Ray cluster at "{address}" ({" ".join(str(error).split())}): expected the address of a running one') from error
+            raise ConfigError(
+                f'no Ray cluster at "{address}" ({" ".join(str(error).split())}): expected the'
+                ' address of a running one'
+            ) from error
     try:
         # Ray itself starts a job again whose worker has died.
         remote = ray.remote(num_cpus=1, max_retries=MOST_DEATHS)(_numbered)
         waiting, running = list(jobs.items()), []
-        most = workers if not address else max(workers, int(ray.cluster_resources().get('CPU', workers)))
+        most = (
+            workers
+            if not address
+            else max(workers, int(ray.cluster_resources().get('CPU', workers)))
+        )
         while waiting or running:
             while waiting and len(running) < most:
                 number, arguments = waiting.pop(0)
@@ -104,11 +142,17 @@ def _on_ray(work: Callable[..., Any], jobs: dict[int, tuple], workers: int, addr
             try:
                 yield ray.get(ready[0])
             except ray.exceptions.WorkerCrashedError as error:
-                raise DatasetError(f'Ray workers died {MOST_DEATHS} times on one shard: expected them to live; is the memory full?') from error
+                raise DatasetError(
+                    f'Ray workers died {MOST_DEATHS} times on one shard: expected them to live; is'
+                    ' the memory full?'
+                ) from error
             except ray.exceptions.RayTaskError as error:
-                raise error.cause if isinstance(error.cause, Exception) else error
+                raise error.cause if isinstance(error.cause, Exception) else error from None
             except ray.exceptions.RayError as error:
-                raise DatasetError(f'Ray broke down ({" ".join(str(error).split()).rstrip(".")}): expected its processes to live; the same command goes on with the finished shards') from error
+                raise DatasetError(
+                    f'Ray broke down ({" ".join(str(error).split()).rstrip(".")}): expected its'
+                    ' processes to live; the same command goes on with the finished shards'
+                ) from error
     finally:
         if ours:
             ray.shutdown()

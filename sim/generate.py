@@ -1,4 +1,6 @@
-"""Data sets of simulated scenes: described by one configuration, made in shards, on any number of processes."""
+"""Data sets of simulated scenes: described by one configuration, made in shards, on any number of
+processes."""
+
 from __future__ import annotations
 
 import fcntl
@@ -18,7 +20,14 @@ import numpy as np
 import yaml
 from tqdm import tqdm
 
-from insegan_ros.datasets.shards import FORMAT, ShardInfo, is_shards, pack_shard, shard_path, write_whole
+from insegan_ros.datasets.shards import (
+    FORMAT,
+    ShardInfo,
+    is_shards,
+    pack_shard,
+    shard_path,
+    write_whole,
+)
 from insegan_ros.errors import ConfigError, DatasetError, InseganError
 from insegan_sim.camera import Camera, Jitter
 from insegan_sim.container import KINDS
@@ -29,7 +38,8 @@ from insegan_sim.scenes import FILL, Setup, make_container, simulate_scene
 from insegan_sim.sensor import load_sensor
 from insegan_sim.world import World
 
-# The paper's splits beside training: so many scenes each, from streams of random numbers that never meet.
+# The paper's splits beside training: so many scenes each, from streams of random numbers that never
+# meet.
 SPLITS = {'training': 0, 'validation': 1, 'test': 2, 'hard': 3}
 SPLIT_SCENES = 100
 # The sample of an estimate: so many scenes, a few at a time, or as many as fit into this time.
@@ -38,10 +48,12 @@ ESTIMATE_SCENES, ESTIMATE_STEP, ESTIMATE_S = 40, 5, 20.0
 
 @dataclass(frozen=True)
 class SimulateConfig:
-    """A data set of simulated scenes. Scene k depends on these values and k alone, whatever the number of workers."""
+    """A data set of simulated scenes. Scene k depends on these values and k alone, whatever the
+    number of workers."""
 
     part: str = 'nut'
-    """What lies in the bin: one of the ten parts, or several kinds joined by commas (nut,bolt; product-0:50 is fifty products)."""
+    """What lies in the bin: one of the ten parts, or several kinds joined by commas (nut,bolt;
+    product-0:50 is fifty products)."""
     mesh: str = ''
     """Your own part instead: an STL, OBJ or PLY file."""
     scale: float = 1.0
@@ -51,7 +63,8 @@ class SimulateConfig:
     scenes: int = 1000
     """Number of scenes."""
     out: str = ''
-    """Folder of the shards, data/PART if left out; one that was begun with the same settings is continued."""
+    """Folder of the shards, data/PART if left out; one that was begun with the same settings is
+    continued."""
     instances: str = '5'
     """Parts in a bin: 5, or a range such as 1-8."""
     size: str = '224'
@@ -59,7 +72,8 @@ class SimulateConfig:
     container: str = 'bin'
     """bin, tote or shelf."""
     fill: float = FILL
-    """Share of the floor that the parts, as many as there can be, would cover side by side: it gives the container's width. Above 1 they lie in layers."""
+    """Share of the floor that the parts, as many as there can be, would cover side by side: it
+    gives the container's width. Above 1 they lie in layers."""
     bin_width: float = 0.0
     """Inner width of the container in m instead; 0 takes it from the fill."""
     sensor: str = 'ideal'
@@ -69,11 +83,13 @@ class SimulateConfig:
     jitter: Jitter = field(default_factory=Jitter)
     """How much the camera's pose and intrinsics differ from scene to scene."""
     truth: str = 'full'
-    """full: instance masks, amodal masks, classes, poses; image: only which parts are in the bin."""
+    """full: instance masks, amodal masks, classes, poses; image: only which parts are in the
+    bin."""
     only_hard: bool = False
     """Keep only scenes on which K-means fails, as the paper's test set does."""
     paper_splits: bool = False
-    """Make out/training (`scenes`), and out/validation, out/test and out/hard of 100 scenes each, as in the paper."""
+    """Make out/training (`scenes`), and out/validation, out/test and out/hard of 100 scenes each,
+    as in the paper."""
     seed: int = 0
     """Seed of the whole set."""
     workers: int = 2
@@ -85,23 +101,45 @@ class SimulateConfig:
     shard_scenes: int = 100
     """Scenes in a shard: what a killed worker can lose, and how often progress shows."""
     estimate: bool = False
-    """Make some scenes, print how long the whole set will take and how large it will be, write nothing."""
+    """Make some scenes, print how long the whole set will take and how large it will be, write
+    nothing."""
 
     def __post_init__(self) -> None:
-        for name, low, high in (('scenes', 1, 10**7), ('workers', 1, 4096), ('shard_scenes', 1, 10**5)):
+        for name, low, high in (
+            ('scenes', 1, 10**7),
+            ('workers', 1, 4096),
+            ('shard_scenes', 1, 10**5),
+        ):
             if not low <= getattr(self, name) <= high:
                 raise ConfigError(f'{name} is {getattr(self, name)}: expected {low} to {high}')
-        for name, known in (('container', KINDS), ('truth', ('full', 'image')), ('engine', ENGINES)):
+        for name, known in (
+            ('container', KINDS),
+            ('truth', ('full', 'image')),
+            ('engine', ENGINES),
+        ):
             if getattr(self, name) not in known:
-                raise ConfigError(f'{name} is "{getattr(self, name)}": expected one of {", ".join(known)}')
-        for name, low, high in (('fill', 0.02, 20), ('bin_width', 0, 5), ('density', 0, 25000), ('scale', 1e-6, 1e3)):
+                raise ConfigError(
+                    f'{name} is "{getattr(self, name)}": expected one of {", ".join(known)}'
+                )
+        for name, low, high in (
+            ('fill', 0.02, 20),
+            ('bin_width', 0, 5),
+            ('density', 0, 25000),
+            ('scale', 1e-6, 1e3),
+        ):
             if not low <= getattr(self, name) <= high:
-                raise ConfigError(f'{name} is {getattr(self, name):g}: expected {low:g} to {high:g}')
+                raise ConfigError(
+                    f'{name} is {getattr(self, name):g}: expected {low:g} to {high:g}'
+                )
         if self.seed < 0:
             raise ConfigError(f'seed is {self.seed}: expected 0 or more')
         if self.truth == 'image' and self.only_hard:
-            raise ConfigError('only_hard with truth "image": expected truth "full", hard scenes are found by their masks')
-        self.count, self.shape
+            raise ConfigError(
+                'only_hard with truth "image": expected truth "full", hard scenes are found by'
+                ' their masks'
+            )
+        # Texts that are no numbers are refused now, not when they are first used.
+        _ = self.count, self.shape
 
     @property
     def count(self) -> tuple[int, int]:
@@ -109,7 +147,10 @@ class SimulateConfig:
         found = re.fullmatch(r'(\d+)(?:-(\d+))?', str(self.instances).strip())
         low, high = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
         if not 0 <= low <= high <= 1000 or high == 0:
-            raise ConfigError(f'instances is "{self.instances}": expected a number up to 1000 or a range such as 1-8')
+            raise ConfigError(
+                f'instances is "{self.instances}": expected a number up to 1000 or a range such'
+                ' as 1-8'
+            )
         return low, high
 
     @property
@@ -118,25 +159,47 @@ class SimulateConfig:
         found = re.fullmatch(r'(\d+)(?:x(\d+))?', str(self.size).strip())
         width, height = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
         if not (16 <= width <= 4096 and 16 <= height <= 4096):
-            raise ConfigError(f'size is "{self.size}": expected px such as 224 or 640x480, 16 to 4096')
+            raise ConfigError(
+                f'size is "{self.size}": expected px such as 224 or 640x480, 16 to 4096'
+            )
         return width, height
 
     @property
     def folder(self) -> Path:
         """Where the set lies."""
-        return Path(self.out or f'data/{Path(self.mesh).stem if self.mesh else self.part.replace(",", "+").replace(":", "-")}')
+        name = Path(self.mesh).stem if self.mesh else self.part.replace(',', '+').replace(':', '-')
+        return Path(self.out or f'data/{name}')
 
     def parts(self) -> tuple[Part, ...]:
-        """What lies in the bin. Raises ConfigError, or InputError for a mesh that cannot be used."""
-        parts = (load_mesh_part(Path(self.mesh), self.scale),) if self.mesh else load_parts(self.part)
-        return tuple(replace(part, density_kg_m3=self.density) for part in parts) if self.density else parts
+        """What lies in the bin. Raises ConfigError, or InputError for a mesh that cannot be
+        used."""
+        parts = (
+            (load_mesh_part(Path(self.mesh), self.scale),) if self.mesh else load_parts(self.part)
+        )
+        return (
+            tuple(replace(part, density_kg_m3=self.density) for part in parts)
+            if self.density
+            else parts
+        )
 
     def setup(self, parts: tuple[Part, ...], stream: int = 0) -> Setup:
         """The configuration as things."""
         container = make_container(parts, self.count[1], self.container, self.fill, self.bin_width)
         sensor = load_sensor(self.sensor)
-        camera = Camera.over_bin(container, *self.shape, nearest_m=getattr(sensor, 'min_depth_m', 0.0))
-        return Setup(parts, camera, self.count, sensor, self.jitter, self.colour, self.only_hard, self.seed, stream)
+        camera = Camera.over_bin(
+            container, *self.shape, nearest_m=getattr(sensor, 'min_depth_m', 0.0)
+        )
+        return Setup(
+            parts,
+            camera,
+            self.count,
+            sensor,
+            self.jitter,
+            self.colour,
+            self.only_hard,
+            self.seed,
+            stream,
+        )
 
     def identity(self) -> dict[str, object]:
         """What makes the set what it is: everything but where and how it is made."""
@@ -152,7 +215,8 @@ class SimulateConfig:
 
 
 def simulate(config: SimulateConfig) -> Path:
-    """Make the data set, or what is missing of it. Returns its folder. Raises ConfigError, InputError or DatasetError."""
+    """Make the data set, or what is missing of it. Returns its folder. Raises ConfigError,
+    InputError or DatasetError."""
     parts = config.parts()
     if config.estimate:
         print(estimate(config, config.setup(parts)))
@@ -161,13 +225,24 @@ def simulate(config: SimulateConfig) -> Path:
         _simulate_set(config, config.setup(parts), config.folder, config.folder.name)
         return config.folder
     for split, stream in SPLITS.items():
-        part_of = replace(config, paper_splits=False, only_hard=split == 'hard', scenes=config.scenes if split == 'training' else SPLIT_SCENES)
-        _simulate_set(part_of, part_of.setup(parts, stream), config.folder / split, f'{config.folder.name}/{split}')
+        part_of = replace(
+            config,
+            paper_splits=False,
+            only_hard=split == 'hard',
+            scenes=config.scenes if split == 'training' else SPLIT_SCENES,
+        )
+        _simulate_set(
+            part_of,
+            part_of.setup(parts, stream),
+            config.folder / split,
+            f'{config.folder.name}/{split}',
+        )
     return config.folder
 
 
 def simulate_shard(setup: Setup, scenes: range, truth: str) -> tuple[bytes, Counter[str]]:
-    """Make one shard: its bytes, and what was thrown away on the way. Runs in a worker and writes nothing."""
+    """Make one shard: its bytes, and what was thrown away on the way. Runs in a worker and writes
+    nothing."""
     made = []
     with World(setup.container) as world:
         for index in scenes:
@@ -175,21 +250,34 @@ def simulate_shard(setup: Setup, scenes: range, truth: str) -> tuple[bytes, Coun
     rejected = sum((one.rejected for one in made), Counter())
     info = ShardInfo(setup.classes, setup.seed, scenes.start, dict(rejected))
     keep = [one.scene if truth == 'full' else replace(one.scene, truth=None) for one in made]
-    return pack_shard(keep, info, np.array([(one.speed_m_s, one.penetration_m) for one in made])), rejected
+    return (
+        pack_shard(keep, info, np.array([(one.speed_m_s, one.penetration_m) for one in made])),
+        rejected,
+    )
 
 
 def estimate(config: SimulateConfig, setup: Setup) -> str:
     """Time and disk for the whole set, from a sample made here and now on one core."""
     begun, count, size = time.perf_counter(), 0, 0
     while count < min(ESTIMATE_SCENES, config.scenes) and time.perf_counter() - begun < ESTIMATE_S:
-        content, _ = simulate_shard(setup, range(count, min(count + ESTIMATE_STEP, config.scenes)), config.truth)
+        content, _ = simulate_shard(
+            setup, range(count, min(count + ESTIMATE_STEP, config.scenes)), config.truth
+        )
         size, count = size + len(content), min(count + ESTIMATE_STEP, config.scenes)
     rate, size = count / (time.perf_counter() - begun), size / count
     total = config.scenes + (3 * SPLIT_SCENES if config.paper_splits else 0)
     hours, gigabytes = total / rate / config.workers / 3600, total * size / 1e9
     free = shutil.disk_usage(_existing(config.folder)).free / 1e9
-    return (f'{total} scenes: {hours:.2f} h with {config.workers} workers at {rate:.1f} scenes/s each, {gigabytes:.2f} GB ({size / 1000:.1f} kB a scene), '
-            f'{free:.0f} GB are free; measured on {count} scenes' + ('; hard scenes take many times as long' if config.only_hard or config.paper_splits else ''))
+    return (
+        f'{total} scenes: {hours:.2f} h with {config.workers} workers at {rate:.1f} scenes/s each,'
+        f' {gigabytes:.2f} GB ({size / 1000:.1f} kB a scene), {free:.0f} GB are free; measured on'
+        f' {count} scenes'
+        + (
+            '; hard scenes take many times as long'
+            if config.only_hard or config.paper_splits
+            else ''
+        )
+    )
 
 
 def _existing(path: Path) -> Path:
@@ -199,35 +287,51 @@ def _existing(path: Path) -> Path:
 def _simulate_set(config: SimulateConfig, setup: Setup, folder: Path, title: str) -> None:
     with _claimed(folder, {**config.identity(), 'stream': setup.stream}):
         _write_models(folder, setup.parts)
-        shards = {index: range(first, min(first + config.shard_scenes, config.scenes))
-                  for index, first in enumerate(range(0, config.scenes, config.shard_scenes))}
+        shards = {
+            index: range(first, min(first + config.shard_scenes, config.scenes))
+            for index, first in enumerate(range(0, config.scenes, config.shard_scenes))
+        }
         missing = [index for index in shards if not shard_path(folder, index).exists()]
-        done = sum(len(shards[index]) for index in shards) - sum(len(shards[index]) for index in missing)
+        done = sum(len(shards[index]) for index in shards) - sum(
+            len(shards[index]) for index in missing
+        )
         rejected: Counter[str] = Counter()
-        with tqdm(total=config.scenes, initial=done, unit='scene', desc=f'simulate {title}', smoothing=0.1) as bar:
+        with tqdm(
+            total=config.scenes, initial=done, unit='scene', desc=f'simulate {title}', smoothing=0.1
+        ) as bar:
             jobs = {index: (setup, shards[index], config.truth) for index in missing}
-            for index, (content, thrown) in run_jobs(config.engine, simulate_shard, jobs, config.workers, config.address):
+            for index, (content, thrown) in run_jobs(
+                config.engine, simulate_shard, jobs, config.workers, config.address
+            ):
                 write_whole(shard_path(folder, index), content)
                 rejected += thrown
                 bar.update(len(shards[index]))
         if rejected:
-            print(f'{title}: thrown away on the way: {", ".join(f"{count} {reason}" for reason, count in rejected.most_common())}')
+            print(
+                f'{title}: thrown away on the way:'
+                f' {", ".join(f"{count} {reason}" for reason, count in rejected.most_common())}'
+            )
 
 
 @contextmanager
 def _claimed(folder: Path, identity: dict[str, object]) -> Iterator[None]:
-    """Hold the folder for one set and one process. Raises DatasetError where it holds anything else: nothing is ever mixed or written over."""
+    """Hold the folder for one set and one process. Raises DatasetError where it holds anything
+    else: nothing is ever mixed or written over."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DatasetError(f'{folder} cannot be made ({error.strerror}): expected a folder that can be written') from error
+        raise DatasetError(
+            f'{folder} cannot be made ({error.strerror}): expected a folder that can be written'
+        ) from error
     # The folder itself is locked: a lock on a file in it could be replaced with the file.
     lock = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield from _held(folder, identity)
     except BlockingIOError:
-        raise DatasetError(f'{folder} is being written by another process: expected to be the only one') from None
+        raise DatasetError(
+            f'{folder} is being written by another process: expected to be the only one'
+        ) from None
     finally:
         os.close(lock)
 
@@ -237,10 +341,15 @@ def _held(folder: Path, identity: dict[str, object]) -> Iterator[None]:
     text = yaml.safe_dump(identity, sort_keys=False)
     if not note.exists():
         if any(path for path in folder.iterdir() if not path.name.endswith('.part')):
-            raise DatasetError(f'{folder} is not empty and holds no data set of ours: expected an empty folder')
+            raise DatasetError(
+                f'{folder} is not empty and holds no data set of ours: expected an empty folder'
+            )
         write_whole(note, text.encode())
     elif note.read_text() != text:
-        raise DatasetError(f'{folder} holds another data set ({_differences(note, identity)}): expected an empty folder or the same settings')
+        raise DatasetError(
+            f'{folder} holds another data set ({_differences(note, identity)}): expected an empty'
+            ' folder or the same settings'
+        )
     for stale in folder.glob('.*.part'):
         stale.unlink()
     try:
@@ -260,15 +369,26 @@ def _differences(note: Path, identity: dict[str, object]) -> str:
         held = None
     if not isinstance(held, dict):
         return 'its dataset.yaml cannot be read'
-    return '; '.join(f'{key}: {held.get(key)}, not {identity.get(key)}' for key in {**held, **identity} if held.get(key) != identity.get(key))
+    return '; '.join(
+        f'{key}: {held.get(key)}, not {identity.get(key)}'
+        for key in {**held, **identity}
+        if held.get(key) != identity.get(key)
+    )
 
 
 def _write_models(folder: Path, parts: tuple[Part, ...]) -> None:
-    """The parts' meshes in mm and their symmetries, as BOP has them: a set explains itself without the simulator."""
+    """The parts' meshes in mm and their symmetries, as BOP has them: a set explains itself without
+    the simulator."""
     if (folder / 'models/models_info.json').exists():
         return
     for number, part in enumerate(parts, 1):
         mesh = part.mesh.copy()
         mesh.apply_scale(1000)
         write_whole(folder / f'models/obj_{number:06d}.ply', mesh.export(file_type='ply'))
-    write_whole(folder / 'models/models_info.json', (json.dumps({str(number): part.info() for number, part in enumerate(parts, 1)}, indent=1) + '\n').encode())
+    write_whole(
+        folder / 'models/models_info.json',
+        (
+            json.dumps({str(number): part.info() for number, part in enumerate(parts, 1)}, indent=1)
+            + '\n'
+        ).encode(),
+    )

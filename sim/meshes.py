@@ -1,4 +1,5 @@
 """A user's own part: read, checked, repaired where that is safe, or refused with the reason."""
+
 from __future__ import annotations
 
 import re
@@ -23,7 +24,8 @@ LARGEST_HOLE = 0.03
 def load_mesh_part(path: Path, scale: float = 1.0) -> Part:
     """The part in an STL, OBJ or PLY file, `scale` metres a unit. Prints what was repaired.
 
-    Raises InputError for what cannot be a part: no or empty mesh, open surface, no volume, absurd size.
+    Raises InputError for what cannot be a part: no or empty mesh, open surface, no volume, absurd
+    size.
     """
     mesh, repairs = check_mesh(read_mesh(path), path.name, scale)
     if repairs:
@@ -40,22 +42,32 @@ def read_mesh(path: Path) -> trimesh.Trimesh:
     if not path.is_file():
         raise InputError(f'{path} does not exist: expected an STL, OBJ or PLY file')
     if path.stat().st_size > MOST_BYTES:
-        raise InputError(f'{path} has {path.stat().st_size / 1e6:.0f} MB: expected at most {MOST_BYTES / 1e6:.0f} MB; export it with a coarser tolerance')
+        raise InputError(
+            f'{path} has {path.stat().st_size / 1e6:.0f} MB: expected at most'
+            f' {MOST_BYTES / 1e6:.0f} MB; export it with a coarser tolerance'
+        )
     options = {'skip_materials': True} if path.suffix.lower() == '.obj' else {}
     try:
         # Any exception: the readers raise whatever a broken file makes them stumble over.
         mesh = trimesh.load(path, force='mesh', process=False, **options)
     except Exception as error:
-        raise InputError(f'{path} cannot be read as a mesh ({type(error).__name__}: {" ".join(str(error).split())[:120]}): expected a whole STL, OBJ or PLY file') from error
+        raise InputError(
+            f'{path} cannot be read as a mesh ({type(error).__name__}:'
+            f' {" ".join(str(error).split())[:120]}): expected a whole STL, OBJ or PLY file'
+        ) from error
     if not isinstance(mesh, trimesh.Trimesh) or len(getattr(mesh, 'faces', ())) == 0:
-        raise InputError(f'{path} holds no triangles: expected a mesh (a point cloud or an assembly without surfaces is none)')
+        raise InputError(
+            f'{path} holds no triangles: expected a mesh (a point cloud or an assembly without'
+            ' surfaces is none)'
+        )
     if not np.isfinite(mesh.vertices).all():
         raise InputError(f'{path} holds coordinates that are no numbers: expected finite ones')
     return mesh
 
 
 def check_mesh(mesh: trimesh.Trimesh, name: str, scale: float) -> tuple[trimesh.Trimesh, list[str]]:
-    """A closed mesh in metres with its normals outward, and what had to be repaired for it. Raises InputError."""
+    """A closed mesh in metres with its normals outward, and what had to be repaired for it. Raises
+    InputError."""
     repairs = []
     mesh = trimesh.Trimesh(mesh.vertices, mesh.faces, process=True)
     mesh.merge_vertices()
@@ -65,29 +77,46 @@ def check_mesh(mesh: trimesh.Trimesh, name: str, scale: float) -> tuple[trimesh.
     if len(mesh.faces) < before:
         repairs.append(f'{before - len(mesh.faces)} empty or double triangles dropped')
     if len(mesh.faces) < 4:
-        raise InputError(f'{name} has {len(mesh.faces)} triangles with an area: expected a closed body')
+        raise InputError(
+            f'{name} has {len(mesh.faces)} triangles with an area: expected a closed body'
+        )
     _check_size(mesh, name, scale)
     if not mesh.is_watertight:
         holes, area = _open_edges(mesh), mesh.area
         trimesh.repair.fill_holes(mesh)
         if mesh.is_watertight and mesh.area > (1 + LARGEST_HOLE) * area:
-            raise InputError(f'{name} is not closed: its hole is {100 * (mesh.area / area - 1):.0f} % as large as its surface; expected at most '
-                             f'{100 * LARGEST_HOLE:.0f} %; give an open tray its inner walls, or close it in your CAD program')
+            raise InputError(
+                f'{name} is not closed: its hole is {100 * (mesh.area / area - 1):.0f} % as large'
+                f' as its surface; expected at most {100 * LARGEST_HOLE:.0f} %; give an open tray'
+                ' its inner walls, or close it in your CAD program'
+            )
         if not mesh.is_watertight:
-            raise InputError(f'{name} is not closed: {_open_edges(mesh)} of {len(mesh.edges_unique)} edges are open or shared by three and more triangles; '
-                             'expected a closed surface; close it in your CAD program or export it again as a solid')
+            raise InputError(
+                f'{name} is not closed: {_open_edges(mesh)} of {len(mesh.edges_unique)} edges are'
+                ' open or shared by three and more triangles; expected a closed surface; close it'
+                ' in your CAD program or export it again as a solid'
+            )
         repairs.append(f'small holes closed ({holes} open edges)')
     if not mesh.is_winding_consistent:
         trimesh.repair.fix_winding(mesh)
         if not mesh.is_winding_consistent:
-            raise InputError(f'{name} has triangles that face both ways and cannot be turned consistently: expected a surface with an inside and an outside')
+            raise InputError(
+                f'{name} has triangles that face both ways and cannot be turned consistently:'
+                ' expected a surface with an inside and an outside'
+            )
         repairs.append('triangles turned to face one way')
     if mesh.volume < 0:
         mesh.invert()
         repairs.append('was inside out: turned, so that its normals face outward')
-    hull = mesh.convex_hull.volume if np.linalg.matrix_rank(mesh.vertices - mesh.vertices.mean(0), tol=1e-9 * mesh.scale) == 3 else 0.0
+    hull = (
+        mesh.convex_hull.volume
+        if np.linalg.matrix_rank(mesh.vertices - mesh.vertices.mean(0), tol=1e-9 * mesh.scale) == 3
+        else 0.0
+    )
     if hull <= 0 or mesh.volume < 1e-4 * hull:
-        raise InputError(f'{name} encloses no volume: expected a solid, found a sheet; give it a thickness')
+        raise InputError(
+            f'{name} encloses no volume: expected a solid, found a sheet; give it a thickness'
+        )
     mesh.apply_scale(scale)
     return mesh, repairs
 
@@ -97,9 +126,16 @@ def _check_size(mesh: trimesh.Trimesh, name: str, scale: float) -> None:
     if SMALLEST_M <= size * scale <= LARGEST_M:
         return
     units = {'millimetres': 0.001, 'centimetres': 0.01, 'metres': 1.0, 'inches': 0.0254}
-    fitting = [f'--scale {factor:g} if it is in {unit} ({1000 * size * factor:.0f} mm)' for unit, factor in units.items() if SMALLEST_M <= size * factor <= LARGEST_M]
-    raise InputError(f'{name} would be {size * scale:.3g} m across with --scale {scale:g}: expected {SMALLEST_M} to {LARGEST_M} m; '
-                     + (f'try {" or ".join(fitting)}' if fitting else 'no usual unit fits, check the file'))
+    fitting = [
+        f'--scale {factor:g} if it is in {unit} ({1000 * size * factor:.0f} mm)'
+        for unit, factor in units.items()
+        if SMALLEST_M <= size * factor <= LARGEST_M
+    ]
+    raise InputError(
+        f'{name} would be {size * scale:.3g} m across with --scale {scale:g}: expected {SMALLEST_M}'
+        f' to {LARGEST_M} m; '
+        + (f'try {" or ".join(fitting)}' if fitting else 'no usual unit fits, check the file')
+    )
 
 
 def _open_edges(mesh: trimesh.Trimesh) -> int:
@@ -108,17 +144,27 @@ def _open_edges(mesh: trimesh.Trimesh) -> int:
 
 
 def convex_pieces(mesh: trimesh.Trimesh, threshold: float = 0.05) -> list[trimesh.Trimesh]:
-    """Approximate convex decomposition (CoACD), deterministic; a convex mesh is its own single piece."""
+    """Approximate convex decomposition (CoACD), deterministic; a convex mesh is its own single
+    piece."""
     if mesh.is_convex:
         return [_light(mesh.convex_hull)]
     import coacd
+
     coacd.set_log_level('error')
     if len(mesh.faces) > COLLISION_FACES:
         import open3d as o3d
-        heavy = o3d.geometry.TriangleMesh(o3d.utility.Vector3dVector(mesh.vertices), o3d.utility.Vector3iVector(mesh.faces))
+
+        heavy = o3d.geometry.TriangleMesh(
+            o3d.utility.Vector3dVector(mesh.vertices), o3d.utility.Vector3iVector(mesh.faces)
+        )
         light = heavy.simplify_quadric_decimation(COLLISION_FACES)
         mesh = trimesh.Trimesh(np.asarray(light.vertices), np.asarray(light.triangles))
-    parts = coacd.run_coacd(coacd.Mesh(np.asarray(mesh.vertices), np.asarray(mesh.faces)), threshold=threshold, max_convex_hull=32, seed=0)
+    parts = coacd.run_coacd(
+        coacd.Mesh(np.asarray(mesh.vertices), np.asarray(mesh.faces)),
+        threshold=threshold,
+        max_convex_hull=32,
+        seed=0,
+    )
     return [_light(trimesh.Trimesh(vertices, faces).convex_hull) for vertices, faces in parts]
 
 
@@ -128,8 +174,12 @@ def _light(hull: trimesh.Trimesh, most: int = 128) -> trimesh.Trimesh:
         return hull
     golden = np.pi * (3 - np.sqrt(5)) * np.arange(most)
     z = 1 - (2 * np.arange(most) + 1) / most
-    directions = np.stack([np.sqrt(1 - z**2) * np.cos(golden), np.sqrt(1 - z**2) * np.sin(golden), z], 1)
-    light = trimesh.convex.convex_hull(hull.vertices[np.unique((hull.vertices @ directions.T).argmax(0))])
+    directions = np.stack(
+        [np.sqrt(1 - z**2) * np.cos(golden), np.sqrt(1 - z**2) * np.sin(golden), z], 1
+    )
+    light = trimesh.convex.convex_hull(
+        hull.vertices[np.unique((hull.vertices @ directions.T).argmax(0))]
+    )
     # Grown until it covers the hull again, so that what is seen never sinks into anything.
     centre = light.center_mass
     reach = ((hull.vertices - centre) @ light.face_normals.T).max(0)
@@ -138,26 +188,33 @@ def _light(hull: trimesh.Trimesh, most: int = 128) -> trimesh.Trimesh:
     return light
 
 
-def find_symmetries(mesh: trimesh.Trimesh, tolerance: float = 0.01) -> tuple[tuple[tuple[float, float, float], int], ...]:
-    """Generators of the rotations about the centre of mass that map the mesh onto itself within a share of its size.
+def find_symmetries(
+    mesh: trimesh.Trimesh, tolerance: float = 0.01
+) -> tuple[tuple[tuple[float, float, float], int], ...]:
+    """Generators of the rotations about the centre of mass that map the mesh onto itself within a
+    share of its size.
 
-    Looked for about the principal axes of inertia: any angle, else 6, 5, 4, 3, 2. A cube's diagonals are not found.
+    Looked for about the principal axes of inertia: any angle, else 6, 5, 4, 3, 2. A cube's
+    diagonals are not found.
     """
     from scipy.spatial import cKDTree
     from scipy.spatial.transform import Rotation
+
     points, _ = trimesh.sample.sample_surface(mesh, 3000, seed=0)
     surface = cKDTree(trimesh.sample.sample_surface(mesh, 60000, seed=1)[0])
 
     def holds(axis: np.ndarray, angle: float) -> bool:
         turned = Rotation.from_rotvec(angle * axis).apply(points)
         return bool(np.quantile(surface.query(turned)[0], 0.98) < tolerance * mesh.scale)
+
     found = []
     for axis in mesh.principal_inertia_vectors:
         if all(holds(axis, angle) for angle in (0.5, 1.3, 2.2)):
             found.append((tuple(float(v) for v in axis), 0))
         elif fold := next((n for n in (6, 5, 4, 3, 2) if holds(axis, 2 * np.pi / n)), 0):
             found.append((tuple(float(v) for v in axis), fold))
-    # One turn about the main axis and one half turn across it generate what a part with such axes has.
+    # One turn about the main axis and one half turn across it generate what a part with such axes
+    # has.
     main = [one for one in found if one[1] == 0] or sorted(found, key=lambda one: -one[1])[:1]
     across = [(axis, 2) for axis, fold in found if main and axis != main[0][0] and fold % 2 == 0]
     return (*main[:1], *across[:1])

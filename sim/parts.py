@@ -1,8 +1,10 @@
-"""Parts as the simulator uses them: watertight meshes in metres about their centre of mass, convex pieces, mass, symmetries."""
+"""Parts as the simulator uses them: watertight meshes in metres about their centre of mass, convex
+pieces, mass, symmetries."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from itertools import product as pairs
 
 import numpy as np
@@ -22,8 +24,9 @@ PRODUCTS = 1000
 class Part:
     """A part. Lengths in m, origin at the centre of mass.
 
-    pieces are convex and cover the mesh, so parts that do not interpenetrate in the physics do not in the picture.
-    symmetries: generators (axis, fold) of the rotations that map the part onto itself, fold 0 for any angle.
+    pieces are convex and cover the mesh, so parts that do not interpenetrate in the physics do not
+    in the picture. symmetries: generators (axis, fold) of the rotations that map the part onto
+    itself, fold 0 for any angle.
     """
 
     name: str
@@ -45,32 +48,56 @@ class Part:
 
     @property
     def footprint_m2(self) -> float:
-        """Mean area of its shadow over all orientations: a quarter of the convex hull's surface (Cauchy)."""
+        """Mean area of its shadow over all orientations: a quarter of the convex hull's surface
+        (Cauchy)."""
         return float(self.mesh.convex_hull.area / 4)
 
     def rotations(self, steps: int = 36) -> np.ndarray:
-        """All rotations (N, 3, 3) that map the part onto itself; `steps` stand for a continuous one."""
+        """All rotations (N, 3, 3) that map the part onto itself; `steps` stand for a continuous
+        one."""
         group = [np.eye(3)]
         for axis, fold in self.symmetries:
             count = fold or steps
-            turns = Rotation.from_rotvec(np.outer(np.arange(count) * 2 * np.pi / count, axis)).as_matrix()
+            turns = Rotation.from_rotvec(
+                np.outer(np.arange(count) * 2 * np.pi / count, axis)
+            ).as_matrix()
             group = [a @ b for a, b in pairs(group, turns)]
         return np.stack(group)
 
     def info(self) -> dict[str, object]:
-        """What BOP's models_info.json holds, in mm: diameter, box, symmetries beside the identity; and our name and mass."""
+        """What BOP's models_info.json holds, in mm: diameter, box, symmetries beside the identity;
+        and our name and mass."""
         low, high = self.mesh.bounds * 1000
-        discrete = Part(self.name, self.mesh, (), tuple(s for s in self.symmetries if s[1])).rotations()[1:]
-        poses = [np.block([[rotation, np.zeros((3, 1))], [np.zeros((1, 3)), 1.0]]).round(9).ravel().tolist() for rotation in discrete]
-        continuous = [{'axis': list(axis), 'offset': [0.0, 0.0, 0.0]} for axis, fold in self.symmetries if not fold]
-        return {'name': self.name, 'diameter': 1000 * self.diameter_m, **{f'min_{a}': float(v) for a, v in zip('xyz', low)},
-                **{f'size_{a}': float(v) for a, v in zip('xyz', high - low)}, 'mass_kg': self.mass_kg,
-                **({'symmetries_discrete': poses} if poses else {}), **({'symmetries_continuous': continuous} if continuous else {})}
+        discrete = Part(
+            self.name, self.mesh, (), tuple(s for s in self.symmetries if s[1])
+        ).rotations()[1:]
+        poses = [
+            np.block([[rotation, np.zeros((3, 1))], [np.zeros((1, 3)), 1.0]])
+            .round(9)
+            .ravel()
+            .tolist()
+            for rotation in discrete
+        ]
+        continuous = [
+            {'axis': list(axis), 'offset': [0.0, 0.0, 0.0]}
+            for axis, fold in self.symmetries
+            if not fold
+        ]
+        return {
+            'name': self.name,
+            'diameter': 1000 * self.diameter_m,
+            **{f'min_{a}': float(v) for a, v in zip('xyz', low)},
+            **{f'size_{a}': float(v) for a, v in zip('xyz', high - low)},
+            'mass_kg': self.mass_kg,
+            **({'symmetries_discrete': poses} if poses else {}),
+            **({'symmetries_continuous': continuous} if continuous else {}),
+        }
 
 
-@lru_cache(maxsize=None)
+@cache
 def load_part(name: str) -> Part:
-    """The part of this name: one of PARTS, or product-0 to product-999. Raises ConfigError for an unknown name."""
+    """The part of this name: one of PARTS, or product-0 to product-999. Raises ConfigError for an
+    unknown name."""
     if name in shapes.INSTA10:
         return _in_metres(name, shapes.INSTA10[name](), STEEL_KG_M3)
     if name.startswith('product-') and name[8:].isdigit() and int(name[8:]) < PRODUCTS:
@@ -79,13 +106,17 @@ def load_part(name: str) -> Part:
 
 
 def load_parts(names: str) -> tuple[Part, ...]:
-    """The parts of names joined by commas; `product-0:20` is product-0 to product-19. Raises ConfigError."""
+    """The parts of names joined by commas; `product-0:20` is product-0 to product-19. Raises
+    ConfigError."""
     found: list[str] = []
     for name in (word.strip() for word in names.split(',')):
         first, colon, end = name.removeprefix('product-').partition(':')
         if name.startswith('product-') and colon:
             if not (first.isdigit() and end.isdigit() and int(first) < int(end) <= PRODUCTS):
-                raise ConfigError(f'part "{name}" is no range of products: expected such as product-0:20, up to product-0:{PRODUCTS}')
+                raise ConfigError(
+                    f'part "{name}" is no range of products: expected such as product-0:20, up to'
+                    f' product-0:{PRODUCTS}'
+                )
             found += [f'product-{number}' for number in range(int(first), int(end))]
         else:
             found.append(name)
@@ -95,7 +126,9 @@ def load_parts(names: str) -> tuple[Part, ...]:
 
 
 def _in_metres(name: str, shape: shapes.Shape, density: float) -> Part:
-    move = trimesh.transformations.scale_matrix(0.001) @ trimesh.transformations.translation_matrix(-shape.mesh.center_mass)
+    move = trimesh.transformations.scale_matrix(0.001) @ trimesh.transformations.translation_matrix(
+        -shape.mesh.center_mass
+    )
     mesh, pieces = shape.mesh.copy(), tuple(piece.copy() for piece in shape.pieces)
     for one in (mesh, *pieces):
         one.apply_transform(move)
@@ -103,6 +136,9 @@ def _in_metres(name: str, shape: shapes.Shape, density: float) -> Part:
 
 
 def bin_width_m(parts: tuple[Part, ...], count: int, fill: float) -> float:
-    """The inner width of a square bin whose floor `count` parts, side by side and each as large as its mean shadow, fill to this share."""
+    """The inner width of a square bin whose floor `count` parts, side by side and each as large as
+    its mean shadow, fill to this share."""
     area = float(np.mean([part.footprint_m2 for part in parts]))
-    return max(float(np.sqrt(max(count, 1) * area / fill)), 1.2 * max(part.diameter_m for part in parts))
+    return max(
+        float(np.sqrt(max(count, 1) * area / fill)), 1.2 * max(part.diameter_m for part in parts)
+    )

@@ -1,4 +1,5 @@
 """One scene from a seed and a number: parts chosen, dropped, photographed, measured by a sensor."""
+
 from __future__ import annotations
 
 from collections import Counter
@@ -16,10 +17,12 @@ from insegan_sim.parts import Part, bin_width_m, load_part
 from insegan_sim.sensor import IdealSensor, Sensor
 from insegan_sim.world import World
 
-# The share of its floor that a bin's parts would cover side by side. The paper chose bins in which segmentation "was challenging
-# but not too hard"; at this fill a tenth of the average part is hidden.
+# The share of its floor that a bin's parts would cover side by side. The paper chose bins in which
+# segmentation "was challenging but not too hard"; at this fill a tenth of the average part is
+# hidden.
 FILL = 0.7
-# A pile that is no good is drawn again from the same stream; so many in a row, and the settings are at fault.
+# A pile that is no good is drawn again from the same stream; so many in a row, and the settings are
+# at fault.
 TRIES, TRIES_HARD = 60, 4000
 
 
@@ -58,20 +61,34 @@ class Simulated:
     rejected: Counter[str]
 
 
-def make_container(parts: tuple[Part, ...], most: int, kind: str = 'bin', fill: float = FILL, width_m: float = 0.0) -> Container:
-    """A container for these parts: as wide as the fill asks for, or as given. Raises ConfigError where a part does not fit in."""
+def make_container(
+    parts: tuple[Part, ...], most: int, kind: str = 'bin', fill: float = FILL, width_m: float = 0.0
+) -> Container:
+    """A container for these parts: as wide as the fill asks for, or as given. Raises ConfigError
+    where a part does not fit in."""
     largest = max(part.diameter_m for part in parts)
     width = width_m or bin_width_m(parts, most, fill)
     if width < largest * 1.05:
         name = max(parts, key=lambda part: part.diameter_m).name
-        raise ConfigError(f'a {kind} of {1000 * width:.0f} mm is too small for {name}, {1000 * largest:.0f} mm across: expected at least {1050 * largest:.0f} mm')
+        raise ConfigError(
+            f'a {kind} of {1000 * width:.0f} mm is too small for {name}, {1000 * largest:.0f} mm'
+            f' across: expected at least {1050 * largest:.0f} mm'
+        )
     # A heap of many layers stays below the rim: parts as they fall fill about half of their space.
     volume = most * float(np.mean([part.mesh.convex_hull.volume for part in parts]))
-    return Container(kind, width, width, max(largest * (1.15 if kind == 'shelf' else 1.3), 1.6 * volume / (0.5 * width**2)))
+    return Container(
+        kind,
+        width,
+        width,
+        max(largest * (1.15 if kind == 'shelf' else 1.3), 1.6 * volume / (0.5 * width**2)),
+    )
 
 
-def bin_setup(part_name: str, instances: int = 5, seed: int = 0, realsense: tuple[int, int] | None = None) -> Setup:
-    """The plain case: one kind of part in a bin, ideal depth, the data sets' camera or a RealSense of this (width, height)."""
+def bin_setup(
+    part_name: str, instances: int = 5, seed: int = 0, realsense: tuple[int, int] | None = None
+) -> Setup:
+    """The plain case: one kind of part in a bin, ideal depth, the data sets' camera or a RealSense
+    of this (width, height)."""
     parts = (load_part(part_name),)
     container = make_container(parts, instances)
     camera = Camera.realsense(container, *realsense) if realsense else Camera.over_bin(container)
@@ -79,7 +96,8 @@ def bin_setup(part_name: str, instances: int = 5, seed: int = 0, realsense: tupl
 
 
 def simulate_scene(setup: Setup, world: World, index: int) -> Simulated:
-    """The scene of this number: it depends on the setup and the number alone. Raises ConfigError where no pile is ever good."""
+    """The scene of this number: it depends on the setup and the number alone. Raises ConfigError
+    where no pile is ever good."""
     rng = np.random.default_rng([setup.seed, setup.stream, index])
     rejected: Counter[str] = Counter()
     for _ in range(TRIES_HARD if setup.only_hard else TRIES):
@@ -91,29 +109,49 @@ def simulate_scene(setup: Setup, world: World, index: int) -> Simulated:
             continue
         scene = photograph(setup, parts, pile.poses, rng, index)
         if setup.only_hard:
-            from insegan_ros.evaluation.hard import kmeans_fails  # scikit-learn takes a second to import
+            from insegan_ros.evaluation.hard import (
+                kmeans_fails,
+            )  # scikit-learn takes a second to import
+
             if not kmeans_fails(scene):
                 rejected['easy for K-means'] += 1
                 continue
         return Simulated(scene, pile.speed_m_s, pile.penetration_m, rejected)
     reasons = ', '.join(f'{count} {reason}' for reason, count in rejected.most_common())
-    raise ConfigError(f'no good pile of {setup.count[0]} to {setup.count[1]} x {", ".join(setup.classes[:4])} in a {setup.container.kind} of '
-                      f'{1000 * setup.container.width_m:.0f} mm in {sum(rejected.values())} tries ({reasons}): expected fewer instances or a wider one')
+    raise ConfigError(
+        f'no good pile of {setup.count[0]} to {setup.count[1]} x {", ".join(setup.classes[:4])} in'
+        f' a {setup.container.kind} of {1000 * setup.container.width_m:.0f} mm in'
+        f' {sum(rejected.values())} tries ({reasons}): expected fewer instances or a wider one'
+    )
 
 
-def photograph(setup: Setup, parts: list[Part], world_poses: np.ndarray, rng: np.random.Generator, index: int = 0) -> Scene:
-    """The scene that setup's camera and sensor see of parts at these world-from-object poses (N, 4, 4)."""
+def photograph(
+    setup: Setup,
+    parts: list[Part],
+    world_poses: np.ndarray,
+    rng: np.random.Generator,
+    index: int = 0,
+) -> Scene:
+    """The scene that setup's camera and sensor see of parts at these world-from-object poses (N, 4,
+    4)."""
     camera = setup.camera.jittered(setup.jitter, rng)
     rendering = camera.render(parts, world_poses, surfaces=setup.colour)
     colour = None
     if setup.colour:
         from insegan_sim.colour import shade
+
         colour = shade(rendering, camera, parts, world_poses, rng)
-    frame = setup.sensor.measure(Frame(rendering.depth_m, camera.intrinsics, colour, stamp_ns=index), rng)
+    frame = setup.sensor.measure(
+        Frame(rendering.depth_m, camera.intrinsics, colour, stamp_ns=index), rng
+    )
     poses = (camera.camera_from_world @ world_poses).astype(np.float32).reshape(-1, 4, 4)
     names = tuple(part.name for part in parts)
-    truth = Instances(rendering.labels, np.ones(len(parts), np.float32), names, poses, rendering.amodal)
-    return Scene(frame, truth, camera.workspace, tuple(name for name in setup.classes if name in names))
+    truth = Instances(
+        rendering.labels, np.ones(len(parts), np.float32), names, poses, rendering.amodal
+    )
+    return Scene(
+        frame, truth, camera.workspace, tuple(name for name in setup.classes if name in names)
+    )
 
 
 def scene_stream(setup: Setup) -> Iterator[Scene]:

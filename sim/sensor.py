@@ -1,4 +1,5 @@
 """What a depth sensor makes of ideal depth. Parameters and their sources: config/sensors/*.yaml."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
@@ -24,7 +25,8 @@ class IdealSensor:
 
 @dataclass(frozen=True)
 class StereoSensor:
-    """An active stereo camera whose left imager is the depth's frame. See config/sensors/d435.yaml for units and sources."""
+    """An active stereo camera whose left imager is the depth's frame. See config/sensors/d435.yaml
+    for units and sources."""
 
     baseline_m: float = 0.050
     disparity_step_px: float = 1 / 32
@@ -52,7 +54,10 @@ class StereoSensor:
             if getattr(self, name) < 0:
                 raise ConfigError(f'sensor: {name} is {getattr(self, name)}: expected 0 or more')
         if not self.steep_from_deg < self.steep_to_deg <= 90:
-            raise ConfigError(f'sensor: steep_from_deg {self.steep_from_deg}, steep_to_deg {self.steep_to_deg}: expected from < to <= 90')
+            raise ConfigError(
+                f'sensor: steep_from_deg {self.steep_from_deg}, steep_to_deg {self.steep_to_deg}:'
+                ' expected from < to <= 90'
+            )
 
     def measure(self, frame: Frame, rng: np.random.Generator) -> Frame:
         """The frame as the camera would deliver it: noisy, quantised, with holes (NaN)."""
@@ -65,7 +70,8 @@ class StereoSensor:
         edge, depth = self._edges(ideal, rng)
         lost |= edge & (rng.random(ideal.shape) < self.edge_hole_share)
         lost |= self._blobs(ideal.shape, rng)
-        # Then the measurement: disparity with correlated noise, in steps; depth on the output's grid.
+        # Then the measurement: disparity with correlated noise, in steps; depth on the output's
+        # grid.
         with np.errstate(divide='ignore', invalid='ignore'):
             disparity = k.fx * self.baseline_m / depth
             disparity += self.disparity_rms_px * self._grain(ideal.shape, rng)
@@ -77,9 +83,11 @@ class StereoSensor:
         return replace(frame, depth_m=measured.astype(np.float32))
 
     def shadowed(self, depth_m: np.ndarray, k: Intrinsics) -> np.ndarray:
-        """(H, W) bool: seen by the left imager, hidden from the right one, which lies baseline_m towards +x.
+        """(H, W) bool: seen by the left imager, hidden from the right one, which lies baseline_m
+        towards +x.
 
-        A pixel u is matched at u - fx b / z. It is hidden where a nearer surface further right is matched at or left of it.
+        A pixel u is matched at u - fx b / z. It is hidden where a nearer surface further right is
+        matched at or left of it.
         """
         far = np.nan_to_num(depth_m, nan=np.inf)
         matched = np.arange(k.width) - k.fx * self.baseline_m / far
@@ -88,26 +96,39 @@ class StereoSensor:
         return matched > beyond + 0.5
 
     def _steepness(self, depth_m: np.ndarray, k: Intrinsics) -> np.ndarray:
-        """Chance of no reading, from the angle between surface and line of sight; steps are edges, not faces."""
+        """Chance of no reading, from the angle between surface and line of sight; steps are edges,
+        not faces."""
         points = k.rays() * depth_m[..., None]
         across, down = np.gradient(points, axis=1), np.gradient(points, axis=0)
         normal = np.cross(across, down)
         with np.errstate(invalid='ignore', divide='ignore'):
-            cosine = np.abs((normal * points).sum(-1)) / (np.linalg.norm(normal, axis=-1) * np.linalg.norm(points, axis=-1))
+            cosine = np.abs((normal * points).sum(-1)) / (
+                np.linalg.norm(normal, axis=-1) * np.linalg.norm(points, axis=-1)
+            )
             angle = np.degrees(np.arccos(np.clip(cosine, 0, 1)))
-        chance = np.clip((angle - self.steep_from_deg) / (self.steep_to_deg - self.steep_from_deg), 0, 1)
+        chance = np.clip(
+            (angle - self.steep_from_deg) / (self.steep_to_deg - self.steep_from_deg), 0, 1
+        )
         return np.where(np.isfinite(chance) & ~self._steps(depth_m), chance, 0)
 
     def _steps(self, depth_m: np.ndarray) -> np.ndarray:
         filled = np.nan_to_num(depth_m, nan=0).astype(np.float32)
         kernel = np.ones((3, 3), np.uint8)
-        return cv2.dilate(filled, kernel) - cv2.erode(filled, kernel) > self.edge_step_share * np.maximum(filled, 1e-3)
+        return cv2.dilate(filled, kernel) - cv2.erode(
+            filled, kernel
+        ) > self.edge_step_share * np.maximum(filled, 1e-3)
 
-    def _edges(self, depth_m: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Pixels within the window of an edge, and the depth with a share of them between the two sides."""
+    def _edges(
+        self, depth_m: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Pixels within the window of an edge, and the depth with a share of them between the two
+        sides."""
         filled = np.nan_to_num(depth_m, nan=0).astype(np.float32)
         kernel = np.ones((self.window_px, self.window_px), np.uint8)
-        near, far = cv2.erode(np.where(filled > 0, filled, np.inf).astype(np.float32), kernel), cv2.dilate(filled, kernel)
+        near, far = (
+            cv2.erode(np.where(filled > 0, filled, np.inf).astype(np.float32), kernel),
+            cv2.dilate(filled, kernel),
+        )
         edge = cv2.dilate(self._steps(depth_m).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
         flying = edge & np.isfinite(near) & (rng.random(depth_m.shape) < self.flying_share)
         between = far - rng.random(depth_m.shape) * (far - np.where(flying, near, far))
@@ -130,21 +151,39 @@ MODELS: dict[str, type] = {'ideal': IdealSensor, 'stereo': StereoSensor}
 
 
 def load_sensor(name: str) -> Sensor:
-    """A sensor by the name of a shipped file (ideal, noise, d435) or by a YAML file of one's own. Raises ConfigError."""
-    path = Path(name) if name.endswith(('.yaml', '.yml')) else shipped_file('config', f'sensors/{Path(name).name}.yaml')
+    """A sensor by the name of a shipped file (ideal, noise, d435) or by a YAML file of one's own.
+    Raises ConfigError."""
+    path = (
+        Path(name)
+        if name.endswith(('.yaml', '.yml'))
+        else shipped_file('config', f'sensors/{Path(name).name}.yaml')
+    )
     if path is None or not path.is_file():
-        raise ConfigError(f'no sensor "{name}": expected ideal, noise, d435, or a YAML file such as config/sensors/d435.yaml')
+        raise ConfigError(
+            f'no sensor "{name}": expected ideal, noise, d435, or a YAML file such as'
+            ' config/sensors/d435.yaml'
+        )
     try:
         values = yaml.safe_load(path.read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f'{path} is no YAML ({" ".join(str(error).split())}): expected values such as in config/sensors/d435.yaml') from error
+        raise ConfigError(
+            f'{path} is no YAML ({" ".join(str(error).split())}): expected values such as in'
+            ' config/sensors/d435.yaml'
+        ) from error
     if not isinstance(values, dict) or values.get('model') not in MODELS:
-        raise ConfigError(f'{path} names no sensor model: expected "model: ideal" or "model: stereo"')
+        raise ConfigError(
+            f'{path} names no sensor model: expected "model: ideal" or "model: stereo"'
+        )
     model = MODELS[values.pop('model')]
     known = {field.name: type(field.default) for field in fields(model)}
     for key, value in values.items():
         if key not in known:
-            raise ConfigError(f'{path}: unknown value "{key}": expected one of {", ".join(sorted(known))}')
+            raise ConfigError(
+                f'{path}: unknown value "{key}": expected one of {", ".join(sorted(known))}'
+            )
         if isinstance(value, bool) != (known[key] is bool) or not isinstance(value, (int, float)):
-            raise ConfigError(f'{path}: {key} is {value!r}: expected a {"yes or no" if known[key] is bool else "number"}')
+            raise ConfigError(
+                f'{path}: {key} is {value!r}: expected a'
+                f' {"yes or no" if known[key] is bool else "number"}'
+            )
     return model(**values)

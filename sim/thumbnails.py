@@ -1,4 +1,5 @@
 """A picture of every part, for the manual."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -17,16 +18,26 @@ TILE_PX, COLUMNS = 200, 5
 
 
 def draw_parts(parts: tuple[Part, ...], path: Path) -> None:
-    """Every part once, from the same side, with its name and its size, into a PNG. Raises DatasetError where it cannot be a new file."""
+    """Every part once, from the same side, with its name and its size, into a PNG. Raises
+    DatasetError where it cannot be a new file."""
     check_new(path, '.png')
     rows = -(-len(parts) // COLUMNS)
     sheet = np.full((rows * (TILE_PX + 40), COLUMNS * TILE_PX, 3), 255, np.uint8)
     for index, part in enumerate(parts):
         top, left = index // COLUMNS * (TILE_PX + 40), index % COLUMNS * TILE_PX
-        sheet[top:top + TILE_PX, left:left + TILE_PX] = _tile(part)
+        sheet[top : top + TILE_PX, left : left + TILE_PX] = _tile(part)
         size = ' x '.join(f'{1000 * extent:.0f}' for extent in part.mesh.extents)
         for line, text in enumerate((part.name, f'{size} mm')):
-            cv2.putText(sheet, text, (left + 8, top + TILE_PX + 16 + 17 * line), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (40, 40, 40), 1, cv2.LINE_AA)
+            cv2.putText(
+                sheet,
+                text,
+                (left + 8, top + TILE_PX + 16 + 17 * line),
+                cv2.FONT_HERSHEY_SIMPLEX,
+                0.45,
+                (40, 40, 40),
+                1,
+                cv2.LINE_AA,
+            )
     write_png(path, sheet)
 
 

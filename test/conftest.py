@@ -1,8 +1,10 @@
-"""Shared by all tests. rclpy comes first: its wheels re-execute Python once, and it must precede pyrealsense2."""
+"""Shared by all tests. rclpy comes first: its wheels re-execute Python once, and it must precede
+pyrealsense2."""
+
 from __future__ import annotations
 
 try:
-    import rclpy  # noqa: F401
+    import rclpy
 except ImportError:
     rclpy = None
 
@@ -29,7 +31,8 @@ def root() -> Path:
 
 @pytest.fixture(scope='session')
 def real_bag() -> Path:
-    """A RealSense recording; tests of it are skipped where it is not at hand (INSEGAN_TEST_BAG names another)."""
+    """A RealSense recording; tests of it are skipped where it is not at hand (INSEGAN_TEST_BAG
+    names another)."""
     path = Path(os.environ.get('INSEGAN_TEST_BAG', REAL_BAG))
     if not path.exists():
         pytest.skip(f'no RealSense recording at {path}')
@@ -40,17 +43,36 @@ def real_bag() -> Path:
 def nut_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six simulated bins of nuts in two shards."""
     from insegan_sim.generate import SimulateConfig, simulate
+
     folder = tmp_path_factory.mktemp('data') / 'nut'
-    return simulate(SimulateConfig(part='nut', scenes=6, out=str(folder), size=128, seed=3, workers=1, shard_scenes=4))
+    return simulate(
+        SimulateConfig(
+            part='nut', scenes=6, out=str(folder), size=128, seed=3, workers=1, shard_scenes=4
+        )
+    )
 
 
 @pytest.fixture(scope='session')
 def tote_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve simulated totes in colour, some of them empty."""
     from insegan_sim.generate import SimulateConfig, simulate
+
     folder = tmp_path_factory.mktemp('data') / 'tote'
-    return simulate(SimulateConfig(part='product-0:6', instances='0-1', scenes=12, out=str(folder), size='96', container='tote', fill=0.15, colour=True, seed=4, workers=1,
-                                   shard_scenes=12))
+    return simulate(
+        SimulateConfig(
+            part='product-0:6',
+            instances='0-1',
+            scenes=12,
+            out=str(folder),
+            size='96',
+            container='tote',
+            fill=0.15,
+            colour=True,
+            seed=4,
+            workers=1,
+            shard_scenes=12,
+        )
+    )
 
 
 @pytest.fixture
@@ -59,7 +81,12 @@ def camera() -> Intrinsics:
     return Intrinsics(200.0, 200.0, 79.5, 59.5, 160, 120)
 
 
-def box_scene(intrinsics: Intrinsics, boxes: list[tuple[int, int, int, int]], floor_m: float = 0.5, height_m: float = 0.04) -> Frame:
+def box_scene(
+    intrinsics: Intrinsics,
+    boxes: list[tuple[int, int, int, int]],
+    floor_m: float = 0.5,
+    height_m: float = 0.04,
+) -> Frame:
     """A flat floor with flat boxes (left, top, right, bottom) in px on it."""
     depth = np.full((intrinsics.height, intrinsics.width), floor_m, np.float32)
     for left, top, right, bottom in boxes:
@@ -69,9 +96,24 @@ def box_scene(intrinsics: Intrinsics, boxes: list[tuple[int, int, int, int]], fl
 
 @pytest.fixture(scope='session')
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight bins of two kinds with masks, and the same eight with image-level labels alone in `image`."""
+    """Eight bins of two kinds with masks, and the same eight with image-level labels alone in
+    `image`."""
     from insegan_sim.generate import SimulateConfig, simulate
+
     root = tmp_path_factory.mktemp('mixed')
     for truth in ('full', 'image'):
-        simulate(SimulateConfig(part='nut,bolt', scenes=8, instances='1-3', size='96', fill=0.4, colour=True, truth=truth, seed=3, out=str(root / truth), workers=1))
+        simulate(
+            SimulateConfig(
+                part='nut,bolt',
+                scenes=8,
+                instances='1-3',
+                size='96',
+                fill=0.4,
+                colour=True,
+                truth=truth,
+                seed=3,
+                out=str(root / truth),
+                workers=1,
+            )
+        )
     return root

@@ -1,4 +1,6 @@
-"""What tests of the nodes share: a node in a process of its own, and the other side of its topics."""
+"""What tests of the nodes share: a node in a process of its own, and the other side of its
+topics."""
+
 from __future__ import annotations
 
 import os
@@ -35,7 +37,12 @@ class Process:
     def __init__(self, module: str, arguments: list[str], log: Path) -> None:
         self.log = log
         with open(log, 'w') as file:
-            self.popen = subprocess.Popen([sys.executable, '-m', module, *arguments], stdout=file, stderr=subprocess.STDOUT, env=environment())
+            self.popen = subprocess.Popen(
+                [sys.executable, '-m', module, *arguments],
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env=environment(),
+            )
 
     def text(self) -> str:
         return self.log.read_text()
@@ -67,7 +74,9 @@ class Robot(Node):
         self.states: list[String] = []
         self.create_subscription(Image, '/segmenter/instances', self.masks.append, 10)
         self.create_subscription(PoseArray, '/segmenter/poses', self.poses.append, 10)
-        self.create_subscription(Image, '/segmenter/overlay', self.overlays.append, qos_profile_sensor_data)
+        self.create_subscription(
+            Image, '/segmenter/overlay', self.overlays.append, qos_profile_sensor_data
+        )
         self.create_subscription(PoseArray, '/segmenter/pick_candidates', self.picks.append, 10)
         self.create_subscription(String, '/segmenter/bin_state', self.states.append, 10)
         self.executor_of_mine = SingleThreadedExecutor()
@@ -98,7 +107,13 @@ class Robot(Node):
             assert time.monotonic() < end, 'it never came'
             self.spin()
 
-    def answer(self, pixels: np.ndarray, encoding: str = '16UC1', intrinsics: Intrinsics | None = CAMERA, timeout_s: float = 30) -> np.ndarray:
+    def answer(
+        self,
+        pixels: np.ndarray,
+        encoding: str = '16UC1',
+        intrinsics: Intrinsics | None = CAMERA,
+        timeout_s: float = 30,
+    ) -> np.ndarray:
         """Send until the masks of exactly this frame come back."""
         end = time.monotonic() + timeout_s
         while time.monotonic() < end:
@@ -108,6 +123,9 @@ class Robot(Node):
                 self.spin()
                 for mask in self.masks:
                     if stamp_ns(mask.header) == stamp:
-                        assert mask.encoding == '16UC1' and mask.header.frame_id == 'camera_depth_optical_frame'
+                        assert (
+                            mask.encoding == '16UC1'
+                            and mask.header.frame_id == 'camera_depth_optical_frame'
+                        )
                         return labels_from_message(mask)
         raise AssertionError('no masks came')

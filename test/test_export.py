@@ -1,4 +1,5 @@
 """The dense network outside of PyTorch."""
+
 from itertools import islice
 
 import numpy as np
@@ -16,20 +17,36 @@ def test_onnx_gives_the_same_labels(tmp_path):
     onnxruntime = pytest.importorskip('onnxruntime')
     checkpoint = Checkpoint.load(find_checkpoint('insegan-nut'))
     assert export_onnx(checkpoint, tmp_path / 'nut.onnx') < 0.01
-    session = onnxruntime.InferenceSession(str(tmp_path / 'nut.onnx'), providers=['CPUExecutionProvider'])
-    assert float(session.get_modelmeta().custom_metadata_map['height_m']) == checkpoint.scales.height_m
+    session = onnxruntime.InferenceSession(
+        str(tmp_path / 'nut.onnx'), providers=['CPUExecutionProvider']
+    )
+    assert (
+        float(session.get_modelmeta().custom_metadata_map['height_m']) == checkpoint.scales.height_m
+    )
     segmenter = load_segmenter('insegan-nut')
     equal = []
     for scene in islice(scene_stream(bin_setup('nut', seed=77)), 4):
         segmenter.workspace = scene.workspace
         ours = segmenter.segment(scene.frame).labels
         network = segmenter.network
-        segmenter.network = type('Onnx', (), {'stride': network.stride, '__call__': lambda self, image: torch.from_numpy(session.run(None, {'height': image.numpy()})[0])})()
+        segmenter.network = type(
+            'Onnx',
+            (),
+            {
+                'stride': network.stride,
+                '__call__': lambda self, image: torch.from_numpy(
+                    session.run(None, {'height': image.numpy()})[0]
+                ),
+            },
+        )()
         equal.append((segmenter.segment(scene.frame).labels == ours).mean())
         segmenter.network = network
     assert np.mean(equal) >= 0.999
     with pytest.raises(ConfigError, match='a new file'):
         export_onnx(checkpoint, tmp_path / 'nut.onnx')
     with pytest.raises(CheckpointError, match='no dense network'):
-        export_onnx(Checkpoint('insegan', 'insegan', 'nut', checkpoint.scales, {}, {'generator': {}}), tmp_path / 'other.onnx')
+        export_onnx(
+            Checkpoint('insegan', 'insegan', 'nut', checkpoint.scales, {}, {'generator': {}}),
+            tmp_path / 'other.onnx',
+        )
     assert sorted(path.name for path in tmp_path.iterdir()) == ['nut.onnx']

@@ -1,4 +1,6 @@
-"""Launch files and layouts. What needs the real launch is skipped where it cannot be imported; the rest reads them as text."""
+"""Launch files and layouts. What needs the real launch is skipped where it cannot be imported; the
+rest reads them as text."""
+
 import importlib.util
 import json
 import os
@@ -11,8 +13,23 @@ import time
 import pytest
 import yaml
 
-ARGUMENTS = {'robot': {'namespace', 'params_file', 'model', 'device', 'driver', 'camera', 'aligned', 'autostart', 'use_sim_time', 'log_level', 'rviz'},
-             'sim': {'part', 'rate', 'model', 'rviz'}, 'replay': {'recording', 'model', 'params_file', 'rate', 'loop', 'colour', 'rviz'}}
+ARGUMENTS = {
+    'robot': {
+        'namespace',
+        'params_file',
+        'model',
+        'device',
+        'driver',
+        'camera',
+        'aligned',
+        'autostart',
+        'use_sim_time',
+        'log_level',
+        'rviz',
+    },
+    'sim': {'part', 'rate', 'model', 'rviz'},
+    'replay': {'recording', 'model', 'params_file', 'rate', 'loop', 'colour', 'rviz'},
+}
 
 
 def description(root, name):
@@ -25,7 +42,11 @@ def description(root, name):
 
 @pytest.mark.parametrize('name', ARGUMENTS)
 def test_launch_files_declare_their_arguments(root, name):
-    declared = {action.name for action in description(root, name).entities if hasattr(action, 'default_value')}
+    declared = {
+        action.name
+        for action in description(root, name).entities
+        if hasattr(action, 'default_value')
+    }
     assert declared == ARGUMENTS[name]
 
 
@@ -40,10 +61,16 @@ def test_launch_files_compile_and_name_executables_that_exist(root, name):
 def test_layouts_show_topics_that_the_segmenter_publishes(root):
     pytest.importorskip('rclpy')
     from insegan_ros.nodes.outputs import outputs
-    ours = {f'/segmenter/{one.name}' for one in outputs(None)} | {'/camera/camera/depth/image_rect_raw', '/diagnostics'}
+
+    ours = {f'/segmenter/{one.name}' for one in outputs(None)} | {
+        '/camera/camera/depth/image_rect_raw',
+        '/diagnostics',
+    }
     rviz = yaml.safe_load((root / 'config/insegan.rviz').read_text())['Visualization Manager']
     shown = {display['Topic']['Value'] for display in rviz['Displays']}
-    assert shown <= ours and {'/segmenter/overlay', '/segmenter/cloud', '/segmenter/markers'} <= shown
+    assert (
+        shown <= ours and {'/segmenter/overlay', '/segmenter/cloud', '/segmenter/markers'} <= shown
+    )
     text = (root / 'config/foxglove.json').read_text()
     layout = json.loads(text)
     assert set(re.findall(r'"(/(?:segmenter|camera)[\w/]*)', text)) <= ours
@@ -53,13 +80,32 @@ def test_layouts_show_topics_that_the_segmenter_publishes(root):
 
 def launched(root, name: str, arguments: list[str], log) -> subprocess.Popen:
     from insegan_ros.dds import dds_environment
+
     with open(log, 'w') as file:
-        return subprocess.Popen([sys.executable, '-c', 'import sys; from launch import LaunchService; from launch.actions import IncludeLaunchDescription; '
-                                 'from launch.launch_description_sources import PythonLaunchDescriptionSource as P; from launch import LaunchDescription as D; '
-                                 's = LaunchService(); s.include_launch_description(D([IncludeLaunchDescription(P(sys.argv[1]), '
-                                 'launch_arguments=[a.split(":=", 1) for a in sys.argv[2:]])])); sys.exit(s.run())',
-                                 str(root / f'launch/{name}.launch.py'), *arguments], stdout=file, stderr=subprocess.STDOUT,
-                                env={**os.environ, **dds_environment(), 'ROS_DOMAIN_ID': str(1 + (os.getpid() + 7) % 90)})
+        return subprocess.Popen(
+            [
+                sys.executable,
+                '-c',
+                (
+                    'import sys; from launch import LaunchService; from launch.actions import'
+                    ' IncludeLaunchDescription; from launch.launch_description_sources import'
+                    ' PythonLaunchDescriptionSource as P; from launch import LaunchDescription as'
+                    ' D; s = LaunchService();'
+                    ' s.include_launch_description(D([IncludeLaunchDescription(P(sys.argv[1]),'
+                    ' launch_arguments=[a.split(":=", 1) for a in sys.argv[2:]])]));'
+                    ' sys.exit(s.run())'
+                ),
+                str(root / f'launch/{name}.launch.py'),
+                *arguments,
+            ],
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env={
+                **os.environ,
+                **dds_environment(),
+                'ROS_DOMAIN_ID': str(1 + (os.getpid() + 7) % 90),
+            },
+        )
 
 
 @pytest.mark.slow
@@ -69,6 +115,7 @@ def test_replay_is_launched_and_stopped(root, nut_data, tmp_path):
     from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 
     from insegan_ros.datasets.convert import convert
+
     try:
         prefix = get_package_prefix('insegan_ros')
     except PackageNotFoundError:
@@ -76,10 +123,14 @@ def test_replay_is_launched_and_stopped(root, nut_data, tmp_path):
     if not os.path.exists(f'{prefix}/lib/insegan_ros/segmenter'):
         pytest.skip(f'{prefix} holds no lib/insegan_ros: build it with colcon first')
     convert(nut_data, tmp_path / 'bag', 'recording')
-    process = launched(root, 'replay', [f'recording:={tmp_path}/bag', 'model:=kmeans'], tmp_path / 'log')
+    process = launched(
+        root, 'replay', [f'recording:={tmp_path}/bag', 'model:=kmeans'], tmp_path / 'log'
+    )
     try:
         end = time.monotonic() + 60
-        while 'listening on /camera/camera/depth/image_rect_raw' not in (tmp_path / 'log').read_text():
+        while (
+            'listening on /camera/camera/depth/image_rect_raw' not in (tmp_path / 'log').read_text()
+        ):
             assert time.monotonic() < end and process.poll() is None, (tmp_path / 'log').read_text()
             time.sleep(0.2)
     finally:

@@ -16,7 +16,11 @@ def test_every_instance_has_a_colour_of_its_own():
     labels = np.zeros((40, 40), np.uint16)
     labels[5:15, 5:15], labels[5:15, 20:30] = 1, 2
     picture = overlay(depth, labels)
-    one, two, floor = picture[10, 10].astype(int), picture[10, 25].astype(int), picture[30, 30].astype(int)
+    one, two, floor = (
+        picture[10, 10].astype(int),
+        picture[10, 25].astype(int),
+        picture[30, 30].astype(int),
+    )
     assert np.abs(one - two).max() > 60 and floor.max() == floor.min()
     assert (picture[5, 10] == 255).all(), 'outlined'
 
@@ -33,6 +37,11 @@ def test_names_stand_on_what_they_name_and_stay_within_the_picture():
     labels[40:90, 20:100], labels[0:10, 140:160] = 1, 2
     plain, named = overlay(depth, labels), overlay(depth, labels, classes=('connector', 'nut'))
     written = (plain != named).any(-1)
-    assert written[40:90, 20:100].any() and not written[95:].any() and named[written].min(-1).min() < 60 and named[written].min(-1).max() > 190
+    assert (
+        written[40:90, 20:100].any()
+        and not written[95:].any()
+        and named[written].min(-1).min() < 60
+        and named[written].min(-1).max() > 190
+    )
     # The second one's name is longer than what is left of the picture to its right.
     assert written[:16, 120:].any() and (overlay(depth, labels, classes=('', '')) == plain).all()

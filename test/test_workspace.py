@@ -44,6 +44,7 @@ def test_fitting_a_floor_to_nothing_says_so(camera):
 def test_square_map_covers_the_same_metres_for_any_resolution():
     from insegan_sim.camera import Camera
     from insegan_sim.scenes import bin_setup
+
     setup = bin_setup('nut')
     pose = np.eye(4)[None]
     pose[0, :3, 3] = (0.03, 0.02, 0.015)
@@ -64,9 +65,16 @@ def test_a_floor_behind_the_camera_is_refused():
 
 def test_gaps_take_the_farther_side_and_borders_stay_open():
     from insegan_ros.workspace import fill_shadows
+
     nan = np.nan
-    depth = np.array([[nan, 0.5, nan, nan, 0.4, nan, 0.4, nan, 0.5, nan], [0.5] * 10, [nan] * 10], np.float32)
+    depth = np.array(
+        [[nan, 0.5, nan, nan, 0.4, nan, 0.4, nan, 0.5, nan], [0.5] * 10, [nan] * 10], np.float32
+    )
     filled = fill_shadows(depth)
-    assert np.array_equal(filled[0], np.float32([nan, 0.5, 0.5, 0.5, 0.4, 0.4, 0.4, 0.5, 0.5, nan]), equal_nan=True)
+    assert np.array_equal(
+        filled[0], np.float32([nan, 0.5, 0.5, 0.5, 0.4, 0.4, 0.4, 0.5, 0.5, nan]), equal_nan=True
+    )
     assert (filled[1] == 0.5).all() and np.isnan(filled[2]).all() and np.isnan(depth[0, 2])
-    assert fill_shadows(depth[1:2]) is not None and np.shares_memory(fill_shadows(depth[1:2]), depth)
+    assert fill_shadows(depth[1:2]) is not None and np.shares_memory(
+        fill_shadows(depth[1:2]), depth
+    )

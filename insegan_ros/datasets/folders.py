@@ -1,4 +1,5 @@
 """What the folder formats share: PNG in and out, JSON, paths that stay where they belong."""
+
 from __future__ import annotations
 
 import json
@@ -20,7 +21,9 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text())
     except OSError as error:
-        raise DatasetError(f'{path} cannot be read ({error.strerror}): expected a JSON file') from error
+        raise DatasetError(
+            f'{path} cannot be read ({error.strerror}): expected a JSON file'
+        ) from error
     except ValueError as error:
         raise DatasetError(f'{path} is no JSON ({error}): expected a whole file') from error
 
@@ -28,7 +31,13 @@ def read_json(path: Path) -> Any:
 def write_json(path: Path, content: Any) -> None:
     """Write it, one entry of a mapping or list a line, so that a difference can be read."""
     if isinstance(content, dict):
-        body = '{\n' + ',\n'.join(f'  {json.dumps(str(key))}: {json.dumps(value)}' for key, value in content.items()) + '\n}\n'
+        body = (
+            '{\n'
+            + ',\n'.join(
+                f'  {json.dumps(str(key))}: {json.dumps(value)}' for key, value in content.items()
+            )
+            + '\n}\n'
+        )
     else:
         body = json.dumps(content) + '\n'
     path.write_text(body)
@@ -38,7 +47,9 @@ def inside(folder: Path, name: str) -> Path:
     """A path that a file names, if it stays in the folder. Raises DatasetError."""
     path = (folder / name).resolve()
     if not path.is_relative_to(folder.resolve()):
-        raise DatasetError(f'{folder} names the file "{name}", which lies outside of it: expected files inside')
+        raise DatasetError(
+            f'{folder} names the file "{name}", which lies outside of it: expected files inside'
+        )
     return path
 
 
@@ -51,13 +62,16 @@ def read_png(path: Path) -> np.ndarray:
 
 
 def check_new(path: Path, suffix: str) -> None:
-    """Refuse a file that is there already, of another kind, or in a folder that cannot be written, before any work. Raises DatasetError."""
+    """Refuse a file that is there already, of another kind, or in a folder that cannot be written,
+    before any work. Raises DatasetError."""
     if path.suffix.lower() != suffix:
         raise DatasetError(f'{path} is no name for this file: expected one that ends in {suffix}')
     if path.exists():
         raise DatasetError(f'{path} is there already: expected a new file')
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise DatasetError(f'{path.parent} is no folder that can be written: expected one for {path.name}')
+        raise DatasetError(
+            f'{path.parent} is no folder that can be written: expected one for {path.name}'
+        )
 
 
 def write_png(path: Path, image: np.ndarray) -> None:
@@ -68,17 +82,23 @@ def write_png(path: Path, image: np.ndarray) -> None:
 
 
 def depth_to_png(depth_m: np.ndarray, unit_m: float) -> np.ndarray:
-    """(H, W) uint16 in units of unit_m, 0 = no reading. Raises DatasetError for what is too far for it."""
+    """(H, W) uint16 in units of unit_m, 0 = no reading. Raises DatasetError for what is too far for
+    it."""
     deepest = float(np.nan_to_num(depth_m).max(initial=0))
     if deepest > 65535 * unit_m:
-        raise DatasetError(f'depth goes up to {deepest:.1f} m: 16 bits in steps of {1000 * unit_m:g} mm hold up to {65535 * unit_m:.2f} m')
+        raise DatasetError(
+            f'depth goes up to {deepest:.1f} m: 16 bits in steps of {1000 * unit_m:g} mm hold up to'
+            f' {65535 * unit_m:.2f} m'
+        )
     return np.nan_to_num(depth_m / unit_m).round().clip(0, 65535).astype(np.uint16)
 
 
 def depth_from_png(image: np.ndarray, unit_m: float) -> np.ndarray:
     """(H, W) float32 metres, NaN = no reading."""
     if image.ndim != 2:
-        raise DatasetError(f'a depth image has shape {image.shape}: expected one channel of 16 bits')
+        raise DatasetError(
+            f'a depth image has shape {image.shape}: expected one channel of 16 bits'
+        )
     return metres(image, unit_m)
 
 
@@ -100,12 +120,19 @@ def workspace_json(workspace: Workspace | None) -> dict[str, list[float]] | None
     """As a mapping, or None."""
     if workspace is None:
         return None
-    return {'floor': list(workspace.floor), **({'bounds': list(workspace.bounds)} if workspace.bounds else {})}
+    return {
+        'floor': list(workspace.floor),
+        **({'bounds': list(workspace.bounds)} if workspace.bounds else {}),
+    }
 
 
 def workspace_from_json(raw: dict[str, list[float]] | None) -> Workspace | None:
     """The inverse of workspace_json."""
-    return None if raw is None else Workspace(tuple(raw['floor']), tuple(raw['bounds']) if 'bounds' in raw else None)
+    return (
+        None
+        if raw is None
+        else Workspace(tuple(raw['floor']), tuple(raw['bounds']) if 'bounds' in raw else None)
+    )
 
 
 def labels_of(masks: list[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
@@ -116,10 +143,19 @@ def labels_of(masks: list[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
     return labels
 
 
-def instances_of(labels: np.ndarray, classes: tuple[str, ...] | None, poses: np.ndarray | None, amodal: list[np.ndarray]) -> Instances:
+def instances_of(
+    labels: np.ndarray,
+    classes: tuple[str, ...] | None,
+    poses: np.ndarray | None,
+    amodal: list[np.ndarray],
+) -> Instances:
     """Truth from what a format holds; amodal masks only where every instance has one."""
     count = len(classes) if classes is not None else int(labels.max(initial=0))
-    whole = np.stack(amodal) if amodal and len(amodal) == count else (np.zeros((0, *labels.shape), bool) if count == 0 else None)
+    whole = (
+        np.stack(amodal)
+        if amodal and len(amodal) == count
+        else (np.zeros((0, *labels.shape), bool) if count == 0 else None)
+    )
     return Instances(labels, np.ones(count, np.float32), classes, poses, whole)
 
 

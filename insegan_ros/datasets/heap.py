@@ -1,4 +1,6 @@
-"""One picture of a heap of equal objects: read as it is, the objects' size estimated, cut into patches."""
+"""One picture of a heap of equal objects: read as it is, the objects' size estimated, cut into
+patches."""
+
 from __future__ import annotations
 
 import hashlib
@@ -34,7 +36,8 @@ LEAST_OBJECT_PX = 8
 
 @dataclass(frozen=True)
 class HeapPicture:
-    """pixels (H, W, C) float32 in [-1, 1]; the file's name; by how much it was made smaller; what -1 to 1 is in metres of depth, 0 for colour."""
+    """pixels (H, W, C) float32 in [-1, 1]; the file's name; by how much it was made smaller; what
+    -1 to 1 is in metres of depth, 0 for colour."""
 
     pixels: np.ndarray
     name: str
@@ -46,10 +49,17 @@ class HeapPicture:
         return hashlib.sha256(np.ascontiguousarray(self.pixels).tobytes()).hexdigest()[:16]
 
 
-def picture_of(frame: Frame, look: Look, workspace: Workspace | None, window: tuple[int, int, int, int], relief_m: float = 0.0) -> tuple[np.ndarray, float]:
-    """What the HOC learner sees of a window (left, top, right, bottom) of a frame: (H, W, C) float32, colour stretched to [-1, 1], height, or both, and
-    the relief in metres. The floor is -1, and `relief_m` above it, if that is 0 the 99th percentile of heights, is 1. Without a workspace the farthest
-    reading (99th percentile) is the floor.
+def picture_of(
+    frame: Frame,
+    look: Look,
+    workspace: Workspace | None,
+    window: tuple[int, int, int, int],
+    relief_m: float = 0.0,
+) -> tuple[np.ndarray, float]:
+    """What the HOC learner sees of a window (left, top, right, bottom) of a frame: (H, W, C)
+    float32, colour stretched to [-1, 1], height, or both, and the relief in metres. The floor is
+    -1, and `relief_m` above it, if that is 0 the 99th percentile of heights, is 1. Without a
+    workspace the farthest reading (99th percentile) is the floor.
 
     Raises InputError where there is none of what is looked at.
     """
@@ -57,7 +67,10 @@ def picture_of(frame: Frame, look: Look, workspace: Workspace | None, window: tu
     layers = []
     if look != 'depth':
         if frame.colour is None:
-            raise InputError('the frame has no colour: expected a colour picture aligned with depth, which this method looks at')
+            raise InputError(
+                'the frame has no colour: expected a colour picture aligned with depth, which this'
+                ' method looks at'
+            )
         layers.append(stretch(frame.colour[top:bottom, left:right]))
     if look != 'colour':
         depth = frame.depth_m[top:bottom, left:right]
@@ -74,59 +87,102 @@ def picture_of(frame: Frame, look: Look, workspace: Workspace | None, window: tu
 
 
 def stretch(colour: np.ndarray) -> np.ndarray:
-    """Colours (H, W, 3) of any type as float32 in [-1, 1]: the 1st to the 99th percentile of the brightness, so that light and exposure matter less."""
+    """Colours (H, W, 3) of any type as float32 in [-1, 1]: the 1st to the 99th percentile of the
+    brightness, so that light and exposure matter less."""
     low, high = np.percentile(colour.mean(-1), (1, 99)).astype(np.float32)
-    return np.clip((colour.astype(np.float32) - low) / max(high - low, np.float32(1e-6)) * 2 - 1, -1, 1)
+    return np.clip(
+        (colour.astype(np.float32) - low) / max(high - low, np.float32(1e-6)) * 2 - 1, -1, 1
+    )
 
 
 def read_heap(path: Path, look: Look) -> HeapPicture:
-    """A picture, or the first scene of a folder of shards, cut to its bin. Pictures may be grey, 16-bit, or have alpha; a 16-bit grey one is depth in
-    mm for `depth`.
+    """A picture, or the first scene of a folder of shards, cut to its bin. Pictures may be grey,
+    16-bit, or have alpha; a 16-bit grey one is depth in mm for `depth`.
 
     Raises DatasetError for what cannot be read. Exactly one file is opened.
     """
     if path.is_dir() and is_shards(path):
         scene = next(iter(ShardDataset(path)))
         workspace, intrinsics = scene.workspace, scene.frame.intrinsics
-        window = workspace.window(intrinsics, TRAINING_MARGIN) if workspace else (0, 0, intrinsics.width, intrinsics.height)
+        window = (
+            workspace.window(intrinsics, TRAINING_MARGIN)
+            if workspace
+            else (0, 0, intrinsics.width, intrinsics.height)
+        )
         pixels, relief_m = picture_of(scene.frame, look, workspace, window)
         return HeapPicture(pixels, path.name, 1.0, relief_m)
     if path.is_dir():
-        raise DatasetError(f'{path} is a folder without shards: expected one picture of a heap, which is all that is learnt from')
+        raise DatasetError(
+            f'{path} is a folder without shards: expected one picture of a heap, which is all that'
+            ' is learnt from'
+        )
     image = read_picture(path, cv2.IMREAD_UNCHANGED)
     if image is None:
-        raise DatasetError(f'{path} is missing, cut short, too large or no picture: expected one picture of a heap (PNG, JPEG), or a folder of shards')
+        raise DatasetError(
+            f'{path} is missing, cut short, too large or no picture: expected one picture of a heap'
+            ' (PNG, JPEG), or a folder of shards'
+        )
     if min(image.shape[:2]) < LEAST_PICTURE_PX:
-        raise DatasetError(f'{path} is {image.shape[1]}x{image.shape[0]} px: expected {LEAST_PICTURE_PX} px or more either way, to hold a heap')
+        raise DatasetError(
+            f'{path} is {image.shape[1]}x{image.shape[0]} px: expected {LEAST_PICTURE_PX} px or'
+            ' more either way, to hold a heap'
+        )
     if look == 'both':
-        raise DatasetError(f'{path} is one picture: expected a folder of shards for colour and depth together')
+        raise DatasetError(
+            f'{path} is one picture: expected a folder of shards for colour and depth together'
+        )
     if look == 'depth' and (image.ndim != 2 or image.dtype != np.uint16):
-        raise DatasetError(f'{path} is {image.dtype} with {1 if image.ndim == 2 else image.shape[2]} channels: expected a 16-bit depth PNG in millimetres')
+        raise DatasetError(
+            f'{path} is {image.dtype} with {1 if image.ndim == 2 else image.shape[2]} channels:'
+            ' expected a 16-bit depth PNG in millimetres'
+        )
     # First of all: what is computed from it takes several times its memory.
     zoom = min(1.0, math.sqrt(MOST_PX / (image.shape[0] * image.shape[1])))
     if zoom < 1:
-        print(f'{path.name}: {image.shape[1]}x{image.shape[0]} px, brought down to {zoom:.0%} of its size')
+        print(
+            f'{path.name}: {image.shape[1]}x{image.shape[0]} px, brought down to {zoom:.0%} of its'
+            ' size'
+        )
         # Depths of two objects have no mean.
-        image = cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_NEAREST if look == 'depth' else cv2.INTER_AREA)
+        image = cv2.resize(
+            image,
+            None,
+            fx=zoom,
+            fy=zoom,
+            interpolation=cv2.INTER_NEAREST if look == 'depth' else cv2.INTER_AREA,
+        )
     if look == 'depth':
         height, width = image.shape
-        frame = Frame(metres(image), Intrinsics(width, width, (width - 1) / 2, (height - 1) / 2, width, height))
+        frame = Frame(
+            metres(image),
+            Intrinsics(width, width, (width - 1) / 2, (height - 1) / 2, width, height),
+        )
         pixels, relief_m = picture_of(frame, 'depth', None, (0, 0, width, height))
         return HeapPicture(pixels, path.name, zoom, relief_m)
-    return HeapPicture(stretch(np.repeat(image[..., None], 3, -1) if image.ndim == 2 else image[..., 2::-1]), path.name, zoom)
+    return HeapPicture(
+        stretch(np.repeat(image[..., None], 3, -1) if image.ndim == 2 else image[..., 2::-1]),
+        path.name,
+        zoom,
+    )
 
 
 def estimate_size(pixels: np.ndarray) -> float:
-    """About how wide one object of a picture (H, W, C) is, in px: half way between the distance at which the autocorrelation, averaged over
-    directions, has fallen to nothing, for a pixel so far away is of another object, and its first minimum. On simulated heaps by depth, on disks and on
-    photographed nuclei it is within a third of the truth; strong shadows make it up to a half too small.
+    """About how wide one object of a picture (H, W, C) is, in px: half way between the distance at
+    which the autocorrelation, averaged over directions, has fallen to nothing, for a pixel so far
+    away is of another object, and its first minimum. On simulated heaps by depth, on disks and on
+    photographed nuclei it is within a third of the truth; strong shadows make it up to a half too
+    small.
 
     Raises DatasetError where nothing has a size: noise, or one thing that fills the picture.
     """
     # Where there is height, it tells objects apart best.
     grey = pixels.mean(-1) if pixels.shape[-1] == 3 else pixels[..., -1]
     scale = min(1.0, SPECTRUM_PX / max(grey.shape))
-    grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else grey
+    grey = (
+        cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        if scale < 1
+        else grey
+    )
     side = min(grey.shape)
     grey = grey[:side, :side]
     # What changes slowly is light, not objects.
@@ -136,42 +192,69 @@ def estimate_size(pixels: np.ndarray) -> float:
     correlation = np.fft.fftshift(np.fft.ifft2(spectrum).real)
     y, x = np.indices(correlation.shape) - side // 2
     radius = np.hypot(x, y).round().astype(int)
-    profile = gaussian_filter1d(np.bincount(radius.ravel(), correlation.ravel()) / np.maximum(np.bincount(radius.ravel()), 1), 1.0)
-    gone = np.flatnonzero(profile[:side // 6] <= 0)
+    profile = gaussian_filter1d(
+        np.bincount(radius.ravel(), correlation.ravel())
+        / np.maximum(np.bincount(radius.ravel()), 1),
+        1.0,
+    )
+    gone = np.flatnonzero(profile[: side // 6] <= 0)
     found = 0.0
     if len(gone) and profile[0] > 1e-9:
-        # From there on it falls on to its first minimum; objects with gaps between them vanish early, and are least alike late.
-        rising = np.flatnonzero(np.diff(profile[gone[0]:]) > 0)
+        # From there on it falls on to its first minimum; objects with gaps between them vanish
+        # early, and are least alike late.
+        rising = np.flatnonzero(np.diff(profile[gone[0] :]) > 0)
         found = (gone[0] + (rising[0] if len(rising) else 0) / 2) / scale
     if found < LEAST_OBJECT_PX:
-        raise DatasetError(f'no object shows in the picture (its pixels have nothing in common {"beyond " + format(found, ".0f") + " px" if found else "with their neighbours, or all have"}): '
-                           'expected a heap of equal objects; give their width in px (--instance_px) if you see them')
+        beyond = f'beyond {found:.0f} px' if found else 'with their neighbours, or all have'
+        raise DatasetError(
+            f'no object shows in the picture (its pixels have nothing in common {beyond}):'
+            ' expected a heap of equal objects; give their width in px (--instance_px) if you see'
+            ' them'
+        )
     return float(found)
 
 
 def draw_size(pixels: np.ndarray, size_px: float, window_px: float) -> np.ndarray:
-    """The picture (H, W, C), as (H, W, 3) uint8, with circles as wide as an object is taken for and squares as wide as a patch."""
+    """The picture (H, W, C), as (H, W, 3) uint8, with circles as wide as an object is taken for and
+    squares as wide as a patch."""
     shown = pixels if pixels.shape[-1] == 3 else np.repeat(pixels[..., -1:], 3, -1)
     picture = np.ascontiguousarray(((np.clip(shown, -1, 1) + 1) * 127.5).astype(np.uint8))
     height, width = picture.shape[:2]
     for x, y in ((0.5, 0.5), (0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75)):
         middle, half = (int(x * width), int(y * height)), int(window_px / 2)
         cv2.circle(picture, middle, max(int(size_px / 2), 1), (255, 60, 60), 2, cv2.LINE_AA)
-        cv2.rectangle(picture, (middle[0] - half, middle[1] - half), (middle[0] + half, middle[1] + half), (60, 160, 255), 2)
+        cv2.rectangle(
+            picture,
+            (middle[0] - half, middle[1] - half),
+            (middle[0] + half, middle[1] + half),
+            (60, 160, 255),
+            2,
+        )
     return picture
 
 
 def cut_patches(pixels: np.ndarray, window: float, size: int, count: int, seed: int) -> Tensor:
-    """Random windows of a picture (H, W, C), `window` px wide, brought to `size` px: (count, C, size, size) float32. Raises DatasetError where
-    there are too few in it."""
+    """Random windows of a picture (H, W, C), `window` px wide, brought to `size` px: (count, C,
+    size, size) float32. Raises DatasetError where there are too few in it."""
     height, width = pixels.shape[:2]
-    fitting = int(height * width / window ** 2) if min(height, width) >= window else 0
+    fitting = int(height * width / window**2) if min(height, width) >= window else 0
     if fitting < FEWEST_WINDOWS:
-        raise DatasetError(f'a picture of {width}x{height} px holds {fitting} windows of {window:.0f} px side by side: expected {FEWEST_WINDOWS} or more; '
-                           'give a larger picture, or a smaller --instance_px')
+        raise DatasetError(
+            f'a picture of {width}x{height} px holds {fitting} windows of {window:.0f} px side by'
+            f' side: expected {FEWEST_WINDOWS} or more; give a larger picture, or a smaller'
+            ' --instance_px'
+        )
     scale = size / window
-    small = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    small = cv2.resize(
+        pixels,
+        None,
+        fx=scale,
+        fy=scale,
+        interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR,
+    )
     small = small.reshape(*small.shape[:2], -1)
     rng = np.random.default_rng(seed)
     top, left = (rng.integers(0, max(edge - size, 0) + 1, count) for edge in small.shape[:2])
-    return torch.from_numpy(np.stack([small[y:y + size, x:x + size].transpose(2, 0, 1) for y, x in zip(top, left)]))
+    return torch.from_numpy(
+        np.stack([small[y : y + size, x : x + size].transpose(2, 0, 1) for y, x in zip(top, left)])
+    )

@@ -1,4 +1,6 @@
-"""Depth and colour of the same moment, from two subscriptions or two topics of a recording: messages with a header."""
+"""Depth and colour of the same moment, from two subscriptions or two topics of a recording:
+messages with a header."""
+
 from __future__ import annotations
 
 from collections import deque
@@ -7,13 +9,15 @@ from typing import Any
 from insegan_ros.datasets.images import stamp_ns
 
 KEPT = 8
-# Stamps that fall back by more come from a clock that was set back, such as a recording that begins again.
+# Stamps that fall back by more come from a clock that was set back, such as a recording that begins
+# again.
 JUMP_NS = 1_000_000_000
 
 
 class Pairing:
-    """Pairs the newest depth image with the colour image whose stamp is nearest, if within the slop. Images of one
-    RealSense have equal stamps; whichever comes first waits for the other. An unpaired depth image is replaced by the next."""
+    """Pairs the newest depth image with the colour image whose stamp is nearest, if within the
+    slop. Images of one RealSense have equal stamps; whichever comes first waits for the other. An
+    unpaired depth image is replaced by the next."""
 
     def __init__(self) -> None:
         self.waiting: Any = None
@@ -24,7 +28,11 @@ class Pairing:
         """A depth image has come: the pair, or None if its colour is not there yet."""
         stamp = stamp_ns(image.header)
         # The latest of equally near ones.
-        near = [one for one in reversed(self.colours) if abs(stamp_ns(one.header) - stamp) <= slop_s * 1e9]
+        near = [
+            one
+            for one in reversed(self.colours)
+            if abs(stamp_ns(one.header) - stamp) <= slop_s * 1e9
+        ]
         self.unpaired += self.waiting is not None
         if near:
             self.waiting = None

@@ -1,4 +1,6 @@
-"""One picture of a data set with what is known about it: what every reader yields and every writer takes."""
+"""One picture of a data set with what is known about it: what every reader yields and every writer
+takes."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -14,8 +16,9 @@ from insegan_ros.workspace import Workspace
 class Scene:
     """A frame, its truth, and the bin in it.
 
-    truth: instances with their classes, or None where only `present`, the names of what lies in the bin, is known.
-    workspace: the floor and the bin's inside in the frame's optical frame, or None where unknown.
+    truth: instances with their classes, or None where only `present`, the names of what lies in the
+    bin, is known. workspace: the floor and the bin's inside in the frame's optical frame, or None
+    where unknown.
     """
 
     frame: Frame
@@ -26,14 +29,20 @@ class Scene:
     def labelled(self) -> Instances:
         """The truth. Raises InputError where there is none."""
         if self.truth is None:
-            raise InputError('the scene has image-level labels only: expected instance masks (simulate with --truth full)')
+            raise InputError(
+                'the scene has image-level labels only: expected instance masks (simulate with'
+                ' --truth full)'
+            )
         return self.truth
 
 
 def visible_fractions(truth: Instances) -> np.ndarray:
-    """(N,) float32: the share of each amodal mask that is seen; 0 for what is out of the picture. Raises InputError without amodal masks."""
+    """(N,) float32: the share of each amodal mask that is seen; 0 for what is out of the picture.
+    Raises InputError without amodal masks."""
     if truth.amodal is None:
-        raise InputError('the instances have no amodal masks: expected them, to say how much of each is seen')
+        raise InputError(
+            'the instances have no amodal masks: expected them, to say how much of each is seen'
+        )
     whole = truth.amodal.sum(axis=(1, 2))
-    seen = np.bincount(truth.labels.ravel(), minlength=len(truth) + 1)[1:len(truth) + 1]
+    seen = np.bincount(truth.labels.ravel(), minlength=len(truth) + 1)[1 : len(truth) + 1]
     return (seen / np.maximum(whole, 1)).astype(np.float32)

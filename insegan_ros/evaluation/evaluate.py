@@ -1,4 +1,6 @@
-"""A segmenter on labelled scenes: honest and paper protocol side by side, K-means on the same scenes."""
+"""A segmenter on labelled scenes: honest and paper protocol side by side, K-means on the same
+scenes."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -33,12 +35,15 @@ class SceneScore:
 def score(truth: Instances, found: Instances) -> SceneScore:
     """Compare two label images of the same size."""
     labels = truth.labels, found.labels
-    return SceneScore(honest_miou(*labels), paper_miou(*labels), foreground_iou(*labels), count_error(*labels))
+    return SceneScore(
+        honest_miou(*labels), paper_miou(*labels), foreground_iou(*labels), count_error(*labels)
+    )
 
 
 @dataclass(frozen=True)
 class SceneResult:
-    """One evaluated scene: its number, whether it is among the first (random) and among those on which K-means fails (hard)."""
+    """One evaluated scene: its number, whether it is among the first (random) and among those on
+    which K-means fails (hard)."""
 
     index: int
     random: bool
@@ -46,7 +51,8 @@ class SceneResult:
     ours: SceneScore
     kmeans: SceneScore
     first_pick_free: bool | None = None
-    """Whether the part that would be picked first is truly free; None where no part of the scene is."""
+    """Whether the part that would be picked first is truly free; None where no part of the scene
+    is."""
     add_s: tuple[float, ...] = ()
     """With a mesh: ADD-S in diameters of the parts that are found and half seen or more."""
 
@@ -61,20 +67,36 @@ class Evaluation:
     """Average precision over the random scenes ('') and the hard ones ('_hard')."""
 
     def summary(self) -> dict[str, float | int]:
-        """Means over the random scenes, and with the suffix _hard over those on which K-means fails."""
+        """Means over the random scenes, and with the suffix _hard over those on which K-means
+        fails."""
         out: dict[str, float | int] = {'looked_at': self.looked_at}
-        for suffix, chosen in (('', [s for s in self.scenes if s.random]), ('_hard', [s for s in self.scenes if s.hard])):
+        for suffix, chosen in (
+            ('', [s for s in self.scenes if s.random]),
+            ('_hard', [s for s in self.scenes if s.hard]),
+        ):
             out[f'scenes{suffix}'] = len(chosen)
             if not chosen:
                 continue
-            for prefix, scores in (('', [s.ours for s in chosen]), ('kmeans_', [s.kmeans for s in chosen])):
+            for prefix, scores in (
+                ('', [s.ours for s in chosen]),
+                ('kmeans_', [s.kmeans for s in chosen]),
+            ):
                 for name in ('honest_miou', 'paper_miou', 'foreground_iou'):
-                    out[f'{prefix}{name}{suffix}'] = round(float(np.mean([getattr(score, name) for score in scores])), 4)
-                out[f'{prefix}count_error{suffix}'] = round(float(np.mean([abs(score.count_error) for score in scores])), 3)
-            out.update({f'{name}{suffix}': round(value, 4) for name, value in self.ap[suffix].items()})
+                    out[f'{prefix}{name}{suffix}'] = round(
+                        float(np.mean([getattr(score, name) for score in scores])), 4
+                    )
+                out[f'{prefix}count_error{suffix}'] = round(
+                    float(np.mean([abs(score.count_error) for score in scores])), 3
+                )
+            out.update(
+                {f'{name}{suffix}': round(value, 4) for name, value in self.ap[suffix].items()}
+            )
             if errors := [error for s in chosen for error in s.add_s]:
-                out |= {f'poses{suffix}': len(errors), f'add_s_below_tenth{suffix}': round(float((np.array(errors) < 0.1).mean()), 4),
-                        f'median_add_s{suffix}': round(float(np.median(errors)), 4)}
+                out |= {
+                    f'poses{suffix}': len(errors),
+                    f'add_s_below_tenth{suffix}': round(float((np.array(errors) < 0.1).mean()), 4),
+                    f'median_add_s{suffix}': round(float(np.median(errors)), 4),
+                }
             picks = [s.first_pick_free for s in chosen if s.first_pick_free is not None]
             if picks:
                 out[f'first_pick_free{suffix}'] = round(float(np.mean(picks)), 4)
@@ -85,11 +107,15 @@ class Evaluation:
         return [asdict(scene) for scene in self.scenes]
 
 
-def evaluate(segmenter: Segmenter, scenes: Iterable[Scene], limit: int = 100, progress: bool = True) -> Evaluation:
-    """Score a segmenter on the first `limit` scenes and on the first `limit` on which K-means fails, K-means beside it.
+def evaluate(
+    segmenter: Segmenter, scenes: Iterable[Scene], limit: int = 100, progress: bool = True
+) -> Evaluation:
+    """Score a segmenter on the first `limit` scenes and on the first `limit` on which K-means
+    fails, K-means beside it.
 
-    Scenes without labels are passed over. Each is given a scene's own floor and bounds, K-means the true number of parts as well. With a mesh (PosedSegmenter)
-    poses are scored where true ones are known. Raises DatasetError for a scene without a visible part, InputError for one without masks.
+    Scenes without labels are passed over. Each is given a scene's own floor and bounds, K-means the
+    true number of parts as well. With a mesh (PosedSegmenter) poses are scored where true ones are
+    known. Raises DatasetError for a scene without a visible part, InputError for one without masks.
     """
     results: list[SceneResult] = []
     pairs: dict[str, list[tuple[Instances, Instances]]] = {'': [], '_hard': []}
@@ -105,7 +131,10 @@ def evaluate(segmenter: Segmenter, scenes: Iterable[Scene], limit: int = 100, pr
                 raise DatasetError(f'scene {index} has no visible part: expected labelled scenes')
             segmenter.workspace = scene.workspace
             theirs = score(truth, KMeansSegmenter(len(truth), scene.workspace).segment(frame))
-            random, hard = index < limit, theirs.paper_miou < KMEANS_FAILS_BELOW and hard_found < limit
+            random, hard = (
+                index < limit,
+                theirs.paper_miou < KMEANS_FAILS_BELOW and hard_found < limit,
+            )
             if random or hard:
                 found = segmenter.segment(frame)
                 # Masks alone are kept: amodal ones of hundreds of scenes would fill the memory.
@@ -113,13 +142,29 @@ def evaluate(segmenter: Segmenter, scenes: Iterable[Scene], limit: int = 100, pr
                 for suffix, member in (('', random), ('_hard', hard)):
                     if member:
                         pairs[suffix].append(pair)
-                free = first_pick_is_free(scene, found, part_area_m2=scales.part_area_m2 if scales else 0.0)
-                errors = errors_of(truth, found, segmenter.registration.points, segmenter.registration.diameter) if isinstance(segmenter, PosedSegmenter) else []
-                results.append(SceneResult(index, random, hard, score(truth, found), theirs, free, tuple(errors)))
+                free = first_pick_is_free(
+                    scene, found, part_area_m2=scales.part_area_m2 if scales else 0.0
+                )
+                errors = (
+                    errors_of(
+                        truth, found, segmenter.registration.points, segmenter.registration.diameter
+                    )
+                    if isinstance(segmenter, PosedSegmenter)
+                    else []
+                )
+                results.append(
+                    SceneResult(
+                        index, random, hard, score(truth, found), theirs, free, tuple(errors)
+                    )
+                )
                 hard_found += hard
                 bar.update(random + hard)
             if index + 1 >= limit and hard_found >= limit:
                 break
     if not results:
         raise DatasetError('there are no labelled scenes: expected at least one')
-    return Evaluation(results, index + 1, {suffix: average_precision(*zip(*some)) for suffix, some in pairs.items() if some})
+    return Evaluation(
+        results,
+        index + 1,
+        {suffix: average_precision(*zip(*some)) for suffix, some in pairs.items() if some},
+    )

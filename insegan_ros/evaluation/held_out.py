@@ -1,4 +1,6 @@
-"""The scenes that all methods of a benchmark meet: unseen random bins, and those among them on which K-means fails."""
+"""The scenes that all methods of a benchmark meet: unseen random bins, and those among them on
+which K-means fails."""
+
 from __future__ import annotations
 
 import json
@@ -19,7 +21,8 @@ TEST_SEED = 2
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Labelled scenes, and for each whether it is among the first (random) and among those on which K-means fails (hard)."""
+    """Labelled scenes, and for each whether it is among the first (random) and among those on which
+    K-means fails (hard)."""
 
     scenes: list[Scene]
     random: list[bool]
@@ -28,13 +31,16 @@ class HeldOut:
 
 
 def held_out(folder: Path, part: str, sensor: str, limit: int, most: int) -> HeldOut:
-    """The first `limit` scenes and the first `limit` hard ones among `most`, made once and kept in the folder."""
+    """The first `limit` scenes and the first `limit` hard ones among `most`, made once and kept in
+    the folder."""
     note = folder / 'sets.json'
     wanted = {'part': part, 'sensor': sensor, 'limit': limit, 'most': most, 'seed': TEST_SEED}
     if note.exists():
         known = json.loads(note.read_text())
         if {key: known.get(key) for key in wanted} == wanted:
-            return HeldOut(list(ShardDataset(folder)), known['random'], known['hard'], known['looked_at'])
+            return HeldOut(
+                list(ShardDataset(folder)), known['random'], known['hard'], known['looked_at']
+            )
     config = SimulateConfig(part=part, sensor=sensor, seed=TEST_SEED)
     setup = config.setup(config.parts())
     scenes, random, hard, index = [], [], [], -1
@@ -52,5 +58,8 @@ def held_out(folder: Path, part: str, sensor: str, limit: int, most: int) -> Hel
     for path in folder.glob('scenes-*.h5'):
         path.unlink()
     write_whole(shard_path(folder, 0), pack_shard(scenes, ShardInfo(setup.classes, TEST_SEED, 0)))
-    write_whole(note, json.dumps({**wanted, 'random': random, 'hard': hard, 'looked_at': index + 1}).encode())
+    write_whole(
+        note,
+        json.dumps({**wanted, 'random': random, 'hard': hard, 'looked_at': index + 1}).encode(),
+    )
     return HeldOut(list(ShardDataset(folder)), random, hard, index + 1)

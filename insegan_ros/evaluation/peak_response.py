@@ -1,5 +1,7 @@
-"""Baselines on image-level labels that learn a classifier alone: boxes of attention maps (CAM), and peak response maps with proposals (PRM; Zhou et al.,
-CVPR 2018), which chooses a proposal for every peak of a class's map by going back through the network to what caused it."""
+"""Baselines on image-level labels that learn a classifier alone: boxes of attention maps (CAM), and
+peak response maps with proposals (PRM; Zhou et al., CVPR 2018), which chooses a proposal for every
+peak of a class's map by going back through the network to what caused it."""
+
 from __future__ import annotations
 
 import copy
@@ -28,10 +30,18 @@ CAM_LEVEL = 0.3
 
 
 class _Winning(torch.autograd.Function):
-    """A convolution whose backward pass hands what caused an answer to those that did: in shares of activation times positive weight (PRM's Eqs. 2, 3)."""
+    """A convolution whose backward pass hands what caused an answer to those that did: in shares of
+    activation times positive weight (PRM's Eqs. 2, 3)."""
 
     @staticmethod
-    def forward(context: Any, features: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple[int, int], padding: tuple[int, int]) -> Tensor:
+    def forward(
+        context: Any,
+        features: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        stride: tuple[int, int],
+        padding: tuple[int, int],
+    ) -> Tensor:
         context.save_for_backward(features, weight)
         context.how = stride, padding
         return conv2d(features, weight, bias, stride, padding)
@@ -42,19 +52,31 @@ class _Winning(torch.autograd.Function):
         stride, padding = context.how
         positive, active = weight.clamp(min=0), features.clamp(min=0)
         share = caused / conv2d(active, positive, None, stride, padding).clamp(min=1e-6)
-        extra = [edge - ((out - 1) * step - 2 * rim + kernel) for edge, out, step, rim, kernel in
-                 zip(features.shape[2:], caused.shape[2:], stride, padding, weight.shape[2:])]
-        return active * conv_transpose2d(share, positive, None, stride, padding, extra), None, None, None, None
+        extra = [
+            edge - ((out - 1) * step - 2 * rim + kernel)
+            for edge, out, step, rim, kernel in zip(
+                features.shape[2:], caused.shape[2:], stride, padding, weight.shape[2:]
+            )
+        ]
+        return (
+            active * conv_transpose2d(share, positive, None, stride, padding, extra),
+            None,
+            None,
+            None,
+            None,
+        )
 
 
 class PeakResponse:
-    """A classifier's answers to one picture, and the maps of what caused each peak; its convolutions and norms are made one."""
+    """A classifier's answers to one picture, and the maps of what caused each peak; its
+    convolutions and norms are made one."""
 
     def __init__(self, network: ClassMapNet) -> None:
         self.network = _fused(network)
 
     def answers(self, picture: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """A picture (C, H, W) uint8 -> the stem's features (1, D, h, w), which maps lead back to, responses (K, h', w'), and how sure each class is (K,)."""
+        """A picture (C, H, W) uint8 -> the stem's features (1, D, h, w), which maps lead back to,
+        responses (K, h', w'), and how sure each class is (K,)."""
         backbone = self.network.backbone
         with torch.no_grad():
             stem = backbone.stem(normalise(picture[None]))
@@ -68,16 +90,18 @@ class PeakResponse:
 
     @staticmethod
     def cause(features: Tensor, responses: Tensor, kind: int, place: tuple[int, int]) -> Tensor:
-        """The map (h, w) of what caused the response of a class at a place (row, column), its largest 1."""
+        """The map (h, w) of what caused the response of a class at a place (row, column), its
+        largest 1."""
         start = torch.zeros_like(responses)
         start[kind, place[0], place[1]] = 1
-        gradient, = torch.autograd.grad(responses, features, start, retain_graph=True)
+        (gradient,) = torch.autograd.grad(responses, features, start, retain_graph=True)
         out = gradient[0].clamp(min=0).sum(0)
         return out / out.max().clamp(min=1e-9)
 
 
 def _fused(network: ClassMapNet) -> ClassMapNet:
-    """A copy whose batch norms are in its convolutions, and whose convolutions go back by winners."""
+    """A copy whose batch norms are in its convolutions, and whose convolutions go back by
+    winners."""
     out = copy.deepcopy(network).eval()
 
     def replace(module: nn.Module) -> None:
@@ -91,6 +115,7 @@ def _fused(network: ClassMapNet) -> ClassMapNet:
                 one.inplace = False
             else:
                 replace(one)
+
     replace(out.backbone)
     return out
 
@@ -105,13 +130,26 @@ class _WinningConv(nn.Module):
         return _Winning.apply(features, conv.weight, conv.bias, conv.stride, conv.padding)
 
 
-def prm_masks(response: PeakResponse, picture: Tensor, proposals: Proposals | None) -> tuple[Mask, ...]:
+def prm_masks(
+    response: PeakResponse, picture: Tensor, proposals: Proposals | None
+) -> tuple[Mask, ...]:
     """PRM's answer for a picture (C, H, W): a proposal a peak."""
     if proposals is None:
         return ()
     features, responses, sure = response.answers(picture)
     height, width = picture.shape[1:]
-    outlines = np.stack([cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) for mask in proposals.masks]).reshape(len(proposals.masks), -1).astype(np.float32)
+    outlines = (
+        np.stack(
+            [
+                cv2.morphologyEx(
+                    mask.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)
+                )
+                for mask in proposals.masks
+            ]
+        )
+        .reshape(len(proposals.masks), -1)
+        .astype(np.float32)
+    )
     inside = proposals.masks.reshape(len(proposals.masks), -1).astype(np.float32)
     found: list[tuple[float, int, int]] = []
     for kind in torch.nonzero(sure > SHOWN).flatten().tolist():
@@ -120,21 +158,45 @@ def prm_masks(response: PeakResponse, picture: Tensor, proposals: Proposals | No
             place = (min(int(y), responses.shape[1] - 1), min(int(x), responses.shape[2] - 1))
             cause = PeakResponse.cause(features, responses, kind, place).cpu().numpy()
             cause = cv2.resize(cause, (width, height), interpolation=cv2.INTER_LINEAR).ravel()
-            edge = np.abs(cv2.Sobel(cause.reshape(height, width), cv2.CV_32F, 1, 0)) + np.abs(cv2.Sobel(cause.reshape(height, width), cv2.CV_32F, 0, 1))
-            empty = (cv2.resize(response_map.clamp(min=0).cpu().numpy(), (width, height)) < response_map.mean().item()).ravel().astype(np.float32)
-            rank = (inside @ cause / np.sqrt(inside.sum(1)) + OUTLINE * (outlines @ edge.ravel()) / np.maximum(outlines.sum(1), 1) - BACKGROUND * (inside @ empty) / np.sqrt(inside.sum(1)))
-            found.append((float(sure[kind]) * value / max(float(response_map.max()), 1e-9), kind, int(rank.argmax())))
+            edge = np.abs(cv2.Sobel(cause.reshape(height, width), cv2.CV_32F, 1, 0)) + np.abs(
+                cv2.Sobel(cause.reshape(height, width), cv2.CV_32F, 0, 1)
+            )
+            empty = (
+                (
+                    cv2.resize(response_map.clamp(min=0).cpu().numpy(), (width, height))
+                    < response_map.mean().item()
+                )
+                .ravel()
+                .astype(np.float32)
+            )
+            rank = (
+                inside @ cause / np.sqrt(inside.sum(1))
+                + OUTLINE * (outlines @ edge.ravel()) / np.maximum(outlines.sum(1), 1)
+                - BACKGROUND * (inside @ empty) / np.sqrt(inside.sum(1))
+            )
+            found.append(
+                (
+                    float(sure[kind]) * value / max(float(response_map.max()), 1e-9),
+                    kind,
+                    int(rank.argmax()),
+                )
+            )
     out: list[tuple[int, int]] = []
     masks = []
     for score, kind, number in sorted(found, reverse=True):
-        if all(other != kind or overlaps(proposals.boxes[number][None], proposals.boxes[own][None])[0, 0] <= OVERLAP for other, own in out):
+        if all(
+            other != kind
+            or overlaps(proposals.boxes[number][None], proposals.boxes[own][None])[0, 0] <= OVERLAP
+            for other, own in out
+        ):
             out.append((kind, number))
             masks.append(Mask.of(kind, score, proposals.masks[number]))
     return tuple(masks)
 
 
 def cam_masks(network: ClassMapNet, picture: Tensor, boxes: bool) -> tuple[Mask, ...]:
-    """Connected pieces of what attention maps of the classes that the classifier sees are sure of; boxes: filled boxes instead."""
+    """Connected pieces of what attention maps of the classes that the classifier sees are sure of;
+    boxes: filled boxes instead."""
     with torch.no_grad():
         sure = network(picture[None])[0].sigmoid()
     kinds = torch.nonzero(sure > SHOWN).flatten()
@@ -142,17 +204,30 @@ def cam_masks(network: ClassMapNet, picture: Tensor, boxes: bool) -> tuple[Mask,
         return ()
     present = torch.zeros(len(sure), dtype=torch.bool, device=picture.device)
     present[kinds] = True
-    maps = interpolate(class_maps(network, picture, present)[None], picture.shape[1:], mode='bilinear', align_corners=False)[0].cpu().numpy()
+    maps = (
+        interpolate(
+            class_maps(network, picture, present)[None],
+            picture.shape[1:],
+            mode='bilinear',
+            align_corners=False,
+        )[0]
+        .cpu()
+        .numpy()
+    )
     best, out = np.concatenate([np.full((1, *maps.shape[1:]), CAM_LEVEL), maps]).argmax(0), []
     for index, kind in enumerate(kinds.tolist(), 1):
         pieces, count = components(best == index)
         for number in range(1, count + 1):
             pixels = pieces == number
-            if pixels.sum() < STRIDE ** 2:
+            if pixels.sum() < STRIDE**2:
                 continue
             if boxes:
                 rows, columns = np.flatnonzero(pixels.any(1)), np.flatnonzero(pixels.any(0))
                 pixels = np.zeros_like(pixels)
-                pixels[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1] = True
-            out.append(Mask.of(kind, float(sure[kind]) * float(maps[index - 1][pieces == number].max()), pixels))
+                pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = True
+            out.append(
+                Mask.of(
+                    kind, float(sure[kind]) * float(maps[index - 1][pieces == number].max()), pixels
+                )
+            )
     return tuple(out)

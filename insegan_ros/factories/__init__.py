@@ -1,7 +1,9 @@
 """Label factories: sources of images whose instance masks are known.
 
-One protocol for all: `sample(batch) -> LabelledBatch`. Whatever can do that can teach the dense displacement network.
+One protocol for all: `sample(batch) -> LabelledBatch`. Whatever can do that can teach the dense
+displacement network.
 """
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -12,9 +14,10 @@ from torch import Tensor
 
 
 class LabelledBatch(NamedTuple):
-    """images (B, 1, H, W), -1 the floor, 1 the height scale; labels (B, H, W) int64, 0 = background, i = slot i - 1; centres
-    (B, n, 2), the slots' amodal centres as (x, y) px; amodal (B, n, H, W) bool, empty where a slot holds nothing, or None where
-    hidden parts are not known; rotation (B, n, 3, 3) and translation (B, n, 3), or None."""
+    """images (B, 1, H, W), -1 the floor, 1 the height scale; labels (B, H, W) int64, 0 =
+    background, i = slot i - 1; centres (B, n, 2), the slots' amodal centres as (x, y) px; amodal
+    (B, n, H, W) bool, empty where a slot holds nothing, or None where hidden parts are not known;
+    rotation (B, n, 3, 3) and translation (B, n, 3), or None."""
 
     images: Tensor
     labels: Tensor

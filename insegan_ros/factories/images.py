@@ -1,4 +1,6 @@
-"""Images whose labels are given as a label factory: a segmenter's own sure answers (training/rounds.py), or the simulator's truth."""
+"""Images whose labels are given as a label factory: a segmenter's own sure answers
+(training/rounds.py), or the simulator's truth."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -9,11 +11,16 @@ from insegan_ros.factories import LabelledBatch
 
 
 class LabelledImages:
-    """Images (M, 1, S, S) in [-1, 1] with labels (M, S, S) and centres (M, n, 2) px, quarter-turned by chance."""
+    """Images (M, 1, S, S) in [-1, 1] with labels (M, S, S) and centres (M, n, 2) px, quarter-turned
+    by chance."""
 
     def __init__(self, images: Tensor, labels: np.ndarray, centres: np.ndarray) -> None:
         device = images.device
-        self.images, self.labels, self.centres = images, torch.from_numpy(labels).to(device), torch.from_numpy(centres).to(device)
+        self.images, self.labels, self.centres = (
+            images,
+            torch.from_numpy(labels).to(device),
+            torch.from_numpy(centres).to(device),
+        )
 
     def sample(self, batch: int) -> LabelledBatch:
         """A batch of them. See LabelledBatch."""
@@ -22,4 +29,8 @@ class LabelledImages:
         centres = self.centres[chosen]
         for _ in range(turns):
             centres = torch.stack([centres[..., 1], last - centres[..., 0]], -1)
-        return LabelledBatch(torch.rot90(self.images[chosen], turns, (2, 3)), torch.rot90(self.labels[chosen], turns, (1, 2)), centres)
+        return LabelledBatch(
+            torch.rot90(self.images[chosen], turns, (2, 3)),
+            torch.rot90(self.labels[chosen], turns, (1, 2)),
+            centres,
+        )

@@ -1,4 +1,6 @@
-"""The layered GAN as a label factory: a picture of random codes comes with the mask of its foreground."""
+"""The layered GAN as a label factory: a picture of random codes comes with the mask of its
+foreground."""
+
 from __future__ import annotations
 
 import torch

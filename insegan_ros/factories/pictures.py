@@ -1,12 +1,14 @@
-"""Colour pictures whose masks are given as a label factory: a teacher's answers, or the truth for a supervised ceiling."""
+"""Colour pictures whose masks are given as a label factory: a teacher's answers, or the truth for a
+supervised ceiling."""
+
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
 from insegan_ros.factories import LabelledBatch
-from insegan_ros.networks.composition import centres
 from insegan_ros.networks.augmentation import in_range, random_views
+from insegan_ros.networks.composition import centres
 
 
 class LabelledPictures:
@@ -19,6 +21,8 @@ class LabelledPictures:
     def sample(self, batch: int) -> LabelledBatch:
         """See LabelFactory."""
         chosen = torch.randint(len(self.images), (batch,), device=self.images.device)
-        both = random_views(torch.cat([in_range(self.images[chosen]), self.masks[chosen][:, None].float()], 1))
+        both = random_views(
+            torch.cat([in_range(self.images[chosen]), self.masks[chosen][:, None].float()], 1)
+        )
         masks = both[:, 3:] > 0.5
         return LabelledBatch(both[:, :3], masks[:, 0].long(), centres(masks), masks)

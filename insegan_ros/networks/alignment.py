@@ -1,10 +1,13 @@
-"""Aligning two unordered sets of n vectors (Cherian et al., Eq. 4): which permutation makes them nearest.
+"""Aligning two unordered sets of n vectors (Cherian et al., Eq. 4): which permutation makes them
+nearest.
 
-Three ways, all vectorised over the batch: `exact`, the default; `ipot`, the paper's; `greedy`, its ablation.
+Three ways, all vectorised over the batch: `exact`, the default; `ipot`, the paper's; `greedy`, its
+ablation.
 """
+
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from itertools import permutations
 from typing import Literal
 
@@ -22,8 +25,8 @@ Method = Literal['exact', 'ipot', 'greedy']
 def align(cost: Tensor, method: Method = 'exact') -> Tensor:
     """A permutation for every batch entry.
 
-    cost (B, n, n): cost[b, i, j] of matching target i with prediction j. Returns (B, n) int64: target i takes prediction
-    out[b, i]. Raises ConfigError for an unknown method.
+    cost (B, n, n): cost[b, i, j] of matching target i with prediction j. Returns (B, n) int64:
+    target i takes prediction out[b, i]. Raises ConfigError for an unknown method.
     """
     if method not in METHODS:
         raise unknown('alignment', method, list(METHODS))
@@ -31,7 +34,8 @@ def align(cost: Tensor, method: Method = 'exact') -> Tensor:
 
 
 def exact(cost: Tensor) -> Tensor:
-    """The optimal permutation. Up to n = 6 all are enumerated on the device; above, scipy's Hungarian method solves each."""
+    """The optimal permutation. Up to n = 6 all are enumerated on the device; above, scipy's
+    Hungarian method solves each."""
     count = cost.shape[-1]
     if count > MAX_ENUMERATED:
         return _hungarian(cost)
@@ -41,10 +45,12 @@ def exact(cost: Tensor) -> Tensor:
 
 
 def ipot(cost: Tensor, strength: float = 0.1, steps: int = 200) -> Tensor:
-    """Inexact proximal point iteration for optimal transport (Xie et al., UAI 2020, Algorithm 1), in logarithms.
+    """Inexact proximal point iteration for optimal transport (Xie et al., UAI 2020, Algorithm 1),
+    in logarithms.
 
-    `strength` is the proximal weight beta as a share of the mean cost. The plan tends to a vertex, which is a permutation;
-    what is not one after `steps` (equal costs) is rounded to the permutation that holds most of the plan.
+    `strength` is the proximal weight beta as a share of the mean cost. The plan tends to a vertex,
+    which is a permutation; what is not one after `steps` (equal costs) is rounded to the
+    permutation that holds most of the plan.
     """
     kernel = -cost / (strength * cost.mean((-1, -2), keepdim=True).clamp(min=1e-12))
     plan, column = torch.zeros_like(cost), torch.zeros_like(cost[:, :1])
@@ -72,7 +78,7 @@ def greedy(cost: Tensor) -> Tensor:
 METHODS = {'exact': exact, 'ipot': ipot, 'greedy': greedy}
 
 
-@lru_cache(maxsize=None)
+@cache
 def _all_permutations(count: int) -> Tensor:
     return torch.tensor(list(permutations(range(count))))
 

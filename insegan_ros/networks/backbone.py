@@ -1,4 +1,6 @@
-"""Residual backbones of the methods that learn from image-level labels: torchvision's, or a small one that a CPU trains."""
+"""Residual backbones of the methods that learn from image-level labels: torchvision's, or a small
+one that a CPU trains."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -17,7 +19,10 @@ from insegan_ros.errors import ConfigError
 # ImageNet's, by channel of a picture in [0, 1]; a fourth channel is height.
 MEAN, STD = (0.485, 0.456, 0.406, 0.3), (0.229, 0.224, 0.225, 0.3)
 SMALL_WIDTHS = (32, 64, 128, 256)
-RESNETS = {'resnet18': (resnet18, 'ResNet18_Weights', (64, 64, 128, 256, 512)), 'resnet50': (resnet50, 'ResNet50_Weights', (64, 256, 512, 1024, 2048))}
+RESNETS = {
+    'resnet18': (resnet18, 'ResNet18_Weights', (64, 64, 128, 256, 512)),
+    'resnet50': (resnet50, 'ResNet50_Weights', (64, 256, 512, 1024, 2048)),
+}
 
 
 @dataclass(frozen=True)
@@ -25,33 +30,54 @@ class BackboneConfig:
     """Which residual network."""
 
     name: Literal['small', 'resnet18', 'resnet50'] = 'small'
-    """small: four residual blocks of half ResNet-18's widths, which a CPU trains; the others are torchvision's, resnet50 is the papers'."""
+    """small: four residual blocks of half ResNet-18's widths, which a CPU trains; the others are
+    torchvision's, resnet50 is the papers'."""
     weights: str = ''
-    """torchvision's name for ImageNet weights, such as IMAGENET1K_V1, whose batch norm is then frozen; where they can neither be found nor fetched,
-    or if empty, training begins from scratch."""
+    """torchvision's name for ImageNet weights, such as IMAGENET1K_V1, whose batch norm is then
+    frozen; where they can neither be found nor fetched, or if empty, training begins from
+    scratch."""
 
     def __post_init__(self) -> None:
         if self.name in RESNETS and self.weights:
             try:
                 get_weight(f'{RESNETS[self.name][1]}.{self.weights}')
             except (KeyError, ValueError) as error:
-                raise ConfigError(f'backbone.weights is "{self.weights}": expected a name of torchvision for {self.name}, such as IMAGENET1K_V1, or empty') from error
+                raise ConfigError(
+                    f'backbone.weights is "{self.weights}": expected a name of torchvision for'
+                    f' {self.name}, such as IMAGENET1K_V1, or empty'
+                ) from error
 
 
 class Backbone(nn.Module):
-    """Pictures (B, C, H, W), normalised -> five levels at 1/4, 1/4, 1/8, 1/16 and 1/16 of their size (1/32 with last_stride 2), of `widths` channels.
+    """Pictures (B, C, H, W), normalised -> five levels at 1/4, 1/4, 1/8, 1/16 and 1/16 of their
+    size (1/32 with last_stride 2), of `widths` channels.
 
     channels: 3 for colour, 4 with height. ImageNet weights are taken by `load_imagenet`.
     """
 
-    def __init__(self, config: BackboneConfig, channels: int, last_stride: Literal[1, 2] = 1, frozen_norm: bool = False) -> None:
+    def __init__(
+        self,
+        config: BackboneConfig,
+        channels: int,
+        last_stride: Literal[1, 2] = 1,
+        frozen_norm: bool = False,
+    ) -> None:
         super().__init__()
         norm: Callable[[int], nn.Module] = FrozenBatchNorm2d if frozen_norm else nn.BatchNorm2d
         if config.name == 'small':
             self.widths = (SMALL_WIDTHS[0], *SMALL_WIDTHS)
-            self.stem = nn.Sequential(nn.Conv2d(channels, SMALL_WIDTHS[0], 7, 2, 3, bias=False), norm(SMALL_WIDTHS[0]), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1))
+            self.stem = nn.Sequential(
+                nn.Conv2d(channels, SMALL_WIDTHS[0], 7, 2, 3, bias=False),
+                norm(SMALL_WIDTHS[0]),
+                nn.ReLU(inplace=True),
+                nn.MaxPool2d(3, 2, 1),
+            )
             self.layer1, self.layer2, self.layer3, self.layer4 = (
-                _block(before, after, stride, norm) for before, after, stride in zip(self.widths, self.widths[1:], (1, 2, 2, last_stride)))
+                _block(before, after, stride, norm)
+                for before, after, stride in zip(
+                    self.widths, self.widths[1:], (1, 2, 2, last_stride)
+                )
+            )
             for module in self.modules():
                 if isinstance(module, nn.Conv2d):
                     nn.init.kaiming_normal_(module.weight, mode='fan_out', nonlinearity='relu')
@@ -61,7 +87,12 @@ class Backbone(nn.Module):
         if channels != 3:
             network.conv1 = nn.Conv2d(channels, 64, 7, 2, 3, bias=False)
         self.stem = nn.Sequential(network.conv1, network.bn1, network.relu, network.maxpool)
-        self.layer1, self.layer2, self.layer3, self.layer4 = network.layer1, network.layer2, network.layer3, network.layer4
+        self.layer1, self.layer2, self.layer3, self.layer4 = (
+            network.layer1,
+            network.layer2,
+            network.layer3,
+            network.layer4,
+        )
         if last_stride == 1:
             for module in self.layer4[0].modules():
                 if isinstance(module, nn.Conv2d) and module.stride == (2, 2):
@@ -76,7 +107,8 @@ class Backbone(nn.Module):
 
 
 class FrozenBackbone(Backbone):
-    """A backbone that another stage has trained: it learns nothing, and its batch norm stays as that stage left it whatever mode its owner is in."""
+    """A backbone that another stage has trained: it learns nothing, and its batch norm stays as
+    that stage left it whatever mode its owner is in."""
 
     def __init__(self, config: BackboneConfig, channels: int, frozen_norm: bool = False) -> None:
         super().__init__(config, channels, frozen_norm=frozen_norm)
@@ -89,26 +121,44 @@ class FrozenBackbone(Backbone):
 
 def normalise(pictures: Tensor) -> Tensor:
     """uint8 pictures (B, C, H, W) as backbones see them."""
-    mean, std = (torch.tensor(values[:pictures.shape[1]], device=pictures.device)[:, None, None] for values in (MEAN, STD))
+    mean, std = (
+        torch.tensor(values[: pictures.shape[1]], device=pictures.device)[:, None, None]
+        for values in (MEAN, STD)
+    )
     return (pictures.float() / 255 - mean) / std
 
 
 def imagenet_state(config: BackboneConfig, channels: int) -> dict[str, Tensor] | None:
-    """ImageNet weights for a Backbone, or None where there are none for it or none can be had; says so. Height begins as the mean of colours."""
+    """ImageNet weights for a Backbone, or None where there are none for it or none can be had; says
+    so. Height begins as the mean of colours."""
     if config.name not in RESNETS or not config.weights:
         return None
     try:
-        found = get_weight(f'{RESNETS[config.name][1]}.{config.weights}').get_state_dict(check_hash=True, progress=False)
+        found = get_weight(f'{RESNETS[config.name][1]}.{config.weights}').get_state_dict(
+            check_hash=True, progress=False
+        )
     except (URLError, OSError, RuntimeError) as error:
-        print(f'ImageNet weights {config.weights} of {config.name} are not on disk and cannot be fetched ({str(error).splitlines()[0]}): training from scratch')
+        print(
+            f'ImageNet weights {config.weights} of {config.name} are not on disk and cannot be'
+            f' fetched ({str(error).splitlines()[0]}): training from scratch'
+        )
         return None
     first = found['conv1.weight']
-    found['conv1.weight'] = torch.cat([first, *(first.mean(1, keepdim=True) for _ in range(channels - 3))], 1)
+    found['conv1.weight'] = torch.cat(
+        [first, *(first.mean(1, keepdim=True) for _ in range(channels - 3))], 1
+    )
     names = {'conv1': 'stem.0', 'bn1': 'stem.1'}
-    return {'.'.join([names.get(name.split('.')[0], name.split('.')[0]), *name.split('.')[1:]]): value
-            for name, value in found.items() if not name.startswith('fc.') and not name.endswith('num_batches_tracked')}
+    return {
+        '.'.join([names.get(name.split('.')[0], name.split('.')[0]), *name.split('.')[1:]]): value
+        for name, value in found.items()
+        if not name.startswith('fc.') and not name.endswith('num_batches_tracked')
+    }
 
 
 def _block(before: int, after: int, stride: int, norm: Callable[[int], nn.Module]) -> nn.Sequential:
-    change = nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), norm(after)) if stride != 1 or before != after else None
+    change = (
+        nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), norm(after))
+        if stride != 1 or before != after
+        else None
+    )
     return nn.Sequential(BasicBlock(before, after, stride, change, norm_layer=norm))

@@ -1,8 +1,10 @@
-"""Center-context-gap refinement of weakly supervised instance segmentation (CCGR): a box is moved by gradient descent until scores are high within it
-and low around it.
+"""Center-context-gap refinement of weakly supervised instance segmentation (CCGR): a box is moved
+by gradient descent until scores are high within it and low around it.
 
-Boxes (N, 4) are (x1, y1, x2, y2) px; the pixel in column i covers i to i + 1, so whole coordinates lie between pixels.
+Boxes (N, 4) are (x1, y1, x2, y2) px; the pixel in column i covers i to i + 1, so whole coordinates
+lie between pixels.
 """
+
 from __future__ import annotations
 
 from typing import Literal
@@ -16,18 +18,27 @@ from insegan_ros.errors import ConfigError
 CONTEXT = 1.5
 # Boxes stay so wide and so high at least.
 LEAST_PX = 2.0
-# How the context's score is averaged: over its own area, or as Eq. 3 is printed, a difference of averages over different areas.
+# How the context's score is averaged: over its own area, or as Eq. 3 is printed, a difference of
+# averages over different areas.
 Kind = Literal['ring', 'printed']
 
 
 def box_sums(scores: Tensor, boxes: Tensor) -> Tensor:
-    """Exact integrals of scores (H, W), or (N, H, W) one a box, constant within a pixel and 0 outside, over boxes (N, 4): (N,). Differentiable by coordinates
-    that lie within pixels, where the derivative is what lies along the moved edge."""
+    """Exact integrals of scores (H, W), or (N, H, W) one a box, constant within a pixel and 0
+    outside, over boxes (N, 4): (N,). Differentiable by coordinates that lie within pixels, where
+    the derivative is what lies along the moved edge."""
+
     def covered(low: Tensor, high: Tensor, length: int) -> Tensor:
         cell = torch.arange(length, dtype=scores.dtype, device=scores.device)
-        return (torch.minimum(high[:, None], cell + 1) - torch.maximum(low[:, None], cell)).clamp(min=0)
+        return (torch.minimum(high[:, None], cell + 1) - torch.maximum(low[:, None], cell)).clamp(
+            min=0
+        )
+
     height, width = scores.shape[-2:]
-    columns, rows = covered(boxes[:, 0], boxes[:, 2], width), covered(boxes[:, 1], boxes[:, 3], height)
+    columns, rows = (
+        covered(boxes[:, 0], boxes[:, 2], width),
+        covered(boxes[:, 1], boxes[:, 3], height),
+    )
     along = rows @ scores if scores.dim() == 2 else (rows[:, None] @ scores)[:, 0]
     return (along * columns).sum(1)
 
@@ -45,8 +56,9 @@ def context_boxes(boxes: Tensor) -> Tensor:
 
 
 def context_gap(scores: Tensor, boxes: Tensor, kind: Kind = 'ring') -> Tensor:
-    """L_CCGR of every box (N,), Eq. 3: the mean score of its context less its own. `printed`: the context's mean as in the paper's text, Φ(larger box) -
-    Φ(box), which is the difference of two averages over different areas."""
+    """L_CCGR of every box (N,), Eq. 3: the mean score of its context less its own. `printed`: the
+    context's mean as in the paper's text, Φ(larger box) - Φ(box), which is the difference of two
+    averages over different areas."""
     inner, outer = box_sums(scores, boxes), box_sums(scores, wide := context_boxes(boxes))
     own = inner / areas(boxes)
     if kind == 'printed':
@@ -54,17 +66,27 @@ def context_gap(scores: Tensor, boxes: Tensor, kind: Kind = 'ring') -> Tensor:
     return (outer - inner) / (areas(wide) - areas(boxes)) - own
 
 
-def refine_boxes(scores: Tensor, boxes: Tensor, steps: int = 200, rate: float = 0.01, kind: Kind = 'ring', peaks: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """The way (steps + 1, N, 4) of boxes (N, 4) by gradient descent on Eq. 3, in steps of about `rate` box sizes, and the losses (steps + 1, N).
+def refine_boxes(
+    scores: Tensor,
+    boxes: Tensor,
+    steps: int = 200,
+    rate: float = 0.01,
+    kind: Kind = 'ring',
+    peaks: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """The way (steps + 1, N, 4) of boxes (N, 4) by gradient descent on Eq. 3, in steps of about
+    `rate` box sizes, and the losses (steps + 1, N).
 
-    scores (H, W), or (N, H, W) one a box. peaks (P, 2) as (x, y) px, or (N, P, 2) one set a box, NaN for none: a box stops where it would take in a
-    second one. Boxes stay in the picture. Raises ConfigError for boxes without area.
+    scores (H, W), or (N, H, W) one a box. peaks (P, 2) as (x, y) px, or (N, P, 2) one set a box,
+    NaN for none: a box stops where it would take in a second one. Boxes stay in the picture. Raises
+    ConfigError for boxes without area.
     """
     if (areas(boxes) <= 0).any() or (boxes[:, 2] <= boxes[:, 0]).any():
         raise ConfigError('a box has no area: expected x1 < x2 and y1 < y2')
     height, width = scores.shape[-2:]
     limit = boxes.new_tensor([width, height, width, height])
-    # Corners in units of the first box's size, so that a step is the same share of a small box and of a large one.
+    # Corners in units of the first box's size, so that a step is the same share of a small box and
+    # of a large one.
     size = torch.cat([boxes[:, 2:] - boxes[:, :2]] * 2, 1)
     corners = (boxes / size).detach().clone().requires_grad_()
     optimiser = torch.optim.Adam([corners], rate)
@@ -92,4 +114,6 @@ def refine_boxes(scores: Tensor, boxes: Tensor, steps: int = 200, rate: float = 
 def peaks_in(boxes: Tensor, peaks: Tensor) -> Tensor:
     """How many of the peaks (P, 2), or (N, P, 2) of each box's own, lie in each box (N,)."""
     x, y = peaks[..., 0].expand(len(boxes), -1), peaks[..., 1].expand(len(boxes), -1)
-    return ((x >= boxes[:, :1]) & (x <= boxes[:, 2:3]) & (y >= boxes[:, 1:2]) & (y <= boxes[:, 3:])).sum(1)
+    return (
+        (x >= boxes[:, :1]) & (x <= boxes[:, 2:3]) & (y >= boxes[:, 1:2]) & (y <= boxes[:, 3:])
+    ).sum(1)

@@ -1,4 +1,5 @@
 """The judge of all our GANs, and what shares its body."""
+
 from __future__ import annotations
 
 from typing import Literal
@@ -8,16 +9,25 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 
 class Discriminator(nn.Module):
-    """Stride-2 4x4 convolutions 1-2-4-8 x width, LeakyReLU; spectral norm (product) or instance norm (InSeGAN's paper).
+    """Stride-2 4x4 convolutions 1-2-4-8 x width, LeakyReLU; spectral norm (product) or instance
+    norm (InSeGAN's paper).
 
-    scope `image` judges the picture as a whole (the papers); `both` judges its neighbourhoods too, each about one part wide:
-    the layout of independent poses never quite looks like a settled pile, and a judge of the whole alone harps on that.
-    codes: where above 0, `read` guesses so many numbers about a picture from the same body (E_x of improved layered GANs, which
-    bifurcates before the last two layers).
+    scope `image` judges the picture as a whole (the papers); `both` judges its neighbourhoods too,
+    each about one part wide: the layout of independent poses never quite looks like a settled pile,
+    and a judge of the whole alone harps on that. codes: where above 0, `read` guesses so many
+    numbers about a picture from the same body (E_x of improved layered GANs, which bifurcates
+    before the last two layers).
     """
 
-    def __init__(self, width: int = 32, norm: Literal['spectral', 'instance'] = 'spectral', scope: Literal['both', 'image'] = 'both',
-                 size: int = 64, channels: int = 1, codes: int = 0) -> None:
+    def __init__(
+        self,
+        width: int = 32,
+        norm: Literal['spectral', 'instance'] = 'spectral',
+        scope: Literal['both', 'image'] = 'both',
+        size: int = 64,
+        channels: int = 1,
+        codes: int = 0,
+    ) -> None:
         super().__init__()
         wrap = spectral_norm if norm == 'spectral' else (lambda layer: layer)
         widths = (channels, width, 2 * width, 4 * width, 8 * width)
@@ -31,16 +41,27 @@ class Discriminator(nn.Module):
         flat = widths[-1] * (size // 16) ** 2
         self.whole = nn.Sequential(nn.Flatten(), wrap(_normal(nn.Linear(flat, 1))))
         self.local = wrap(_normal(nn.Conv2d(widths[-2], 1, 3, 1, 1))) if scope == 'both' else None
-        self.code = nn.Sequential(nn.Conv2d(widths[-2], widths[-1], 4, 2, 1), nn.LeakyReLU(0.2), nn.Flatten(), nn.Linear(flat, codes)) if codes else None
+        self.code = (
+            nn.Sequential(
+                nn.Conv2d(widths[-2], widths[-1], 4, 2, 1),
+                nn.LeakyReLU(0.2),
+                nn.Flatten(),
+                nn.Linear(flat, codes),
+            )
+            if codes
+            else None
+        )
 
     def body(self, image: Tensor) -> Tensor:
-        """image (B, channels, size, size) -> what judging and reading begin with, (B, 4 width, size / 8, size / 8)."""
+        """image (B, channels, size, size) -> what judging and reading begin with, (B, 4 width, size
+        / 8, size / 8)."""
         for stage in self.stages[:-1]:
             image = stage(image)
         return image
 
     def judge(self, body: Tensor) -> list[Tensor]:
-        """What `body` gives -> logits of the picture (B, 1) and, with scope `both`, of its neighbourhoods (B, 1, size / 8, size / 8)."""
+        """What `body` gives -> logits of the picture (B, 1) and, with scope `both`, of its
+        neighbourhoods (B, 1, size / 8, size / 8)."""
         whole = self.whole(self.stages[-1](body))
         return [whole] if self.local is None else [whole, self.local(body)]
 

@@ -1,7 +1,10 @@
-"""The dense segmenter: a small U-Net that sees a height map and gives, at every pixel, foreground and the way to its instance's centre.
+"""The dense segmenter: a small U-Net that sees a height map and gives, at every pixel, foreground
+and the way to its instance's centre.
 
-The centre is a point in space: two parts that lie on one another have one place in the picture, but not one height.
+The centre is a point in space: two parts that lie on one another have one place in the picture, but
+not one height.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -13,12 +16,14 @@ from torch import Tensor
 from insegan_ros.errors import ConfigError
 from insegan_ros.networks.unet import UNet
 
-# Heights are told apart up to this many of the training's height scales; what stands higher is cut to it.
+# Heights are told apart up to this many of the training's height scales; what stands higher is cut
+# to it.
 HEADROOM = 1.5
 
 
 def height_shares(heights_m: np.ndarray, height_m: float) -> np.ndarray:
-    """Heights in m as the dense network sees them: shares of the height scale height_m, from the floor up to HEADROOM."""
+    """Heights in m as the dense network sees them: shares of the height scale height_m, from the
+    floor up to HEADROOM."""
     return np.clip(heights_m / height_m, 0, HEADROOM)
 
 
@@ -33,17 +38,20 @@ class DisplacementConfig:
     channels: int = 1
     """Channels of the picture: 1 for heights, 3 for colour, 4 for both."""
     height_votes: bool = True
-    """Whether the way to the centre has a height too; without, parts whose centres coincide in the picture are one."""
+    """Whether the way to the centre has a height too; without, parts whose centres coincide in the
+    picture are one."""
 
     def __post_init__(self) -> None:
         if self.width % 8 or not 2 <= self.levels <= 6:
-            raise ConfigError(f'width is {self.width}, levels {self.levels}: expected a multiple of 8, and 2 to 6')
+            raise ConfigError(
+                f'width is {self.width}, levels {self.levels}: expected a multiple of 8, and 2 to 6'
+            )
 
 
 class DisplacementNet(UNet):
-    """U-Net. Output channels: foreground logit; dx, dy and, with height votes, dz in px (pixel + displacement =
-    centre, own height + dz = mean height of what is seen of the instance); log of the displacement's expected error (a Laplace
-    scale, so that it says where it cannot tell)."""
+    """U-Net. Output channels: foreground logit; dx, dy and, with height votes, dz in px (pixel +
+    displacement = centre, own height + dz = mean height of what is seen of the instance); log of
+    the displacement's expected error (a Laplace scale, so that it says where it cannot tell)."""
 
     def __init__(self, config: DisplacementConfig) -> None:
         # Displacements are tens of px, the convolution's natural scale is one.
@@ -53,6 +61,6 @@ class DisplacementNet(UNet):
         self.register_buffer('scale', scale[:, None, None], persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
-        """image (B, channels, H, W), heights with -1 the floor, 1 the height scale -> (B, 5, H, W): foreground logit, dx, dy, dz (px), log error
-        (px); no dz without height votes."""
+        """image (B, channels, H, W), heights with -1 the floor, 1 the height scale -> (B, 5, H, W):
+        foreground logit, dx, dy, dz (px), log error (px); no dz without height votes."""
         return super().forward(image) * self.scale

@@ -1,4 +1,5 @@
 """Foreground or background, for every pixel of a colour picture: a U-Net."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -21,7 +22,9 @@ class ForegroundConfig:
 
     def __post_init__(self) -> None:
         if self.width % 8 or self.width < 8 or not 2 <= self.levels <= 6:
-            raise ConfigError(f'width is {self.width}, levels {self.levels}: expected a multiple of 8, and 2 to 6')
+            raise ConfigError(
+                f'width is {self.width}, levels {self.levels}: expected a multiple of 8, and 2 to 6'
+            )
 
 
 class ForegroundNet(UNet):
@@ -32,6 +35,7 @@ class ForegroundNet(UNet):
 
 
 def inner_square(size: int, context: float) -> Tensor:
-    """(1, 1, size, size), 1 in the middle square that a box `context` times as small as the picture can fill, 0 around it."""
+    """(1, 1, size, size), 1 in the middle square that a box `context` times as small as the picture
+    can fill, 0 around it."""
     axis = ((torch.arange(size) + 0.5) / size - 0.5).abs() <= 0.5 / context
     return (axis[:, None] & axis).float()[None, None]

@@ -1,4 +1,6 @@
-"""IRNet (Ahn, Cho, Kwak, CVPR 2019): boundaries between classes, and displacements to instances' centres, from five levels of a frozen classifier."""
+"""IRNet (Ahn, Cho, Kwak, CVPR 2019): boundaries between classes, and displacements to instances'
+centres, from five levels of a frozen classifier."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -16,7 +18,8 @@ class IRNetConfig:
     """Shape of the two branches."""
 
     width: int = 128
-    """Channels of the displacement branch, the paper's are 256; half and a quarter of it at the first levels, an eighth of it a level in the boundary branch."""
+    """Channels of the displacement branch, the paper's are 256; half and a quarter of it at the
+    first levels, an eighth of it a level in the boundary branch."""
 
     def __post_init__(self) -> None:
         if self.width < 64 or self.width % 64:
@@ -24,25 +27,46 @@ class IRNetConfig:
 
 
 class IRNet(nn.Module):
-    """uint8 pictures (B, C, H, W) -> boundary (B, h, w) in [0, 1] and displacement (B, 2, h, w) as (x, y) in its own px, at 1/4 of their size.
+    """uint8 pictures (B, C, H, W) -> boundary (B, h, w) in [0, 1] and displacement (B, 2, h, w) as
+    (x, y) in its own px, at 1/4 of their size.
 
-    `mean` is what a trained displacement has on average, which is taken off: the second condition of a displacement field (section 4.3).
+    `mean` is what a trained displacement has on average, which is taken off: the second condition
+    of a displacement field (section 4.3).
     """
 
-    def __init__(self, config: IRNetConfig, backbone: BackboneConfig, channels: int, frozen_norm: bool = False) -> None:
+    def __init__(
+        self,
+        config: IRNetConfig,
+        backbone: BackboneConfig,
+        channels: int,
+        frozen_norm: bool = False,
+    ) -> None:
         super().__init__()
         self.backbone = FrozenBackbone(backbone, channels, frozen_norm)
         widths, width = self.backbone.widths, config.width
         self.boundary = nn.ModuleList(_layer(level, width // 8, 4) for level in widths)
         self.boundary_out = nn.Conv2d(5 * width // 8, 1, 1)
-        self.displacement = nn.ModuleList(_layer(level, out, groups) for level, out, groups in zip(widths, (width // 4, width // 2, width, width, width), (8, 16, 16, 16, 16)))
+        self.displacement = nn.ModuleList(
+            _layer(level, out, groups)
+            for level, out, groups in zip(
+                widths, (width // 4, width // 2, width, width, width), (8, 16, 16, 16, 16)
+            )
+        )
         self.deep = nn.Sequential(*_layer(3 * width, width, 16), nn.ReLU(inplace=True))
-        self.shallow = nn.Sequential(*_layer(width // 4 + width // 2 + width, width, 16), nn.ReLU(inplace=True), nn.Conv2d(width, 2, 1, bias=False))
+        self.shallow = nn.Sequential(
+            *_layer(width // 4 + width // 2 + width, width, 16),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(width, 2, 1, bias=False),
+        )
         self.register_buffer('mean', torch.zeros(2))
 
     def heads(self) -> list[nn.Parameter]:
         """The displacement branch's weights, which learn ten times as fast."""
-        return [*self.displacement.parameters(), *self.deep.parameters(), *self.shallow.parameters()]
+        return [
+            *self.displacement.parameters(),
+            *self.deep.parameters(),
+            *self.shallow.parameters(),
+        ]
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """See the class."""
@@ -58,7 +82,8 @@ class IRNet(nn.Module):
 
     @torch.no_grad()
     def predict(self, picture: Tensor) -> tuple[Tensor, Tensor]:
-        """Boundary (h, w), averaged with that of the mirror image, and displacement (2, h, w) of one picture (C, H, W)."""
+        """Boundary (h, w), averaged with that of the mirror image, and displacement (2, h, w) of
+        one picture (C, H, W)."""
         boundary, displacement = self(torch.stack([picture, picture.flip(-1)]))
         return (boundary[0] + boundary[1].flip(-1)) / 2, displacement[0]
 
@@ -68,4 +93,8 @@ def _layer(before: int, after: int, groups: int) -> nn.Sequential:
 
 
 def _resize(features: Tensor, size: torch.Size) -> Tensor:
-    return features if features.shape[2:] == size else interpolate(features, size, mode='bilinear', align_corners=False)
+    return (
+        features
+        if features.shape[2:] == size
+        else interpolate(features, size, mode='bilinear', align_corners=False)
+    )

@@ -1,8 +1,11 @@
-"""Improved layered GANs (Yang et al., 2022): a background, and a foreground with its mask, made apart and laid on one another.
+"""Improved layered GANs (Yang et al., 2022): a background, and a foreground with its mask, made
+apart and laid on one another.
 
-The public code z drives both; the private code c drives the foreground alone: its parent code the mask and the colours, its
-child code the colours. So the background cannot know c, and what tells c from a picture is the foreground.
+The public code z drives both; the private code c drives the foreground alone: its parent code the
+mask and the colours, its child code the colours. So the background cannot know c, and what tells c
+from a picture is the foreground.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -15,7 +18,12 @@ from torch.nn.functional import cross_entropy, mse_loss, one_hot
 from insegan_ros.errors import ConfigError
 from insegan_ros.networks.composition import blend
 from insegan_ros.networks.discriminator import Discriminator
-from insegan_ros.networks.perturbation import PerturbationConfig, draw_motions, jitter_contrast, warp
+from insegan_ros.networks.perturbation import (
+    PerturbationConfig,
+    draw_motions,
+    jitter_contrast,
+    warp,
+)
 from insegan_ros.networks.trunk import trunk
 
 
@@ -28,18 +36,30 @@ class LayeredConfig:
     z: int = 100
     """Length of the public code, N(0, I)."""
     prior: Literal['categorical', 'normal'] = 'categorical'
-    """Of the private code: one of `codes` categories as likely as another, or N(0, I) of that length."""
+    """Of the private code: one of `codes` categories as likely as another, or N(0, I) of that
+    length."""
     codes: int = 50
     """Categories, or the length of a normal code; the paper has 200 for birds."""
     group: int = 10
-    """Child codes that share a parent: neighbouring categories, or numbers of a normal code of which the first is the parent's."""
+    """Child codes that share a parent: neighbouring categories, or numbers of a normal code of
+    which the first is the parent's."""
     width: int = 16
     """Channels at full resolution; doubled at every level below, at most eight times as many."""
 
     def __post_init__(self) -> None:
-        if self.size not in (32, 64, 128) or self.width < 8 or self.z < 1 or self.group < 1 or self.codes < 2 * self.group or self.codes % self.group:
-            raise ConfigError(f'generator: size {self.size} (expected 32, 64 or 128), z {self.z} (1 or more), width {self.width} (8 or more), codes {self.codes} '
-                              f'(two or more groups of group = {self.group})')
+        if (
+            self.size not in (32, 64, 128)
+            or self.width < 8
+            or self.z < 1
+            or self.group < 1
+            or self.codes < 2 * self.group
+            or self.codes % self.group
+        ):
+            raise ConfigError(
+                f'generator: size {self.size} (expected 32, 64 or 128), z {self.z} (1 or more),'
+                f' width {self.width} (8 or more), codes {self.codes} (two or more groups of group'
+                f' = {self.group})'
+            )
 
     @property
     def parents(self) -> int:
@@ -56,8 +76,8 @@ class Codes(NamedTuple):
 
 
 class Layers(NamedTuple):
-    """image and background (B, 3, S, S), foreground (B, 3, S, S), mask (B, 1, S, S) in [0, 1] before it is moved; moved, the mask
-    in the image. Colours are in [-1, 1]."""
+    """image and background (B, 3, S, S), foreground (B, 3, S, S), mask (B, 1, S, S) in [0, 1]
+    before it is moved; moved, the mask in the image. Colours are in [-1, 1]."""
 
     image: Tensor
     background: Tensor
@@ -71,14 +91,23 @@ def draw_codes(config: LayeredConfig, count: int, device: torch.device) -> Codes
     z = torch.randn(count, config.z, device=device)
     if config.prior == 'normal':
         child = torch.randn(count, config.codes, device=device)
-        return Codes(z, child, child[:, ::config.group])
+        return Codes(z, child, child[:, :: config.group])
     chosen = torch.randint(config.codes, (count,), device=device)
-    return Codes(z, one_hot(chosen, config.codes).float(), one_hot(chosen // config.group, config.parents).float())
+    return Codes(
+        z,
+        one_hot(chosen, config.codes).float(),
+        one_hot(chosen // config.group, config.parents).float(),
+    )
 
 
 def code_loss(config: LayeredConfig, guess: Tensor, code: Tensor) -> Tensor:
-    """-log q(code | what was seen) up to a constant, mean over the batch: Eq. 5 with the minus that a loss needs."""
-    return cross_entropy(guess, code.argmax(1)) if config.prior == 'categorical' else 0.5 * mse_loss(guess, code)
+    """-log q(code | what was seen) up to a constant, mean over the batch: Eq. 5 with the minus that
+    a loss needs."""
+    return (
+        cross_entropy(guess, code.argmax(1))
+        if config.prior == 'categorical'
+        else 0.5 * mse_loss(guess, code)
+    )
 
 
 class LayeredGenerator(nn.Module):
@@ -88,13 +117,22 @@ class LayeredGenerator(nn.Module):
         super().__init__()
         self.config, self.perturbation = config, perturbation
         width = config.width
-        self.background = nn.Sequential(trunk(config.z, width, config.size), nn.Conv2d(width, 3, 3, 1, 1), nn.Tanh())
+        self.background = nn.Sequential(
+            trunk(config.z, width, config.size), nn.Conv2d(width, 3, 3, 1, 1), nn.Tanh()
+        )
         self.foreground = trunk(config.z + config.parents, width, config.size)
         self.mask = nn.Conv2d(width, 1, 3, 1, 1)
         self.colour_in = nn.Conv2d(width, width, 3, 1, 1, bias=False)
         self.colour_code = nn.Linear(config.codes, width)
-        self.colour_out = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(),
-                                        nn.Conv2d(width, 3, 3, 1, 1), nn.Tanh())
+        self.colour_out = nn.Sequential(
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.Conv2d(width, 3, 3, 1, 1),
+            nn.Tanh(),
+        )
         self.apply(orthogonal)
 
     def forward(self, codes: Codes, motions: Tensor | None = None) -> Layers:
@@ -102,11 +140,17 @@ class LayeredGenerator(nn.Module):
         background = self.background(codes.z)
         hidden = self.foreground(torch.cat([codes.z, codes.parent], 1))
         mask = torch.sigmoid(self.mask(hidden))
-        foreground = self.colour_out(self.colour_in(hidden) + self.colour_code(codes.child)[..., None, None])
+        foreground = self.colour_out(
+            self.colour_in(hidden) + self.colour_code(codes.child)[..., None, None]
+        )
         laid, colours, moved = background, foreground, mask
         if motions is not None:
             both = warp(torch.cat([foreground, mask], 1), motions)
-            colours, moved, laid = both[:, :3], both[:, 3:], jitter_contrast(background, self.perturbation)
+            colours, moved, laid = (
+                both[:, :3],
+                both[:, 3:],
+                jitter_contrast(background, self.perturbation),
+            )
         return Layers(blend(laid, colours, moved), background, foreground, mask, moved)
 
     def sample(self, count: int) -> tuple[Codes, Layers]:
@@ -124,8 +168,15 @@ class LayeredDiscriminator(nn.Module):
         self.image = Discriminator(width, 'spectral', 'image', config.size, 3, config.codes)
         half = width // 2
         self.mask = nn.Sequential(
-            nn.Conv2d(1, half, 4, 2, 1), nn.LeakyReLU(0.2), nn.Conv2d(half, width, 4, 2, 1), nn.LeakyReLU(0.2),
-            nn.Conv2d(width, 2 * width, 4, 2, 1), nn.LeakyReLU(0.2), nn.Flatten(), nn.Linear(2 * width * (config.size // 8) ** 2, config.parents))
+            nn.Conv2d(1, half, 4, 2, 1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(half, width, 4, 2, 1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(width, 2 * width, 4, 2, 1),
+            nn.LeakyReLU(0.2),
+            nn.Flatten(),
+            nn.Linear(2 * width * (config.size // 8) ** 2, config.parents),
+        )
         self.apply(orthogonal)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
@@ -141,7 +192,11 @@ class LayeredDiscriminator(nn.Module):
 def orthogonal(module: nn.Module) -> None:
     """Orthogonal weights, no bias, for a convolution or a linear layer."""
     if isinstance(module, (nn.Conv2d, nn.Linear)):
-        weight = module.parametrizations.weight.original if hasattr(module, 'parametrizations') else module.weight
+        weight = (
+            module.parametrizations.weight.original
+            if hasattr(module, 'parametrizations')
+            else module.weight
+        )
         nn.init.orthogonal_(weight.data)
         if module.bias is not None:
             nn.init.zeros_(module.bias)

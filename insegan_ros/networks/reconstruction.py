@@ -1,4 +1,6 @@
-"""The baselines that learn by explaining their input: one interface, `losses(image)` in training and `divide(image)` afterwards."""
+"""The baselines that learn by explaining their input: one interface, `losses(image)` in training
+and `divide(image)` afterwards."""
+
 from __future__ import annotations
 
 from insegan_ros.networks.iodine import Iodine, IodineConfig
@@ -6,5 +8,8 @@ from insegan_ros.networks.point_template import PointTemplate, PointTemplateConf
 from insegan_ros.networks.slot_attention import SlotAttention, SlotAttentionConfig
 
 # method -> (network, its configuration)
-RECONSTRUCTIONS = {'slot-attention': (SlotAttention, SlotAttentionConfig), 'iodine': (Iodine, IodineConfig),
-                   'point-template': (PointTemplate, PointTemplateConfig)}
+RECONSTRUCTIONS = {
+    'slot-attention': (SlotAttention, SlotAttentionConfig),
+    'iodine': (Iodine, IodineConfig),
+    'point-template': (PointTemplate, PointTemplateConfig),
+}

@@ -1,4 +1,6 @@
-"""What Slot Attention and IODINE share: a code a slot, broadcast over the picture and decoded to a height map and a mask."""
+"""What Slot Attention and IODINE share: a code a slot, broadcast over the picture and decoded to a
+height map and a mask."""
+
 from __future__ import annotations
 
 import torch
@@ -7,19 +9,27 @@ from torch import Tensor, nn
 
 def coordinates(height: int, width: int, device: torch.device | None = None) -> Tensor:
     """(2, H, W): x and y from -1 to 1."""
-    y, x = torch.meshgrid(torch.linspace(-1, 1, height, device=device), torch.linspace(-1, 1, width, device=device), indexing='ij')
+    y, x = torch.meshgrid(
+        torch.linspace(-1, 1, height, device=device),
+        torch.linspace(-1, 1, width, device=device),
+        indexing='ij',
+    )
     return torch.stack([x, y])
 
 
 class BroadcastDecoder(nn.Module):
-    """Spatial broadcast decoder (Watters et al., 2019): codes (M, D) -> pictures (M, 1, S, S) and mask logits (M, 1, S, S)."""
+    """Spatial broadcast decoder (Watters et al., 2019): codes (M, D) -> pictures (M, 1, S, S) and
+    mask logits (M, 1, S, S)."""
 
     def __init__(self, code: int, width: int, size: int = 64) -> None:
         super().__init__()
         self.side = size // 8
         layers: list[nn.Module] = []
         for index in range(3):
-            layers += [nn.ConvTranspose2d(code + 2 if index == 0 else width, width, 4, 2, 1), nn.ReLU()]
+            layers += [
+                nn.ConvTranspose2d(code + 2 if index == 0 else width, width, 4, 2, 1),
+                nn.ReLU(),
+            ]
         self.layers = nn.Sequential(*layers, nn.Conv2d(width, 2, 3, 1, 1))
 
     def forward(self, code: Tensor) -> tuple[Tensor, Tensor]:
@@ -31,6 +41,7 @@ class BroadcastDecoder(nn.Module):
 
 
 def mix(pictures: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Slots' pictures and mask logits (B, K, S, S) -> their mixture (B, 1, S, S) and masks (B, K, S, S) that sum to 1."""
+    """Slots' pictures and mask logits (B, K, S, S) -> their mixture (B, 1, S, S) and masks (B, K,
+    S, S) that sum to 1."""
     masks = logits.softmax(1)
     return (masks * pictures).sum(1, keepdim=True), masks

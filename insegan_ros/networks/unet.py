@@ -1,4 +1,5 @@
 """A small U-Net (Ronneberger et al., MICCAI 2015): the body of every dense segmenter."""
+
 from __future__ import annotations
 
 from typing import Literal
@@ -10,14 +11,25 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 class UNet(nn.Module):
-    """(B, inputs, H, W) -> (B, outputs, H, W), H and W multiples of `stride`. Channels: `width` at full resolution, doubled at every
-    one of `levels`, at most six times as many."""
+    """(B, inputs, H, W) -> (B, outputs, H, W), H and W multiples of `stride`. Channels: `width` at
+    full resolution, doubled at every one of `levels`, at most six times as many."""
 
-    def __init__(self, inputs: int, outputs: int, width: int, levels: int, norm: Literal['group', 'batch'] = 'group') -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        width: int,
+        levels: int,
+        norm: Literal['group', 'batch'] = 'group',
+    ) -> None:
         super().__init__()
-        widths = [width * min(2 ** level, 6) for level in range(levels)]
-        self.down = nn.ModuleList(_block(a, b, norm) for a, b in zip([inputs, *widths[:-1]], widths))
-        self.up = nn.ModuleList(_block(a + b, b, norm) for a, b in zip(widths[:0:-1], widths[-2::-1]))
+        widths = [width * min(2**level, 6) for level in range(levels)]
+        self.down = nn.ModuleList(
+            _block(a, b, norm) for a, b in zip([inputs, *widths[:-1]], widths)
+        )
+        self.up = nn.ModuleList(
+            _block(a + b, b, norm) for a, b in zip(widths[:0:-1], widths[-2::-1])
+        )
         self.head = nn.Conv2d(widths[0], outputs, 1)
         nn.init.zeros_(self.head.bias)
 
@@ -33,22 +45,37 @@ class UNet(nn.Module):
             x = block(max_pool2d(x, 2) if index else x)
             skips.append(x)
         for block, skip in zip(self.up, skips[-2::-1]):
-            x = block(torch.cat([interpolate(x, scale_factor=2.0, mode='bilinear', align_corners=False), skip], 1))
+            x = block(
+                torch.cat(
+                    [interpolate(x, scale_factor=2.0, mode='bilinear', align_corners=False), skip],
+                    1,
+                )
+            )
         return self.head(x)
 
 
 def fold_norms(network: UNet) -> UNet:
-    """The same network for inference alone, in place: batch norms become part of the convolutions before them."""
+    """The same network for inference alone, in place: batch norms become part of the convolutions
+    before them."""
     for block in [*network.down, *network.up]:
         for index in (0, 3):
             if isinstance(block[index + 1], nn.BatchNorm2d):
-                block[index], block[index + 1] = fuse_conv_bn_eval(block[index], block[index + 1]), nn.Identity()
+                block[index], block[index + 1] = (
+                    fuse_conv_bn_eval(block[index], block[index + 1]),
+                    nn.Identity(),
+                )
     return network
 
 
 def _block(a: int, b: int, norm: str) -> nn.Sequential:
     def normal() -> nn.Module:
         return nn.GroupNorm(8, b) if norm == 'group' else nn.BatchNorm2d(b)
+
     return nn.Sequential(
-        nn.Conv2d(a, b, 3, 1, 1, bias=False), normal(), nn.LeakyReLU(0.1),
-        nn.Conv2d(b, b, 3, 1, 1, bias=False), normal(), nn.LeakyReLU(0.1))
+        nn.Conv2d(a, b, 3, 1, 1, bias=False),
+        normal(),
+        nn.LeakyReLU(0.1),
+        nn.Conv2d(b, b, 3, 1, 1, bias=False),
+        normal(),
+        nn.LeakyReLU(0.1),
+    )

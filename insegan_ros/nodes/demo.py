@@ -1,4 +1,6 @@
-"""`insegan demo`: a simulated camera and the segmenter as two processes on real DDS, watched from a third, scored and drawn."""
+"""`insegan demo`: a simulated camera and the segmenter as two processes on real DDS, watched from a
+third, scored and drawn."""
+
 from __future__ import annotations
 
 import json
@@ -37,8 +39,12 @@ class Watcher(Node):
         self.truth: dict[int, Image] = {}
         self.intrinsics: Intrinsics | None = None
         self.results: list[tuple[int, int, Image]] = []
-        self.create_subscription(Image, f'{CAMERA}/depth/image_rect_raw', lambda m: self._keep(self.depth, m), QOS)
-        self.create_subscription(Image, f'{CAMERA}/ground_truth/labels', lambda m: self._keep(self.truth, m), QOS)
+        self.create_subscription(
+            Image, f'{CAMERA}/depth/image_rect_raw', lambda m: self._keep(self.depth, m), QOS
+        )
+        self.create_subscription(
+            Image, f'{CAMERA}/ground_truth/labels', lambda m: self._keep(self.truth, m), QOS
+        )
         self.create_subscription(CameraInfo, f'{CAMERA}/depth/camera_info', self._on_info, QOS)
         self.create_subscription(Image, '/segmenter/instances', self._on_masks, QOS)
         self.diagnosis: dict[str, str] = {}
@@ -68,8 +74,25 @@ def run_demo(config: DemoConfig) -> dict:
     out.mkdir(parents=True, exist_ok=True)
     with watching(Watcher) as (watcher, executor, processes):
         # Each at once: an interrupt while the other is started must not leave it behind.
-        processes.append(start_node('sim_camera', {'part': config.part, 'rate': float(config.rate), 'instances': config.instances, 'seed': config.seed}))
-        processes.append(start_segmenter(config.model or f'insegan-{config.part}', config.instances, _workspace(config), {'silence_s': config.timeout_s}))
+        processes.append(
+            start_node(
+                'sim_camera',
+                {
+                    'part': config.part,
+                    'rate': float(config.rate),
+                    'instances': config.instances,
+                    'seed': config.seed,
+                },
+            )
+        )
+        processes.append(
+            start_segmenter(
+                config.model or f'insegan-{config.part}',
+                config.instances,
+                _workspace(config),
+                {'silence_s': config.timeout_s},
+            )
+        )
         wait_for(lambda: bool(watcher.results), executor, processes, config.timeout_s)
         watcher.results.clear()
         pairs = _watch(watcher, executor, config.seconds)
@@ -80,15 +103,23 @@ def run_demo(config: DemoConfig) -> dict:
 
 def _workspace(config: DemoConfig) -> Workspace:
     from insegan_sim.scenes import bin_setup
+
     return bin_setup(config.part, config.instances, realsense=(640, 480)).camera.workspace
 
 
-def _watch(watcher: Watcher, executor: SingleThreadedExecutor, seconds: float) -> list[tuple[Image, Image, Image]]:
+def _watch(
+    watcher: Watcher, executor: SingleThreadedExecutor, seconds: float
+) -> list[tuple[Image, Image, Image]]:
     """Spin for a while; a frame of every bin with its depth, masks and truth, for the score."""
     pairs: list[tuple[Image, Image, Image]] = []
     scored, last_truth = 0, b''
     begun = time.monotonic()
-    with tqdm(total=round(seconds), desc='demo', unit='s', bar_format='{l_bar}{bar}| {n_fmt}/{total_fmt} s') as bar:
+    with tqdm(
+        total=round(seconds),
+        desc='demo',
+        unit='s',
+        bar_format='{l_bar}{bar}| {n_fmt}/{total_fmt} s',
+    ) as bar:
         while (passed := time.monotonic() - begun) < seconds:
             executor.spin_once(timeout_sec=0.05)
             bar.update(int(passed) - bar.n)
@@ -101,33 +132,76 @@ def _watch(watcher: Watcher, executor: SingleThreadedExecutor, seconds: float) -
     return pairs
 
 
-def _score(watcher: Watcher, pairs: list[tuple[Image, Image, Image]], config: DemoConfig, picture: Path) -> dict:
+def _score(
+    watcher: Watcher, pairs: list[tuple[Image, Image, Image]], config: DemoConfig, picture: Path
+) -> dict:
     if not pairs or not watcher.results or watcher.intrinsics is None:
-        raise InseganError(f'{len(watcher.results)} masks came and {len(pairs)} of them met their depth and truth: expected some; is the machine overloaded?')
+        raise InseganError(
+            f'{len(watcher.results)} masks came and {len(pairs)} of them met their depth and truth:'
+            ' expected some; is the machine overloaded?'
+        )
     latencies = [(arrived - stamp) / 1e6 for stamp, arrived, _ in watcher.results]
     span = (watcher.results[-1][1] - watcher.results[0][1]) / 1e9
-    from insegan_ros.segmenters.kmeans import KMeansSegmenter  # scikit-learn takes seconds to import: not before the nodes start
+    from insegan_ros.segmenters.kmeans import (
+        KMeansSegmenter,
+    )  # scikit-learn takes seconds to import: not before the nodes start
+
     kmeans = KMeansSegmenter(config.instances, _workspace(config))
     rows, pictures = [], []
     for depth, masks, truth in pairs:
         frame = Frame(depth_from_message(depth), watcher.intrinsics)
-        ours, theirs, real = labels_from_message(masks), kmeans.segment(frame).labels, labels_from_message(truth)
-        rows.append((honest_miou(real, ours), honest_miou(real, theirs), paper_miou(real, ours), paper_miou(real, theirs)))
+        ours, theirs, real = (
+            labels_from_message(masks),
+            kmeans.segment(frame).labels,
+            labels_from_message(truth),
+        )
+        rows.append(
+            (
+                honest_miou(real, ours),
+                honest_miou(real, theirs),
+                paper_miou(real, ours),
+                paper_miou(real, theirs),
+            )
+        )
         pictures.append((frame.depth_m, ours, real, theirs))
     means = np.mean(rows, axis=0)
     median = int(np.argsort([row[0] for row in rows])[len(rows) // 2])
     write_picture(picture, demo_picture(*pictures[median]))
-    return {'part': config.part, 'model': config.model or f'insegan-{config.part}', 'frames': len(watcher.results),
-            'frames_per_s': round((len(watcher.results) - 1) / max(span, 1e-9), 2),
-            'latency_ms_median': round(float(np.median(latencies)), 2), 'latency_ms_p99': round(float(np.percentile(latencies, 99)), 2),
-            'stages_ms': {stage: float(watcher.diagnosis[f'{stage} ms'].split()[0]) for stage in STAGES if f'{stage} ms' in watcher.diagnosis},
-            **{f'frames_{name}': int(watcher.diagnosis.get(f'frames {name}', 0)) for name in ('in', 'dropped', 'refused')}, 'bins': len(pairs), 'miou': round(float(means[0]), 4), 'miou_kmeans': round(float(means[1]), 4),
-            'paper_miou': round(float(means[2]), 4), 'paper_miou_kmeans': round(float(means[3]), 4)}
+    return {
+        'part': config.part,
+        'model': config.model or f'insegan-{config.part}',
+        'frames': len(watcher.results),
+        'frames_per_s': round((len(watcher.results) - 1) / max(span, 1e-9), 2),
+        'latency_ms_median': round(float(np.median(latencies)), 2),
+        'latency_ms_p99': round(float(np.percentile(latencies, 99)), 2),
+        'stages_ms': {
+            stage: float(watcher.diagnosis[f'{stage} ms'].split()[0])
+            for stage in STAGES
+            if f'{stage} ms' in watcher.diagnosis
+        },
+        **{
+            f'frames_{name}': int(watcher.diagnosis.get(f'frames {name}', 0))
+            for name in ('in', 'dropped', 'refused')
+        },
+        'bins': len(pairs),
+        'miou': round(float(means[0]), 4),
+        'miou_kmeans': round(float(means[1]), 4),
+        'paper_miou': round(float(means[2]), 4),
+        'paper_miou_kmeans': round(float(means[3]), 4),
+    }
 
 
-def demo_picture(depth_m: np.ndarray, masks: np.ndarray, truth: np.ndarray, kmeans: np.ndarray) -> np.ndarray:
+def demo_picture(
+    depth_m: np.ndarray, masks: np.ndarray, truth: np.ndarray, kmeans: np.ndarray
+) -> np.ndarray:
     """Input, masks, truth and K-means side by side, (H, W, 3) uint8 RGB."""
-    panels = [titled(title, overlay(depth_m, labels)) for title, labels in
-              (('depth', np.zeros_like(masks)), ('insegan_ros', masks), ('truth', truth), ('K-means', kmeans))]
+    panels = [
+        titled(title, overlay(depth_m, labels))
+        for title, labels in (
+            ('depth', np.zeros_like(masks)),
+            ('insegan_ros', masks),
+            ('truth', truth),
+            ('K-means', kmeans),
+        )
+    ]
     return np.vstack([np.hstack(panels[:2]), np.hstack(panels[2:])])
-

@@ -1,4 +1,6 @@
-"""What the segmenter says of itself on /diagnostics (REP 107): frames, times of every stage, memory, the bin."""
+"""What the segmenter says of itself on /diagnostics (REP 107): frames, times of every stage,
+memory, the bin."""
+
 from __future__ import annotations
 
 import time
@@ -17,11 +19,14 @@ OTHER_CLOCK_S = 3600.0
 
 
 class Meter:
-    """Counts of frames and the last times of every stage. One thread counts what comes in, another what goes out."""
+    """Counts of frames and the last times of every stage. One thread counts what comes in, another
+    what goes out."""
 
     def __init__(self) -> None:
         self.counts = {'in': 0, 'out': 0, 'dropped': 0, 'refused': 0, 'idle': 0}
-        self.seconds: dict[str, deque[float]] = {name: deque(maxlen=LAST) for name in (*STAGES, 'latency')}
+        self.seconds: dict[str, deque[float]] = {
+            name: deque(maxlen=LAST) for name in (*STAGES, 'latency')
+        }
         self.finished: deque[float] = deque(maxlen=LAST)
         self._frame: dict[str, float] = {}
 
@@ -66,13 +71,25 @@ class Meter:
 
 def memory(device: str) -> dict[str, str]:
     """This process's memory, and the device's if it has its own."""
-    pages = int(Path('/proc/self/statm').read_text().split()[1]) if Path('/proc/self/statm').exists() else 0
+    pages = (
+        int(Path('/proc/self/statm').read_text().split()[1])
+        if Path('/proc/self/statm').exists()
+        else 0
+    )
     out = {'resident memory MB': f'{pages * 4096 / 1e6:.0f}'}
     if device.startswith('cuda'):
         out['device memory MB'] = f'{torch.cuda.memory_allocated(device) / 1e6:.0f}'
     return out
 
 
-def status(name: str, hardware: str, level: bytes, message: str, values: dict[str, str]) -> DiagnosticStatus:
+def status(
+    name: str, hardware: str, level: bytes, message: str, values: dict[str, str]
+) -> DiagnosticStatus:
     """A DiagnosticStatus of a mapping."""
-    return DiagnosticStatus(name=name, hardware_id=hardware, level=level, message=message, values=[KeyValue(key=key, value=value) for key, value in values.items()])
+    return DiagnosticStatus(
+        name=name,
+        hardware_id=hardware,
+        level=level,
+        message=message,
+        values=[KeyValue(key=key, value=value) for key, value in values.items()],
+    )

@@ -1,8 +1,10 @@
-"""What the segmenter publishes: one list, from which the node makes its publishers and the manual its table.
+"""What the segmenter publishes: one list, from which the node makes its publishers and the manual
+its table.
 
-An output is a name, a message type, a sentence, and a function from a frame's result to the message. Adding one is adding
-a line to `outputs()`.
+An output is a name, a message type, a sentence, and a function from a frame's result to the
+message. Adding one is adding a line to `outputs()`.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
@@ -29,9 +31,11 @@ ARROW_M = 0.04
 
 @dataclass(frozen=True)
 class Result:
-    """One frame and what was found in it; what only some outputs need is made when the first of them asks.
+    """One frame and what was found in it; what only some outputs need is made when the first of
+    them asks.
 
-    workspace: None where the frame has no reading at all. part: the class's name. part_area_m2: what one whole part covers, 0 if unknown.
+    workspace: None where the frame has no reading at all. part: the class's name. part_area_m2:
+    what one whole part covers, 0 if unknown.
     """
 
     frame: Frame
@@ -50,12 +54,20 @@ class Result:
     @cached_property
     def picks(self) -> list[Pick]:
         """Every instance's best pick, the best first."""
-        return rank_picks(self.surface, self.instances, self.picking, self.part_area_m2) if self.workspace else []
+        return (
+            rank_picks(self.surface, self.instances, self.picking, self.part_area_m2)
+            if self.workspace
+            else []
+        )
 
     @cached_property
     def state(self) -> BinState:
         """The bin in one word."""
-        return bin_state(self.surface, self.picks, self.picking) if self.workspace else BinState.NO_READING
+        return (
+            bin_state(self.surface, self.picks, self.picking)
+            if self.workspace
+            else BinState.NO_READING
+        )
 
 
 @dataclass(frozen=True)
@@ -70,22 +82,74 @@ class Output:
 
 
 def outputs(vision: ModuleType | None) -> Iterator[Output]:
-    """All outputs, masks first. vision: the module vision_msgs.msg, or None where it is not installed: its outputs are left out."""
-    yield Output('instances', Image, '16UC1 labels: 0 background, i = the i-th instance, surest first',
-                 lambda result: image_message(result.instances.labels, '16UC1', result.header))
-    yield Output('poses', PoseArray, 'pose i belongs to label i + 1', lambda result: pose_array_message(result.instances.poses, result.header))
-    yield Output('bin_state', String, ', '.join(f'`{state.value}`' for state in BinState), lambda result: String(data=result.state.value))
-    yield Output('pick_candidates', PoseArray, 'where to take parts, the best first, impossible ones left out',
-                 lambda result: pose_array_message(np.array([pick.pose for pick in result.picks if pick.possible]).reshape(-1, 4, 4), result.header))
+    """All outputs, masks first. vision: the module vision_msgs.msg, or None where it is not
+    installed: its outputs are left out."""
+    yield Output(
+        'instances',
+        Image,
+        '16UC1 labels: 0 background, i = the i-th instance, surest first',
+        lambda result: image_message(result.instances.labels, '16UC1', result.header),
+    )
+    yield Output(
+        'poses',
+        PoseArray,
+        'pose i belongs to label i + 1',
+        lambda result: pose_array_message(result.instances.poses, result.header),
+    )
+    yield Output(
+        'bin_state',
+        String,
+        ', '.join(f'`{state.value}`' for state in BinState),
+        lambda result: String(data=result.state.value),
+    )
+    yield Output(
+        'pick_candidates',
+        PoseArray,
+        'where to take parts, the best first, impossible ones left out',
+        lambda result: pose_array_message(
+            np.array([pick.pose for pick in result.picks if pick.possible]).reshape(-1, 4, 4),
+            result.header,
+        ),
+    )
     if vision is not None:
-        yield Output('detections', vision.Detection2DArray, 'boxes and scores; `id` is the label; only where vision_msgs is installed',
-                     lambda result: detections_message(result, vision))
-        yield Output('label_info', vision.LabelInfo, 'names of the classes, latched; only where vision_msgs is installed',
-                     lambda result: label_info_message(result, vision), latched=True)
-    yield Output('overlay', Image, 'rgb8 picture: instances tinted and outlined, on colour where `use_colour` is set',
-                 lambda result: image_message(overlay(result.frame.depth_m, result.instances.labels, result.frame.colour, result.instances.classes), 'rgb8', result.header))
-    yield Output('markers', MarkerArray, 'picks as arrows, the first one green, possible ones yellow, others red; the bin\'s inside as a frame', markers_message)
-    yield Output('cloud', PointCloud2, 'the bin\'s points with fields x, y, z, rgb, label', cloud_message)
+        yield Output(
+            'detections',
+            vision.Detection2DArray,
+            'boxes and scores; `id` is the label; only where vision_msgs is installed',
+            lambda result: detections_message(result, vision),
+        )
+        yield Output(
+            'label_info',
+            vision.LabelInfo,
+            'names of the classes, latched; only where vision_msgs is installed',
+            lambda result: label_info_message(result, vision),
+            latched=True,
+        )
+    yield Output(
+        'overlay',
+        Image,
+        'rgb8 picture: instances tinted and outlined, on colour where `use_colour` is set',
+        lambda result: image_message(
+            overlay(
+                result.frame.depth_m,
+                result.instances.labels,
+                result.frame.colour,
+                result.instances.classes,
+            ),
+            'rgb8',
+            result.header,
+        ),
+    )
+    yield Output(
+        'markers',
+        MarkerArray,
+        "picks as arrows, the first one green, possible ones yellow, others red; the bin's inside"
+        ' as a frame',
+        markers_message,
+    )
+    yield Output(
+        'cloud', PointCloud2, "the bin's points with fields x, y, z, rgb, label", cloud_message
+    )
 
 
 def classes_of(result: Result) -> tuple[str, ...]:
@@ -94,27 +158,60 @@ def classes_of(result: Result) -> tuple[str, ...]:
 
 
 def detections_message(result: Result, vision: ModuleType) -> Any:
-    """A vision_msgs/Detection2DArray; class_id is a number of label_info, the pose is the instance's."""
+    """A vision_msgs/Detection2DArray; class_id is a number of label_info, the pose is the
+    instance's."""
     names = sorted(set(classes_of(result)))
     detections = []
     boxes = find_objects(result.instances.labels, len(result.instances))
-    poses = pose_array_message(result.instances.poses, result.header).poses if result.instances.poses is not None else [Pose()] * len(boxes)
-    for label, (box, name, score, pose) in enumerate(zip(boxes, classes_of(result), result.instances.scores, poses), start=1):
+    poses = (
+        pose_array_message(result.instances.poses, result.header).poses
+        if result.instances.poses is not None
+        else [Pose()] * len(boxes)
+    )
+    for label, (box, name, score, pose) in enumerate(
+        zip(boxes, classes_of(result), result.instances.scores, poses), start=1
+    ):
         if box is None:
             continue
         rows, columns = box
-        centre = vision.Pose2D(position=vision.Point2D(x=(columns.start + columns.stop - 1) / 2, y=(rows.start + rows.stop - 1) / 2), theta=0.0)
-        hypothesis = vision.ObjectHypothesis(class_id=str(names.index(name) + 1), score=float(score))
-        detections.append(vision.Detection2D(
-            header=result.header, id=str(label), bbox=vision.BoundingBox2D(center=centre, size_x=float(columns.stop - columns.start), size_y=float(rows.stop - rows.start)),
-            results=[vision.ObjectHypothesisWithPose(hypothesis=hypothesis, pose=PoseWithCovariance(pose=pose))]))
+        centre = vision.Pose2D(
+            position=vision.Point2D(
+                x=(columns.start + columns.stop - 1) / 2, y=(rows.start + rows.stop - 1) / 2
+            ),
+            theta=0.0,
+        )
+        hypothesis = vision.ObjectHypothesis(
+            class_id=str(names.index(name) + 1), score=float(score)
+        )
+        detections.append(
+            vision.Detection2D(
+                header=result.header,
+                id=str(label),
+                bbox=vision.BoundingBox2D(
+                    center=centre,
+                    size_x=float(columns.stop - columns.start),
+                    size_y=float(rows.stop - rows.start),
+                ),
+                results=[
+                    vision.ObjectHypothesisWithPose(
+                        hypothesis=hypothesis, pose=PoseWithCovariance(pose=pose)
+                    )
+                ],
+            )
+        )
     return vision.Detection2DArray(header=result.header, detections=detections)
 
 
 def label_info_message(result: Result, vision: ModuleType) -> Any:
     """A vision_msgs/LabelInfo that names the classes."""
     names = sorted(set(classes_of(result))) or [result.part]
-    return vision.LabelInfo(header=result.header, threshold=0.0, class_map=[vision.VisionClass(class_id=i, class_name=name) for i, name in enumerate(names, start=1)])
+    return vision.LabelInfo(
+        header=result.header,
+        threshold=0.0,
+        class_map=[
+            vision.VisionClass(class_id=i, class_name=name) for i, name in enumerate(names, start=1)
+        ],
+    )
 
 
 def markers_message(result: Result) -> MarkerArray:
@@ -123,22 +220,74 @@ def markers_message(result: Result) -> MarkerArray:
     possible = 0
     for pick in result.picks:
         possible += pick.possible
-        colour = (0.1, 0.9, 0.2) if pick.possible and possible == 1 else (0.95, 0.8, 0.1) if pick.possible else (0.9, 0.2, 0.2)
+        colour = (
+            (0.1, 0.9, 0.2)
+            if pick.possible and possible == 1
+            else (0.95, 0.8, 0.1)
+            if pick.possible
+            else (0.9, 0.2, 0.2)
+        )
         contact, into = pick.pose[:3, 3].astype(float), pick.pose[:3, 2].astype(float)
         start = contact - ARROW_M * into
-        markers.append(_marker(result.header, 'picks', pick.label, Marker.ARROW, (0.004, 0.009, 0.012), colour, points=[_point(start), _point(contact)]))
+        markers.append(
+            _marker(
+                result.header,
+                'picks',
+                pick.label,
+                Marker.ARROW,
+                (0.004, 0.009, 0.012),
+                colour,
+                points=[_point(start), _point(contact)],
+            )
+        )
         if pick.possible:
-            markers.append(_marker(result.header, 'ranks', pick.label, Marker.TEXT_VIEW_FACING, (0.0, 0.0, 0.015), colour,
-                                   pose=Pose(position=_point(start - 0.01 * into)), text=str(possible)))
+            markers.append(
+                _marker(
+                    result.header,
+                    'ranks',
+                    pick.label,
+                    Marker.TEXT_VIEW_FACING,
+                    (0.0, 0.0, 0.015),
+                    colour,
+                    pose=Pose(position=_point(start - 0.01 * into)),
+                    text=str(possible),
+                )
+            )
     if result.workspace is not None and result.workspace.bounds is not None:
         corners = result.workspace.floor_corners()
-        markers.append(_marker(result.header, 'bin', 0, Marker.LINE_STRIP, (0.002, 0.0, 0.0), (0.3, 0.6, 1.0), points=[_point(c) for c in (*corners, corners[0])]))
+        markers.append(
+            _marker(
+                result.header,
+                'bin',
+                0,
+                Marker.LINE_STRIP,
+                (0.002, 0.0, 0.0),
+                (0.3, 0.6, 1.0),
+                points=[_point(c) for c in (*corners, corners[0])],
+            )
+        )
     return MarkerArray(markers=markers)
 
 
-def _marker(header: Header, namespace: str, number: int, kind: int, scale: tuple[float, float, float], colour: tuple[float, float, float], **more: Any) -> Marker:
-    return Marker(header=header, ns=namespace, id=number, type=kind, action=Marker.ADD, scale=Vector3(x=scale[0], y=scale[1], z=scale[2]),
-                  color=ColorRGBA(r=colour[0], g=colour[1], b=colour[2], a=1.0), **more)
+def _marker(
+    header: Header,
+    namespace: str,
+    number: int,
+    kind: int,
+    scale: tuple[float, float, float],
+    colour: tuple[float, float, float],
+    **more: Any,
+) -> Marker:
+    return Marker(
+        header=header,
+        ns=namespace,
+        id=number,
+        type=kind,
+        action=Marker.ADD,
+        scale=Vector3(x=scale[0], y=scale[1], z=scale[2]),
+        color=ColorRGBA(r=colour[0], g=colour[1], b=colour[2], a=1.0),
+        **more,
+    )
 
 
 def _point(values: np.ndarray) -> Point:
@@ -149,10 +298,24 @@ POINT = np.dtype([('x', '<f4'), ('y', '<f4'), ('z', '<f4'), ('rgb', '<u4'), ('la
 
 
 def cloud_message(result: Result) -> PointCloud2:
-    """The bin's readings as points of 20 bytes. `rgb` is the colour image's, else the instance's, grey for the background; it is packed as RViz
-    reads it."""
-    message = PointCloud2(header=result.header, height=1, is_bigendian=False, is_dense=True, point_step=POINT.itemsize, fields=[
-        PointField(name=name, offset=POINT.fields[name][1], datatype=PointField.UINT32 if name == 'label' else PointField.FLOAT32, count=1) for name in POINT.names])
+    """The bin's readings as points of 20 bytes. `rgb` is the colour image's, else the instance's,
+    grey for the background; it is packed as RViz reads it."""
+    message = PointCloud2(
+        header=result.header,
+        height=1,
+        is_bigendian=False,
+        is_dense=True,
+        point_step=POINT.itemsize,
+        fields=[
+            PointField(
+                name=name,
+                offset=POINT.fields[name][1],
+                datatype=PointField.UINT32 if name == 'label' else PointField.FLOAT32,
+                count=1,
+            )
+            for name in POINT.names
+        ],
+    )
     if result.workspace is None:
         return message
     surface = result.surface

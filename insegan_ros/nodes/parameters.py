@@ -1,4 +1,6 @@
-"""The nodes' parameters, each with a description and a range; the manual's table is made from this list."""
+"""The nodes' parameters, each with a description and a range; the manual's table is made from this
+list."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -17,7 +19,8 @@ from insegan_ros.workspace import Workspace
 
 @dataclass(frozen=True)
 class ParameterSpec:
-    """Name, type, default, description, range (none where low and high are equal), and whether it acts at once or at configure."""
+    """Name, type, default, description, range (none where low and high are equal), and whether it
+    acts at once or at configure."""
 
     name: str
     kind: Parameter.Type
@@ -29,33 +32,145 @@ class ParameterSpec:
 
 
 PICKS = 'picks.'
-KINDS = {bool: Parameter.Type.BOOL, int: Parameter.Type.INTEGER, float: Parameter.Type.DOUBLE, str: Parameter.Type.STRING}
+KINDS = {
+    bool: Parameter.Type.BOOL,
+    int: Parameter.Type.INTEGER,
+    float: Parameter.Type.DOUBLE,
+    str: Parameter.Type.STRING,
+}
 
 
 def specs_of(config: type, prefix: str = '', live: bool = False) -> Iterable[ParameterSpec]:
-    """A configuration's values as parameters: names, defaults and sentences are the dataclass's own, and so is the check of them."""
+    """A configuration's values as parameters: names, defaults and sentences are the dataclass's
+    own, and so is the check of them."""
     sentences = {one.arg_name: one.description for one in parse_from_object(config).params}
     for field in fields(config):
-        yield ParameterSpec(prefix + field.name, KINDS[type(field.default)], field.default, sentences[field.name], live=live)
+        yield ParameterSpec(
+            prefix + field.name,
+            KINDS[type(field.default)],
+            field.default,
+            sentences[field.name],
+            live=live,
+        )
 
 
 PARAMETERS = (
-    ParameterSpec('model', Parameter.Type.STRING, 'insegan-nut', 'checkpoint folder, name of a shipped checkpoint, or kmeans'),
-    ParameterSpec('segmenter', Parameter.Type.STRING, '', "how to run the checkpoint; empty: the checkpoint's own way (displacement); insegan: the pose encoder"),
+    ParameterSpec(
+        'model',
+        Parameter.Type.STRING,
+        'insegan-nut',
+        'checkpoint folder, name of a shipped checkpoint, or kmeans',
+    ),
+    ParameterSpec(
+        'segmenter',
+        Parameter.Type.STRING,
+        '',
+        "how to run the checkpoint; empty: the checkpoint's own way (displacement); insegan: the"
+        ' pose encoder',
+    ),
     ParameterSpec('device', Parameter.Type.STRING, 'auto', 'auto, cpu, cuda or cuda:N'),
-    ParameterSpec('instances', Parameter.Type.INTEGER, 5, 'number of parts, for methods that must be told (kmeans)', 1, 1000),
-    ParameterSpec('mesh', Parameter.Type.STRING, '', "the part's STL, OBJ or PLY: poses are then the part's own; empty: principal axes of what is seen"),
-    ParameterSpec('mesh_scale', Parameter.Type.DOUBLE, 1.0, 'metres in a unit of the mesh: 0.001 for a file in millimetres', 1e-6, 1e3),
-    ParameterSpec('gate', Parameter.Type.STRING, '', 'a foreground method or checkpoint (layered-gan-tote, depth-threshold); what it takes for background is floor to the model'),
-    ParameterSpec('use_colour', Parameter.Type.BOOL, False, 'wait for the colour image of the same moment, aligned to depth: overlay and cloud are then in colour; models and gates that look at colour wait for it anyway'),
-    ParameterSpec('floor', Parameter.Type.DOUBLE_ARRAY, [], "the bin floor's plane a, b, c, d in the optical frame, (a, b, c) towards the camera; empty: fitted to every frame", live=True),
-    ParameterSpec('bounds', Parameter.Type.DOUBLE_ARRAY, [], "the bin's inside: x_min, y_min, x_max, y_max in m in the optical frame, used with floor; empty: the whole image", live=True),
-    ParameterSpec('continuous', Parameter.Type.BOOL, True, 'work on every frame; off: only when `~/segment_once` is called', live=True),
-    ParameterSpec('max_rate', Parameter.Type.DOUBLE, 0.0, 'the most frames a second that are worked on; 0: as many as come', 0, 1000, live=True),
-    ParameterSpec('min_score', Parameter.Type.DOUBLE, 0.0, 'instances with a lower score are left out', 0, 1, live=True),
-    ParameterSpec('sync_slop_s', Parameter.Type.DOUBLE, 0.02, 'seconds by which the stamps of depth and colour may differ', 0, 1, live=True),
-    ParameterSpec('silence_s', Parameter.Type.DOUBLE, 3.0, 'seconds without a depth image after which the node says what it hears nothing on', 0.1, 3600, live=True),
-    ParameterSpec('autostart', Parameter.Type.BOOL, False, 'configure and activate at start, without a lifecycle manager'),
+    ParameterSpec(
+        'instances',
+        Parameter.Type.INTEGER,
+        5,
+        'number of parts, for methods that must be told (kmeans)',
+        1,
+        1000,
+    ),
+    ParameterSpec(
+        'mesh',
+        Parameter.Type.STRING,
+        '',
+        "the part's STL, OBJ or PLY: poses are then the part's own; empty: principal axes of what"
+        ' is seen',
+    ),
+    ParameterSpec(
+        'mesh_scale',
+        Parameter.Type.DOUBLE,
+        1.0,
+        'metres in a unit of the mesh: 0.001 for a file in millimetres',
+        1e-6,
+        1e3,
+    ),
+    ParameterSpec(
+        'gate',
+        Parameter.Type.STRING,
+        '',
+        'a foreground method or checkpoint (layered-gan-tote, depth-threshold); what it takes for'
+        ' background is floor to the model',
+    ),
+    ParameterSpec(
+        'use_colour',
+        Parameter.Type.BOOL,
+        False,
+        'wait for the colour image of the same moment, aligned to depth: overlay and cloud are then'
+        ' in colour; models and gates that look at colour wait for it anyway',
+    ),
+    ParameterSpec(
+        'floor',
+        Parameter.Type.DOUBLE_ARRAY,
+        [],
+        "the bin floor's plane a, b, c, d in the optical frame, (a, b, c) towards the camera;"
+        ' empty: fitted to every frame',
+        live=True,
+    ),
+    ParameterSpec(
+        'bounds',
+        Parameter.Type.DOUBLE_ARRAY,
+        [],
+        "the bin's inside: x_min, y_min, x_max, y_max in m in the optical frame, used with floor;"
+        ' empty: the whole image',
+        live=True,
+    ),
+    ParameterSpec(
+        'continuous',
+        Parameter.Type.BOOL,
+        True,
+        'work on every frame; off: only when `~/segment_once` is called',
+        live=True,
+    ),
+    ParameterSpec(
+        'max_rate',
+        Parameter.Type.DOUBLE,
+        0.0,
+        'the most frames a second that are worked on; 0: as many as come',
+        0,
+        1000,
+        live=True,
+    ),
+    ParameterSpec(
+        'min_score',
+        Parameter.Type.DOUBLE,
+        0.0,
+        'instances with a lower score are left out',
+        0,
+        1,
+        live=True,
+    ),
+    ParameterSpec(
+        'sync_slop_s',
+        Parameter.Type.DOUBLE,
+        0.02,
+        'seconds by which the stamps of depth and colour may differ',
+        0,
+        1,
+        live=True,
+    ),
+    ParameterSpec(
+        'silence_s',
+        Parameter.Type.DOUBLE,
+        3.0,
+        'seconds without a depth image after which the node says what it hears nothing on',
+        0.1,
+        3600,
+        live=True,
+    ),
+    ParameterSpec(
+        'autostart',
+        Parameter.Type.BOOL,
+        False,
+        'configure and activate at start, without a lifecycle manager',
+    ),
     *specs_of(PickConfig, PICKS, live=True),
 )
 
@@ -76,12 +191,19 @@ class Settings:
 def declare(node: Node, specs: Iterable[ParameterSpec] = PARAMETERS) -> None:
     """Declare parameters on a node, the segmenter's if no others are given."""
     for spec in specs:
-        descriptor = ParameterDescriptor(name=spec.name, type=spec.kind.value, description=spec.description)
+        descriptor = ParameterDescriptor(
+            name=spec.name, type=spec.kind.value, description=spec.description
+        )
         if spec.low != spec.high and spec.kind is Parameter.Type.INTEGER:
-            descriptor.integer_range = [IntegerRange(from_value=spec.low, to_value=spec.high, step=1)]
+            descriptor.integer_range = [
+                IntegerRange(from_value=spec.low, to_value=spec.high, step=1)
+            ]
         elif spec.low != spec.high:
-            descriptor.floating_point_range = [FloatingPointRange(from_value=float(spec.low), to_value=float(spec.high), step=0.0)]
-        # An empty list has no type of its own: rclpy would take it for bytes and refuse numbers later.
+            descriptor.floating_point_range = [
+                FloatingPointRange(from_value=float(spec.low), to_value=float(spec.high), step=0.0)
+            ]
+        # An empty list has no type of its own: rclpy would take it for bytes and refuse numbers
+        # later.
         descriptor.dynamic_typing = spec.default == []
         node.declare_parameter(spec.name, spec.default, descriptor)
 
@@ -89,26 +211,40 @@ def declare(node: Node, specs: Iterable[ParameterSpec] = PARAMETERS) -> None:
 def settings(node: Node, changed: Iterable[Parameter] = ()) -> Settings:
     """What the live parameters say, with some of them changed. Raises InputError or ConfigError."""
     new = {one.name: one.value for one in changed}
-    values = {spec.name: new.get(spec.name, node.get_parameter(spec.name).value) for spec in PARAMETERS if spec.live}
+    values = {
+        spec.name: new.get(spec.name, node.get_parameter(spec.name).value)
+        for spec in PARAMETERS
+        if spec.live
+    }
     floor, bounds = (_numbers(name, values[name]) for name in ('floor', 'bounds'))
     if bounds and not floor:
         raise InputError('parameter bounds is given without floor: expected both')
-    return Settings(Workspace(tuple(floor), tuple(bounds) if bounds else None) if floor else None,
-                    PickConfig(**{field.name: values[PICKS + field.name] for field in fields(PickConfig)}),
-                    *(values[field.name] for field in fields(Settings)[2:]))
+    return Settings(
+        Workspace(tuple(floor), tuple(bounds) if bounds else None) if floor else None,
+        PickConfig(**{field.name: values[PICKS + field.name] for field in fields(PickConfig)}),
+        *(values[field.name] for field in fields(Settings)[2:]),
+    )
 
 
 def refuse_unless_unconfigured(changed: Iterable[Parameter]) -> str:
-    """Why a parameter that is read at configure cannot be changed now; empty if none of them is among those changed."""
+    """Why a parameter that is read at configure cannot be changed now; empty if none of them is
+    among those changed."""
     fixed = {spec.name for spec in PARAMETERS if not spec.live} & {one.name for one in changed}
-    return f'{", ".join(sorted(fixed))} acts at configure: clean the node up first, then change it and configure again' if fixed else ''
+    return (
+        f'{", ".join(sorted(fixed))} acts at configure: clean the node up first, then change it and'
+        ' configure again'
+        if fixed
+        else ''
+    )
 
 
 def _numbers(name: str, value: Any) -> list[float]:
     try:
         values = [float(number) for number in value]
     except (TypeError, ValueError):
-        raise InputError(f'parameter {name} is {value!r}: expected a list of 4 numbers or none') from None
+        raise InputError(
+            f'parameter {name} is {value!r}: expected a list of 4 numbers or none'
+        ) from None
     if len(values) not in (0, 4):
         raise InputError(f'parameter {name} has {len(values)} values: expected 4 or none')
     return values

@@ -1,4 +1,5 @@
 """Our nodes as processes of their own, for commands that start and watch them: demo and replay."""
+
 from __future__ import annotations
 
 import os
@@ -14,7 +15,14 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-from insegan_ros.datasets.recording_writer import ALIGNED_INFO_TOPIC, ALIGNED_TOPIC, COLOUR_TOPIC, DEPTH_TOPIC, INFO_TOPIC, INSTANCES_TOPIC
+from insegan_ros.datasets.recording_writer import (
+    ALIGNED_INFO_TOPIC,
+    ALIGNED_TOPIC,
+    COLOUR_TOPIC,
+    DEPTH_TOPIC,
+    INFO_TOPIC,
+    INSTANCES_TOPIC,
+)
 from insegan_ros.dds import check_domain, dds_environment
 from insegan_ros.errors import ConfigError, InseganError
 from insegan_ros.nodes.runtime import InterruptedExecutor, Interrupts
@@ -26,22 +34,48 @@ CAMERA = '/camera/camera'
 DISCOVERY_S = 4.0
 
 
-def start_node(module: str, parameters: dict[str, Any], remappings: dict[str, str] | None = None) -> subprocess.Popen:
+def start_node(
+    module: str, parameters: dict[str, Any], remappings: dict[str, str] | None = None
+) -> subprocess.Popen:
     """One of our nodes, started as launch would."""
-    words = [word for name, value in parameters.items() for word in ('-p', f'{name}:={_text(value)}')]
-    words += [word for name, topic in (remappings or {}).items() for word in ('-r', f'{name}:={topic}')]
-    return subprocess.Popen([sys.executable, '-m', f'insegan_ros.nodes.{module}', '--ros-args', *words], start_new_session=True)
+    words = [
+        word for name, value in parameters.items() for word in ('-p', f'{name}:={_text(value)}')
+    ]
+    words += [
+        word for name, topic in (remappings or {}).items() for word in ('-r', f'{name}:={topic}')
+    ]
+    return subprocess.Popen(
+        [sys.executable, '-m', f'insegan_ros.nodes.{module}', '--ros-args', *words],
+        start_new_session=True,
+    )
 
 
-def start_segmenter(model: str, instances: int, workspace: Workspace | None, parameters: dict[str, Any] | None = None, colour: bool = False) -> subprocess.Popen:
-    """The segmenter on a RealSense's topics, ready by itself; with colour, on depth in the colour camera's view. Raises CheckpointError where its model cannot
-    be loaded: the node itself would stay and wait for a better one."""
+def start_segmenter(
+    model: str,
+    instances: int,
+    workspace: Workspace | None,
+    parameters: dict[str, Any] | None = None,
+    colour: bool = False,
+) -> subprocess.Popen:
+    """The segmenter on a RealSense's topics, ready by itself; with colour, on depth in the colour
+    camera's view. Raises CheckpointError where its model cannot be loaded: the node itself would
+    stay and wait for a better one."""
     if model not in READY:
         Checkpoint.load(find_checkpoint(model))
-    place = {} if workspace is None else {'floor': list(workspace.floor), **({'bounds': list(workspace.bounds)} if workspace.bounds else {})}
+    place = (
+        {}
+        if workspace is None
+        else {
+            'floor': list(workspace.floor),
+            **({'bounds': list(workspace.bounds)} if workspace.bounds else {}),
+        }
+    )
     depth, info = (ALIGNED_TOPIC, ALIGNED_INFO_TOPIC) if colour else (DEPTH_TOPIC, INFO_TOPIC)
-    return start_node('segmenter', {'model': model, 'autostart': True, 'instances': instances, **place, **(parameters or {})},
-                      {'depth/image': depth, 'depth/camera_info': info, 'color/image': COLOUR_TOPIC})
+    return start_node(
+        'segmenter',
+        {'model': model, 'autostart': True, 'instances': instances, **place, **(parameters or {})},
+        {'depth/image': depth, 'depth/camera_info': info, 'color/image': COLOUR_TOPIC},
+    )
 
 
 def _text(value: Any) -> str:
@@ -49,14 +83,21 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     # Quotes keep a path of digits a string.
-    return f'"{value}"' if isinstance(value, str) else str([float(one) for one in value]) if isinstance(value, Sequence) else str(value)
+    return (
+        f'"{value}"'
+        if isinstance(value, str)
+        else str([float(one) for one in value])
+        if isinstance(value, Sequence)
+        else str(value)
+    )
 
 
 def stop_all(processes: Sequence[subprocess.Popen]) -> None:
     """End them, by SIGKILL where they will not."""
     for process in processes:
         if process.poll() is None:
-            # Not SIGINT: a node that still imports its libraries would answer with where it was interrupted.
+            # Not SIGINT: a node that still imports its libraries would answer with where it was
+            # interrupted.
             process.terminate()
     for process in processes:
         try:
@@ -67,10 +108,14 @@ def stop_all(processes: Sequence[subprocess.Popen]) -> None:
 
 
 @contextmanager
-def watching(make: Callable[[], Node]) -> Iterator[tuple[Any, SingleThreadedExecutor, list[subprocess.Popen]]]:
-    """A node of this process, its executor, and a list for processes that are ended with it, whatever happens.
+def watching(
+    make: Callable[[], Node],
+) -> Iterator[tuple[Any, SingleThreadedExecutor, list[subprocess.Popen]]]:
+    """A node of this process, its executor, and a list for processes that are ended with it,
+    whatever happens.
 
-    Raises ConfigError where the ROS domain is none, or where somebody publishes on our topics already.
+    Raises ConfigError where the ROS domain is none, or where somebody publishes on our topics
+    already.
     """
     check_domain()
     os.environ.update(dds_environment())
@@ -99,16 +144,30 @@ def _refuse_busy_domain(node: Node, executor: SingleThreadedExecutor) -> None:
         executor.spin_once(timeout_sec=0.1)
         for topic in (DEPTH_TOPIC, ALIGNED_TOPIC, INSTANCES_TOPIC):
             if node.count_publishers(topic):
-                raise ConfigError(f'ROS domain {os.environ.get("ROS_DOMAIN_ID", "0")} is in use: somebody publishes {topic} already; '
-                                  'expected a free domain, set ROS_DOMAIN_ID to another')
+                raise ConfigError(
+                    f'ROS domain {os.environ.get("ROS_DOMAIN_ID", "0")} is in use: somebody'
+                    f' publishes {topic} already; expected a free domain, set ROS_DOMAIN_ID to'
+                    ' another'
+                )
 
 
-def wait_for(condition: Callable[[], bool], executor: SingleThreadedExecutor, processes: Sequence[subprocess.Popen], timeout_s: float) -> None:
-    """Spin until something is so. Raises InseganError where a process ends before, or where it takes too long."""
+def wait_for(
+    condition: Callable[[], bool],
+    executor: SingleThreadedExecutor,
+    processes: Sequence[subprocess.Popen],
+    timeout_s: float,
+) -> None:
+    """Spin until something is so. Raises InseganError where a process ends before, or where it
+    takes too long."""
     end = time.monotonic() + timeout_s
     while not condition():
         executor.spin_once(timeout_sec=0.1)
         if any(process.poll() is not None for process in processes):
-            raise InseganError('one of the nodes ended before any masks came: the nodes\' messages stand above')
+            raise InseganError(
+                "one of the nodes ended before any masks came: the nodes' messages stand above"
+            )
         if time.monotonic() > end:
-            raise InseganError(f'no masks came within {timeout_s:.0f} s: expected them on /segmenter/instances; the nodes\' messages stand above')
+            raise InseganError(
+                f'no masks came within {timeout_s:.0f} s: expected them on /segmenter/instances;'
+                " the nodes' messages stand above"
+            )

@@ -1,10 +1,12 @@
 """The `realsense_camera` node: a RealSense on the topics of realsense-ros, for machines without it.
 
-    ~/depth/image_rect_raw (16UC1 mm), ~/color/image_raw (rgb8), ~/aligned_depth_to_color/image_raw (16UC1 mm), camera_info beside each
+    ~/depth/image_rect_raw (16UC1 mm), ~/color/image_raw (rgb8), ~/aligned_depth_to_color/image_raw
+    (16UC1 mm), camera_info beside each
 
-As node `camera` in namespace `/camera`, `~` is /camera/camera, as with the real driver. A camera that is unplugged is waited for;
-a recording is played instead of one where `file` names it.
+As node `camera` in namespace `/camera`, `~` is /camera/camera, as with the real driver. A camera
+that is unplugged is waited for; a recording is played instead of one where `file` names it.
 """
+
 from __future__ import annotations
 
 import time
@@ -26,8 +28,11 @@ from insegan_ros.realsense import RealSense, RealSenseConfig, View
 PARAMETERS = tuple(specs_of(RealSenseConfig))
 DEPTH_FRAME, COLOUR_FRAME = 'camera_depth_optical_frame', 'camera_color_optical_frame'
 # name -> (optical frame, encoding, topic)
-STREAMS = {'depth': (DEPTH_FRAME, '16UC1', 'image_rect_raw'), 'color': (COLOUR_FRAME, 'rgb8', 'image_raw'),
-           'aligned_depth_to_color': (COLOUR_FRAME, '16UC1', 'image_raw')}
+STREAMS = {
+    'depth': (DEPTH_FRAME, '16UC1', 'image_rect_raw'),
+    'color': (COLOUR_FRAME, 'rgb8', 'image_raw'),
+    'aligned_depth_to_color': (COLOUR_FRAME, '16UC1', 'image_raw'),
+}
 READ_S, LOST_S, RETRY_S = 0.2, 3.0, 1.0
 
 
@@ -38,12 +43,26 @@ class RealSenseCameraNode(ThreadedNode):
         super().__init__('camera', '/camera')
         self.warn = Warner(self)
         declare(self, PARAMETERS)
-        self.camera = RealSense(RealSenseConfig(**{field.name: self.get_parameter(field.name).value for field in fields(RealSenseConfig)}), find)
+        self.camera = RealSense(
+            RealSenseConfig(
+                **{
+                    field.name: self.get_parameter(field.name).value
+                    for field in fields(RealSenseConfig)
+                }
+            ),
+            find,
+        )
         self.made: dict[str, tuple[Any, Any]] = {}
         for name, (_, _, topic) in STREAMS.items():
-            if name == 'depth' or (self.camera.config.colour and (name == 'color' or self.camera.config.align_depth)):
-                self.made[name] = (self.create_publisher(Image, f'~/{name}/{topic}', qos_profile_system_default),
-                                   self.create_publisher(CameraInfo, f'~/{name}/camera_info', qos_profile_system_default))
+            if name == 'depth' or (
+                self.camera.config.colour and (name == 'color' or self.camera.config.align_depth)
+            ):
+                self.made[name] = (
+                    self.create_publisher(Image, f'~/{name}/{topic}', qos_profile_system_default),
+                    self.create_publisher(
+                        CameraInfo, f'~/{name}/camera_info', qos_profile_system_default
+                    ),
+                )
         self.sent = 0
         self.start(self._work)
 
@@ -76,7 +95,11 @@ class RealSenseCameraNode(ThreadedNode):
             if capture is not None:
                 heard = time.monotonic()
                 stamp = self._stamp(capture.stamp_ms)
-                for name, view in (('depth', capture.depth), ('color', capture.colour), ('aligned_depth_to_color', capture.aligned)):
+                for name, view in (
+                    ('depth', capture.depth),
+                    ('color', capture.colour),
+                    ('aligned_depth_to_color', capture.aligned),
+                ):
                     if view is not None and name in self.made:
                         self._publish(name, view, stamp)
                 self.sent += 1
@@ -86,13 +109,20 @@ class RealSenseCameraNode(ThreadedNode):
                 self.get_logger().info('the recording is over')
                 self.stopping.wait()
             elif time.monotonic() - heard > LOST_S:
-                raise CameraError(f'no frames for {LOST_S:g} s: expected {self.camera.config.fps} a second; was the camera unplugged?')
+                raise CameraError(
+                    f'no frames for {LOST_S:g} s: expected {self.camera.config.fps} a second; was'
+                    ' the camera unplugged?'
+                )
 
     def _stamp(self, stamp_ms: float) -> Time:
         """The camera's own time where it is of this machine's clock, else now."""
         now = self.get_clock().now()
         own_ns = int(stamp_ms * 1e6)
-        return Time(sec=own_ns // 10**9, nanosec=own_ns % 10**9) if abs(now.nanoseconds - own_ns) < 10**9 else now.to_msg()
+        return (
+            Time(sec=own_ns // 10**9, nanosec=own_ns % 10**9)
+            if abs(now.nanoseconds - own_ns) < 10**9
+            else now.to_msg()
+        )
 
     def _publish(self, name: str, view: View, stamp: Time) -> None:
         frame, encoding, _ = STREAMS[name]

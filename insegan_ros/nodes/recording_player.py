@@ -1,11 +1,16 @@
-"""The `recording_player` node: a recording's depth on the topics of realsense-ros, with the recording's own stamps and clock.
+"""The `recording_player` node: a recording's depth on the topics of realsense-ros, with the
+recording's own stamps and clock.
 
-    ~/depth/image_rect_raw (16UC1 mm), ~/depth/camera_info, /clock (rosgraph_msgs/Clock); with `colour` instead of the first two
-    ~/aligned_depth_to_color/image_raw (16UC1 mm), ~/aligned_depth_to_color/camera_info and ~/color/image_raw (rgb8)
+    ~/depth/image_rect_raw (16UC1 mm), ~/depth/camera_info, /clock (rosgraph_msgs/Clock); with
+    `colour` instead of the first two
+    ~/aligned_depth_to_color/image_raw (16UC1 mm), ~/aligned_depth_to_color/camera_info and
+    ~/color/image_raw (rgb8)
 
-As node `camera` in namespace `/camera`. For RealSense .bag files and rosbag2 alike, where `ros2 bag play` is not at hand or cannot read them.
-It begins when somebody listens, and ends with the recording unless it is to loop.
+As node `camera` in namespace `/camera`. For RealSense .bag files and rosbag2 alike, where `ros2 bag
+play` is not at hand or cannot read them. It begins when somebody listens, and ends with the
+recording unless it is to loop.
 """
+
 from __future__ import annotations
 
 import time
@@ -19,7 +24,12 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from insegan_ros.datasets.recordings import read_frames
 from insegan_ros.errors import InputError, InseganError
-from insegan_ros.nodes.conversions import camera_info_message, depth_message, header_of, image_message
+from insegan_ros.nodes.conversions import (
+    camera_info_message,
+    depth_message,
+    header_of,
+    image_message,
+)
 from insegan_ros.nodes.runtime import ThreadedNode, run_node
 
 # Recordings whose stamps stand still, or leap, are played at about this pace.
@@ -32,20 +42,47 @@ class RecordingPlayerNode(ThreadedNode):
 
     def __init__(self) -> None:
         super().__init__('camera', '/camera')
-        self.recording = self.declare_parameter('recording', '', ParameterDescriptor(description='rosbag2 folder or RealSense .bag')).value
-        self.speed = self.declare_parameter('rate', 1.0, ParameterDescriptor(
-            description='how many times as fast as recorded', floating_point_range=[FloatingPointRange(from_value=0.01, to_value=100.0, step=0.0)])).value
-        self.loop = self.declare_parameter('loop', False, ParameterDescriptor(description='begin again at the end; the clock jumps back then')).value
-        self.colour = self.declare_parameter('colour', False, ParameterDescriptor(description='colour too, and depth in its view')).value
+        self.recording = self.declare_parameter(
+            'recording', '', ParameterDescriptor(description='rosbag2 folder or RealSense .bag')
+        ).value
+        self.speed = self.declare_parameter(
+            'rate',
+            1.0,
+            ParameterDescriptor(
+                description='how many times as fast as recorded',
+                floating_point_range=[
+                    FloatingPointRange(from_value=0.01, to_value=100.0, step=0.0)
+                ],
+            ),
+        ).value
+        self.loop = self.declare_parameter(
+            'loop',
+            False,
+            ParameterDescriptor(description='begin again at the end; the clock jumps back then'),
+        ).value
+        self.colour = self.declare_parameter(
+            'colour', False, ParameterDescriptor(description='colour too, and depth in its view')
+        ).value
         if not self.recording:
-            raise InputError('the parameter recording is empty: expected a rosbag2 folder or a RealSense recording')
+            raise InputError(
+                'the parameter recording is empty: expected a rosbag2 folder or a RealSense'
+                ' recording'
+            )
         # Said at once, in the process's own exit status, not in a thread.
         if next(read_frames(self.recording, colour=self.colour), None) is None:
             raise InputError(f'{self.recording} holds no frame: expected some')
-        image, info = ('aligned_depth_to_color/image_raw', 'aligned_depth_to_color/camera_info') if self.colour else ('depth/image_rect_raw', 'depth/camera_info')
+        image, info = (
+            ('aligned_depth_to_color/image_raw', 'aligned_depth_to_color/camera_info')
+            if self.colour
+            else ('depth/image_rect_raw', 'depth/camera_info')
+        )
         self.depth = self.create_publisher(Image, f'~/{image}', qos_profile_system_default)
         self.info = self.create_publisher(CameraInfo, f'~/{info}', qos_profile_system_default)
-        self.pictures = self.create_publisher(Image, '~/color/image_raw', qos_profile_system_default) if self.colour else None
+        self.pictures = (
+            self.create_publisher(Image, '~/color/image_raw', qos_profile_system_default)
+            if self.colour
+            else None
+        )
         self.clock_publisher = self.create_publisher(Clock, '/clock', 10)
         self.over, self.sent = False, 0
         self.create_timer(0.1, self._end)
@@ -87,7 +124,9 @@ class RecordingPlayerNode(ThreadedNode):
             if not self.running:
                 return
             header = header_of(frame)
-            self.clock_publisher.publish(Clock(clock=Time(sec=frame.stamp_ns // 10**9, nanosec=frame.stamp_ns % 10**9)))
+            self.clock_publisher.publish(
+                Clock(clock=Time(sec=frame.stamp_ns // 10**9, nanosec=frame.stamp_ns % 10**9))
+            )
             self.info.publish(camera_info_message(frame.intrinsics, header))
             if self.pictures is not None:
                 self.pictures.publish(image_message(frame.colour, 'rgb8', header))

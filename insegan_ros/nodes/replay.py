@@ -1,4 +1,6 @@
-"""`insegan replay`: a recording played into the live segmenter on its own clock, and, where it holds labels, a score of what came out."""
+"""`insegan replay`: a recording played into the live segmenter on its own clock, and, where it
+holds labels, a score of what came out."""
+
 from __future__ import annotations
 
 import json
@@ -33,7 +35,8 @@ QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=Reliabil
 
 
 class ReplayWatcher(Node):
-    """Hears the recording's clock, and what the segmenter answers, by the frames' stamps; times are this machine's, in ns."""
+    """Hears the recording's clock, and what the segmenter answers, by the frames' stamps; times are
+    this machine's, in ns."""
 
     def __init__(self) -> None:
         super().__init__('insegan_replay')
@@ -43,10 +46,17 @@ class ReplayWatcher(Node):
         self.picks: dict[int, PoseArray] = {}
         self.create_subscription(Clock, '/clock', self._on_clock, QOS)
         self.create_subscription(Image, '/segmenter/instances', self._on_masks, QOS)
-        self.create_subscription(PoseArray, '/segmenter/pick_candidates', lambda m: self.picks.setdefault(stamp_ns(m.header), m), QOS)
+        self.create_subscription(
+            PoseArray,
+            '/segmenter/pick_candidates',
+            lambda m: self.picks.setdefault(stamp_ns(m.header), m),
+            QOS,
+        )
 
     def _on_clock(self, message: Clock) -> None:
-        self.played[message.clock.sec * 10**9 + message.clock.nanosec] = self.get_clock().now().nanoseconds
+        self.played[message.clock.sec * 10**9 + message.clock.nanosec] = (
+            self.get_clock().now().nanoseconds
+        )
 
     def _on_masks(self, message: Image) -> None:
         stamp = stamp_ns(message.header)
@@ -54,7 +64,8 @@ class ReplayWatcher(Node):
 
 
 def run_replay(config: ReplayConfig) -> dict:
-    """Run it; returns the numbers that replay.json holds. Raises InseganError where the recording cannot be used or no masks came."""
+    """Run it; returns the numbers that replay.json holds. Raises InseganError where the recording
+    cannot be used or no masks came."""
     out = Path(config.out)
     workspace = read_workspace(Path(config.workspace)) if config.workspace else None
     colour = getattr(load_segmenter(config.model), 'needs_colour', False)
@@ -65,30 +76,61 @@ def run_replay(config: ReplayConfig) -> dict:
     workspace = first.workspace
     out.mkdir(parents=True, exist_ok=True)
     with watching(ReplayWatcher) as (watcher, executor, processes):
-        segmenter = start_segmenter(config.model, config.instances, workspace, {'use_sim_time': True}, colour)
+        segmenter = start_segmenter(
+            config.model, config.instances, workspace, {'use_sim_time': True}, colour
+        )
         processes.append(segmenter)
-        player = start_node('recording_player', {'recording': str(Path(config.recording).resolve()), 'rate': float(config.rate), 'colour': colour})
+        player = start_node(
+            'recording_player',
+            {
+                'recording': str(Path(config.recording).resolve()),
+                'rate': float(config.rate),
+                'colour': colour,
+            },
+        )
         processes.append(player)
         wait_for(lambda: bool(watcher.answered), executor, processes, config.timeout_s)
         with tqdm(desc='replay', unit='frame') as bar:
             while player.poll() is None:
                 executor.spin_once(timeout_sec=0.05)
                 if segmenter.poll() is not None:
-                    raise InseganError('the segmenter stopped before the recording was over: its message stands above')
+                    raise InseganError(
+                        'the segmenter stopped before the recording was over: its message stands'
+                        ' above'
+                    )
                 bar.update(len(watcher.played) - bar.n)
-    numbers = {'recording': config.recording, 'model': config.model, 'rate': config.rate, **_timing(watcher),
-               **_scored(watcher, config, workspace, colour, out / 'replay.png')}
+    numbers = {
+        'recording': config.recording,
+        'model': config.model,
+        'rate': config.rate,
+        **_timing(watcher),
+        **_scored(watcher, config, workspace, colour, out / 'replay.png'),
+    }
     (out / 'replay.json').write_text(json.dumps(numbers, indent=2) + '\n')
     return numbers
 
 
 def _timing(watcher: ReplayWatcher) -> dict[str, float | int]:
-    latencies = [(watcher.answered[stamp] - played) / 1e6 for stamp, played in watcher.played.items() if stamp in watcher.answered]
-    return {'frames': len(watcher.played), 'answered': len(watcher.answered), 'latency_ms_median': round(float(np.median(latencies)), 2) if latencies else 0.0,
-            'latency_ms_p99': round(float(np.percentile(latencies, 99)), 2) if latencies else 0.0}
+    latencies = [
+        (watcher.answered[stamp] - played) / 1e6
+        for stamp, played in watcher.played.items()
+        if stamp in watcher.answered
+    ]
+    return {
+        'frames': len(watcher.played),
+        'answered': len(watcher.answered),
+        'latency_ms_median': round(float(np.median(latencies)), 2) if latencies else 0.0,
+        'latency_ms_p99': round(float(np.percentile(latencies, 99)), 2) if latencies else 0.0,
+    }
 
 
-def _scored(watcher: ReplayWatcher, config: ReplayConfig, workspace: Workspace | None, colour: bool, picture: Path) -> dict[str, float | int]:
+def _scored(
+    watcher: ReplayWatcher,
+    config: ReplayConfig,
+    workspace: Workspace | None,
+    colour: bool,
+    picture: Path,
+) -> dict[str, float | int]:
     """Masks and first picks against the recording's labels; empty where it has none."""
     rows, pairs, picks, shown = [], [], [], []
     for scene in read_recording(config.recording, workspace, colour)[1]:
@@ -102,20 +144,37 @@ def _scored(watcher: ReplayWatcher, config: ReplayConfig, workspace: Workspace |
         rows.append(asdict(score(scene.truth, found)))
         pairs.append((scene.truth, found))
         shown.append((scene.frame.depth_m, labels, scene.truth.labels))
-        if scene.frame.stamp_ns in watcher.picks and (free := _first_pick_free(scene, watcher.picks[scene.frame.stamp_ns])) is not None:
+        if (
+            scene.frame.stamp_ns in watcher.picks
+            and (free := _first_pick_free(scene, watcher.picks[scene.frame.stamp_ns])) is not None
+        ):
             picks.append(free)
     if not rows:
         return {}
     order = np.argsort([row['honest_miou'] for row in rows])
     chosen = dict(zip(('worst', 'median', 'best'), (order[0], order[len(order) // 2], order[-1])))
-    write_picture(picture, np.hstack([compared(title, *shown[index]) for title, index in chosen.items()]))
-    out = {'scored': len(rows), **{name: round(float(np.mean([row[name] for row in rows])), 4) for name in ('honest_miou', 'paper_miou', 'foreground_iou')},
-           'count_error': round(float(np.mean([abs(row['count_error']) for row in rows])), 3), **{k: round(v, 4) for k, v in average_precision(*zip(*pairs)).items()}}
-    return {**out, 'first_pick_free': round(float(np.mean(picks)), 4), 'first_picks': len(picks)} if picks else out
+    write_picture(
+        picture, np.hstack([compared(title, *shown[index]) for title, index in chosen.items()])
+    )
+    out = {
+        'scored': len(rows),
+        **{
+            name: round(float(np.mean([row[name] for row in rows])), 4)
+            for name in ('honest_miou', 'paper_miou', 'foreground_iou')
+        },
+        'count_error': round(float(np.mean([abs(row['count_error']) for row in rows])), 3),
+        **{k: round(v, 4) for k, v in average_precision(*zip(*pairs)).items()},
+    }
+    return (
+        {**out, 'first_pick_free': round(float(np.mean(picks)), 4), 'first_picks': len(picks)}
+        if picks
+        else out
+    )
 
 
 def _first_pick_free(scene: Scene, picks: PoseArray) -> bool | None:
-    """Whether the first pick's contact lies on a part that is truly free; None where no part is, False where none is offered."""
+    """Whether the first pick's contact lies on a part that is truly free; None where no part is,
+    False where none is offered."""
     surface = Surface(scene.frame, resolve_workspace(scene.workspace, scene.frame))
     free = free_parts(scene, surface)
     if not free.any():
@@ -124,5 +183,7 @@ def _first_pick_free(scene: Scene, picks: PoseArray) -> bool | None:
         return False
     at, k = picks.poses[0].position, scene.frame.intrinsics
     row, column = round(at.y / at.z * k.fy + k.cy), round(at.x / at.z * k.fx + k.cx)
-    label = int(scene.labelled().labels[min(max(row, 0), k.height - 1), min(max(column, 0), k.width - 1)])
+    label = int(
+        scene.labelled().labels[min(max(row, 0), k.height - 1), min(max(column, 0), k.width - 1)]
+    )
     return bool(label and free[label - 1])

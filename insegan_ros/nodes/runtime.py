@@ -1,4 +1,6 @@
-"""What every node shares: start, spin, stop without a stack trace, and warnings that do not flood the log."""
+"""What every node shares: start, spin, stop without a stack trace, and warnings that do not flood
+the log."""
+
 from __future__ import annotations
 
 import signal
@@ -17,7 +19,6 @@ from rclpy.signals import SignalHandlerOptions
 
 from insegan_ros.dds import check_domain
 from insegan_ros.errors import InseganError
-
 
 SAME_MESSAGE_EVERY_S = 5.0
 MOST_REMEMBERED = 100
@@ -38,7 +39,9 @@ class Warner:
             return
         if len(self.said) >= MOST_REMEMBERED:
             # Lines with numbers in them are never the same twice.
-            self.said = {line: at for line, at in self.said.items() if now - at < SAME_MESSAGE_EVERY_S}
+            self.said = {
+                line: at for line, at in self.said.items() if now - at < SAME_MESSAGE_EVERY_S
+            }
         self.said[text] = now
         self.node.get_logger().warning(text)
 
@@ -76,9 +79,10 @@ class ThreadedNode(Node):
 
 
 class Interrupts:
-    """While it lasts, SIGINT and SIGTERM are KeyboardInterrupt, held back where rclpy works: amid its own objects an interrupt leaves half-made ones, or is lost; and
-    rclpy's handler, which must be off (init with SignalHandlerOptions.NO), takes the context from threads that still publish. ignored_after: for a process that then
-    ends, which a second signal must not interrupt either."""
+    """While it lasts, SIGINT and SIGTERM are KeyboardInterrupt, held back where rclpy works: amid
+    its own objects an interrupt leaves half-made ones, or is lost; and rclpy's handler, which must
+    be off (init with SignalHandlerOptions.NO), takes the context from threads that still publish.
+    ignored_after: for a process that then ends, which a second signal must not interrupt either."""
 
     def __init__(self, ignored_after: bool = False) -> None:
         self.got: list[int] = []
@@ -110,7 +114,8 @@ class Interrupts:
 
 
 class InterruptedExecutor(SingleThreadedExecutor):
-    """An executor whose spin_once is not interrupted, but ends in KeyboardInterrupt where it was to be."""
+    """An executor whose spin_once is not interrupted, but ends in KeyboardInterrupt where it was to
+    be."""
 
     def __init__(self, interrupts: Interrupts) -> None:
         super().__init__()
@@ -146,7 +151,8 @@ def run_node(make: Callable[[], Node], args: list[str] | None = None) -> int:
             print(error, file=sys.stderr)
             return 2
         except Exception:
-            # Stopped while it was being made: what rclpy's half-made objects raise then has many types.
+            # Stopped while it was being made: what rclpy's half-made objects raise then has many
+            # types.
             if not interrupts.got:
                 raise
             return 0

@@ -1,13 +1,16 @@
 """The `segmenter` lifecycle node: depth in, instance masks out.
 
-    inputs   depth/image (sensor_msgs/Image, 16UC1 mm or 32FC1 m), depth/camera_info (sensor_msgs/CameraInfo), and with `use_colour`
+    inputs   depth/image (sensor_msgs/Image, 16UC1 mm or 32FC1 m), depth/camera_info
+    (sensor_msgs/CameraInfo), and with `use_colour`
              or a method that looks at colour color/image (Image, aligned to depth)
     outputs  those of `outputs.py`, and /diagnostics (diagnostic_msgs/DiagnosticArray)
     service  ~/segment_once (std_srvs/Trigger)
 
-Callbacks only keep the newest frame; a worker thread segments it, so a slow network drops frames instead of growing old. Frames
-are worked on only while somebody listens to what comes of them, or asks once.
+Callbacks only keep the newest frame; a worker thread segments it, so a slow network drops frames
+instead of growing old. Frames are worked on only while somebody listens to what comes of them, or
+asks once.
 """
+
 from __future__ import annotations
 
 import importlib
@@ -45,9 +48,18 @@ from insegan_ros.segmenters.registry import load_segmenter
 from insegan_ros.workspace import Workspace
 
 # REP 2003: take any publisher, hold one frame. Results are reliable.
-INPUT_QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-OUTPUT_QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=2, reliability=ReliabilityPolicy.RELIABLE)
-LATCHED_QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+INPUT_QOS = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT
+)
+OUTPUT_QOS = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST, depth=2, reliability=ReliabilityPolicy.RELIABLE
+)
+LATCHED_QOS = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST,
+    depth=1,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+)
 WATCH_EVERY_S = 1.0
 
 
@@ -79,27 +91,47 @@ class SegmenterNode(LifecycleNode):
         self.diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self.create_timer(WATCH_EVERY_S, self._diagnose)
         # A group of its own: while a request waits for its frame, the others' callbacks must go on.
-        self.create_service(Trigger, '~/segment_once', self._on_once, callback_group=ReentrantCallbackGroup())
+        self.create_service(
+            Trigger, '~/segment_once', self._on_once, callback_group=ReentrantCallbackGroup()
+        )
 
     # Lifecycle. rclpy swallows exceptions in these callbacks, so each is caught and said in words.
 
     def on_configure(self, state: State) -> TransitionCallbackReturn:
         """Load and warm up the model, make the publishers."""
-        value = {name: self.get_parameter(name).value for name in ('model', 'segmenter', 'device', 'instances', 'mesh', 'mesh_scale', 'gate')}
+        value = {
+            name: self.get_parameter(name).value
+            for name in ('model', 'segmenter', 'device', 'instances', 'mesh', 'mesh_scale', 'gate')
+        }
         try:
             self.settings = settings(self)
             self.segmenter = load_segmenter(**value)
-            # The networks are small: a second thread on a CPU gains nothing and takes a core from the camera.
+            # The networks are small: a second thread on a CPU gains nothing and takes a core from
+            # the camera.
             torch.set_num_threads(1)
             self._warm_up()
         except InseganError as error:
             return self._cannot_configure(str(error))
         except Exception as error:  # rclpy would swallow it
-            return self._cannot_configure(f'the model could not be made ready: {type(error).__name__}: {error}')
+            return self._cannot_configure(
+                f'the model could not be made ready: {type(error).__name__}: {error}'
+            )
         if self.vision is None:
-            self.get_logger().info('vision_msgs is not installed: ~/detections and ~/label_info are left out')
-        self.made = [(one, self.create_lifecycle_publisher(one.kind, f'~/{one.name}', LATCHED_QOS if one.latched else OUTPUT_QOS)) for one in outputs(self.vision)]
-        self.get_logger().info(f'ready: {value["model"]} on {getattr(self.segmenter, "device", "cpu")}')
+            self.get_logger().info(
+                'vision_msgs is not installed: ~/detections and ~/label_info are left out'
+            )
+        self.made = [
+            (
+                one,
+                self.create_lifecycle_publisher(
+                    one.kind, f'~/{one.name}', LATCHED_QOS if one.latched else OUTPUT_QOS
+                ),
+            )
+            for one in outputs(self.vision)
+        ]
+        self.get_logger().info(
+            f'ready: {value["model"]} on {getattr(self.segmenter, "device", "cpu")}'
+        )
         return TransitionCallbackReturn.SUCCESS
 
     def _cannot_configure(self, text: str) -> TransitionCallbackReturn:
@@ -111,11 +143,19 @@ class SegmenterNode(LifecycleNode):
     def on_activate(self, state: State) -> TransitionCallbackReturn:
         """Subscribe and start the worker."""
         overrides = QoSOverridingOptions.with_default_policies()
-        wanted = [(Image, 'depth/image', self._on_image), (CameraInfo, 'depth/camera_info', self._on_info)]
+        wanted = [
+            (Image, 'depth/image', self._on_image),
+            (CameraInfo, 'depth/camera_info', self._on_info),
+        ]
         if self.get_parameter('use_colour').value or getattr(self.segmenter, 'needs_colour', False):
             wanted.append((Image, 'color/image', self._on_colour))
         try:
-            self.inputs = [self.create_subscription(kind, topic, callback, INPUT_QOS, qos_overriding_options=overrides) for kind, topic, callback in wanted]
+            self.inputs = [
+                self.create_subscription(
+                    kind, topic, callback, INPUT_QOS, qos_overriding_options=overrides
+                )
+                for kind, topic, callback in wanted
+            ]
         except Exception as error:  # an override that no policy knows
             self.get_logger().error(f'cannot subscribe: {error}')
             return TransitionCallbackReturn.FAILURE
@@ -125,9 +165,17 @@ class SegmenterNode(LifecycleNode):
         self.running = True
         self.worker = threading.Thread(target=self._work, name='segmenter-worker', daemon=True)
         self.worker.start()
-        self.get_logger().info(f'listening on {" and ".join(one.topic_name for one in self.inputs)}')
+        self.get_logger().info(
+            f'listening on {" and ".join(one.topic_name for one in self.inputs)}'
+        )
         done = super().on_activate(state)
-        nothing = Result(Frame(np.full((1, 1), np.nan, np.float32), Intrinsics(1, 1, 0, 0, 1, 1)), Instances.none((1, 1)), None, Header(), self._part())
+        nothing = Result(
+            Frame(np.full((1, 1), np.nan, np.float32), Intrinsics(1, 1, 0, 0, 1, 1)),
+            Instances.none((1, 1)),
+            None,
+            Header(),
+            self._part(),
+        )
         for output, publisher in self.made:
             if output.latched:
                 publisher.publish(output.make(nothing))
@@ -180,14 +228,20 @@ class SegmenterNode(LifecycleNode):
     def _warm_up(self) -> None:
         """A bin with one block, so that the first real frame is not the slow one."""
         camera = Intrinsics(615.0, 615.0, 319.5, 239.5, 640, 480)
-        self.segmenter.workspace = workspace = self.settings.workspace or Workspace((0.0, 0.0, -1.0, 0.5))
+        self.segmenter.workspace = workspace = self.settings.workspace or Workspace(
+            (0.0, 0.0, -1.0, 0.5)
+        )
         try:
-            depth, (left, top, right, bottom) = workspace.floor_depth(camera), workspace.window(camera)
+            depth, (left, top, right, bottom) = (
+                workspace.floor_depth(camera),
+                workspace.window(camera),
+            )
             row, column = (top + bottom) // 2, (left + right) // 2
-            depth[row - 20:row + 20, column - 20:column + 20] -= 0.02
+            depth[row - 20 : row + 20, column - 20 : column + 20] -= 0.02
             self.segmenter.segment(Frame(depth, camera, np.zeros((480, 640, 3), np.uint8)))
         except InputError as refused:
-            # A network for bins of one size, say: real frames tell whether the robot's is of that size.
+            # A network for bins of one size, say: real frames tell whether the robot's is of that
+            # size.
             self.get_logger().debug(f'not warmed up: {refused}')
 
     def _part(self) -> str:
@@ -233,7 +287,9 @@ class SegmenterNode(LifecycleNode):
         next_at = 0.0
         while True:
             with self.arrived:
-                self.arrived.wait_for(lambda: not self.running, timeout=max(next_at - time.monotonic(), 0))
+                self.arrived.wait_for(
+                    lambda: not self.running, timeout=max(next_at - time.monotonic(), 0)
+                )
                 self.arrived.wait_for(lambda: self.newest is not None or not self.running)
                 if not self.running:
                     return
@@ -258,24 +314,43 @@ class SegmenterNode(LifecycleNode):
             self._answer(answered, success, text)
 
     def _heard_by_somebody(self) -> bool:
-        return any(publisher.get_subscription_count() for output, publisher in self.made if not output.latched)
+        return any(
+            publisher.get_subscription_count()
+            for output, publisher in self.made
+            if not output.latched
+        )
 
     def _process(self, image: Image, colour: Image | None, everything: bool) -> str:
-        """Segment a frame and publish what is listened to, or everything; what was found, in words. Raises InputError."""
+        """Segment a frame and publish what is listened to, or everything; what was found, in words.
+        Raises InputError."""
         meter, live = self.meter, self.settings
         with meter.stage('convert'):
             if self.info is None:
-                raise InputError(f'depth arrives but no camera_info on {self.resolve_topic_name("depth/camera_info")}: expected one beside the image; is it remapped?')
+                raise InputError(
+                    'depth arrives but no camera_info on'
+                    f' {self.resolve_topic_name("depth/camera_info")}: expected one beside the'
+                    ' image; is it remapped?'
+                )
             frame = frame_from_messages(image, self.info, colour)
             readable = bool(np.isfinite(frame.depth_m).any())
             workspace = resolve_workspace(live.workspace, frame) if readable else None
         with meter.stage('infer'):
             self.segmenter.workspace = workspace
-            found = self.segmenter.segment(frame) if readable else Instances.none(frame.depth_m.shape)
+            found = (
+                self.segmenter.segment(frame) if readable else Instances.none(frame.depth_m.shape)
+            )
             if live.min_score:
                 found = found.only(found.scores >= live.min_score)
         scales = getattr(self.segmenter, 'scales', None)
-        result = Result(frame, found, workspace, image.header, self._part(), live.picking, scales.part_area_m2 if scales else 0.0)
+        result = Result(
+            frame,
+            found,
+            workspace,
+            image.header,
+            self._part(),
+            live.picking,
+            scales.part_area_m2 if scales else 0.0,
+        )
         for output, publisher in self.made:
             if not output.latched and (everything or publisher.get_subscription_count()):
                 with meter.stage('post-process'):
@@ -286,9 +361,15 @@ class SegmenterNode(LifecycleNode):
             self.bin_state, self.want_state = result.state.value, False
         meter.finish((self.get_clock().now().nanoseconds - stamp_ns(image.header)) / 1e9)
         if not readable:
-            self.warn('the depth image has no reading at all: expected depth; is the lens covered or the emitter off?')
+            self.warn(
+                'the depth image has no reading at all: expected depth; is the lens covered or the'
+                ' emitter off?'
+            )
         if frame.stamp_ns == 0:
-            self.warn('the depth image\'s stamp is zero: expected the time of the picture; results carry it on, and transforms will not find them')
+            self.warn(
+                "the depth image's stamp is zero: expected the time of the picture; results carry"
+                ' it on, and transforms will not find them'
+            )
         return f'{len(found)} instances' + (f', bin {result.state.value}' if everything else '')
 
     def _refuse(self, text: str) -> None:
@@ -299,10 +380,16 @@ class SegmenterNode(LifecycleNode):
 
     # One frame on request.
 
-    async def _on_once(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        """Segment the next frame that comes after the call and publish everything, whoever listens."""
+    async def _on_once(
+        self, request: Trigger.Request, response: Trigger.Response
+    ) -> Trigger.Response:
+        """Segment the next frame that comes after the call and publish everything, whoever
+        listens."""
         if not self.running:
-            response.success, response.message = False, 'the node is not active: configure and activate it first'
+            response.success, response.message = (
+                False,
+                'the node is not active: configure and activate it first',
+            )
             return response
         answer: Future = Future()
         with self.arrived:
@@ -312,7 +399,9 @@ class SegmenterNode(LifecycleNode):
 
     def _answer(self, futures: list[Future], success: bool, text: str) -> None:
         with self.arrived:
-            self.asked = [(asked_at, future) for asked_at, future in self.asked if future not in futures]
+            self.asked = [
+                (asked_at, future) for asked_at, future in self.asked if future not in futures
+            ]
         for future in futures:
             future.set_result((success, text))
 
@@ -324,18 +413,26 @@ class SegmenterNode(LifecycleNode):
     # What the node says of itself.
 
     def _watch(self) -> None:
-        """Say what is not heard, and why that may be: silence is what users of such nodes complain of most."""
+        """Say what is not heard, and why that may be: silence is what users of such nodes complain
+        of most."""
         if not self.inputs:
             return
         topic = self.inputs[0].topic_name
         publishers = self.get_publishers_info_by_topic(topic)
         if len(publishers) > 1:
-            self.warn(f'{len(publishers)} nodes publish {topic} ({", ".join(sorted(one.node_name for one in publishers))}): expected one camera; frames are mixed')
+            self.warn(
+                f'{len(publishers)} nodes publish {topic}'
+                f' ({", ".join(sorted(one.node_name for one in publishers))}): expected one camera;'
+                ' frames are mixed'
+            )
         silent = time.monotonic() - self.heard
         if silent < self.settings.silence_s:
             if self.pairing.unpaired and self.pairing.waiting is not None:
-                self.warn(f'depth arrives on {topic}, but no colour within {self.settings.sync_slop_s:g} s of it on {self.inputs[2].topic_name}: expected the same '
-                          'camera\'s colour; is it published and remapped, or sync_slop_s too small?')
+                self.warn(
+                    f'depth arrives on {topic}, but no colour within {self.settings.sync_slop_s:g}'
+                    f" s of it on {self.inputs[2].topic_name}: expected the same camera's colour;"
+                    ' is it published and remapped, or sync_slop_s too small?'
+                )
             return
         reason = self._why_silent(topic, publishers)
         self.warn(reason)
@@ -346,10 +443,24 @@ class SegmenterNode(LifecycleNode):
 
     def _why_silent(self, topic: str, publishers: list) -> str:
         if not publishers:
-            return f'nobody publishes {topic}: expected a depth camera there; is it running, is depth/image remapped, is ROS_DOMAIN_ID the same?'
-        offers = ', '.join(sorted({f'{one.node_name} ({one.topic_type}, {one.qos_profile.reliability.name.lower()})' for one in publishers}))
-        return (f'nothing is heard on {topic}, though it is published by {offers}: expected sensor_msgs/msg/Image; a reliable subscription '
-                '(qos_overrides) hears no best-effort publisher, and large images need config/fastdds.xml on both sides')
+            return (
+                f'nobody publishes {topic}: expected a depth camera there; is it running, is'
+                ' depth/image remapped, is ROS_DOMAIN_ID the same?'
+            )
+        offers = ', '.join(
+            sorted(
+                {
+                    f'{one.node_name} ({one.topic_type},'
+                    f' {one.qos_profile.reliability.name.lower()})'
+                    for one in publishers
+                }
+            )
+        )
+        return (
+            f'nothing is heard on {topic}, though it is published by {offers}: expected'
+            ' sensor_msgs/msg/Image; a reliable subscription (qos_overrides) hears no best-effort'
+            ' publisher, and large images need config/fastdds.xml on both sides'
+        )
 
     def _diagnose(self) -> None:
         """Once a second, whatever state the node is in."""
@@ -359,13 +470,50 @@ class SegmenterNode(LifecycleNode):
         past_s = self.get_parameter('silence_s').value
         recent = time.monotonic() - self.refused_at < past_s and self.complaint
         silent = self.running and time.monotonic() - self.heard > past_s
-        level = DiagnosticStatus.ERROR if silent else DiagnosticStatus.WARN if recent or not self.running else DiagnosticStatus.OK
-        words = self.complaint if recent else f'no depth image for {time.monotonic() - self.heard:.0f} s' if silent else \
-            f'{self.meter.rate():.1f} frames/s' if self.running else 'not active'
-        values = {'state': 'active' if self.running else 'inactive' if self.segmenter is not None else 'unconfigured',
-                  'model': self.get_parameter('model').value, 'device': device, 'bin': self.bin_state, **self.meter.values(), **memory(device)}
+        level = (
+            DiagnosticStatus.ERROR
+            if silent
+            else DiagnosticStatus.WARN
+            if recent or not self.running
+            else DiagnosticStatus.OK
+        )
+        words = (
+            self.complaint
+            if recent
+            else (
+                f'no depth image for {time.monotonic() - self.heard:.0f} s'
+                if silent
+                else f'{self.meter.rate():.1f} frames/s'
+                if self.running
+                else 'not active'
+            )
+        )
+        values = {
+            'state': (
+                'active'
+                if self.running
+                else 'inactive'
+                if self.segmenter is not None
+                else 'unconfigured'
+            ),
+            'model': self.get_parameter('model').value,
+            'device': device,
+            'bin': self.bin_state,
+            **self.meter.values(),
+            **memory(device),
+        }
         self.want_state = True
-        array = DiagnosticArray(status=[status(self.get_fully_qualified_name(), self.get_parameter('model').value, level, words, values)])
+        array = DiagnosticArray(
+            status=[
+                status(
+                    self.get_fully_qualified_name(),
+                    self.get_parameter('model').value,
+                    level,
+                    words,
+                    values,
+                )
+            ]
+        )
         array.header.stamp = self.get_clock().now().to_msg()
         self.diagnostics.publish(array)
 

@@ -1,10 +1,14 @@
-"""The `sim_camera` node: a simulated RealSense over a simulated bin, on the topics that realsense-ros uses.
+"""The `sim_camera` node: a simulated RealSense over a simulated bin, on the topics that
+realsense-ros uses.
 
-    ~/depth/image_rect_raw (16UC1 mm), ~/depth/camera_info, and the truth on ~/ground_truth/labels (16UC1)
+    ~/depth/image_rect_raw (16UC1 mm), ~/depth/camera_info, and the truth on ~/ground_truth/labels
+    (16UC1)
 
-As node `camera` in namespace `/camera`, `~` is /camera/camera, as with the real driver. The bins are simulated before
-the first frame, so that publishing costs next to nothing; each is shown for `dwell_s`, with fresh sensor noise.
+As node `camera` in namespace `/camera`, `~` is /camera/camera, as with the real driver. The bins
+are simulated before the first frame, so that publishing costs next to nothing; each is shown for
+`dwell_s`, with fresh sensor noise.
 """
+
 from __future__ import annotations
 
 import numpy as np
@@ -14,7 +18,12 @@ from rclpy.qos import qos_profile_system_default
 from sensor_msgs.msg import CameraInfo, Image
 
 from insegan_ros.datasets.scene import Scene
-from insegan_ros.nodes.conversions import camera_info_message, depth_message, header_of, image_message
+from insegan_ros.nodes.conversions import (
+    camera_info_message,
+    depth_message,
+    header_of,
+    image_message,
+)
 from insegan_ros.nodes.runtime import run_node
 from insegan_sim.parts import PARTS
 from insegan_sim.scenes import bin_setup, scene_stream
@@ -36,31 +45,61 @@ class SimCameraNode(Node):
         height = self._declare('height', 480, 'px', 64, 1200)
         rate = self._declare('rate', 30.0, 'frames a second', 0.1, 120.0)
         dwell_s = self._declare('dwell_s', 0.8, 'seconds that a bin is shown', 0.01, 1e6)
-        sensor = load_sensor(self._declare('sensor', 'noise', 'ideal, noise, d435, or a YAML file of sensor parameters'))
+        sensor = load_sensor(
+            self._declare(
+                'sensor', 'noise', 'ideal, noise, d435, or a YAML file of sensor parameters'
+            )
+        )
         stream = scene_stream(bin_setup(part, instances, seed, realsense=(width, height)))
-        self.scenes = [self._messages(next(stream), sensor, np.random.default_rng(seed + i)) for i in range(scenes)]
+        self.scenes = [
+            self._messages(next(stream), sensor, np.random.default_rng(seed + i))
+            for i in range(scenes)
+        ]
         stream.close()
         self.frames_a_scene = max(int(round(dwell_s * rate)), 1)
         self.sent = 0
-        self.depth = self.create_publisher(Image, '~/depth/image_rect_raw', qos_profile_system_default)
-        self.info = self.create_publisher(CameraInfo, '~/depth/camera_info', qos_profile_system_default)
-        self.truth = self.create_publisher(Image, '~/ground_truth/labels', qos_profile_system_default)
+        self.depth = self.create_publisher(
+            Image, '~/depth/image_rect_raw', qos_profile_system_default
+        )
+        self.info = self.create_publisher(
+            CameraInfo, '~/depth/camera_info', qos_profile_system_default
+        )
+        self.truth = self.create_publisher(
+            Image, '~/ground_truth/labels', qos_profile_system_default
+        )
         self.timer = self.create_timer(1 / rate, self._publish)
-        self.get_logger().info(f'{scenes} bins of {instances} x {part} simulated; publishing {self.depth.topic_name} at {rate:g} Hz')
+        self.get_logger().info(
+            f'{scenes} bins of {instances} x {part} simulated; publishing {self.depth.topic_name}'
+            f' at {rate:g} Hz'
+        )
 
-    def _declare(self, name: str, default: int | float | str, text: str, low: float | None = None, high: float | None = None):
+    def _declare(
+        self,
+        name: str,
+        default: int | float | str,
+        text: str,
+        low: float | None = None,
+        high: float | None = None,
+    ):
         descriptor = ParameterDescriptor(description=text)
         if isinstance(default, int):
             descriptor.integer_range = [IntegerRange(from_value=low, to_value=high, step=1)]
         elif isinstance(default, float):
-            descriptor.floating_point_range = [FloatingPointRange(from_value=float(low), to_value=float(high), step=0.0)]
+            descriptor.floating_point_range = [
+                FloatingPointRange(from_value=float(low), to_value=float(high), step=0.0)
+            ]
         return self.declare_parameter(name, default, descriptor).value
 
     @staticmethod
-    def _messages(scene: Scene, sensor: Sensor, rng: np.random.Generator) -> tuple[list[Image], Image, CameraInfo]:
+    def _messages(
+        scene: Scene, sensor: Sensor, rng: np.random.Generator
+    ) -> tuple[list[Image], Image, CameraInfo]:
         header = header_of(scene.frame)
-        return ([depth_message(sensor.measure(scene.frame, rng)) for _ in range(NOISE_VARIANTS)],
-                image_message(scene.labelled().labels, '16UC1', header), camera_info_message(scene.frame.intrinsics, header))
+        return (
+            [depth_message(sensor.measure(scene.frame, rng)) for _ in range(NOISE_VARIANTS)],
+            image_message(scene.labelled().labels, '16UC1', header),
+            camera_info_message(scene.frame.intrinsics, header),
+        )
 
     def _publish(self) -> None:
         depth, truth, info = self.scenes[self.sent // self.frames_a_scene % len(self.scenes)]

@@ -1,4 +1,5 @@
 """One interface for all methods: `segment(frame) -> Instances`."""
+
 from __future__ import annotations
 
 from typing import Protocol
@@ -16,20 +17,23 @@ from insegan_ros.workspace import Workspace, fit_floor
 
 
 class Segmenter(Protocol):
-    """A method that is ready to run. `workspace` may be replaced at any time; None fits the floor to every frame.
+    """A method that is ready to run. `workspace` may be replaced at any time; None fits the floor
+    to every frame.
 
-    Methods that were trained on a part also have its name, `part`, and the training's `scales`; methods that look at colour have
-    `needs_colour`, True.
+    Methods that were trained on a part also have its name, `part`, and the training's `scales`;
+    methods that look at colour have `needs_colour`, True.
     """
 
     workspace: Workspace | None
 
     def segment(self, frame: Frame) -> Instances:
-        """Labels at the frame's resolution, scores, poses. Raises InputError for a frame that cannot be used."""
+        """Labels at the frame's resolution, scores, poses. Raises InputError for a frame that
+        cannot be used."""
 
 
 class WrappedSegmenter:
-    """What all methods share that work on another's answers or pictures: its part, its scales, its workspace."""
+    """What all methods share that work on another's answers or pictures: its part, its scales, its
+    workspace."""
 
     def __init__(self, inner: Segmenter) -> None:
         self.inner = inner
@@ -65,7 +69,8 @@ class WrappedSegmenter:
 
 
 def resolve_workspace(workspace: Workspace | None, frame: Frame) -> Workspace:
-    """The given workspace, or one whose floor is fitted to this frame and that looks at all of it."""
+    """The given workspace, or one whose floor is fitted to this frame and that looks at all of
+    it."""
     return workspace if workspace is not None else Workspace(fit_floor(frame))
 
 
@@ -78,21 +83,29 @@ def choose_device(name: str) -> torch.device:
     except RuntimeError:
         raise ConfigError(f'device is "{name}": expected auto, cpu, cuda or cuda:N') from None
     if device.type == 'cuda' and (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(f'device is "{name}" but torch sees {torch.cuda.device_count()} CUDA devices: expected auto or cpu here')
+        raise ConfigError(
+            f'device is "{name}" but torch sees {torch.cuda.device_count()} CUDA devices: expected'
+            ' auto or cpu here'
+        )
     if device.type not in ('cpu', 'cuda'):
         raise ConfigError(f'device is "{name}": expected auto, cpu, cuda or cuda:N')
     return device
 
 
-def to_instances(frame: Frame, window: tuple[int, int, int, int], labels: np.ndarray, scores: np.ndarray) -> Instances:
-    """Instances of the whole image from labels (h, w) of a window (left, top, right, bottom), biggest score first."""
+def to_instances(
+    frame: Frame, window: tuple[int, int, int, int], labels: np.ndarray, scores: np.ndarray
+) -> Instances:
+    """Instances of the whole image from labels (h, w) of a window (left, top, right, bottom),
+    biggest score first."""
     left, top, right, bottom = window
     order = np.argsort(-scores, kind='stable')
     rank = np.zeros(len(scores) + 1, np.uint16)
     rank[order + 1] = np.arange(1, len(scores) + 1)
     whole = np.zeros(frame.depth_m.shape, np.uint16)
     whole[top:bottom, left:right] = rank[labels]
-    return Instances(whole, scores[order].astype(np.float32), poses=poses_from_points(frame, whole, len(scores)))
+    return Instances(
+        whole, scores[order].astype(np.float32), poses=poses_from_points(frame, whole, len(scores))
+    )
 
 
 def clean(labels: np.ndarray, min_area_px: float) -> np.ndarray:

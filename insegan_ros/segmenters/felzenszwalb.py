@@ -1,4 +1,6 @@
-"""Efficient graph-based segmentation (Felzenszwalb and Huttenlocher, 2004), "Graph Segmentation" in InSeGAN's Table 3."""
+"""Efficient graph-based segmentation (Felzenszwalb and Huttenlocher, 2004), "Graph Segmentation" in
+InSeGAN's Table 3."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -11,8 +13,9 @@ SMALLEST_SHARE = 0.002
 
 
 class FelzenszwalbSegmenter(ClassicalSegmenter):
-    """Regions of equal height. Of several scales the one is taken whose number of regions comes nearest to the given one; of these
-    the largest ones stay, and slivers at edges go to their neighbours."""
+    """Regions of equal height. Of several scales the one is taken whose number of regions comes
+    nearest to the given one; of these the largest ones stay, and slivers at edges go to their
+    neighbours."""
 
     def divide(self, height: np.ndarray, pixel_m: float) -> np.ndarray:
         """See ClassicalSegmenter."""
@@ -20,10 +23,12 @@ class FelzenszwalbSegmenter(ClassicalSegmenter):
         picture = height / max(float(height.max()), 1e-6)
         tries = []
         for scale in SCALES:
-            regions = felzenszwalb(picture, scale=scale, sigma=0.5, min_size=max(int(SMALLEST_SHARE * height.size), 4))
+            regions = felzenszwalb(
+                picture, scale=scale, sigma=0.5, min_size=max(int(SMALLEST_SHARE * height.size), 4)
+            )
             labels = np.zeros(height.shape, np.uint16)
             labels[foreground] = np.unique(regions[foreground], return_inverse=True)[1] + 1
             tries.append(labels)
         best = min(tries, key=lambda labels: abs(int(labels.max()) - self.instances))
-        largest = np.argsort(-np.bincount(best.ravel())[1:], kind='stable')[:self.instances] + 1
+        largest = np.argsort(-np.bincount(best.ravel())[1:], kind='stable')[: self.instances] + 1
         return np.where(np.isin(best, largest), best, 0).astype(np.uint16)

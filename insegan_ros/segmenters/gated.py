@@ -1,4 +1,6 @@
-"""A foreground segmenter as a gate: another method sees the floor wherever the gate sees no object."""
+"""A foreground segmenter as a gate: another method sees the floor wherever the gate sees no
+object."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -11,7 +13,8 @@ from insegan_ros.workspace import Workspace
 
 
 class GatedSegmenter(WrappedSegmenter):
-    """`inner` on frames whose depth is the floor's outside of what `gate` finds: clutter, hands and liners that a camera sees beside the parts."""
+    """`inner` on frames whose depth is the floor's outside of what `gate` finds: clutter, hands and
+    liners that a camera sees beside the parts."""
 
     def __init__(self, inner: Segmenter, gate: Segmenter) -> None:
         super().__init__(inner)
@@ -32,7 +35,10 @@ class GatedSegmenter(WrappedSegmenter):
         self.inner.workspace = self.gate.workspace = workspace
 
     def segment(self, frame: Frame) -> Instances:
-        """See Segmenter. Raises InputError for a frame without the colour that a gate of colour needs."""
+        """See Segmenter. Raises InputError for a frame without the colour that a gate of colour
+        needs."""
         found = self.gate.segment(frame).labels > 0
         floor = resolve_workspace(self.workspace, frame).floor_depth(frame.intrinsics)
-        return self.inner.segment(replace(frame, depth_m=np.where(found | np.isnan(frame.depth_m), frame.depth_m, floor)))
+        return self.inner.segment(
+            replace(frame, depth_m=np.where(found | np.isnan(frame.depth_m), frame.depth_m, floor))
+        )

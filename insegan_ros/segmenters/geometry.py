@@ -1,11 +1,12 @@
-"""What every segmenter shares once it has labels: poses and scores of instances from the depth itself."""
+"""What every segmenter shares once it has labels: poses and scores of instances from the depth
+itself."""
+
 from __future__ import annotations
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from insegan_ros.frame import Frame
-
 
 MOST_POINTS = 1000
 # A camera that looks straight down.
@@ -14,16 +15,17 @@ MIRROR = np.diag([1.0, 1.0, -1.0])
 
 
 def poses_from_points(frame: Frame, labels: np.ndarray, count: int) -> np.ndarray:
-    """Camera-from-object poses (N, 4, 4) float32 of visible surfaces: origin the mean point, axes the principal ones.
+    """Camera-from-object poses (N, 4, 4) float32 of visible surfaces: origin the mean point, axes
+    the principal ones.
 
-    x is the longest axis, z the shortest and points to the camera: a grasp-ready frame that needs no mesh. The part's
-    own frame is not known without one. An instance with fewer than three readings
-    keeps the identity.
+    x is the longest axis, z the shortest and points to the camera: a grasp-ready frame that needs
+    no mesh. The part's own frame is not known without one. An instance with fewer than three
+    readings keeps the identity.
     """
     poses = np.tile(np.eye(4, dtype=np.float32), (count, 1, 1))
     pixels = np.flatnonzero(labels)
     # A few thousand points tell a mean and axes as well as all of them.
-    pixels = pixels[::max(len(pixels) // (MOST_POINTS * max(count, 1)), 1)]
+    pixels = pixels[:: max(len(pixels) // (MOST_POINTS * max(count, 1)), 1)]
     depth = frame.depth_m.ravel()[pixels]
     pixels, depth = pixels[np.isfinite(depth)], depth[np.isfinite(depth)]
     flat_labels = labels.ravel()[pixels]
@@ -31,21 +33,24 @@ def poses_from_points(frame: Frame, labels: np.ndarray, count: int) -> np.ndarra
     order = np.argsort(flat_labels, kind='stable')
     bounds = np.searchsorted(flat_labels[order], np.arange(1, count + 2))
     for index in range(count):
-        own = flat_points[order[bounds[index]:bounds[index + 1]]]
+        own = flat_points[order[bounds[index] : bounds[index + 1]]]
         if len(own) >= 3:
             poses[index] = _principal_frame(own)
     return poses
 
 
-def camera_from_picture(rotations: np.ndarray, upwards: tuple[float, float, float] = DOWN) -> np.ndarray:
-    """Rotations (n, 3, 3) by the axes of a picture of the bin (x to the right, y down, z up: left-handed) as rotations in the optical frame, in which the floor's
-    normal is `upwards`."""
+def camera_from_picture(
+    rotations: np.ndarray, upwards: tuple[float, float, float] = DOWN
+) -> np.ndarray:
+    """Rotations (n, 3, 3) by the axes of a picture of the bin (x to the right, y down, z up:
+    left-handed) as rotations in the optical frame, in which the floor's normal is `upwards`."""
     tilt = Rotation.align_vectors(np.array([upwards]), np.array([DOWN]))[0].as_matrix()
     return tilt @ MIRROR @ rotations @ MIRROR
 
 
 def principal_axes(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean (D,), variances (D,) ascending and their axes, the columns of (D, D), of points (M, D)."""
+    """Mean (D,), variances (D,) ascending and their axes, the columns of (D, D), of points (M,
+    D)."""
     mean = points.mean(0)
     centred = points - mean
     return mean, *np.linalg.eigh(centred.T @ centred / max(len(points) - 1, 1))

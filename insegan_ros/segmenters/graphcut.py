@@ -1,4 +1,6 @@
-"""Graph cut by alpha expansion (Boykov, Veksler and Zabih, 2001), a baseline of InSeGAN's Table 1."""
+"""Graph cut by alpha expansion (Boykov, Veksler and Zabih, 2001), a baseline of InSeGAN's Table
+1."""
+
 from __future__ import annotations
 
 import maxflow.fastmin
@@ -7,12 +9,14 @@ import numpy as np
 from insegan_ros.segmenters.classical import ClassicalSegmenter, points
 from insegan_ros.segmenters.kmeans import fit_kmeans
 
-# Cost of a border between two neighbours, as a share of the mean squared distance to a cluster's centre.
+# Cost of a border between two neighbours, as a share of the mean squared distance to a cluster's
+# centre.
 SMOOTHNESS = 0.5
 
 
 class GraphCutSegmenter(ClassicalSegmenter):
-    """Labels are the floor and one K-means centre each; a pixel pays its squared distance to the centre, and a border its length."""
+    """Labels are the floor and one K-means centre each; a pixel pays its squared distance to the
+    centre, and a border its length."""
 
     own_foreground = True
 
@@ -23,8 +27,11 @@ class GraphCutSegmenter(ClassicalSegmenter):
         model = fit_kmeans(height, (pixel_m, pixel_m), foreground, self.instances, self.seed)
         squared = ((where[..., None, :] - model.cluster_centers_) ** 2).sum(-1)
         unit = float(squared.min(-1)[foreground].mean()) + 1e-12
-        # The floor costs nothing where the camera sees it, and much on what stands up; a part the other way round.
+        # The floor costs nothing where the camera sees it, and much on what stands up; a part the
+        # other way round.
         floor = np.where(foreground, 8 * unit, 0.0)[..., None]
         parts = squared + np.where(foreground, 0.0, 8 * unit)[..., None]
         cost = np.concatenate([floor, parts], -1) / unit
-        return maxflow.fastmin.aexpansion_grid(np.ascontiguousarray(cost), SMOOTHNESS * (1 - np.eye(cost.shape[-1]))).astype(np.uint16)
+        return maxflow.fastmin.aexpansion_grid(
+            np.ascontiguousarray(cost), SMOOTHNESS * (1 - np.eye(cost.shape[-1]))
+        ).astype(np.uint16)

@@ -1,4 +1,6 @@
-"""What all that divide a picture of a heap share: from a frame to the picture, from labels to instances."""
+"""What all that divide a picture of a heap share: from a frame to the picture, from labels to
+instances."""
+
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
@@ -12,7 +14,8 @@ from insegan_ros.workspace import Workspace
 
 
 class HeapSegmenter(ABC):
-    """Divides the window of the workspace, or the whole image. relief_m: what height becomes 1, see picture_of; 0 takes the picture's own."""
+    """Divides the window of the workspace, or the whole image. relief_m: what height becomes 1, see
+    picture_of; 0 takes the picture's own."""
 
     part = ''
 
@@ -26,10 +29,17 @@ class HeapSegmenter(ABC):
 
     def segment(self, frame: Frame) -> Instances:
         """See Segmenter. Raises InputError for a frame without what is looked at."""
-        window = self.workspace.window(frame.intrinsics) if self.workspace else (0, 0, frame.intrinsics.width, frame.intrinsics.height)
-        labels, scores = self.divide(picture_of(frame, self.look, self.workspace, window, self.relief_m)[0])
+        window = (
+            self.workspace.window(frame.intrinsics)
+            if self.workspace
+            else (0, 0, frame.intrinsics.width, frame.intrinsics.height)
+        )
+        labels, scores = self.divide(
+            picture_of(frame, self.look, self.workspace, window, self.relief_m)[0]
+        )
         return to_instances(frame, window, labels, scores)
 
     @abstractmethod
     def divide(self, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """picture (H, W, C) float32 in [-1, 1] -> labels (H, W) uint16, 0 = background, and a score an instance."""
+        """picture (H, W, C) float32 in [-1, 1] -> labels (H, W) uint16, 0 = background, and a score
+        an instance."""

@@ -1,4 +1,6 @@
-"""InSeGAN's own inference (section 3.5): encode, render every instance alone, depth-wise maximum, threshold, filter."""
+"""InSeGAN's own inference (section 3.5): encode, render every instance alone, depth-wise maximum,
+threshold, filter."""
+
 from __future__ import annotations
 
 import torch
@@ -14,23 +16,39 @@ from insegan_ros.workspace import Workspace
 class InSeGANSegmenter(SquareSegmenter):
     """The paper's segmenter: for every pixel the instance that is rendered highest."""
 
-    def __init__(self, checkpoint: Checkpoint, workspace: Workspace | None = None, device: str = 'auto', min_height: float = 0.08) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        workspace: Workspace | None = None,
+        device: str = 'auto',
+        min_height: float = 0.08,
+    ) -> None:
         super().__init__(checkpoint, workspace, device, min_height)
         checkpoint.require('encoder')
         config = checkpoint.config['insegan']
         self.slots = config['instances']
         generator = Generator(GeneratorConfig(**config['generator']))
-        encoder = PoseEncoder(config['instances'], generator.config.latent, generator.feature_channels, generator.feature_side,
-                              config['encoder'].get('width', 64))
-        self.generator = checkpoint.restore('generator', generator).to(self.device).requires_grad_(False)
+        encoder = PoseEncoder(
+            config['instances'],
+            generator.config.latent,
+            generator.feature_channels,
+            generator.feature_side,
+            config['encoder'].get('width', 64),
+        )
+        self.generator = (
+            checkpoint.restore('generator', generator).to(self.device).requires_grad_(False)
+        )
         self.encoder = checkpoint.restore('encoder', encoder).to(self.device).requires_grad_(False)
 
     @torch.no_grad()
     def divide(self, image: Tensor) -> Division:
-        """See SquareSegmenter. Every instance is rendered whole, so its hidden part is known too, and how its template is turned."""
+        """See SquareSegmenter. Every instance is rendered whole, so its hidden part is known too,
+        and how its template is turned."""
         z = self.latents(image)
         singles = self.generator.render_alone(z)[0]
-        turned = self.generator.pose_decoder(z)[0][0] if self.generator.config.shape != '2d' else None
+        turned = (
+            self.generator.pose_decoder(z)[0][0] if self.generator.config.shape != '2d' else None
+        )
         return Division(singles.argmax(0), single_masks(singles), turned)
 
     def latents(self, image: Tensor) -> Tensor:
@@ -39,7 +57,8 @@ class InSeGANSegmenter(SquareSegmenter):
 
 
 class RefinedInSeGANSegmenter(InSeGANSegmenter):
-    """Test-time refinement: gradient steps on Z lower the error between the rendered and the given height map.
+    """Test-time refinement: gradient steps on Z lower the error between the rendered and the given
+    height map.
 
     The encoder's answer is kept where no step improves it.
     """
@@ -52,7 +71,8 @@ class RefinedInSeGANSegmenter(InSeGANSegmenter):
 
     @torch.enable_grad()
     def refine(self, z: Tensor, image: Tensor) -> Tensor:
-        """Latents (1, n, latent) whose composite is nearer to the image (1, 1, 64, 64) in L1, never farther."""
+        """Latents (1, n, latent) whose composite is nearer to the image (1, 1, 64, 64) in L1, never
+        farther."""
         z = z.detach().clone().requires_grad_()
         optimiser = torch.optim.Adam([z], self.RATE)
         best, best_error = z.detach().clone(), float('inf')

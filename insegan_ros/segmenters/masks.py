@@ -1,4 +1,5 @@
 """Mask R-CNN on a camera's pictures: instances with the names of their classes."""
+
 from __future__ import annotations
 
 import cv2
@@ -19,18 +20,43 @@ SMALLEST_PIECE = 0.0005
 
 
 class MaskSegmenter:
-    """`min_score`: what is less sure is no instance; .3 to .7 do alike in simulated bins of seed 77, from fewer missed to fewer false. `kinds`: names of classes
-    to keep, all if empty, such as what is known to be in the tote. With a workspace the bin's inside is looked at, without one the whole picture."""
+    """`min_score`: what is less sure is no instance; .3 to .7 do alike in simulated bins of seed
+    77, from fewer missed to fewer false. `kinds`: names of classes to keep, all if empty, such as
+    what is known to be in the tote. With a workspace the bin's inside is looked at, without one the
+    whole picture."""
 
     needs_colour = True
 
-    def __init__(self, checkpoint: Checkpoint, workspace: Workspace | None = None, device: str = 'auto', min_score: float = 0.4, kinds: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        workspace: Workspace | None = None,
+        device: str = 'auto',
+        min_score: float = 0.4,
+        kinds: tuple[str, ...] = (),
+    ) -> None:
         config = checkpoint.config
-        self.classes, self.size, self.look = tuple(config['classes']), config['size'], config['look']
-        self.part, self.scales, self.workspace, self.min_score, self.kinds = checkpoint.part, checkpoint.scales, workspace, min_score, kinds
+        self.classes, self.size, self.look = (
+            tuple(config['classes']),
+            config['size'],
+            config['look'],
+        )
+        self.part, self.scales, self.workspace, self.min_score, self.kinds = (
+            checkpoint.part,
+            checkpoint.scales,
+            workspace,
+            min_score,
+            kinds,
+        )
         self.device = choose_device(device)
-        network = make_mask_rcnn(MaskRcnnConfig(**config['mask_rcnn']['network']), BackboneConfig(**config['backbone']), CHANNELS[self.look],
-                                 len(self.classes), self.size, config['frozen_norm'])
+        network = make_mask_rcnn(
+            MaskRcnnConfig(**config['mask_rcnn']['network']),
+            BackboneConfig(**config['backbone']),
+            CHANNELS[self.look],
+            len(self.classes),
+            self.size,
+            config['frozen_norm'],
+        )
         self.network = checkpoint.restore('mask_rcnn', network).to(self.device)
 
     @torch.inference_mode()
@@ -39,15 +65,33 @@ class MaskSegmenter:
         picture, window = picture_of(frame, self.workspace, self.size, self.look)
         left, top, right, bottom = window
         side = max(right - left, bottom - top)
-        found = self.network([torch.from_numpy(picture.transpose(2, 0, 1).copy()).to(self.device).float() / 255])[0]
-        keep = [index for index, (kind, score) in enumerate(zip(found['labels'].tolist(), found['scores'].tolist()))
-                if score >= self.min_score and (not self.kinds or self.classes[kind - 1] in self.kinds)]
+        found = self.network(
+            [torch.from_numpy(picture.transpose(2, 0, 1).copy()).to(self.device).float() / 255]
+        )[0]
+        keep = [
+            index
+            for index, (kind, score) in enumerate(
+                zip(found['labels'].tolist(), found['scores'].tolist())
+            )
+            if score >= self.min_score and (not self.kinds or self.classes[kind - 1] in self.kinds)
+        ]
         shares = found['masks'][keep, 0].cpu().numpy()
         labels, kept = np.zeros((bottom - top, right - left), np.uint16), []
-        # The surest first: what it covers is its own, and what is covered by half or more is another name for what was found before.
+        # The surest first: what it covers is its own, and what is covered by half or more is
+        # another name for what was found before.
         for index, share in zip(keep, shares):
-            mask = cv2.resize(share, (side, side), interpolation=cv2.INTER_LINEAR)[:bottom - top, :right - left] > 0.5
-            free = drop_fragments((mask & (labels == 0)).astype(np.uint16), SMALLEST_PIECE * labels.size) > 0
+            mask = (
+                cv2.resize(share, (side, side), interpolation=cv2.INTER_LINEAR)[
+                    : bottom - top, : right - left
+                ]
+                > 0.5
+            )
+            free = (
+                drop_fragments(
+                    (mask & (labels == 0)).astype(np.uint16), SMALLEST_PIECE * labels.size
+                )
+                > 0
+            )
             if free.sum() > 0.5 * mask.sum():
                 kept.append(index)
                 labels[free] = len(kept)

@@ -1,4 +1,6 @@
-"""What all methods share that tell foreground from background in a colour picture, trained or not."""
+"""What all methods share that tell foreground from background in a colour picture, trained or
+not."""
+
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
@@ -17,7 +19,8 @@ SMALLEST_PIECE = 0.002
 
 
 class PictureSegmenter(ABC):
-    """Every connected piece of the foreground is an instance. With a workspace the bin's inside is looked at, without one the whole picture."""
+    """Every connected piece of the foreground is an instance. With a workspace the bin's inside is
+    looked at, without one the whole picture."""
 
     needs_colour = True
     workspace: Workspace | None
@@ -28,11 +31,20 @@ class PictureSegmenter(ABC):
     def segment(self, frame: Frame) -> Instances:
         """See Segmenter. Raises InputError for a frame without colour."""
         if frame.colour is None:
-            raise InputError('the frame has no colour: expected a colour picture aligned with depth, which this method looks at')
-        window = self.workspace.window(frame.intrinsics, TRAINING_MARGIN) if self.workspace else (0, 0, frame.intrinsics.width, frame.intrinsics.height)
+            raise InputError(
+                'the frame has no colour: expected a colour picture aligned with depth, which this'
+                ' method looks at'
+            )
+        window = (
+            self.workspace.window(frame.intrinsics, TRAINING_MARGIN)
+            if self.workspace
+            else (0, 0, frame.intrinsics.width, frame.intrinsics.height)
+        )
         left, top, right, bottom = window
-        share = self.foreground(square_window(window, frame.colour))[:bottom - top, :right - left]
-        count, pieces, stats, _ = cv2.connectedComponentsWithStats((share > 0.5).astype(np.uint8), connectivity=8)
+        share = self.foreground(square_window(window, frame.colour))[: bottom - top, : right - left]
+        count, pieces, stats, _ = cv2.connectedComponentsWithStats(
+            (share > 0.5).astype(np.uint8), connectivity=8
+        )
         labels, scores = np.zeros(share.shape, np.uint16), []
         for piece in range(1, count):
             if stats[piece][cv2.CC_STAT_AREA] >= max(SMALLEST_PIECE * share.size, 4):
@@ -43,4 +55,5 @@ class PictureSegmenter(ABC):
 
     @abstractmethod
     def foreground(self, picture: np.ndarray) -> np.ndarray:
-        """picture (S, S, 3) uint8 RGB -> (S, S) float32, how sure it is that a pixel is foreground, in [0, 1]."""
+        """picture (S, S, 3) uint8 RGB -> (S, S) float32, how sure it is that a pixel is foreground,
+        in [0, 1]."""

@@ -1,4 +1,6 @@
-"""Slot Attention, IODINE and Wu et al.'s point template as segmenters: the slot that explains a pixel owns it."""
+"""Slot Attention, IODINE and Wu et al.'s point template as segmenters: the slot that explains a
+pixel owns it."""
+
 from __future__ import annotations
 
 import torch
@@ -13,11 +15,19 @@ from insegan_ros.workspace import Workspace
 class ReconstructionSegmenter(SquareSegmenter):
     """Runs whichever of them the checkpoint holds. Seeded: equal input, equal output."""
 
-    def __init__(self, checkpoint: Checkpoint, workspace: Workspace | None = None, device: str = 'auto', min_height: float = 0.08) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        workspace: Workspace | None = None,
+        device: str = 'auto',
+        min_height: float = 0.08,
+    ) -> None:
         super().__init__(checkpoint, workspace, device, min_height)
         checkpoint.require('network')
         network, config = RECONSTRUCTIONS[checkpoint.method]
-        self.network = checkpoint.restore('network', network(config(**checkpoint.config['network']))).to(self.device)
+        self.network = checkpoint.restore(
+            'network', network(config(**checkpoint.config['network']))
+        ).to(self.device)
 
     @torch.no_grad()
     def divide(self, image: Tensor) -> Division:

@@ -1,4 +1,5 @@
 """Spectral clustering (Ng, Jordan and Weiss, NIPS 2001), a baseline of InSeGAN's Table 1."""
+
 from __future__ import annotations
 
 import warnings
@@ -9,7 +10,8 @@ from sklearn.cluster import SpectralClustering
 from insegan_ros.segmenters.classical import ClassicalSegmenter, points
 from insegan_ros.workspace import resize_height
 
-# The affinity is a graph of neighbours between foreground pixels: at 40 px a side its eigenvectors take a tenth of a second.
+# The affinity is a graph of neighbours between foreground pixels: at 40 px a side its eigenvectors
+# take a tenth of a second.
 SIDE = 40
 NEIGHBOURS = 12
 
@@ -27,8 +29,13 @@ class SpectralSegmenter(ClassicalSegmenter):
         if len(found) <= self.instances:
             labels[foreground] = np.arange(1, len(found) + 1)
             return labels
-        model = SpectralClustering(self.instances, affinity='nearest_neighbors', n_neighbors=min(NEIGHBOURS, len(found) - 1),
-                                   assign_labels='kmeans', random_state=self.seed)
+        model = SpectralClustering(
+            self.instances,
+            affinity='nearest_neighbors',
+            n_neighbors=min(NEIGHBOURS, len(found) - 1),
+            assign_labels='kmeans',
+            random_state=self.seed,
+        )
         with warnings.catch_warnings():
             # Parts that lie apart make a graph in several pieces: what a bin often is.
             warnings.filterwarnings('ignore', message='Graph is not fully connected')

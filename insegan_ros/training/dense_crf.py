@@ -1,4 +1,6 @@
-"""The dense CRF that brings labels to a picture's edges (Krähenbühl and Koltun, NIPS 2011), of pydensecrf."""
+"""The dense CRF that brings labels to a picture's edges (Krähenbühl and Koltun, NIPS 2011), of
+pydensecrf."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -15,7 +17,8 @@ Edges = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class DenseCrfConfig:
-    """What is brought to the picture's edges by a dense CRF, and how. It needs pydensecrf2, `pip install insegan_ros[crf]`."""
+    """What is brought to the picture's edges by a dense CRF, and how. It needs pydensecrf2, `pip
+    install insegan_ros[crf]`."""
 
     relations: bool = True
     """What is sure in attention maps, as IRNet's paper has it."""
@@ -30,24 +33,35 @@ class DenseCrfConfig:
 
     def __post_init__(self) -> None:
         if self.reach <= 0 or self.likeness <= 0 or self.steps < 1:
-            raise ConfigError(f'crf: expected reach and likeness above 0, steps of 1 or more, found {self}')
+            raise ConfigError(
+                f'crf: expected reach and likeness above 0, steps of 1 or more, found {self}'
+            )
         if self.relations or self.labels:
             try:
                 import pydensecrf.densecrf  # noqa: F401
             except ImportError as error:
-                raise ConfigError('crf is asked for, and pydensecrf is not installed: pip install pydensecrf2 (it needs a C++ compiler), '
-                                  'or set crf.relations and crf.labels to false') from error
+                raise ConfigError(
+                    'crf is asked for, and pydensecrf is not installed: pip install pydensecrf2 (it'
+                    ' needs a C++ compiler), or set crf.relations and crf.labels to false'
+                ) from error
 
 
 def dense_crf(picture: np.ndarray, shares: np.ndarray, config: DenseCrfConfig) -> np.ndarray:
-    """Labels (H, W) of a picture (H, W, 3 or more) uint8, whose colours are looked at, from how much speaks for each (C, H, W), C of 2 or more."""
+    """Labels (H, W) of a picture (H, W, 3 or more) uint8, whose colours are looked at, from how
+    much speaks for each (C, H, W), C of 2 or more."""
     import pydensecrf.densecrf as crf
+
     count, height, width = shares.shape
     probable = np.clip(shares / np.maximum(shares.sum(0), 1e-9), 1e-5, 1)
     model = crf.DenseCRF2D(width, height, count)
     model.setUnaryEnergy(np.ascontiguousarray(-np.log(probable).reshape(count, -1), np.float32))
     model.addPairwiseGaussian(sxy=3, compat=3)
-    model.addPairwiseBilateral(sxy=config.reach * max(height, width), srgb=config.likeness, rgbim=np.ascontiguousarray(picture[..., :3]), compat=10)
+    model.addPairwiseBilateral(
+        sxy=config.reach * max(height, width),
+        srgb=config.likeness,
+        rgbim=np.ascontiguousarray(picture[..., :3]),
+        compat=10,
+    )
     return np.argmax(model.inference(config.steps), 0).reshape(height, width)
 
 

@@ -6,6 +6,7 @@
 4. labels: pseudo masks of all training pictures;
 5. mask_rcnn: Mask R-CNN learns from them, or DeepLab from their semantic variant.
 """
+
 from __future__ import annotations
 
 import io
@@ -30,12 +31,35 @@ from insegan_ros.errors import ConfigError, DatasetError
 from insegan_ros.networks.affinity_net import BETA, RADIUS, AffinityNet
 from insegan_ros.networks.class_maps import class_maps
 from insegan_ros.networks.irnet import IRNet, IRNetConfig
-from insegan_ros.networks.relations import IGNORED, affinity_loss, likenesses, relation_losses, transitions
-from insegan_ros.training.class_maps import ClassMapsConfig, load_backbone, load_class_maps, train_class_maps
+from insegan_ros.networks.relations import (
+    IGNORED,
+    affinity_loss,
+    likenesses,
+    relation_losses,
+    transitions,
+)
+from insegan_ros.training.class_maps import (
+    ClassMapsConfig,
+    load_backbone,
+    load_class_maps,
+    train_class_maps,
+)
 from insegan_ros.training.confident_areas import ConfidentAreasConfig, confident_areas
 from insegan_ros.training.dense_crf import DenseCrfConfig, edges_of
-from insegan_ros.training.image_level import (ImageLevelConfig, PreparedImages, check_begun, draw_turns, for_every_picture, padded, prepare_images, read_pictures,
-                                              take_over_relations, to_picture, turn, vary_colours)
+from insegan_ros.training.image_level import (
+    ImageLevelConfig,
+    PreparedImages,
+    check_begun,
+    draw_turns,
+    for_every_picture,
+    padded,
+    prepare_images,
+    read_pictures,
+    take_over_relations,
+    to_picture,
+    turn,
+    vary_colours,
+)
 from insegan_ros.training.label_synthesis import SynthesisConfig, instance_map, synthesise
 from insegan_ros.training.loop import run_stage, seed_step
 from insegan_ros.training.mask_rcnn import MaskRcnnStage, MaskRcnnTrainConfig
@@ -57,8 +81,8 @@ class IRNetTrainConfig:
     batch: int = 16
     """Pictures a step; the paper's are 32."""
     rate: float = 0.1
-    """Rate of gradient descent without momentum, as the well-known settings have it in effect; the displacement branch's is ten times as much. It falls
-    to nothing as (1 - step / steps)^0.9."""
+    """Rate of gradient descent without momentum, as the well-known settings have it in effect; the
+    displacement branch's is ten times as much. It falls to nothing as (1 - step / steps)^0.9."""
     decay: float = 1e-4
     """Weight decay."""
     radius: int = 10
@@ -66,7 +90,10 @@ class IRNetTrainConfig:
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch < 1 or self.radius < 2:
-            raise ConfigError(f'irnet.steps is {self.steps}, batch {self.batch}, radius {self.radius}: expected 1 or more, 1 or more, 2 or more')
+            raise ConfigError(
+                f'irnet.steps is {self.steps}, batch {self.batch}, radius {self.radius}: expected 1'
+                ' or more, 1 or more, 2 or more'
+            )
 
 
 Stop = Literal['', 'cam', 'relations', 'irnet', 'labels']
@@ -74,7 +101,8 @@ Stop = Literal['', 'cam', 'relations', 'irnet', 'labels']
 
 @dataclass(frozen=True)
 class TrainIRNetConfig(ImageLevelConfig):
-    """`insegan train irnet`: masks with classes from a list of what is in each picture (IRNet). Stopped and started again, it goes on."""
+    """`insegan train irnet`: masks with classes from a list of what is in each picture (IRNet).
+    Stopped and started again, it goes on."""
 
     class_maps: ClassMapsConfig = field(default_factory=ClassMapsConfig)
     """The classifier's training."""
@@ -87,13 +115,15 @@ class TrainIRNetConfig(ImageLevelConfig):
     labels: SynthesisConfig = field(default_factory=SynthesisConfig)
     """How pseudo masks are made."""
     final: Literal['masks', 'semantic'] = 'masks'
-    """What learns from the labels in the end: Mask R-CNN, or DeepLab, which tells classes apart but not instances."""
+    """What learns from the labels in the end: Mask R-CNN, or DeepLab, which tells classes apart but
+    not instances."""
     mask_rcnn: MaskRcnnTrainConfig = field(default_factory=MaskRcnnTrainConfig)
     """Mask R-CNN's training."""
     deeplab: SemanticTrainConfig = field(default_factory=SemanticTrainConfig)
     """DeepLab's training."""
     begin: str = ''
-    """Folder of a run of irnet or ccgr on the same data, whose classifier, attention maps and relations are taken over: for other settings of what comes after."""
+    """Folder of a run of irnet or ccgr on the same data, whose classifier, attention maps and
+    relations are taken over: for other settings of what comes after."""
     stop_after: Stop = ''
     """Stop after this stage, to look at what it made: pictures are in the run's folder."""
 
@@ -103,15 +133,38 @@ class IRNetStage:
 
     name = 'irnet'
 
-    def __init__(self, fabric: Fabric, config: ImageLevelConfig, settings: IRNetTrainConfig, images: ImageSet, labels: np.ndarray, backbone: dict[str, Tensor], frozen_norm: bool) -> None:
-        self.fabric, self.config, self.settings, self.images, self.labels, self.images_per_step = fabric, config, settings, images, labels, settings.batch
+    def __init__(
+        self,
+        fabric: Fabric,
+        config: ImageLevelConfig,
+        settings: IRNetTrainConfig,
+        images: ImageSet,
+        labels: np.ndarray,
+        backbone: dict[str, Tensor],
+        frozen_norm: bool,
+    ) -> None:
+        self.fabric, self.config, self.settings, self.images, self.labels, self.images_per_step = (
+            fabric,
+            config,
+            settings,
+            images,
+            labels,
+            settings.batch,
+        )
         self.usable = np.flatnonzero(((labels > 0) & (labels != IGNORED)).any((1, 2)))
         network = IRNet(settings.network, config.backbone, images.channels, frozen_norm)
         network.backbone.load_state_dict(backbone)
         heads = network.heads()
-        groups = [{'params': [*network.boundary.parameters(), *network.boundary_out.parameters()]}, {'params': heads, 'lr': 10 * settings.rate}]
-        self.network, self.optimiser = fabric.setup(network, torch.optim.SGD(groups, settings.rate, weight_decay=settings.decay))
-        self.schedule = torch.optim.lr_scheduler.PolynomialLR(self.optimiser, settings.steps, power=0.9)
+        groups = [
+            {'params': [*network.boundary.parameters(), *network.boundary_out.parameters()]},
+            {'params': heads, 'lr': 10 * settings.rate},
+        ]
+        self.network, self.optimiser = fabric.setup(
+            network, torch.optim.SGD(groups, settings.rate, weight_decay=settings.decay)
+        )
+        self.schedule = torch.optim.lr_scheduler.PolynomialLR(
+            self.optimiser, settings.steps, power=0.9
+        )
 
     def parts(self) -> dict[str, Any]:
         """See Stage."""
@@ -120,7 +173,9 @@ class IRNetStage:
     def step(self, index: int) -> dict[str, Tensor]:
         """One step."""
         pictures, labels = self.draw()
-        losses = relation_losses(*self.network(vary_colours(pictures, self.config.colours)), labels, self.settings.radius)
+        losses = relation_losses(
+            *self.network(vary_colours(pictures, self.config.colours)), labels, self.settings.radius
+        )
         loss = sum(losses.values())
         self.optimiser.zero_grad()
         self.fabric.backward(loss)
@@ -136,13 +191,21 @@ class IRNetStage:
         pictures = read_pictures(self.images, chosen.tolist(), self.config.size)
         turns = draw_turns(len(chosen), self.config.above)
         labels = torch.from_numpy(self.labels[chosen]).long()
-        return tuple(torch.stack([turn(one, *how) for one, how in zip(some, turns)]).to(self.fabric.device) for some in (pictures, labels))
+        return tuple(
+            torch.stack([turn(one, *how) for one, how in zip(some, turns)]).to(self.fabric.device)
+            for some in (pictures, labels)
+        )
 
     @torch.no_grad()
     def _take_off_mean(self) -> None:
         """The mean of displacements over the pictures becomes nothing."""
         network = self.network.module
-        means = [network(read_pictures(self.images, [int(index)], self.config.size).to(self.fabric.device))[1].mean((0, 2, 3)) for index in self.usable[:MEAN_OF]]
+        means = [
+            network(
+                read_pictures(self.images, [int(index)], self.config.size).to(self.fabric.device)
+            )[1].mean((0, 2, 3))
+            for index in self.usable[:MEAN_OF]
+        ]
         network.mean += torch.stack(means).mean(0)
 
     def pictures(self) -> dict[str, Tensor]:
@@ -155,18 +218,34 @@ class AffinityNetStage(IRNetStage):
 
     name = 'affinity_net'
 
-    def __init__(self, fabric: Fabric, config: ImageLevelConfig, settings: IRNetTrainConfig, images: ImageSet, labels: np.ndarray, backbone: dict[str, Tensor], frozen_norm: bool) -> None:
+    def __init__(
+        self,
+        fabric: Fabric,
+        config: ImageLevelConfig,
+        settings: IRNetTrainConfig,
+        images: ImageSet,
+        labels: np.ndarray,
+        backbone: dict[str, Tensor],
+        frozen_norm: bool,
+    ) -> None:
         super().__init__(fabric, config, settings, images, labels, backbone, frozen_norm)
         network = AffinityNet(config.backbone, images.channels, settings.network.width, frozen_norm)
         network.backbone.load_state_dict(backbone)
         learnt = [*network.reduce.parameters(), *network.out.parameters()]
-        self.network, self.optimiser = fabric.setup(network, torch.optim.SGD(learnt, settings.rate, weight_decay=settings.decay))
-        self.schedule = torch.optim.lr_scheduler.PolynomialLR(self.optimiser, settings.steps, power=0.9)
+        self.network, self.optimiser = fabric.setup(
+            network, torch.optim.SGD(learnt, settings.rate, weight_decay=settings.decay)
+        )
+        self.schedule = torch.optim.lr_scheduler.PolynomialLR(
+            self.optimiser, settings.steps, power=0.9
+        )
 
     def step(self, index: int) -> dict[str, Tensor]:
         """One step."""
         pictures, labels = self.draw()
-        loss = affinity_loss(likenesses(self.network(vary_colours(pictures, self.config.colours)), RADIUS), labels[:, ::2, ::2])
+        loss = affinity_loss(
+            likenesses(self.network(vary_colours(pictures, self.config.colours)), RADIUS),
+            labels[:, ::2, ::2],
+        )
         self.optimiser.zero_grad()
         self.fabric.backward(loss)
         self.optimiser.step()
@@ -175,11 +254,14 @@ class AffinityNetStage(IRNetStage):
 
 
 def train_irnet(config: TrainIRNetConfig) -> Path:
-    """Train all stages, or what is left of them; returns the checkpoint's folder, or the run's where `stop_after` ended it before.
+    """Train all stages, or what is left of them; returns the checkpoint's folder, or the run's
+    where `stop_after` ended it before.
 
     Raises DatasetError for pictures that cannot teach, TrainingError where a stage diverges.
     """
-    data = prepare_images(config, partial(check_begun, Path(config.begin), config) if config.begin else None)
+    data = prepare_images(
+        config, partial(check_begun, Path(config.begin), config) if config.begin else None
+    )
     if config.begin:
         take_over_relations(Path(config.begin), data)
     seconds = train_class_maps(data, config, config.class_maps)
@@ -201,27 +283,68 @@ def train_irnet(config: TrainIRNetConfig) -> Path:
     if config.final == 'semantic':
         make_semantic_labels(data, config.labels, config.crf, network)
         semantic = read_labels(data.out, data.images, config.size)
-        stage: Any = SemanticStage(data.fabric, config, config.deeplab, data.images, semantic, 'aspp', backbone, frozen_norm)
-        seconds += took + run_stage(data.fabric, stage, config.deeplab.steps, data.out, config.seed, config.loop)
-        checkpoint = data.checkpoint('irnet', 'semantic', config, {'semantic': stage.network}, frozen_norm, seconds, {**steps, 'deeplab': config.deeplab.steps})
+        stage: Any = SemanticStage(
+            data.fabric,
+            config,
+            config.deeplab,
+            data.images,
+            semantic,
+            'aspp',
+            backbone,
+            frozen_norm,
+        )
+        seconds += took + run_stage(
+            data.fabric, stage, config.deeplab.steps, data.out, config.seed, config.loop
+        )
+        checkpoint = data.checkpoint(
+            'irnet',
+            'semantic',
+            config,
+            {'semantic': stage.network},
+            frozen_norm,
+            seconds,
+            {**steps, 'deeplab': config.deeplab.steps},
+        )
     else:
-        stage = MaskRcnnStage(data.fabric, config, config.mask_rcnn, data.images, labels, backbone, frozen_norm)
-        seconds += took + run_stage(data.fabric, stage, config.mask_rcnn.steps, data.out, config.seed, config.loop)
-        checkpoint = data.checkpoint('irnet', 'masks', config, {'mask_rcnn': stage.network}, frozen_norm, seconds, {**steps, 'mask_rcnn': config.mask_rcnn.steps})
+        stage = MaskRcnnStage(
+            data.fabric, config, config.mask_rcnn, data.images, labels, backbone, frozen_norm
+        )
+        seconds += took + run_stage(
+            data.fabric, stage, config.mask_rcnn.steps, data.out, config.seed, config.loop
+        )
+        checkpoint = data.checkpoint(
+            'irnet',
+            'masks',
+            config,
+            {'mask_rcnn': stage.network},
+            frozen_norm,
+            seconds,
+            {**steps, 'mask_rcnn': config.mask_rcnn.steps},
+        )
     checkpoint.save(data.out / 'checkpoint')
     return data.out / 'checkpoint'
 
 
 def make_class_maps(data: PreparedImages) -> None:
-    """The attention maps of every picture, of the classes that are in it: `cams/NAME.npz`, maps (k, h, w) uint8 and kinds (k,)."""
+    """The attention maps of every picture, of the classes that are in it: `cams/NAME.npz`, maps (k,
+    h, w) uint8 and kinds (k,)."""
     network = load_class_maps(data.out, data.fabric.device)
 
     def make(index: int) -> bytes:
         present = torch.from_numpy(data.images.present[index])
-        maps = class_maps(network, to_picture(data.images, index, data.fabric.device), present.to(data.fabric.device))
+        maps = class_maps(
+            network,
+            to_picture(data.images, index, data.fabric.device),
+            present.to(data.fabric.device),
+        )
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, maps=(maps.cpu().numpy() * 255).round().astype(np.uint8), kinds=np.flatnonzero(data.images.present[index]))
+        np.savez_compressed(
+            buffer,
+            maps=(maps.cpu().numpy() * 255).round().astype(np.uint8),
+            kinds=np.flatnonzero(data.images.present[index]),
+        )
         return buffer.getvalue()
+
     for_every_picture(data.out / 'cams', data.images, 'npz', make)
 
 
@@ -232,7 +355,9 @@ def read_class_maps(run: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
         with np.load(path, allow_pickle=False) as file:
             return file['maps'].astype(np.float32) / 255, file['kinds']
     except (OSError, KeyError, ValueError, EOFError) as error:
-        raise DatasetError(f'{path} cannot be read ({error}): delete it, and it is made again') from error
+        raise DatasetError(
+            f'{path} cannot be read ({error}): delete it, and it is made again'
+        ) from error
 
 
 def mine_relations(data: PreparedImages, config: ConfidentAreasConfig, crf: DenseCrfConfig) -> None:
@@ -241,74 +366,148 @@ def mine_relations(data: PreparedImages, config: ConfidentAreasConfig, crf: Dens
 
     def make(index: int) -> bytes:
         maps, kinds = read_class_maps(data.out, data.images.names[index])
-        return cv2.imencode('.png', confident_areas(maps, kinds, data.images.picture(index), config, crf))[1].tobytes()
+        return cv2.imencode(
+            '.png', confident_areas(maps, kinds, data.images.picture(index), config, crf)
+        )[1].tobytes()
+
     for_every_picture(data.out / 'relations', data.images, 'png', make)
 
 
-def train_relations(data: PreparedImages, config: ImageLevelConfig, settings: IRNetTrainConfig, kind: type[IRNetStage]) -> tuple[Any, float]:
+def train_relations(
+    data: PreparedImages,
+    config: ImageLevelConfig,
+    settings: IRNetTrainConfig,
+    kind: type[IRNetStage],
+) -> tuple[Any, float]:
     """IRNet, or AffinityNet, taught by the relations; in evaluation mode, and the seconds."""
     backbone, frozen_norm = load_backbone(data.out)
     seed_step(config.seed, 'weights', 1)
-    stage = kind(data.fabric, config, settings, data.images, read_labels(data.out, data.images, config.size // 4, 'relations'), backbone, frozen_norm)
+    stage = kind(
+        data.fabric,
+        config,
+        settings,
+        data.images,
+        read_labels(data.out, data.images, config.size // 4, 'relations'),
+        backbone,
+        frozen_norm,
+    )
     if not len(stage.usable):
-        raise DatasetError('nothing is sure in any attention map: expected some foreground; lower relations.foreground, or train the classifier longer')
+        raise DatasetError(
+            'nothing is sure in any attention map: expected some foreground; lower'
+            ' relations.foreground, or train the classifier longer'
+        )
     seconds = run_stage(data.fabric, stage, settings.steps, data.out, config.seed, config.loop)
     return stage.network.module.eval(), seconds
 
 
-def make_labels(data: PreparedImages, config: SynthesisConfig, crf: DenseCrfConfig, network: IRNet, folder: str = 'labels') -> MaskSet:
+def make_labels(
+    data: PreparedImages,
+    config: SynthesisConfig,
+    crf: DenseCrfConfig,
+    network: IRNet,
+    folder: str = 'labels',
+) -> MaskSet:
     """Pseudo masks of every picture: `labels/NAME.json`, and all of them as `labels.json`."""
+
     def make(index: int) -> bytes | None:
         maps, kinds, boundary, displacement = predict(data, network, index)
-        picture, instances = data.images.picture(index), instance_map(displacement, config) if config.displacements else None
-        masks, _ = synthesise(maps, kinds, boundary, instances, picture.shape[:2], config, edges=edges_of(picture, crf))
+        picture, instances = (
+            data.images.picture(index),
+            instance_map(displacement, config) if config.displacements else None,
+        )
+        masks, _ = synthesise(
+            maps,
+            kinds,
+            boundary,
+            instances,
+            picture.shape[:2],
+            config,
+            edges=edges_of(picture, crf),
+        )
         return json.dumps([asdict(one) for one in masks]).encode() if masks else None
+
     return collect_masks(data, folder, make)
 
 
-def collect_masks(data: PreparedImages, folder: str, make: Callable[[int], bytes | None]) -> MaskSet:
-    """The masks of every picture as `make` gives them, in JSON, kept in a folder and together in a file of its name."""
+def collect_masks(
+    data: PreparedImages, folder: str, make: Callable[[int], bytes | None]
+) -> MaskSet:
+    """The masks of every picture as `make` gives them, in JSON, kept in a folder and together in a
+    file of its name."""
     whole = data.out / f'{folder}.json'
     if not whole.exists():
         for_every_picture(data.out / folder, data.images, 'json', make)
-        found = [json.loads((data.out / folder / f'{name}.json').read_text() or '[]') for name in data.images.names]
+        found = [
+            json.loads((data.out / folder / f'{name}.json').read_text() or '[]')
+            for name in data.images.names
+        ]
         sizes = tuple(data.images.picture(index).shape[:2] for index in range(len(data.images)))
-        MaskSet(data.images.classes, sizes, tuple(tuple(Mask(**one) for one in masks) for masks in found)).save(whole)
+        MaskSet(
+            data.images.classes,
+            sizes,
+            tuple(tuple(Mask(**one) for one in masks) for masks in found),
+        ).save(whole)
     return MaskSet.load(whole)
 
 
-def make_semantic_labels(data: PreparedImages, config: SynthesisConfig, crf: DenseCrfConfig, network: IRNet | AffinityNet, folder: str = 'semantic') -> None:
-    """Pseudo semantic labels of every picture, the variant that leaves instances out: `semantic/NAME.png`, 0 background, class + 1."""
+def make_semantic_labels(
+    data: PreparedImages,
+    config: SynthesisConfig,
+    crf: DenseCrfConfig,
+    network: IRNet | AffinityNet,
+    folder: str = 'semantic',
+) -> None:
+    """Pseudo semantic labels of every picture, the variant that leaves instances out:
+    `semantic/NAME.png`, 0 background, class + 1."""
+
     def make(index: int) -> bytes:
         picture = data.images.picture(index)
         if isinstance(network, AffinityNet):
             maps, kinds, boundary, matrix = predict_affinities(data, network, index)
         else:
             (maps, kinds, boundary, _), matrix = predict(data, network, index), None
-        _, label = synthesise(maps, kinds, boundary, None, picture.shape[:2], config, matrix, edges_of(picture, crf))
+        _, label = synthesise(
+            maps, kinds, boundary, None, picture.shape[:2], config, matrix, edges_of(picture, crf)
+        )
         return cv2.imencode('.png', label)[1].tobytes()
+
     for_every_picture(data.out / folder, data.images, 'png', make)
 
 
 @torch.no_grad()
-def predict_affinities(data: PreparedImages, network: AffinityNet, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, sparse.csr_matrix]:
-    """Of a picture, at an eighth of its size: attention maps (k, h, w), their classes (k,), no boundary (h, w), and transitions of a walk."""
+def predict_affinities(
+    data: PreparedImages, network: AffinityNet, index: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, sparse.csr_matrix]:
+    """Of a picture, at an eighth of its size: attention maps (k, h, w), their classes (k,), no
+    boundary (h, w), and transitions of a walk."""
     maps, kinds = read_class_maps(data.out, data.images.names[index])
     picture = to_picture(data.images, index, data.fabric.device)
     height, width = picture.shape[1] // 8, picture.shape[2] // 8
     features = network(padded(picture)[None])[0, :, :height, :width]
     boundary = np.zeros((maps.shape[1] // 2, maps.shape[2] // 2), np.float32)
-    maps = np.stack([cv2.resize(one, boundary.shape[::-1], interpolation=cv2.INTER_AREA) for one in maps])
+    maps = np.stack(
+        [cv2.resize(one, boundary.shape[::-1], interpolation=cv2.INTER_AREA) for one in maps]
+    )
     return maps, kinds, boundary, transitions(likenesses(features, RADIUS), (height, width), BETA)
 
 
 @torch.no_grad()
-def predict(data: PreparedImages, network: IRNet, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, Tensor]:
-    """Of a picture: attention maps (k, h, w), their classes (k,), boundary (h, w), displacement (2, h, w)."""
+def predict(
+    data: PreparedImages, network: IRNet, index: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, Tensor]:
+    """Of a picture: attention maps (k, h, w), their classes (k,), boundary (h, w), displacement (2,
+    h, w)."""
     maps, kinds = read_class_maps(data.out, data.images.names[index])
-    boundary, displacement = network.predict(padded(to_picture(data.images, index, data.fabric.device)))
+    boundary, displacement = network.predict(
+        padded(to_picture(data.images, index, data.fabric.device))
+    )
     height, width = maps.shape[1:]
-    return maps, kinds, boundary[:height, :width].cpu().numpy(), displacement[:, :height, :width].cpu()
+    return (
+        maps,
+        kinds,
+        boundary[:height, :width].cpu().numpy(),
+        displacement[:, :height, :width].cpu(),
+    )
 
 
 def read_labels(run: Path, images: ImageSet, size: int, folder: str = 'semantic') -> np.ndarray:
@@ -316,5 +515,5 @@ def read_labels(run: Path, images: ImageSet, size: int, folder: str = 'semantic'
     out = np.full((len(images), size, size), IGNORED, np.uint8)
     for row, name in zip(out, images.names):
         label = read_png(run / folder / f'{name}.png')
-        row[:label.shape[0], :label.shape[1]] = label
+        row[: label.shape[0], : label.shape[1]] = label
     return out

@@ -1,8 +1,10 @@
-"""Improved layered GANs with alternate training (Yang et al., 2022, Algorithm 1): unlabelled pictures of single objects in, a foreground segmenter out.
+"""Improved layered GANs with alternate training (Yang et al., 2022, Algorithm 1): unlabelled
+pictures of single objects in, a foreground segmenter out.
 
-K rounds: the layered GAN learns to make pictures with masks, a U-Net learns from these, and from the second round on the U-Net,
-frozen, keeps the generated backgrounds empty. No mask is opened.
+K rounds: the layered GAN learns to make pictures with masks, a U-Net learns from these, and from
+the second round on the U-Net, frozen, keeps the generated backgrounds empty. No mask is opened.
 """
+
 from __future__ import annotations
 
 import copy
@@ -17,10 +19,18 @@ from torch.nn.functional import softplus
 
 from insegan_ros.errors import ConfigError
 from insegan_ros.factories.layered import LayeredFactory
-from insegan_ros.networks.layered import Codes, LayeredConfig, LayeredDiscriminator, LayeredGenerator, Layers, code_loss, draw_codes
+from insegan_ros.networks.augmentation import in_range, random_views
+from insegan_ros.networks.layered import (
+    Codes,
+    LayeredConfig,
+    LayeredDiscriminator,
+    LayeredGenerator,
+    Layers,
+    code_loss,
+    draw_codes,
+)
 from insegan_ros.networks.perturbation import PerturbationConfig, draw_motions
 from insegan_ros.networks.random_features import RandomFeatures, frechet
-from insegan_ros.networks.augmentation import in_range, random_views
 from insegan_ros.segmenters.checkpoint import Checkpoint, Scales
 from insegan_ros.training.adversarial import fooling_loss, judge_loss
 from insegan_ros.training.foreground import ForegroundStage, ForegroundTrainConfig
@@ -50,11 +60,13 @@ class LayeredGanConfig:
     discriminator_width: int = 32
     """Channels of the discriminator's first layer."""
     gamma_mi: float = 1.0
-    """Weight of the mutual information of private code and picture, private code and mask; 0 leaves it out."""
+    """Weight of the mutual information of private code and picture, private code and mask; 0 leaves
+    it out."""
     gamma_b: float = 2.0
     """Weight of the binarisation of masks."""
     gamma_bg: float = 2.0
-    """Weight of the U-Net's word that backgrounds are empty, from the second round on; 0 is no alternate training."""
+    """Weight of the U-Net's word that backgrounds are empty, from the second round on; 0 is no
+    alternate training."""
     gamma_size: float = 0.0
     """Weight of PerturbGAN's mask-size loss instead of mutual information (2 there)."""
     smallest_mask: float = 0.25
@@ -64,29 +76,56 @@ class LayeredGanConfig:
     views: bool = True
     """Whether real pictures are mirrored and cut at random."""
     snapshots: int = 500
-    """Steps between looks at the image distance; the round ends with the generator of the smallest. 0 takes the last."""
+    """Steps between looks at the image distance; the round ends with the generator of the smallest.
+    0 takes the last."""
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch < 2 or self.snapshots < 0:
-            raise ConfigError(f'gan.steps {self.steps}, batch {self.batch}, snapshots {self.snapshots}: expected 1 or more, 2 or more, 0 or more')
+            raise ConfigError(
+                f'gan.steps {self.steps}, batch {self.batch}, snapshots {self.snapshots}: expected'
+                ' 1 or more, 2 or more, 0 or more'
+            )
         for name in ('gamma_mi', 'gamma_b', 'gamma_bg', 'gamma_size'):
             if getattr(self, name) < 0:
                 raise ConfigError(f'gan.{name} is {getattr(self, name)}: expected 0 or more')
 
 
 class LayeredGanStage:
-    """One round of lines 3 to 5 of Algorithm 1. `pictures` (N, 3, S, S) uint8 on the device; segmenter: the U-Net of the round before, or
-    None in the first; before: that round's stage, whose networks go on."""
+    """One round of lines 3 to 5 of Algorithm 1. `pictures` (N, 3, S, S) uint8 on the device;
+    segmenter: the U-Net of the round before, or None in the first; before: that round's stage,
+    whose networks go on."""
 
-    def __init__(self, fabric: Fabric, config: LayeredGanConfig, network: LayeredConfig, perturbation: PerturbationConfig, pictures: Tensor, round_: int,
-                 segmenter: nn.Module | None = None, before: LayeredGanStage | None = None) -> None:
-        self.fabric, self.config, self.network, self.pictures_seen, self.images_per_step = fabric, config, network, pictures, config.batch
+    def __init__(
+        self,
+        fabric: Fabric,
+        config: LayeredGanConfig,
+        network: LayeredConfig,
+        perturbation: PerturbationConfig,
+        pictures: Tensor,
+        round_: int,
+        segmenter: nn.Module | None = None,
+        before: LayeredGanStage | None = None,
+    ) -> None:
+        self.fabric, self.config, self.network, self.pictures_seen, self.images_per_step = (
+            fabric,
+            config,
+            network,
+            pictures,
+            config.batch,
+        )
         self.name, self.segmenter, self.perturbation = f'gan-{round_}', segmenter, perturbation
-        generator, discriminator = LayeredGenerator(network, perturbation), LayeredDiscriminator(network, config.discriminator_width)
+        generator, discriminator = (
+            LayeredGenerator(network, perturbation),
+            LayeredDiscriminator(network, config.discriminator_width),
+        )
         self.average = copy.deepcopy(generator).to(fabric.device).requires_grad_(False)
         self.best = copy.deepcopy(self.average)
-        self.generator, self.optimiser_g = fabric.setup(generator, torch.optim.Adam(generator.parameters(), config.rate, config.betas))
-        self.discriminator, self.optimiser_d = fabric.setup(discriminator, torch.optim.Adam(discriminator.parameters(), config.rate, config.betas))
+        self.generator, self.optimiser_g = fabric.setup(
+            generator, torch.optim.Adam(generator.parameters(), config.rate, config.betas)
+        )
+        self.discriminator, self.optimiser_d = fabric.setup(
+            discriminator, torch.optim.Adam(discriminator.parameters(), config.rate, config.betas)
+        )
         self.discriminator.mark_forward_method('read_mask')
         self.distance = Record(float('inf'))
         self.features = RandomFeatures().to(fabric.device)
@@ -98,23 +137,37 @@ class LayeredGanStage:
 
     def parts(self) -> dict[str, Any]:
         """See Stage."""
-        return {'generator': self.generator, 'discriminator': self.discriminator, 'average': self.average, 'best': self.best, 'distance': self.distance,
-                'optimiser_g': self.optimiser_g, 'optimiser_d': self.optimiser_d}
+        return {
+            'generator': self.generator,
+            'discriminator': self.discriminator,
+            'average': self.average,
+            'best': self.best,
+            'distance': self.distance,
+            'optimiser_g': self.optimiser_g,
+            'optimiser_d': self.optimiser_d,
+        }
 
     def step(self, index: int) -> dict[str, Tensor]:
         """One step of G_b and G_f, one of D, E_x and E_pi on the same composites (Eq. 6)."""
         config = self.config
-        chosen = torch.randint(len(self.pictures_seen), (config.batch,), device=self.pictures_seen.device)
+        chosen = torch.randint(
+            len(self.pictures_seen), (config.batch,), device=self.pictures_seen.device
+        )
         real = in_range(self.pictures_seen[chosen])
         real = random_views(real) if config.views else real
         codes = draw_codes(self.network, config.batch, real.device)
         layers = self.generator(codes, draw_motions(self.perturbation, config.batch, real.device))
         judged, guess = self.discriminator(layers.image)
-        losses = {'L_adv': fooling_loss([judged], 'hinge'), 'L_b': torch.minimum(layers.mask, 1 - layers.mask).mean()}
+        losses = {
+            'L_adv': fooling_loss([judged], 'hinge'),
+            'L_b': torch.minimum(layers.mask, 1 - layers.mask).mean(),
+        }
         total = losses['L_adv'] + config.gamma_b * losses['L_b']
         if config.gamma_mi:
             losses['L_mi x'] = code_loss(self.network, guess, codes.child)
-            losses['L_mi pi'] = code_loss(self.network, self.discriminator.read_mask(layers.mask), codes.parent)
+            losses['L_mi pi'] = code_loss(
+                self.network, self.discriminator.read_mask(layers.mask), codes.parent
+            )
             total = total + config.gamma_mi * (losses['L_mi x'] + losses['L_mi pi'])
         if config.gamma_size:
             losses['L_size'] = (config.smallest_mask - layers.mask.mean((1, 2, 3))).relu().mean()
@@ -131,7 +184,10 @@ class LayeredGanStage:
             self._keep_best()
         elif not config.snapshots and index + 1 == config.steps:
             self.best.load_state_dict(self.average.state_dict())
-        return {**{name: loss.detach() for name, loss in losses.items()}, 'mask': layers.mask.detach().mean()}
+        return {
+            **{name: loss.detach() for name, loss in losses.items()},
+            'mask': layers.mask.detach().mean(),
+        }
 
     def _step_discriminator(self, real: Tensor, codes: Codes, layers: Layers) -> Tensor:
         """Hinge loss of D, and E_x and E_pi on what G made, which is all that can be read."""
@@ -139,8 +195,12 @@ class LayeredGanStage:
         loss = judge_loss([self.discriminator(real)[0]], [fake], 'hinge')
         total = loss
         if self.config.gamma_mi:
-            total = total + self.config.gamma_mi * (code_loss(self.network, guess, codes.child)
-                                                    + code_loss(self.network, self.discriminator.read_mask(layers.mask.detach()), codes.parent))
+            total = total + self.config.gamma_mi * (
+                code_loss(self.network, guess, codes.child)
+                + code_loss(
+                    self.network, self.discriminator.read_mask(layers.mask.detach()), codes.parent
+                )
+            )
         self.optimiser_d.zero_grad()
         self.fabric.backward(total)
         self.optimiser_d.step()
@@ -148,11 +208,17 @@ class LayeredGanStage:
 
     @torch.no_grad()
     def _keep_best(self) -> None:
-        """Keep the averaged generator if its pictures are nearer to the real ones than those of the snapshots before."""
+        """Keep the averaged generator if its pictures are nearer to the real ones than those of the
+        snapshots before."""
         if self._real is None:
             self._real = self.features(in_range(self.pictures_seen[:SNAPSHOT_PICTURES]))
         self.average.eval()
-        made = torch.cat([self.features(self.average.sample(64)[1].image) for _ in range(SNAPSHOT_PICTURES // 64)])
+        made = torch.cat(
+            [
+                self.features(self.average.sample(64)[1].image)
+                for _ in range(SNAPSHOT_PICTURES // 64)
+            ]
+        )
         distance = frechet(self._real, made)
         if distance <= float(self.distance.value):
             self.distance.value.fill_(distance)
@@ -163,27 +229,41 @@ class LayeredGanStage:
         """Rows: real pictures, composites, backgrounds, foregrounds, masks."""
         self.average.eval()
         layers = self.average.sample(8)[1]
-        rows = [in_range(self.pictures_seen[:8]), layers.image, layers.background, layers.foreground, layers.mask.expand(-1, 3, -1, -1) * 2 - 1]
+        rows = [
+            in_range(self.pictures_seen[:8]),
+            layers.image,
+            layers.background,
+            layers.foreground,
+            layers.mask.expand(-1, 3, -1, -1) * 2 - 1,
+        ]
         return {'real, composite, background, foreground, mask': tile_colour(torch.cat(rows), 8)}
 
 
 def background_loss(segmenter: nn.Module, background: Tensor) -> Tensor:
-    """-log(1 - F(x_b)), mean over pixels: Eq. 8 with the minus that a loss needs. F (logits) takes no gradient of its weights."""
+    """-log(1 - F(x_b)), mean over pixels: Eq. 8 with the minus that a loss needs. F (logits) takes
+    no gradient of its weights."""
     return softplus(segmenter(background)).mean()
 
 
 def mask_alarm(share: float) -> str:
     """What is wrong with a mean mask, in a line; empty where nothing is."""
     if share < ALARM[0]:
-        return f'masks cover {share:.1%} of the pictures on average: all is background; raise gan.gamma_mi'
+        return (
+            f'masks cover {share:.1%} of the pictures on average: all is background; raise'
+            ' gan.gamma_mi'
+        )
     if share > ALARM[1]:
-        return f'masks cover {share:.1%} of the pictures on average: all is foreground; widen the perturbation'
+        return (
+            f'masks cover {share:.1%} of the pictures on average: all is foreground; widen the'
+            ' perturbation'
+        )
     return ''
 
 
 @dataclass(frozen=True)
 class TrainLayeredGanConfig(PicturesConfig):
-    """`insegan train layered-gan`: pictures of single objects in, a foreground segmenter out. Stopped and started again, it goes on."""
+    """`insegan train layered-gan`: pictures of single objects in, a foreground segmenter out.
+    Stopped and started again, it goes on."""
 
     out: str = 'runs/layered-gan'
     """Folder of the run: states, logs, and at the end the checkpoint."""
@@ -210,9 +290,12 @@ class TrainLayeredGanConfig(PicturesConfig):
 
 
 def train_layered_gan(config: TrainLayeredGanConfig) -> Path:
-    """Algorithm 1, or what is left of it; returns the checkpoint's folder. Raises DatasetError for pictures that cannot be read."""
+    """Algorithm 1, or what is left of it; returns the checkpoint's folder. Raises DatasetError for
+    pictures that cannot be read."""
     data, out = prepare_pictures(config, config.size), Path(config.out)
-    stages = [f'{name}-{round_}' for round_ in range(1, config.rounds + 1) for name in ('gan', 'unet')]
+    stages = [
+        f'{name}-{round_}' for round_ in range(1, config.rounds + 1) for name in ('gan', 'unet')
+    ]
     claim(out, config, data.fingerprint)
     take_over(config.begin, out, stages)
     gan: LayeredGanStage | None = None
@@ -221,7 +304,16 @@ def train_layered_gan(config: TrainLayeredGanConfig) -> Path:
     for round_ in range(1, config.rounds + 1):
         seed_step(config.seed, 'weights', round_)
         judge = unet.best.eval() if unet is not None else None
-        gan = LayeredGanStage(data.fabric, config.gan, config.generator, config.perturbation, data.images, round_, judge, gan)
+        gan = LayeredGanStage(
+            data.fabric,
+            config.gan,
+            config.generator,
+            config.perturbation,
+            data.images,
+            round_,
+            judge,
+            gan,
+        )
         seconds += run_stage(data.fabric, gan, config.gan.steps, out, config.seed, config.loop)
         seed_step(config.seed, 'alarm', round_)
         alarm = mask_alarm(float(gan.best.eval().sample(256)[1].mask.mean()))
@@ -231,11 +323,22 @@ def train_layered_gan(config: TrainLayeredGanConfig) -> Path:
                 print(f'round {round_}: {alarm}')
         alarms += [f'round {round_}: {alarm}'] if alarm else []
         start = unet.best.state_dict() if unet is not None else None
-        unet = ForegroundStage(data.fabric, config.unet, LayeredFactory(gan.best), f'unet-{round_}', start)
+        unet = ForegroundStage(
+            data.fabric, config.unet, LayeredFactory(gan.best), f'unet-{round_}', start
+        )
         seconds += run_stage(data.fabric, unet, config.unet.steps, out, config.seed, config.loop)
         steps |= {gan.name: config.gan.steps, unet.name: config.unet.steps}
     if data.fabric.is_global_zero:
-        training = data.describe(config, seconds, steps) | {'synthetic_seed': config.seed, 'alarms': alarms}
-        weights = {'unet': unet.best.state_dict(), 'generator': gan.best.state_dict(), 'reader': gan.discriminator.module.image.state_dict()}
-        Checkpoint('layered-gan', 'foreground', data.name, Scales.none(), asdict(config), weights, training).save(out / 'checkpoint')
+        training = data.describe(config, seconds, steps) | {
+            'synthetic_seed': config.seed,
+            'alarms': alarms,
+        }
+        weights = {
+            'unet': unet.best.state_dict(),
+            'generator': gan.best.state_dict(),
+            'reader': gan.discriminator.module.image.state_dict(),
+        }
+        Checkpoint(
+            'layered-gan', 'foreground', data.name, Scales.none(), asdict(config), weights, training
+        ).save(out / 'checkpoint')
     return out / 'checkpoint'

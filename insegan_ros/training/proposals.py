@@ -1,7 +1,10 @@
-"""Object proposals by grouping regions of like colour and depth, in place of the papers' multiscale combinatorial grouping: no training, no labels.
+"""Object proposals by grouping regions of like colour and depth, in place of the papers' multiscale
+combinatorial grouping: no training, no labels.
 
-A fine over-segmentation is merged, likest neighbours first; every region on the way is a proposal, and so are pairs of neighbours of every level.
+A fine over-segmentation is merged, likest neighbours first; every region on the way is a proposal,
+and so are pairs of neighbours of every level.
 """
+
 from __future__ import annotations
 
 import io
@@ -35,16 +38,26 @@ class ProposalsConfig:
     count: int = 200
     """Proposals of a picture, those with the strongest outline."""
     network: str = ''
-    """A checkpoint of Mask R-CNN whose region proposal network proposes instead; its boxes were learnt from other labels than image-level ones."""
+    """A checkpoint of Mask R-CNN whose region proposal network proposes instead; its boxes were
+    learnt from other labels than image-level ones."""
 
     def __post_init__(self) -> None:
-        if self.scale <= 0 or self.regions < 2 or not 0 < self.least < self.most <= 1 or self.count < 1:
-            raise ConfigError(f'proposals: expected a positive scale, 2 regions or more, 0 < least < most <= 1, a count of 1 or more, found {self}')
+        if (
+            self.scale <= 0
+            or self.regions < 2
+            or not 0 < self.least < self.most <= 1
+            or self.count < 1
+        ):
+            raise ConfigError(
+                'proposals: expected a positive scale, 2 regions or more, 0 < least < most <= 1, a'
+                f' count of 1 or more, found {self}'
+            )
 
 
 @dataclass(frozen=True)
 class Proposals:
-    """boxes (P, 4) x1 y1 x2 y2 px, masks (P, H, W) bool, objectness (P,) in [0, 1], the most object-like first."""
+    """boxes (P, 4) x1 y1 x2 y2 px, masks (P, H, W) bool, objectness (P,) in [0, 1], the most
+    object-like first."""
 
     boxes: np.ndarray
     masks: np.ndarray
@@ -53,19 +66,32 @@ class Proposals:
     def pack(self) -> bytes:
         """As a file's bytes."""
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, boxes=self.boxes, masks=np.packbits(self.masks, axis=-1), width=self.masks.shape[-1], objectness=self.objectness)
+        np.savez_compressed(
+            buffer,
+            boxes=self.boxes,
+            masks=np.packbits(self.masks, axis=-1),
+            width=self.masks.shape[-1],
+            objectness=self.objectness,
+        )
         return buffer.getvalue()
 
     @classmethod
     def load(cls, path: Path) -> Proposals | None:
-        """What `pack` made, or None for a picture in which nothing was found. Raises DatasetError."""
+        """What `pack` made, or None for a picture in which nothing was found. Raises
+        DatasetError."""
         if path.is_file() and not path.stat().st_size:
             return None
         try:
             with np.load(path, allow_pickle=False) as file:
-                return cls(file['boxes'], np.unpackbits(file['masks'], axis=-1, count=int(file['width'])).astype(bool), file['objectness'])
+                return cls(
+                    file['boxes'],
+                    np.unpackbits(file['masks'], axis=-1, count=int(file['width'])).astype(bool),
+                    file['objectness'],
+                )
         except (OSError, KeyError, ValueError, EOFError) as error:
-            raise DatasetError(f'{path} cannot be read ({error}): delete it, and it is made again') from error
+            raise DatasetError(
+                f'{path} cannot be read ({error}): delete it, and it is made again'
+            ) from error
 
 
 def propose(picture: np.ndarray, config: ProposalsConfig) -> Proposals | None:
@@ -76,7 +102,16 @@ def propose(picture: np.ndarray, config: ProposalsConfig) -> Proposals | None:
     with warnings.catch_warnings():
         # It asks whether four channels are meant. They are: colour and height.
         warnings.simplefilter('ignore', RuntimeWarning)
-        fine = _largest(felzenszwalb(layers / 255, scale=config.scale, sigma=0.8, min_size=max(int(config.least * height * width / 4), 8), channel_axis=-1), config.regions)
+        fine = _largest(
+            felzenszwalb(
+                layers / 255,
+                scale=config.scale,
+                sigma=0.8,
+                min_size=max(int(config.least * height * width / 4), 8),
+                channel_axis=-1,
+            ),
+            config.regions,
+        )
     groups = _merge(fine, layers)
     masks, boxes, seen = [], [], set()
     for group in groups:
@@ -95,26 +130,36 @@ def propose(picture: np.ndarray, config: ProposalsConfig) -> Proposals | None:
         return None
     edges = _edges(layers)
     objectness = np.array([_outline(mask, edges) for mask in masks], np.float32)
-    order = np.argsort(-objectness, kind='stable')[:config.count]
+    order = np.argsort(-objectness, kind='stable')[: config.count]
     return Proposals(np.array(boxes, np.float32)[order], np.stack(masks)[order], objectness[order])
 
 
 @torch.inference_mode()
-def propose_by_network(network: MaskRCNN, picture: Tensor, config: ProposalsConfig) -> Proposals | None:
-    """Proposals of a picture (C, H, W) uint8 by a region proposal network: the boxes that it holds for objects of any class, whose masks are all that is in
-    them. It tells their order alone, so objectness falls evenly from 1."""
+def propose_by_network(
+    network: MaskRCNN, picture: Tensor, config: ProposalsConfig
+) -> Proposals | None:
+    """Proposals of a picture (C, H, W) uint8 by a region proposal network: the boxes that it holds
+    for objects of any class, whose masks are all that is in them. It tells their order alone, so
+    objectness falls evenly from 1."""
     height, width = picture.shape[1:]
     side = network.transform.max_size
-    images, _ = network.transform([pad(picture.float() / 255, (0, max(side - width, 0), 0, max(side - height, 0)))])
+    images, _ = network.transform(
+        [pad(picture.float() / 255, (0, max(side - width, 0), 0, max(side - height, 0)))]
+    )
     boxes, _ = network.rpn(images, network.backbone(images.tensors))
     corners = boxes[0].round().cpu().numpy().clip(0, (width, height, width, height))
     share = (corners[:, 2:] - corners[:, :2]).prod(1) / (height * width)
-    corners = corners[(share >= config.least) & (share <= config.most)][:config.count]
+    corners = corners[(share >= config.least) & (share <= config.most)][: config.count]
     if not len(corners):
         return None
     x, y = np.arange(width), np.arange(height)
-    masks = (((y >= corners[:, 1:2]) & (y < corners[:, 3:]))[:, :, None]) & (((x >= corners[:, :1]) & (x < corners[:, 2:3]))[:, None])
-    return Proposals(corners.astype(np.float32), masks, np.linspace(1, 0, len(corners), dtype=np.float32))
+    masks = (
+        (((y >= corners[:, 1:2]) & (y < corners[:, 3:]))[:, :, None])
+        & (((x >= corners[:, :1]) & (x < corners[:, 2:3]))[:, None])
+    )
+    return Proposals(
+        corners.astype(np.float32), masks, np.linspace(1, 0, len(corners), dtype=np.float32)
+    )
 
 
 def _largest(labels: np.ndarray, count: int) -> np.ndarray:
@@ -126,10 +171,20 @@ def _largest(labels: np.ndarray, count: int) -> np.ndarray:
 
 
 def _merge(labels: np.ndarray, layers: np.ndarray) -> list[list[int]]:
-    """Groups of regions: every region, every merger of the two likest neighbours until all are one, and every pair of neighbours on the way."""
+    """Groups of regions: every region, every merger of the two likest neighbours until all are one,
+    and every pair of neighbours on the way."""
     count = int(labels.max()) + 1
     size = np.bincount(labels.ravel(), minlength=count).astype(float)
-    mean = np.stack([np.bincount(labels.ravel(), layers[..., channel].ravel(), count) for channel in range(layers.shape[-1])], 1) / np.maximum(size, 1)[:, None]
+    mean = (
+        np.stack(
+            [
+                np.bincount(labels.ravel(), layers[..., channel].ravel(), count)
+                for channel in range(layers.shape[-1])
+            ],
+            1,
+        )
+        / np.maximum(size, 1)[:, None]
+    )
     touching: dict[int, set[int]] = {number: set() for number in range(1, count) if size[number]}
     for one, other in ((labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])):
         for a, b in np.unique(np.stack([one[one != other], other[one != other]], 1), axis=0):
@@ -137,9 +192,17 @@ def _merge(labels: np.ndarray, layers: np.ndarray) -> list[list[int]]:
                 touching[int(a)].add(int(b))
                 touching[int(b)].add(int(a))
     members = {number: [number] for number in touching}
-    means, sizes = {number: mean[number] for number in touching}, {number: size[number] for number in touching}
+    means, sizes = (
+        {number: mean[number] for number in touching},
+        {number: size[number] for number in touching},
+    )
     out = [list(group) for group in members.values()]
-    distance = {(a, b): float(np.linalg.norm(means[a] - means[b])) for a in touching for b in touching[a] if a < b}
+    distance = {
+        (a, b): float(np.linalg.norm(means[a] - means[b]))
+        for a in touching
+        for b in touching[a]
+        if a < b
+    }
     out += [members[a] + members[b] for a, b in distance]
     fresh = count
     while distance:
@@ -147,7 +210,9 @@ def _merge(labels: np.ndarray, layers: np.ndarray) -> list[list[int]]:
         members[fresh], sizes[fresh] = members[a] + members[b], sizes[a] + sizes[b]
         means[fresh] = (means[a] * sizes[a] + means[b] * sizes[b]) / sizes[fresh]
         neighbours = (touching.pop(a) | touching.pop(b)) - {a, b}
-        distance = {pair: value for pair, value in distance.items() if a not in pair and b not in pair}
+        distance = {
+            pair: value for pair, value in distance.items() if a not in pair and b not in pair
+        }
         touching[fresh] = neighbours
         out.append(members[fresh])
         for other in neighbours:
@@ -162,21 +227,29 @@ def _merge(labels: np.ndarray, layers: np.ndarray) -> list[list[int]]:
 def _edges(layers: np.ndarray) -> np.ndarray:
     """How strong the picture's edges are (H, W), in shares of its strongest."""
     smooth = cv2.GaussianBlur(layers, (0, 0), 1.0)
-    strength = np.hypot(cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)).reshape(*layers.shape[:2], -1).max(-1)
+    strength = (
+        np.hypot(cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1))
+        .reshape(*layers.shape[:2], -1)
+        .max(-1)
+    )
     return np.minimum(strength / max(float(np.percentile(strength, 98)), 1e-6), 1)
 
 
 def _outline(mask: np.ndarray, edges: np.ndarray) -> float:
-    """Mean strength of the edges along a mask's outline. The picture's rim is no edge: what runs out of it is cut, not outlined."""
+    """Mean strength of the edges along a mask's outline. The picture's rim is no edge: what runs
+    out of it is cut, not outlined."""
     small = mask.astype(np.uint8)
-    line = (cv2.dilate(small, np.ones((3, 3), np.uint8)) != small)
+    line = cv2.dilate(small, np.ones((3, 3), np.uint8)) != small
     rim = small[0].sum() + small[-1].sum() + small[:, 0].sum() + small[:, -1].sum()
     return float(edges[line].sum() / max(line.sum() + rim, 1))
 
 
 def overlaps(boxes: np.ndarray, other: np.ndarray) -> np.ndarray:
     """IoU (P, Q) of boxes (P, 4) and (Q, 4)."""
-    low, high = np.maximum(boxes[:, None, :2], other[None, :, :2]), np.minimum(boxes[:, None, 2:], other[None, :, 2:])
+    low, high = (
+        np.maximum(boxes[:, None, :2], other[None, :, :2]),
+        np.minimum(boxes[:, None, 2:], other[None, :, 2:]),
+    )
     both = (high - low).clip(min=0).prod(2)
     area, areas = ((some[:, 2:] - some[:, :2]).prod(1) for some in (boxes, other))
     return both / np.maximum(area[:, None] + areas[None] - both, 1e-9)

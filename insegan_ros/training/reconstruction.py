@@ -1,4 +1,6 @@
-"""The learned baselines of InSeGAN's Table 1: Slot Attention, IODINE, Wu et al. They explain unlabelled height maps by n slots."""
+"""The learned baselines of InSeGAN's Table 1: Slot Attention, IODINE, Wu et al. They explain
+unlabelled height maps by n slots."""
+
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
@@ -44,7 +46,10 @@ class TrainReconstructionConfig:
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch < 1 or self.scenes < 0:
-            raise ConfigError(f'steps is {self.steps}, batch {self.batch}, scenes {self.scenes}: expected 1 or more, 1 or more, 0 or more')
+            raise ConfigError(
+                f'steps is {self.steps}, batch {self.batch}, scenes {self.scenes}: expected 1 or'
+                ' more, 1 or more, 0 or more'
+            )
 
 
 @dataclass(frozen=True)
@@ -76,11 +81,26 @@ class ReconstructionStage:
 
     name = 'reconstruction'
 
-    def __init__(self, fabric: Fabric, config: TrainReconstructionConfig, network: nn.Module, images: Tensor) -> None:
-        self.fabric, self.config, self.images, self.images_per_step = fabric, config, images, config.batch
-        self.network, self.optimiser = fabric.setup(network, torch.optim.Adam(network.parameters(), config.rate))
+    def __init__(
+        self, fabric: Fabric, config: TrainReconstructionConfig, network: nn.Module, images: Tensor
+    ) -> None:
+        self.fabric, self.config, self.images, self.images_per_step = (
+            fabric,
+            config,
+            images,
+            config.batch,
+        )
+        self.network, self.optimiser = fabric.setup(
+            network, torch.optim.Adam(network.parameters(), config.rate)
+        )
         self.network.mark_forward_method('losses')
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimiser, config.rate, total_steps=config.steps, pct_start=0.1, cycle_momentum=False)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimiser,
+            config.rate,
+            total_steps=config.steps,
+            pct_start=0.1,
+            cycle_momentum=False,
+        )
 
     def parts(self) -> dict[str, Any]:
         """See Stage."""
@@ -88,8 +108,17 @@ class ReconstructionStage:
 
     def step(self, index: int) -> dict[str, Tensor]:
         """One step on real height maps, quarter-turned by chance."""
-        chosen = own_share(self.fabric, torch.randint(len(self.images), (self.fabric.world_size * self.config.batch,), device=self.images.device))
-        losses = self.network.losses(torch.rot90(self.images[chosen], int(torch.randint(4, ())), (2, 3)))
+        chosen = own_share(
+            self.fabric,
+            torch.randint(
+                len(self.images),
+                (self.fabric.world_size * self.config.batch,),
+                device=self.images.device,
+            ),
+        )
+        losses = self.network.losses(
+            torch.rot90(self.images[chosen], int(torch.randint(4, ())), (2, 3))
+        )
         self.optimiser.zero_grad()
         self.fabric.backward(sum(losses.values()))
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
@@ -102,20 +131,34 @@ class ReconstructionStage:
         """Height maps above, whose pixel is whose below."""
         images = self.images[:8]
         owners = torch.stack([self.network.module.divide(image[None]) for image in images]).float()
-        return {'images, owners': tile(torch.cat([images[:, 0], owners / owners.amax().clamp(min=1) * 2 - 1]), 8)}
+        return {
+            'images, owners': tile(
+                torch.cat([images[:, 0], owners / owners.amax().clamp(min=1) * 2 - 1]), 8
+            )
+        }
 
 
 def train_reconstruction(method: str, config: TrainReconstructionConfig) -> Path:
-    """Train one of the learned baselines, or what is left of it; returns the checkpoint's folder."""
+    """Train one of the learned baselines, or what is left of it; returns the checkpoint's
+    folder."""
     data, out, shape = prepare(config), Path(config.out), config.network
     claim(out, config, data.maps.fingerprint)
     if method == 'point-template':
         shape = replace(shape, relief=data.relief_px / (IMAGE_SIZE / 2))
     seed_step(config.seed, 'weights', 0)
-    stage = ReconstructionStage(data.fabric, config, RECONSTRUCTIONS[method][0](shape), data.images.clamp(max=1))
+    stage = ReconstructionStage(
+        data.fabric, config, RECONSTRUCTIONS[method][0](shape), data.images.clamp(max=1)
+    )
     seconds = run_stage(data.fabric, stage, config.steps, out, config.seed, config.loop)
     training = data.describe(config, seconds, {stage.name: config.steps})
     if data.fabric.is_global_zero:
-        Checkpoint(method, 'reconstruction', data.maps.part, Scales(data.maps.pixel_m, data.height_m, 0.0, 0.0), {**asdict(config), 'network': asdict(shape)},
-                   {'network': stage.network.state_dict()}, training).save(out / 'checkpoint')
+        Checkpoint(
+            method,
+            'reconstruction',
+            data.maps.part,
+            Scales(data.maps.pixel_m, data.height_m, 0.0, 0.0),
+            {**asdict(config), 'network': asdict(shape)},
+            {'network': stage.network.state_dict()},
+            training,
+        ).save(out / 'checkpoint')
     return out / 'checkpoint'

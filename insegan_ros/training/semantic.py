@@ -1,4 +1,6 @@
-"""Semantic segmentation taught by pseudo labels: IRNet's semantic variant, and CCGR's semantic branch."""
+"""Semantic segmentation taught by pseudo labels: IRNet's semantic variant, and CCGR's semantic
+branch."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -15,7 +17,13 @@ from insegan_ros.errors import ConfigError
 from insegan_ros.networks.relations import IGNORED
 from insegan_ros.networks.semantic import Head, SemanticNet
 from insegan_ros.overlay import palette
-from insegan_ros.training.image_level import ImageLevelConfig, draw_turns, read_pictures, turn, vary_colours
+from insegan_ros.training.image_level import (
+    ImageLevelConfig,
+    draw_turns,
+    read_pictures,
+    turn,
+    vary_colours,
+)
 
 
 @dataclass(frozen=True)
@@ -33,20 +41,47 @@ class SemanticTrainConfig:
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch < 2:
-            raise ConfigError(f'semantic steps are {self.steps}, batch {self.batch}: expected 1 or more, 2 or more')
+            raise ConfigError(
+                f'semantic steps are {self.steps}, batch {self.batch}: expected 1 or more, 2 or'
+                ' more'
+            )
 
 
 class SemanticStage:
     """labels (N, S, S) uint8, 0 background, class + 1, or IGNORED. start: a Backbone's weights."""
 
-    def __init__(self, fabric: Fabric, config: ImageLevelConfig, settings: SemanticTrainConfig, images: ImageSet, labels: np.ndarray, head: Head,
-                 start: dict[str, Tensor], frozen_norm: bool, name: str = 'semantic') -> None:
-        self.fabric, self.config, self.settings, self.images, self.labels, self.name = fabric, config, settings, images, labels, name
+    def __init__(
+        self,
+        fabric: Fabric,
+        config: ImageLevelConfig,
+        settings: SemanticTrainConfig,
+        images: ImageSet,
+        labels: np.ndarray,
+        head: Head,
+        start: dict[str, Tensor],
+        frozen_norm: bool,
+        name: str = 'semantic',
+    ) -> None:
+        self.fabric, self.config, self.settings, self.images, self.labels, self.name = (
+            fabric,
+            config,
+            settings,
+            images,
+            labels,
+            name,
+        )
         self.images_per_step = settings.batch
-        network = SemanticNet(head, config.backbone, images.channels, len(images.classes), frozen_norm)
+        network = SemanticNet(
+            head, config.backbone, images.channels, len(images.classes), frozen_norm
+        )
         network.backbone.load_state_dict(start)
-        self.network, self.optimiser = fabric.setup(network, torch.optim.AdamW(network.parameters(), settings.rate, weight_decay=settings.decay))
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimiser, settings.rate, total_steps=settings.steps, pct_start=0.1)
+        self.network, self.optimiser = fabric.setup(
+            network,
+            torch.optim.AdamW(network.parameters(), settings.rate, weight_decay=settings.decay),
+        )
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimiser, settings.rate, total_steps=settings.steps, pct_start=0.1
+        )
 
     def parts(self) -> dict[str, Any]:
         """See Stage."""
@@ -56,10 +91,19 @@ class SemanticStage:
         """One step: cross-entropy where labels are known."""
         chosen = torch.randint(len(self.images), (self.settings.batch,)).numpy()
         turns = draw_turns(len(chosen), self.config.above)
-        pictures, labels = (torch.stack([turn(one, *how) for one, how in zip(some, turns)]).to(self.fabric.device)
-                            for some in (read_pictures(self.images, chosen.tolist(), self.config.size), torch.from_numpy(self.labels[chosen]).long()))
+        pictures, labels = (
+            torch.stack([turn(one, *how) for one, how in zip(some, turns)]).to(self.fabric.device)
+            for some in (
+                read_pictures(self.images, chosen.tolist(), self.config.size),
+                torch.from_numpy(self.labels[chosen]).long(),
+            )
+        )
         logits = self.network(vary_colours(pictures, self.config.colours))
-        loss = cross_entropy(interpolate(logits, labels.shape[1:], mode='bilinear', align_corners=False), labels, ignore_index=IGNORED)
+        loss = cross_entropy(
+            interpolate(logits, labels.shape[1:], mode='bilinear', align_corners=False),
+            labels,
+            ignore_index=IGNORED,
+        )
         self.optimiser.zero_grad()
         self.fabric.backward(loss)
         self.optimiser.step()
@@ -72,8 +116,27 @@ class SemanticStage:
         self.network.eval()
         chosen = torch.linspace(0, len(self.images) - 1, 6).long().tolist()
         pictures = read_pictures(self.images, chosen, self.config.size)
-        found = interpolate(self.network(pictures.to(self.fabric.device)), self.config.size, mode='bilinear').argmax(1).cpu().numpy()
+        found = (
+            interpolate(
+                self.network(pictures.to(self.fabric.device)), self.config.size, mode='bilinear'
+            )
+            .argmax(1)
+            .cpu()
+            .numpy()
+        )
         self.network.train()
         colours = palette(IGNORED)
-        rows = [np.concatenate(list(some), 1) for some in (pictures[:, :3].permute(0, 2, 3, 1).numpy(), colours[self.labels[chosen]], colours[found])]
-        return {'pictures, labels, found': torch.from_numpy(np.concatenate(rows)[::2, ::2].copy()).permute(2, 0, 1).float() / 255}
+        rows = [
+            np.concatenate(list(some), 1)
+            for some in (
+                pictures[:, :3].permute(0, 2, 3, 1).numpy(),
+                colours[self.labels[chosen]],
+                colours[found],
+            )
+        ]
+        return {
+            'pictures, labels, found': (
+                torch.from_numpy(np.concatenate(rows)[::2, ::2].copy()).permute(2, 0, 1).float()
+                / 255
+            )
+        }

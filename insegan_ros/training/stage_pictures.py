@@ -1,4 +1,6 @@
-"""What the stages of IRNet and CCGR made of a few pictures, side by side, to be looked at before the next stage begins."""
+"""What the stages of IRNet and CCGR made of a few pictures, side by side, to be looked at before
+the next stage begins."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -28,8 +30,17 @@ def chosen(images: ImageSet) -> list[int]:
 
 
 def sheet(rows: list[dict[str, np.ndarray]], path: Path) -> Path:
-    """Write rows of pictures (H, W, 3) uint8, each made SIDE px wide and high, their names above the columns."""
-    lines = [np.hstack([cv2.resize(cell, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST) for cell in row.values()]) for row in rows]
+    """Write rows of pictures (H, W, 3) uint8, each made SIDE px wide and high, their names above
+    the columns."""
+    lines = [
+        np.hstack(
+            [
+                cv2.resize(cell, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)
+                for cell in row.values()
+            ]
+        )
+        for row in rows
+    ]
     above = np.hstack([titled(name, np.zeros((0, SIDE, 3), np.uint8)) for name in rows[0]])
     write_picture(path, np.vstack([above, *lines]))
     return path
@@ -44,14 +55,24 @@ def coloured(labels: np.ndarray) -> np.ndarray:
 
 def heated(picture: np.ndarray, share: np.ndarray) -> np.ndarray:
     """A picture (H, W, C) under a map (h, w) in [0, 1]."""
-    heat = cv2.applyColorMap((cv2.resize(share, picture.shape[1::-1]) * 255).clip(0, 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
+    heat = cv2.applyColorMap(
+        (cv2.resize(share, picture.shape[1::-1]) * 255).clip(0, 255).astype(np.uint8),
+        cv2.COLORMAP_INFERNO,
+    )[..., ::-1]
     return (0.35 * picture[..., :3] + 0.65 * heat).astype(np.uint8)
 
 
 def directions(displacement: np.ndarray) -> np.ndarray:
     """Displacements (2, h, w) as colours: hue is where to, brightness how far."""
     angle, length = np.arctan2(displacement[1], displacement[0]), np.hypot(*displacement)
-    hsv = np.stack([(angle + np.pi) * 90 / np.pi, np.full_like(angle, 255), (length / max(float(np.percentile(length, 99)), 1e-6)).clip(0, 1) * 255], -1)
+    hsv = np.stack(
+        [
+            (angle + np.pi) * 90 / np.pi,
+            np.full_like(angle, 255),
+            (length / max(float(np.percentile(length, 99)), 1e-6)).clip(0, 1) * 255,
+        ],
+        -1,
+    )
     return cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB)
 
 
@@ -64,8 +85,11 @@ def with_attention(run: Path, picture: np.ndarray, name: str) -> dict[str, np.nd
     return cells
 
 
-def draw_irnet(run: Path, images: ImageSet, network: IRNet | None = None, labels: MaskSet | None = None) -> Path:
-    """`pictures.png` in a run's folder: picture, attention, what is sure, boundary, displacement, labels, as far as they are made. Returns the run's folder."""
+def draw_irnet(
+    run: Path, images: ImageSet, network: IRNet | None = None, labels: MaskSet | None = None
+) -> Path:
+    """`pictures.png` in a run's folder: picture, attention, what is sure, boundary, displacement,
+    labels, as far as they are made. Returns the run's folder."""
     rows = []
     for index in chosen(images):
         picture, name = images.picture(index), images.names[index]
@@ -73,8 +97,13 @@ def draw_irnet(run: Path, images: ImageSet, network: IRNet | None = None, labels
         if (run / 'relations' / f'{name}.png').is_file():
             row['sure'] = coloured(read_png(run / 'relations' / f'{name}.png'))
         if network is not None:
-            boundary, displacement = network.predict(padded(to_picture(images, index, next(network.parameters()).device)))
-            row |= {'boundary': heated(picture, boundary.cpu().numpy()), 'displacement': directions(displacement.cpu().numpy())}
+            boundary, displacement = network.predict(
+                padded(to_picture(images, index, next(network.parameters()).device))
+            )
+            row |= {
+                'boundary': heated(picture, boundary.cpu().numpy()),
+                'displacement': directions(displacement.cpu().numpy()),
+            }
         if labels is not None:
             row['labels'] = draw_masks(picture, labels.masks[index], len(images.classes))
         rows.append(row)
@@ -82,9 +111,16 @@ def draw_irnet(run: Path, images: ImageSet, network: IRNet | None = None, labels
     return run
 
 
-def draw_ccgr(run: Path, images: ImageSet, round_: int = 0, labels: MaskSet | None = None, boxes: Sequence[Sequence[np.ndarray]] = ()) -> Path:
-    """The same for CCGR: picture, attention, first semantic labels, the best proposals, and of a round the boxes of every picture, chosen and refined, and the labels.
-    Returns the run's folder."""
+def draw_ccgr(
+    run: Path,
+    images: ImageSet,
+    round_: int = 0,
+    labels: MaskSet | None = None,
+    boxes: Sequence[Sequence[np.ndarray]] = (),
+) -> Path:
+    """The same for CCGR: picture, attention, first semantic labels, the best proposals, and of a
+    round the boxes of every picture, chosen and refined, and the labels. Returns the run's
+    folder."""
     rows = []
     for index in chosen(images):
         picture, name = images.picture(index), images.names[index]
@@ -93,8 +129,15 @@ def draw_ccgr(run: Path, images: ImageSet, round_: int = 0, labels: MaskSet | No
             row['semantic'] = coloured(read_png(run / 'semantic' / f'{name}.png'))
         if (run / 'proposals' / f'{name}.npz').is_file():
             proposals = Proposals.load(run / 'proposals' / f'{name}.npz')
-            row['proposals'] = draw_boxes(picture, proposals.boxes[:20] if proposals else np.zeros((0, 4)), (90, 200, 255))
-        row |= {title: draw_boxes(picture, some[index], colour) for title, some, colour in zip(('chosen', 'refined'), boxes, ((255, 255, 255), (60, 255, 60)))}
+            row['proposals'] = draw_boxes(
+                picture, proposals.boxes[:20] if proposals else np.zeros((0, 4)), (90, 200, 255)
+            )
+        row |= {
+            title: draw_boxes(picture, some[index], colour)
+            for title, some, colour in zip(
+                ('chosen', 'refined'), boxes, ((255, 255, 255), (60, 255, 60))
+            )
+        }
         if labels is not None:
             row['labels'] = draw_masks(picture, labels.masks[index], len(images.classes))
         rows.append(row)

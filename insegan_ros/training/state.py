@@ -1,4 +1,5 @@
 """The state of a training run as one safetensors file: modules and optimisers, no pickle."""
+
 from __future__ import annotations
 
 import json
@@ -15,17 +16,23 @@ from insegan_ros.errors import CheckpointError
 
 
 def save_state(path: Path, parts: dict[str, Any], step: int, seconds: float) -> None:
-    """Write the state_dicts of `parts` (name -> module or optimiser), the steps done and the seconds they took, whole or not at all."""
+    """Write the state_dicts of `parts` (name -> module or optimiser), the steps done and the
+    seconds they took, whole or not at all."""
     tensors: dict[str, Tensor] = {}
     skeleton = {name: _strip(part.state_dict(), name, tensors) for name, part in parts.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix('.part')
-    save_file(tensors, temporary, {'step': str(step), 'seconds': str(seconds), 'skeleton': json.dumps(skeleton)})
+    save_file(
+        tensors,
+        temporary,
+        {'step': str(step), 'seconds': str(seconds), 'skeleton': json.dumps(skeleton)},
+    )
     os.replace(temporary, path)
 
 
 def load_state(path: Path, parts: dict[str, Any]) -> tuple[int, float]:
-    """Put a saved state back; returns the steps done and the seconds they took. Raises CheckpointError where it does not fit."""
+    """Put a saved state back; returns the steps done and the seconds they took. Raises
+    CheckpointError where it does not fit."""
     try:
         with safe_open(path, 'pt') as file:
             meta = file.metadata()
@@ -34,8 +41,10 @@ def load_state(path: Path, parts: dict[str, Any]) -> tuple[int, float]:
                 part.load_state_dict(_fill(skeleton[name], file))
             return int(meta['step']), float(meta['seconds'])
     except (SafetensorError, OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
-        raise CheckpointError(f'{path} does not continue this training ({str(error).splitlines()[0]}): '
-                              'expected a state of the same configuration; give another --out or delete it') from error
+        raise CheckpointError(
+            f'{path} does not continue this training ({str(error).splitlines()[0]}): '
+            'expected a state of the same configuration; give another --out or delete it'
+        ) from error
 
 
 def _strip(value: Any, key: str, tensors: dict[str, Tensor]) -> Any:

@@ -1,4 +1,6 @@
-"""The dense segmenter taught by the simulator's truth: the ceiling of the tables, and the short way where a mesh is known."""
+"""The dense segmenter taught by the simulator's truth: the ceiling of the tables, and the short way
+where a mesh is known."""
+
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
@@ -17,7 +19,8 @@ from insegan_ros.training.prepare import claim, prepare
 
 @dataclass(frozen=True)
 class TrainSupervisedConfig:
-    """`insegan train supervised`: the same dense segmenter, taught by the simulator's truth. The ceiling, and the way where a mesh is known."""
+    """`insegan train supervised`: the same dense segmenter, taught by the simulator's truth. The
+    ceiling, and the way where a mesh is known."""
 
     data: str = 'data/nut'
     """Folder of labelled shards, or a file of height maps with their truth."""
@@ -34,22 +37,47 @@ class TrainSupervisedConfig:
 
 
 def train_supervised(config: TrainSupervisedConfig) -> Path:
-    """Train the dense segmenter on true labels, or what is left of it; returns the checkpoint's folder."""
+    """Train the dense segmenter on true labels, or what is left of it; returns the checkpoint's
+    folder."""
     data, out = prepare(config, truth=True), Path(config.out)
     labels, centres = data.maps.labels, data.maps.centres
     claim(out, config, data.maps.fingerprint)
     labels = np.where(single_masks(data.images[:, 0]).cpu().numpy(), labels, 0).astype(np.int64)
-    masks = torch.from_numpy(np.concatenate([labels[:200] == part + 1 for part in range(int(labels.max()))]))
+    masks = torch.from_numpy(
+        np.concatenate([labels[:200] == part + 1 for part in range(int(labels.max()))])
+    )
     area, radius = sizes(masks)
-    scales = Scales(data.maps.pixel_m, data.height_m, float(area[area > 4].median()), float(radius[area > 4].median()))
+    scales = Scales(
+        data.maps.pixel_m,
+        data.height_m,
+        float(area[area > 4].median()),
+        float(radius[area > 4].median()),
+    )
     seconds, weights, steps = 0.0, None, {}
     for round_ in range(config.displacement.rounds + 1):
         seed_step(config.seed, 'weights', 3 + round_)
-        stage = DisplacementStage(data.fabric, config.displacement, LabelledImages(data.images, labels, centres), data.relief_px, round_, weights)
+        stage = DisplacementStage(
+            data.fabric,
+            config.displacement,
+            LabelledImages(data.images, labels, centres),
+            data.relief_px,
+            round_,
+            weights,
+        )
         seconds += run_stage(data.fabric, stage, stage.steps, out, config.seed, config.loop)
-        weights = {name: value.detach().clone() for name, value in stage.network.state_dict().items()}
+        weights = {
+            name: value.detach().clone() for name, value in stage.network.state_dict().items()
+        }
         steps[stage.name] = stage.steps
     training = data.describe(config, seconds, steps, 'scenes with their true labels')
     if data.fabric.is_global_zero:
-        Checkpoint('supervised', 'displacement', data.maps.part, scales, asdict(config), {'displacement': weights}, training).save(out / 'checkpoint')
+        Checkpoint(
+            'supervised',
+            'displacement',
+            data.maps.part,
+            scales,
+            asdict(config),
+            {'displacement': weights},
+            training,
+        ).save(out / 'checkpoint')
     return out / 'checkpoint'

@@ -1,4 +1,5 @@
 """Other people's formats: what they can hold comes back, and their own tools read it."""
+
 import json
 
 import cv2
@@ -19,8 +20,22 @@ from insegan_sim.generate import SimulateConfig, simulate
 def mixed(tmp_path_factory):
     """Five bins of several kinds, in colour, through a D435 that moves."""
     from insegan_sim.camera import Jitter
-    return simulate(SimulateConfig(part='nut,cone', scenes=5, instances='2-5', size='80x64', colour=True, sensor='d435', jitter=Jitter(0.005, 3, 0.02, 2),
-                                   seed=2, workers=1, shard_scenes=3, out=str(tmp_path_factory.mktemp('mixed') / 'set')))
+
+    return simulate(
+        SimulateConfig(
+            part='nut,cone',
+            scenes=5,
+            instances='2-5',
+            size='80x64',
+            colour=True,
+            sensor='d435',
+            jitter=Jitter(0.005, 3, 0.02, 2),
+            seed=2,
+            workers=1,
+            shard_scenes=3,
+            out=str(tmp_path_factory.mktemp('mixed') / 'set'),
+        )
+    )
 
 
 def scenes_of(folder) -> list[Scene]:
@@ -32,9 +47,14 @@ def assert_equal(before: list[Scene], after: list[Scene], skip: tuple[str, ...] 
     for one, two in zip(before, after):
         assert np.array_equal(one.frame.depth_m, two.frame.depth_m, equal_nan=True)
         assert one.frame.intrinsics == two.frame.intrinsics
-        assert np.allclose(one.workspace.floor, two.workspace.floor, atol=1e-12) and one.workspace.bounds == two.workspace.bounds
+        assert (
+            np.allclose(one.workspace.floor, two.workspace.floor, atol=1e-12)
+            and one.workspace.bounds == two.workspace.bounds
+        )
         if 'colour' not in skip:
-            assert (one.frame.colour is None) == (two.frame.colour is None) and np.array_equal(one.frame.colour, two.frame.colour)
+            assert (one.frame.colour is None) == (two.frame.colour is None) and np.array_equal(
+                one.frame.colour, two.frame.colour
+            )
         if one.truth is None:
             assert two.truth is None and one.present == two.present
             continue
@@ -69,6 +89,7 @@ def test_clouds_on_request(mixed, tmp_path):
     convert(mixed, tmp_path / 'clouds', 'clouds')
     scene = scenes_of(mixed)[0]
     import open3d as o3d
+
     cloud = o3d.t.io.read_point_cloud(str(tmp_path / 'clouds/000000.ply'))
     seen = np.isfinite(scene.frame.depth_m)
     assert len(cloud.point.positions) == seen.sum()
@@ -86,10 +107,17 @@ def test_pycocotools_reads_the_masks(mixed, tmp_path):
         assert len(found) == len(scene.truth)
         for i, one in enumerate(found):
             mask = scene.truth.labels == i + 1
-            assert np.array_equal(coco.annToMask(one).astype(bool), mask) and one['area'] == mask.sum()
+            assert (
+                np.array_equal(coco.annToMask(one).astype(bool), mask) and one['area'] == mask.sum()
+            )
             x, y, width, height = one['bbox']
             rows, columns = np.nonzero(mask)
-            assert not len(rows) or (x, y, width, height) == (columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1)
+            assert not len(rows) or (x, y, width, height) == (
+                columns.min(),
+                rows.min(),
+                np.ptp(columns) + 1,
+                np.ptp(rows) + 1,
+            )
         picture = cv2.imread(str(tmp_path / 'coco' / coco.loadImgs([number])[0]['file_name']))
         assert np.array_equal(picture[..., ::-1], scene.frame.colour)
 
@@ -100,18 +128,31 @@ def test_bop_is_as_its_toolkit_expects_it(mixed, tmp_path):
     camera = json.loads((folder / 'scene_camera.json').read_text())['1']
     truth = json.loads((folder / 'scene_gt.json').read_text())['1']
     info = json.loads((folder / 'scene_gt_info.json').read_text())['1']
-    depth = cv2.imread(str(folder / 'depth/000001.png'), cv2.IMREAD_UNCHANGED) * camera['depth_scale']
+    depth = (
+        cv2.imread(str(folder / 'depth/000001.png'), cv2.IMREAD_UNCHANGED) * camera['depth_scale']
+    )
     assert np.allclose(depth[depth > 0], 1000 * scene.frame.depth_m[depth > 0], atol=0.01)
     # World to camera, in mm: the floor is z = 0.
     rotation, shift = np.reshape(camera['cam_R_w2c'], (3, 3)), np.array(camera['cam_t_w2c'])
-    assert np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-9) and np.linalg.det(rotation) == pytest.approx(1)
-    points = scene.frame.intrinsics.rays()[scene.truth.labels == 0] * scene.frame.depth_m[scene.truth.labels == 0][:, None] * 1000
+    assert np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-9) and np.linalg.det(
+        rotation
+    ) == pytest.approx(1)
+    points = (
+        scene.frame.intrinsics.rays()[scene.truth.labels == 0]
+        * scene.frame.depth_m[scene.truth.labels == 0][:, None]
+        * 1000
+    )
     heights = ((points - shift) @ rotation)[:, 2]
     assert np.nanmedian(np.abs(heights[heights < 5])) < 2
     fractions = visible_fractions(scene.truth)
     for i, (one, about) in enumerate(zip(truth, info)):
-        assert one['cam_t_m2c'] == pytest.approx((1000 * scene.truth.poses[i, :3, 3].astype(float)).tolist())
-        assert about['visib_fract'] == pytest.approx(fractions[i]) and about['px_count_visib'] == (scene.truth.labels == i + 1).sum()
+        assert one['cam_t_m2c'] == pytest.approx(
+            (1000 * scene.truth.poses[i, :3, 3].astype(float)).tolist()
+        )
+        assert (
+            about['visib_fract'] == pytest.approx(fractions[i])
+            and about['px_count_visib'] == (scene.truth.labels == i + 1).sum()
+        )
     models = json.loads((tmp_path / 'bop/models/models_info.json').read_text())
     mesh = trimesh.load(tmp_path / 'bop/models/obj_000001.ply')
     assert models['1']['name'] == 'nut' and mesh.extents.max() == pytest.approx(72, abs=0.1)
@@ -120,13 +161,17 @@ def test_bop_is_as_its_toolkit_expects_it(mixed, tmp_path):
     mesh = trimesh.load(tmp_path / f'bop/models/obj_{pose["obj_id"]:06d}.ply')
     seen = (mesh.vertices @ np.reshape(pose['cam_R_m2c'], (3, 3)).T + pose['cam_t_m2c']) @ k.T
     u, v = (seen[:, :2] / seen[:, 2:]).round().astype(int).T
-    whole = cv2.dilate(cv2.imread(str(folder / 'mask/000001_000000.png'), 0), np.ones((3, 3), np.uint8)) > 0
+    whole = (
+        cv2.dilate(cv2.imread(str(folder / 'mask/000001_000000.png'), 0), np.ones((3, 3), np.uint8))
+        > 0
+    )
     inside = (u >= 0) & (u < 80) & (v >= 0) & (v < 64)
     assert whole[v[inside], u[inside]].mean() > 0.97
 
 
 def test_a_foreign_bop_scene_is_read(mixed, tmp_path):
-    """As other data sets have it: depth in mm, no world frame, JPEG, no amodal masks, no models beside it."""
+    """As other data sets have it: depth in mm, no world frame, JPEG, no amodal masks, no models
+    beside it."""
     convert(mixed, tmp_path / 'bop', 'bop')
     folder = tmp_path / 'lone/000000'
     (tmp_path / 'bop/train/000000').rename(tmp_path / 'moved')
@@ -145,13 +190,31 @@ def test_a_foreign_bop_scene_is_read(mixed, tmp_path):
         path.unlink()
     classes, scenes = open_dataset(tmp_path / 'lone')
     first, before = next(scenes), scenes_of(mixed)[0]
-    assert set(classes) == {'obj_000001', 'obj_000002'} and first.workspace is None and first.truth.amodal is None
-    assert np.array_equal(first.truth.labels, before.truth.labels) and first.frame.colour.shape == (64, 80, 3)
+    assert (
+        set(classes) == {'obj_000001', 'obj_000002'}
+        and first.workspace is None
+        and first.truth.amodal is None
+    )
+    assert np.array_equal(first.truth.labels, before.truth.labels) and first.frame.colour.shape == (
+        64,
+        80,
+        3,
+    )
     assert np.nanmax(np.abs(first.frame.depth_m - before.frame.depth_m)) < 0.001
 
 
 def test_image_level_sets_convert_too(tmp_path):
-    weak = simulate(SimulateConfig(part='nut,cone', scenes=2, instances='1-3', size=64, truth='image', workers=1, out=str(tmp_path / 'weak')))
+    weak = simulate(
+        SimulateConfig(
+            part='nut,cone',
+            scenes=2,
+            instances='1-3',
+            size=64,
+            truth='image',
+            workers=1,
+            out=str(tmp_path / 'weak'),
+        )
+    )
     for to in ('bop', 'coco', 'shards'):
         convert(weak, tmp_path / to, to)
         assert_equal(scenes_of(weak), scenes_of(tmp_path / to))
@@ -181,10 +244,16 @@ def damaged_coco(mixed, folder, change):
     return scenes_of(folder)
 
 
-@pytest.mark.parametrize('change, words', [
-    (lambda c: c['images'][0].update(depth_file='../../../etc/passwd'), 'lies outside of it'), (lambda c: c['images'][0].pop('intrinsics'), 'image 0 cannot be read'),
-    (lambda c: c.pop('categories'), 'is not as COCO has it'), (lambda c: c['annotations'][0].update(category_id=99), 'cannot be read'),
-    (lambda c: c['images'][0].update(depth_file='depth/999999.png'), 'missing or no image')])
+@pytest.mark.parametrize(
+    'change, words',
+    [
+        (lambda c: c['images'][0].update(depth_file='../../../etc/passwd'), 'lies outside of it'),
+        (lambda c: c['images'][0].pop('intrinsics'), 'image 0 cannot be read'),
+        (lambda c: c.pop('categories'), 'is not as COCO has it'),
+        (lambda c: c['annotations'][0].update(category_id=99), 'cannot be read'),
+        (lambda c: c['images'][0].update(depth_file='depth/999999.png'), 'missing or no image'),
+    ],
+)
 def test_damaged_annotations_are_named(mixed, tmp_path, change, words):
     with pytest.raises(DatasetError, match=words):
         damaged_coco(mixed, tmp_path / 'coco', change)
@@ -193,13 +262,32 @@ def test_damaged_annotations_are_named(mixed, tmp_path, change, words):
 def test_inspect_counts_what_is_there(mixed, nut_data, tmp_path):
     result = inspect(mixed, tmp_path / 'sheet.png')
     scenes = scenes_of(mixed)
-    assert result['scenes'] == 5 and (result['width'], result['height']) == (80, 64) and result['colour']
-    assert result['instances'] == sum(len(scene.truth) for scene in scenes) == sum(result['classes'].values())
-    assert result['occlusion'] == pytest.approx(1 - np.mean(np.concatenate([visible_fractions(scene.truth) for scene in scenes])), abs=1e-3)
-    assert 0.1 < result['fill'] < 1 and 0 < result['no_reading_share'] < 0.5 and result['fastest_mm_s'] < 2 and result['deepest_mm'] < 0.5
+    assert (
+        result['scenes'] == 5
+        and (result['width'], result['height']) == (80, 64)
+        and result['colour']
+    )
+    assert (
+        result['instances']
+        == sum(len(scene.truth) for scene in scenes)
+        == sum(result['classes'].values())
+    )
+    assert result['occlusion'] == pytest.approx(
+        1 - np.mean(np.concatenate([visible_fractions(scene.truth) for scene in scenes])), abs=1e-3
+    )
+    assert (
+        0.1 < result['fill'] < 1
+        and 0 < result['no_reading_share'] < 0.5
+        and result['fastest_mm_s'] < 2
+        and result['deepest_mm'] < 0.5
+    )
     sheet = cv2.imread(str(tmp_path / 'sheet.png'))
     assert sheet.shape == (128 + 4, 5 * (2 * 160 + 4), 3) and sheet.std() > 20
     with pytest.raises(DatasetError, match='is there already'):
         inspect(mixed, tmp_path / 'sheet.png')
     text = describe(inspect(nut_data))
-    assert '6 scenes of 128x128, depth' in text and '30 instances, 5 to 5 a scene' in text and 'no part faster than' in text
+    assert (
+        '6 scenes of 128x128, depth' in text
+        and '30 instances, 5 to 5 a scene' in text
+        and 'no part faster than' in text
+    )

@@ -17,46 +17,81 @@ def test_scenes_come_back_with_masks_poses_and_metres(nut_data):
     frame, truth = scene.frame, scene.labelled()
     assert frame.depth_m.dtype == np.float32 and len(truth) == 5 and truth.classes == ('nut',) * 5
     inside = scene.workspace.contains(frame.intrinsics.rays() * frame.depth_m[..., None])
-    assert np.median(frame.depth_m[(truth.labels == 0) & inside]) == pytest.approx(scene.workspace.floor_distance_m, abs=2e-4)
+    assert np.median(frame.depth_m[(truth.labels == 0) & inside]) == pytest.approx(
+        scene.workspace.floor_distance_m, abs=2e-4
+    )
     part_height = scene.workspace.floor_distance_m - frame.depth_m[truth.labels == 1]
     assert part_height.min() > 0 and part_height.max() < 0.2
     assert (truth.amodal[truth.labels[truth.labels > 0] - 1, *np.nonzero(truth.labels)]).all()
     assert (visible_fractions(truth) <= 1).all()
 
 
-def hand_made(count: int, classes: tuple[str, ...] | None = ('a', 'b'), colour: bool = True) -> Scene:
+def hand_made(
+    count: int, classes: tuple[str, ...] | None = ('a', 'b'), colour: bool = True
+) -> Scene:
     rng = np.random.default_rng(count)
     labels = np.zeros((20, 30), np.uint16)
     for number in range(count):
-        labels[2 * number:2 * number + 2] = number + 1
+        labels[2 * number : 2 * number + 2] = number + 1
     depth = rng.uniform(0.4, 0.6, (20, 30)).round(4).astype(np.float32)
     depth[0, 0] = np.nan
-    amodal = np.stack([labels == number + 1 for number in range(count)]) if count else np.zeros((0, 20, 30), bool)
+    amodal = (
+        np.stack([labels == number + 1 for number in range(count)])
+        if count
+        else np.zeros((0, 20, 30), bool)
+    )
     names = tuple(classes[number % len(classes)] for number in range(count)) if classes else None
-    frame = Frame(depth, Intrinsics(100.0 + count, 101.0, 14.5, 9.5, 30, 20), rng.integers(0, 255, (20, 30, 3), np.uint8) if colour else None)
-    truth = Instances(labels, np.ones(count, np.float32), names, rng.normal(size=(count, 4, 4)).astype(np.float32), amodal)
-    return Scene(frame, truth, Workspace((0.0, 0.0, -1.0, 0.6), (-0.1, -0.1, 0.1, 0.1)), tuple(dict.fromkeys(names or ())))
+    frame = Frame(
+        depth,
+        Intrinsics(100.0 + count, 101.0, 14.5, 9.5, 30, 20),
+        rng.integers(0, 255, (20, 30, 3), np.uint8) if colour else None,
+    )
+    truth = Instances(
+        labels,
+        np.ones(count, np.float32),
+        names,
+        rng.normal(size=(count, 4, 4)).astype(np.float32),
+        amodal,
+    )
+    return Scene(
+        frame,
+        truth,
+        Workspace((0.0, 0.0, -1.0, 0.6), (-0.1, -0.1, 0.1, 0.1)),
+        tuple(dict.fromkeys(names or ())),
+    )
 
 
 def test_everything_in_a_scene_survives(tmp_path):
     scenes = [hand_made(count) for count in (3, 0, 5)]
-    write_whole(tmp_path / 'scenes-00000.h5', pack_shard(scenes, ShardInfo(('a', 'b'), 4, 0, {'lost': 2})))
+    write_whole(
+        tmp_path / 'scenes-00000.h5', pack_shard(scenes, ShardInfo(('a', 'b'), 4, 0, {'lost': 2}))
+    )
     dataset = ShardDataset(tmp_path)
     assert dataset.infos[0].rejected == {'lost': 2} and dataset.quality() is None
     for before, after in zip(scenes, dataset):
         assert np.allclose(before.frame.depth_m, after.frame.depth_m, atol=1e-6, equal_nan=True)
-        assert np.array_equal(before.frame.colour, after.frame.colour) and before.frame.intrinsics == after.frame.intrinsics
-        assert before.workspace == after.workspace and before.present == after.present and before.truth.classes == after.truth.classes
+        assert (
+            np.array_equal(before.frame.colour, after.frame.colour)
+            and before.frame.intrinsics == after.frame.intrinsics
+        )
+        assert (
+            before.workspace == after.workspace
+            and before.present == after.present
+            and before.truth.classes == after.truth.classes
+        )
         for name in ('labels', 'poses', 'amodal'):
             assert np.array_equal(getattr(before.truth, name), getattr(after.truth, name))
 
 
 def test_the_same_scenes_make_the_same_bytes():
-    assert pack_shard([hand_made(2)], ShardInfo(('a', 'b'), 0, 0)) == pack_shard([hand_made(2)], ShardInfo(('a', 'b'), 0, 0))
+    assert pack_shard([hand_made(2)], ShardInfo(('a', 'b'), 0, 0)) == pack_shard(
+        [hand_made(2)], ShardInfo(('a', 'b'), 0, 0)
+    )
 
 
 def test_scenes_that_cannot_share_a_shard_are_refused():
     from dataclasses import replace
+
     with pytest.raises(DatasetError, match='cannot share a shard'):
         pack_shard([hand_made(2), replace(hand_made(2), truth=None)], ShardInfo(('a', 'b'), 0, 0))
     far = hand_made(1)
@@ -67,7 +102,11 @@ def test_scenes_that_cannot_share_a_shard_are_refused():
 
 def test_image_level_labels_have_no_masks(tmp_path):
     from dataclasses import replace
-    write_whole(tmp_path / 'scenes-00000.h5', pack_shard([replace(hand_made(3), truth=None)], ShardInfo(('a', 'b'), 0, 0)))
+
+    write_whole(
+        tmp_path / 'scenes-00000.h5',
+        pack_shard([replace(hand_made(3), truth=None)], ShardInfo(('a', 'b'), 0, 0)),
+    )
     scene = next(iter(ShardDataset(tmp_path)))
     assert scene.truth is None and scene.present == ('a', 'b')
     with pytest.raises(InputError, match='image-level labels only'):
@@ -104,8 +143,10 @@ def test_an_empty_folder_says_what_to_do(tmp_path):
 @pytest.mark.parametrize('share', [0.3, 0.9])
 def test_a_shard_cut_short_is_named(nut_data, tmp_path, share):
     whole = (nut_data / 'scenes-00000.h5').read_bytes()
-    (tmp_path / 'scenes-00000.h5').write_bytes(whole[:int(len(whole) * share)])
-    with pytest.raises(DatasetError, match='scenes-00000.h5 cannot be read, it is cut short or damaged'):
+    (tmp_path / 'scenes-00000.h5').write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(
+        DatasetError, match='scenes-00000.h5 cannot be read, it is cut short or damaged'
+    ):
         ShardDataset(tmp_path)
     assert (tmp_path / 'scenes-00000.h5').exists()
 
@@ -130,7 +171,10 @@ def test_flipped_bytes_and_a_missing_shard_are_named(nut_data, tmp_path):
 
 
 def test_a_foreign_or_older_hdf5_file_is_refused(tmp_path):
-    for format_name, words in ((None, 'no shard of ours'), ('insegan-shard-1', 'made by an older version')):
+    for format_name, words in (
+        (None, 'no shard of ours'),
+        ('insegan-shard-1', 'made by an older version'),
+    ):
         with h5py.File(tmp_path / 'scenes-00000.h5', 'w') as file:
             file['x'] = np.zeros(3)
             if format_name:
@@ -140,7 +184,11 @@ def test_a_foreign_or_older_hdf5_file_is_refused(tmp_path):
 
 
 def test_shards_of_different_parts_or_sizes_are_not_one_set(tmp_path):
-    write_whole(tmp_path / 'scenes-00000.h5', pack_shard([hand_made(2)], ShardInfo(('a', 'b'), 0, 0)))
-    write_whole(tmp_path / 'scenes-00001.h5', pack_shard([hand_made(2)], ShardInfo(('a', 'b', 'c'), 0, 1)))
+    write_whole(
+        tmp_path / 'scenes-00000.h5', pack_shard([hand_made(2)], ShardInfo(('a', 'b'), 0, 0))
+    )
+    write_whole(
+        tmp_path / 'scenes-00001.h5', pack_shard([hand_made(2)], ShardInfo(('a', 'b', 'c'), 0, 1))
+    )
     with pytest.raises(DatasetError, match='expected the same parts and one picture size'):
         ShardDataset(tmp_path)

@@ -1,4 +1,5 @@
 """Tables of cells: each measured once, what could not be measured said."""
+
 from dataclasses import dataclass
 
 from insegan_ros.errors import DatasetError
@@ -21,9 +22,23 @@ def test_what_cannot_be_measured_is_said_until_it_is(tmp_path):
         return {'method': cell.method}
 
     def run(**options):
-        return run_cells('test', tmp_path, [Cell('one', 'kmeans'), Cell('one', 'spectral')], ('table', 'method'), set(), repr, options.get('measure', measure))
+        return run_cells(
+            'test',
+            tmp_path,
+            [Cell('one', 'kmeans'), Cell('one', 'spectral')],
+            ('table', 'method'),
+            set(),
+            repr,
+            options.get('measure', measure),
+        )
+
     assert run() == [{'method': 'kmeans'}] and asked == ['kmeans', 'spectral']
-    assert not_measured(tmp_path) == ['## Not measured', '', '- one-spectral: 19 parts lie alone: expected 30', '']
+    assert not_measured(tmp_path) == [
+        '## Not measured',
+        '',
+        '- one-spectral: 19 parts lie alone: expected 30',
+        '',
+    ]
     # What only reads leaves it as it is.
     assert run(measure=None) == [{'method': 'kmeans'}] and len(not_measured(tmp_path)) == 4
     broken.clear()

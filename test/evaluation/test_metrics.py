@@ -3,7 +3,14 @@ import pytest
 from scipy.ndimage import distance_transform_edt
 from sklearn.metrics import adjusted_rand_score
 
-from insegan_ros.evaluation.metrics import count_error, foreground_iou, foreground_scores, honest_miou, iou_matrix, paper_miou
+from insegan_ros.evaluation.metrics import (
+    count_error,
+    foreground_iou,
+    foreground_scores,
+    honest_miou,
+    iou_matrix,
+    paper_miou,
+)
 
 
 def two_squares():
@@ -15,7 +22,12 @@ def two_squares():
 def test_equal_labels_score_one_whatever_their_numbers():
     truth = two_squares()
     renumbered = np.where(truth > 0, 9 - truth, 0)
-    assert honest_miou(truth, renumbered) == paper_miou(truth, renumbered) == foreground_iou(truth, renumbered) == 1.0
+    assert (
+        honest_miou(truth, renumbered)
+        == paper_miou(truth, renumbered)
+        == foreground_iou(truth, renumbered)
+        == 1.0
+    )
 
 
 def test_one_prediction_serves_one_truth_only_in_the_honest_protocol():
@@ -52,9 +64,18 @@ def test_foreground_scores_of_a_half_found_square():
     assert scores['iou'] == 0.5 and scores['acc'] == 0.9 and scores['msc'] == 0.5
     assert scores['miou'] == pytest.approx((0.5 + 80 / 90) / 2)
     assert scores['ari'] == pytest.approx(adjusted_rand_score(truth.ravel(), found.ravel()))
-    perfect, nothing = foreground_scores(truth, truth), foreground_scores(truth, np.zeros_like(truth))
-    assert set(perfect.values()) == {1.0} and nothing['iou'] == 0 and nothing['ari'] == pytest.approx(0)
+    perfect, nothing = (
+        foreground_scores(truth, truth),
+        foreground_scores(truth, np.zeros_like(truth)),
+    )
+    assert (
+        set(perfect.values()) == {1.0}
+        and nothing['iou'] == 0
+        and nothing['ari'] == pytest.approx(0)
+    )
     # Swapped sides are the same partition, but not the same foreground.
     swapped = foreground_scores(truth, ~truth)
-    assert swapped['ari'] == 1 and swapped['msc'] == 1 and swapped['iou'] == 0 and swapped['acc'] == 0
+    assert (
+        swapped['ari'] == 1 and swapped['msc'] == 1 and swapped['iou'] == 0 and swapped['acc'] == 0
+    )
     assert foreground_scores(np.zeros_like(truth), np.zeros_like(truth))['iou'] == 1

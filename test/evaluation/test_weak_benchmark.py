@@ -1,4 +1,6 @@
-"""`insegan benchmark weak`: its measures by hand, its baselines on pictures whose answer is known, and all of its rows, very small."""
+"""`insegan benchmark weak`: its measures by hand, its baselines on pictures whose answer is known,
+and all of its rows, very small."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -12,7 +14,14 @@ from insegan_ros.datasets.mask_sets import Mask, MaskSet
 from insegan_ros.evaluation.average_precision import class_average_precision
 from insegan_ros.evaluation.class_masks import Confusion, score_masks, semantic_of
 from insegan_ros.evaluation.peak_response import PeakResponse, cam_masks, prm_masks
-from insegan_ros.evaluation.weak import BUDGETS, WeakBenchmark, as_rows, boxes_by_step, cells, markdown
+from insegan_ros.evaluation.weak import (
+    BUDGETS,
+    WeakBenchmark,
+    as_rows,
+    boxes_by_step,
+    cells,
+    markdown,
+)
 from insegan_ros.networks.backbone import BackboneConfig
 from insegan_ros.networks.class_maps import ClassMapNet
 from insegan_ros.training.proposals import ProposalsConfig, propose
@@ -20,7 +29,7 @@ from insegan_ros.training.proposals import ProposalsConfig, propose
 
 def square(left: int, top: int, side: int = 20) -> np.ndarray:
     out = np.zeros((60, 80), bool)
-    out[top:top + side, left:left + side] = True
+    out[top : top + side, left : left + side] = True
     return out
 
 
@@ -38,10 +47,26 @@ def test_average_precision_goes_by_class():
     assert score_masks(truth, half)['ap50'] == 0.5
     ring = square(40, 5) & ~square(43, 8, 14)
     hollow = one_picture(Mask.of(0, 1, square(5, 5)), Mask.of(1, 0.9, ring))
-    assert score_masks(truth, hollow)['box_ap50'] == 1.0 and score_masks(truth, hollow)['ap50'] == pytest.approx(0.5 if ring.sum() < 200 else 1.0)
-    other = MaskSet(('bolt', 'cone', 'nut'), ((60, 80),), ((Mask.of(2, 1, square(5, 5)), Mask.of(0, 1, square(40, 5)), Mask.of(1, 1, square(40, 30))),))
-    assert class_average_precision(truth, other)['ap75'] == pytest.approx(1), 'classes are told by name; a class that is not asked for is no answer'
-    assert class_average_precision(truth, one_picture())['ap50'] == 0.0 and np.isnan(class_average_precision(one_picture(), truth)['ap50'])
+    assert score_masks(truth, hollow)['box_ap50'] == 1.0 and score_masks(truth, hollow)[
+        'ap50'
+    ] == pytest.approx(0.5 if ring.sum() < 200 else 1.0)
+    other = MaskSet(
+        ('bolt', 'cone', 'nut'),
+        ((60, 80),),
+        (
+            (
+                Mask.of(2, 1, square(5, 5)),
+                Mask.of(0, 1, square(40, 5)),
+                Mask.of(1, 1, square(40, 30)),
+            ),
+        ),
+    )
+    assert class_average_precision(truth, other)['ap75'] == pytest.approx(1), (
+        'classes are told by name; a class that is not asked for is no answer'
+    )
+    assert class_average_precision(truth, one_picture())['ap50'] == 0.0 and np.isnan(
+        class_average_precision(one_picture(), truth)['ap50']
+    )
 
 
 def test_semantic_miou_counts_background_and_what_is_on_top():
@@ -60,24 +85,32 @@ def test_figure_five_counts_boxes_on_their_way():
     truth = one_picture(Mask.of(0, 1, square(20, 20)))
     small, whole = np.array([26.0, 26, 34, 34]), np.array([20.0, 20, 40, 40])
     way = np.stack([small + share * (whole - small) for share in np.linspace(0, 1, 41)])[:, None]
-    assert boxes_by_step(truth, [[(0, 0.9, small)]], way) == {'0': 0.0, '20': pytest.approx(0.0 if 14 ** 2 / 400 <= 0.5 else 1.0), '40': 1.0}
+    assert boxes_by_step(truth, [[(0, 0.9, small)]], way) == {
+        '0': 0.0,
+        '20': pytest.approx(0.0 if 14**2 / 400 <= 0.5 else 1.0),
+        '40': 1.0,
+    }
 
 
 def bright_square_classifier() -> tuple[ClassMapNet, torch.Tensor, np.ndarray]:
-    """A network that was taught in a few steps to tell red from blue squares; a picture with one of each, and their masks."""
+    """A network that was taught in a few steps to tell red from blue squares; a picture with one of
+    each, and their masks."""
     torch.manual_seed(0)
     network = ClassMapNet(BackboneConfig(), 3, 2, 'top').train()
     optimiser = torch.optim.Adam(network.parameters(), 2e-3)
 
     def draw(there: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-        picture = torch.full((3, 96, 96), 90, dtype=torch.uint8) + torch.randint(0, 8, (3, 96, 96), dtype=torch.uint8)
+        picture = torch.full((3, 96, 96), 90, dtype=torch.uint8) + torch.randint(
+            0, 8, (3, 96, 96), dtype=torch.uint8
+        )
         for kind in (0, 1):
             if there[kind]:
                 left = 8 + 44 * kind + int(places[kind, 0])
                 top = 10 + int(places[kind, 1])
-                picture[:, top:top + 28, left:left + 28] = 30
-                picture[2 * kind, top:top + 28, left:left + 28] = 240
+                picture[:, top : top + 28, left : left + 28] = 30
+                picture[2 * kind, top : top + 28, left : left + 28] = 240
         return picture
+
     for _ in range(60):
         there, places = torch.rand(12, 2) < 0.5, torch.randint(0, 10, (12, 2, 2))
         batch = torch.stack([draw(*one) for one in zip(there, places)])
@@ -94,7 +127,9 @@ def test_attention_and_peak_response_find_what_a_classifier_looks_at():
     network, picture, masks = bright_square_classifier()
     response = PeakResponse(network)
     with torch.no_grad():
-        assert torch.allclose(response.network(picture[None]), network(picture[None]), atol=1e-4), 'fused, it is the same network'
+        assert torch.allclose(response.network(picture[None]), network(picture[None]), atol=1e-4), (
+            'fused, it is the same network'
+        )
     features, responses, sure = response.answers(picture)
     assert (sure > 0.5).all()
     for kind, mask in enumerate(masks):
@@ -102,8 +137,12 @@ def test_attention_and_peak_response_find_what_a_classifier_looks_at():
         cause = PeakResponse.cause(features, responses, kind, place)
         assert float(cause.max()) == pytest.approx(1) and float(cause.min()) >= 0
         inside = torch.from_numpy(mask[::4, ::4])
-        assert float(cause[inside].sum() / cause.sum()) > 0.35 > 1.5 * mask.mean(), 'what caused the peak lies on the object'
-    found = prm_masks(response, picture, propose(picture.permute(1, 2, 0).numpy(), ProposalsConfig()))
+        assert float(cause[inside].sum() / cause.sum()) > 0.35 > 1.5 * mask.mean(), (
+            'what caused the peak lies on the object'
+        )
+    found = prm_masks(
+        response, picture, propose(picture.permute(1, 2, 0).numpy(), ProposalsConfig())
+    )
     for kind, mask in enumerate(masks):
         best = max((one for one in found if one.kind == kind), key=lambda one: one.score)
         assert (best.pixels() & mask).sum() / (best.pixels() | mask).sum() > 0.6
@@ -115,26 +154,70 @@ def test_attention_and_peak_response_find_what_a_classifier_looks_at():
 
 
 @pytest.mark.slow
-def test_all_rows_very_small_and_a_second_start_measures_nothing_again(mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_all_rows_very_small_and_a_second_start_measures_nothing_again(
+    mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr('insegan_ros.evaluation.weak.make_mixed', lambda *_: mixed / 'full')
     small = BUDGETS['small']
-    heads = replace(small.irnet.mask_rcnn, network=replace(small.irnet.mask_rcnn.network, pyramid=32, box=32, mask=16, mask_layers=1, regions=16), steps=2, batch=2)
-    irnet = replace(small.irnet, size=96, class_maps=replace(small.irnet.class_maps, steps=12, batch=4), mask_rcnn=heads, deeplab=replace(small.irnet.deeplab, steps=2, batch=2))
-    ccgr = replace(small.ccgr, size=96, class_maps=irnet.class_maps, mask_rcnn=heads, boxes=replace(small.ccgr.boxes, steps=2, width=16), semantic=replace(small.ccgr.semantic, steps=2, batch=2))
-    budget = replace(small, training=8, test=8, judged=3, irnet=irnet, ccgr=ccgr, supervised=replace(small.supervised, size=96, mask_rcnn=heads))
+    heads = replace(
+        small.irnet.mask_rcnn,
+        network=replace(
+            small.irnet.mask_rcnn.network, pyramid=32, box=32, mask=16, mask_layers=1, regions=16
+        ),
+        steps=2,
+        batch=2,
+    )
+    irnet = replace(
+        small.irnet,
+        size=96,
+        class_maps=replace(small.irnet.class_maps, steps=12, batch=4),
+        mask_rcnn=heads,
+        deeplab=replace(small.irnet.deeplab, steps=2, batch=2),
+    )
+    ccgr = replace(
+        small.ccgr,
+        size=96,
+        class_maps=irnet.class_maps,
+        mask_rcnn=heads,
+        boxes=replace(small.ccgr.boxes, steps=2, width=16),
+        semantic=replace(small.ccgr.semantic, steps=2, batch=2),
+    )
+    budget = replace(
+        small,
+        training=8,
+        test=8,
+        judged=3,
+        irnet=irnet,
+        ccgr=ccgr,
+        supervised=replace(small.supervised, size=96, mask_rcnn=heads),
+    )
     bench = WeakBenchmark(tmp_path, budget, device='cpu', threads=1)
     results = bench.run(set())
     wanted = {(cell.table, cell.method) for cell in cells(2) if cell.what != 'shipped'}
     assert wanted <= {(one['table'], one['method']) for one in results}
-    assert all(0 <= value <= 1 for one in results for key, value in one.items() if isinstance(value, float) and key not in ('minutes', 'seconds', 'matrix_mib'))
+    assert all(
+        0 <= value <= 1
+        for one in results
+        for key, value in one.items()
+        if isinstance(value, float) and key not in ('minutes', 'seconds', 'matrix_mib')
+    )
     less, more = (one['matrix_mib'] for one in results if 'matrix_mib' in one)
     assert more == pytest.approx(4 * less, rel=0.1), 'memory is linear in pixels'
-    curve, = (one['box_ap50_by_step'] for one in results if 'box_ap50_by_step' in one)
+    (curve,) = (one['box_ap50_by_step'] for one in results if 'box_ap50_by_step' in one)
     assert list(curve) == [str(step) for step in range(0, 201, 20)]
-    assert {path.name for path in (tmp_path / 'pictures').iterdir()} >= {'prm.png', 'irnet.png', 'ccgr.png', 'supervised.png', 'refinement.png', 'labels-CAM.png'}
+    assert {path.name for path in (tmp_path / 'pictures').iterdir()} >= {
+        'prm.png',
+        'irnet.png',
+        'ccgr.png',
+        'supervised.png',
+        'refinement.png',
+        'labels-CAM.png',
+    }
     text = markdown(results, budget, 'machine')
     assert 'shrunken run' in text and '| PRM |' in text and 'figure 5' in text
     rows = as_rows(results, 'machine', 'command')
     assert any(row['metric'] == 'box_ap50 at step 40' for row in rows)
     monkeypatch.setattr(WeakBenchmark, '_measure', lambda *_: pytest.fail('measured again'))
-    assert WeakBenchmark(tmp_path, budget, device='cpu', threads=1).run({'PRM'})[0]['method'] == 'PRM'
+    assert (
+        WeakBenchmark(tmp_path, budget, device='cpu', threads=1).run({'PRM'})[0]['method'] == 'PRM'
+    )

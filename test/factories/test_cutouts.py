@@ -1,11 +1,19 @@
 """Parts that lie alone are found in unlabelled height maps, and composed with exact labels."""
+
 import cv2
 import numpy as np
 import pytest
 import torch
 
 from insegan_ros.factories import MixedFactory
-from insegan_ros.factories.cutouts import CutoutFactory, find_cutouts, find_tops, part_share, together, turned
+from insegan_ros.factories.cutouts import (
+    CutoutFactory,
+    find_cutouts,
+    find_tops,
+    part_share,
+    together,
+    turned,
+)
 from insegan_ros.factories.images import LabelledImages
 from insegan_ros.networks.composition import FOREGROUND_SHARE, centres, single_masks
 from insegan_ros.networks.displacement import HEADROOM
@@ -14,16 +22,23 @@ from insegan_ros.training.rounds import relabel
 
 
 def bars(*places: tuple[int, int], height: float = 0.5) -> torch.Tensor:
-    """A height map with bars of 6 x 14 px, a step up at their right end, left top corners at (x, y)."""
+    """A height map with bars of 6 x 14 px, a step up at their right end, left top corners at (x,
+    y)."""
     image = torch.full((1, 64, 64), -1.0)
     for x, y in places:
-        image[0, y:y + 6, x:x + 14] = 2 * height - 1
-        image[0, y:y + 6, x + 10:x + 14] = 2 * height * 1.5 - 1
+        image[0, y : y + 6, x : x + 14] = 2 * height - 1
+        image[0, y : y + 6, x + 10 : x + 14] = 2 * height * 1.5 - 1
     return image
 
 
 def test_parts_that_lie_alone_are_found_and_pairs_and_cut_off_ones_are_not():
-    images = torch.stack([bars((10, 10), (40, 10), (10, 40)), bars((10, 10), (24, 10), (40, 40)), bars((0, 10), (30, 30), (40, 50))])
+    images = torch.stack(
+        [
+            bars((10, 10), (40, 10), (10, 40)),
+            bars((10, 10), (24, 10), (40, 40)),
+            bars((0, 10), (30, 30), (40, 50)),
+        ]
+    )
     found = find_cutouts(images, part_share(images, 3))
     assert len(found) == 3 + 1 + 2 and found.shape[2] == found.shape[3] and found.shape[2] % 2 == 0
     area = single_masks(found[:, 0]).sum((1, 2))
@@ -47,22 +62,34 @@ def test_turning_keeps_size_and_handedness():
     mask = (corner > -0.84).astype(np.uint8)
 
     def best_fit(piece: np.ndarray, shape: np.ndarray) -> float:
-        turns = [cv2.warpAffine(shape, cv2.getRotationMatrix2D((31.5, 31.5), angle, 1), (64, 64)) > 0 for angle in range(0, 360, 3)]
+        turns = [
+            cv2.warpAffine(shape, cv2.getRotationMatrix2D((31.5, 31.5), angle, 1), (64, 64)) > 0
+            for angle in range(0, 360, 3)
+        ]
         return max((piece & turn).sum() / (piece | turn).sum() for turn in turns)
-    for piece in single_masks(turned(torch.from_numpy(corner)[None, None].expand(6, -1, -1, -1), 64)[:, 0]).numpy():
+
+    for piece in single_masks(
+        turned(torch.from_numpy(corner)[None, None].expand(6, -1, -1, -1), 64)[:, 0]
+    ).numpy():
         assert best_fit(piece, mask) > 0.8 > 0.75 > best_fit(piece, mask[:, ::-1].copy())
 
 
 @pytest.fixture
 def factory() -> CutoutFactory:
     torch.manual_seed(0)
-    return CutoutFactory(find_cutouts(torch.stack([bars((10, 10), (40, 10), (10, 40))]), 84.0), 3, 64)
+    return CutoutFactory(
+        find_cutouts(torch.stack([bars((10, 10), (40, 10), (10, 40))]), 84.0), 3, 64
+    )
 
 
 def test_composites_are_exact_and_vary_in_number(factory):
     assert factory.median_area == 84
     batch = factory.sample(48)
-    assert batch.images.shape == (48, 1, 64, 64) and batch.images.min() >= -1 and 1 < batch.images.max() <= 2 * HEADROOM - 1
+    assert (
+        batch.images.shape == (48, 1, 64, 64)
+        and batch.images.min() >= -1
+        and 1 < batch.images.max() <= 2 * HEADROOM - 1
+    )
     assert {int(row.flatten(1).any(1).sum()) for row in batch.amodal} == {1, 2, 3, 4}
     # A visible pixel belongs to the amodal mask of its label, and what no mask covers is floor.
     owner = (batch.labels - 1).clamp(min=0)[:, None]
@@ -74,11 +101,13 @@ def test_composites_are_exact_and_vary_in_number(factory):
 def test_a_part_that_lies_on_another_stands_higher(factory):
     torch.manual_seed(1)
     batch = factory.sample(200)
-    hidden = batch.amodal.sum((2, 3)) - torch.stack([(batch.labels == slot + 1).sum((1, 2)) for slot in range(4)], 1)
+    hidden = batch.amodal.sum((2, 3)) - torch.stack(
+        [(batch.labels == slot + 1).sum((1, 2)) for slot in range(4)], 1
+    )
     assert (hidden > 20).any()
     higher = []
     for image, masks in zip(batch.images[:, 0], batch.amodal):
-        overlap = (masks.sum(0) > 1)
+        overlap = masks.sum(0) > 1
         if overlap.sum() > 10:
             higher.append(float(image[overlap].mean() - image[(masks.sum(0) == 1)].mean()))
     assert len(higher) > 5 and np.mean(higher) > 0.1
@@ -101,18 +130,30 @@ def three(height: float = 0.3) -> np.ndarray:
 def test_only_answers_that_agree_and_have_the_known_number_are_learnt_from():
     def fickle(height: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         labels, middle = truth_of(height)
-        if height.max() > 0.28 and labels[4:12, 4:30].any() and height[0, 0] == 0 and labels[8, 8] != 1:
+        if (
+            height.max() > 0.28
+            and labels[4:12, 4:30].any()
+            and height[0, 0] == 0
+            and labels[8, 8] != 1
+        ):
             labels = np.roll(labels, 20, 0)
         return labels, middle
+
     heights = np.stack([three(), np.where(three() > 0.25, 0, three()).astype(np.float32)])
     kept, labels, centres_ = relabel(heights, truth_of, np.full((2, 2), 3), 0.9, progress=False)
-    assert kept.tolist() == [0] and (labels[0] == truth_of(heights[0])[0]).all() and centres_.shape == (1, 3, 2)
+    assert (
+        kept.tolist() == [0]
+        and (labels[0] == truth_of(heights[0])[0]).all()
+        and centres_.shape == (1, 3, 2)
+    )
     assert relabel(heights, fickle, np.full((2, 2), 3), 0.9, progress=False)[0].tolist() == []
 
 
 def test_relabelled_targets_turn_with_their_image():
     labels, middle = truth_of(three())
-    factory = LabelledImages(torch.from_numpy(three())[None, None], labels[None].astype(np.int64), middle[None])
+    factory = LabelledImages(
+        torch.from_numpy(three())[None, None], labels[None].astype(np.int64), middle[None]
+    )
     torch.manual_seed(0)
     for _ in range(8):
         batch = factory.sample(2)
@@ -121,8 +162,12 @@ def test_relabelled_targets_turn_with_their_image():
             own = batch.labels[0] == slot + 1
             y, x = torch.where(own)
             # The displacement's end is the mean of the part, whichever way it is turned.
-            assert displacement[0, 0][own].sum() == pytest.approx(0, abs=0.5) and displacement[0, 1][own].sum() == pytest.approx(0, abs=0.5)
-            assert torch.allclose(x + displacement[0, 0][own], x.float().mean().expand(len(x)), atol=1e-3)
+            assert displacement[0, 0][own].sum() == pytest.approx(0, abs=0.5) and displacement[
+                0, 1
+            ][own].sum() == pytest.approx(0, abs=0.5)
+            assert torch.allclose(
+                x + displacement[0, 0][own], x.float().mean().expand(len(x)), atol=1e-3
+            )
 
 
 def test_a_mixture_draws_from_all():
@@ -132,16 +177,25 @@ def test_a_mixture_draws_from_all():
 
         def sample(self, batch):
             return self.value
+
     torch.manual_seed(0)
     mixed = MixedFactory([Fixed('a'), Fixed('b')])
     assert {mixed.sample(1) for _ in range(20)} == {'a', 'b'}
 
 
 def piled() -> tuple[torch.Tensor, np.ndarray]:
-    """A bar on a lower bar, one that lies alone, one that leaves the picture; heights .7, .3, .4, .4."""
+    """A bar on a lower bar, one that lies alone, one that leaves the picture; heights .7, .3, .4,
+    .4."""
     heights, labels = np.zeros((1, 64, 64), np.float32), np.zeros((1, 64, 64), np.int64)
-    for label, (rows, columns, height) in enumerate(((np.s_[20:30], np.s_[10:30], 0.3), (np.s_[15:35], np.s_[16:24], 0.7),
-                                                      (np.s_[45:51], np.s_[40:60], 0.4), (np.s_[0:8], np.s_[50:60], 0.4)), start=1):
+    for label, (rows, columns, height) in enumerate(
+        (
+            (np.s_[20:30], np.s_[10:30], 0.3),
+            (np.s_[15:35], np.s_[16:24], 0.7),
+            (np.s_[45:51], np.s_[40:60], 0.4),
+            (np.s_[0:8], np.s_[50:60], 0.4),
+        ),
+        start=1,
+    ):
         heights[0, rows, columns], labels[0, rows, columns] = height, label
     return torch.from_numpy(heights * 2 - 1)[:, None], labels
 
@@ -157,7 +211,9 @@ def test_what_lies_on_top_is_cut_out_of_a_pile():
     assert alone.max() == pytest.approx(2 * 0.4 - 1, abs=1e-5)
     # What holds it up is not known: it may stand on the floor, never in it.
     assert 2 * 2 * FOREGROUND_SHARE - 1 <= on_top.max() < 2 * 0.7 - 1
-    assert torch.allclose(centres(single_masks(tops[:, 0])), torch.full((2, 2), (tops.shape[-1] - 1) / 2), atol=0.6)
+    assert torch.allclose(
+        centres(single_masks(tops[:, 0])), torch.full((2, 2), (tops.shape[-1] - 1) / 2), atol=0.6
+    )
 
 
 def test_cut_outs_of_two_sizes_are_one_stock():
@@ -171,7 +227,8 @@ def test_the_size_of_a_part_is_found_without_their_number():
     rng = np.random.default_rng(0)
     images = []
     for _ in range(60):
-        # Up to six bars, some of them touching, on a coarse grid of places; now and then a speck of noise.
+        # Up to six bars, some of them touching, on a coarse grid of places; now and then a speck of
+        # noise.
         places = [(int(x), int(y)) for x in (4, 18, 34) for y in (8, 24, 44) if rng.random() < 0.4]
         image = bars(*places)
         image[0, 60:61, 60:62] = 0.5
@@ -186,12 +243,24 @@ def test_the_size_of_a_part_is_found_without_their_number():
 def test_an_emptying_bins_composites_hold_any_number():
     torch.manual_seed(0)
     cutouts = find_cutouts(torch.stack([bars((10, 10), (40, 10), (10, 40))]), 84.0)
-    usual, varying = (CutoutFactory(cutouts, 7, 64, varying).sample(400).amodal.flatten(2).any(2).sum(1) for varying in (False, True))
+    usual, varying = (
+        CutoutFactory(cutouts, 7, 64, varying).sample(400).amodal.flatten(2).any(2).sum(1)
+        for varying in (False, True)
+    )
     assert (varying < 5).float().mean() > 0.4 > 0.3 > (usual < 5).float().mean()
 
 
 def test_a_range_of_numbers_lets_answers_of_different_length_pass():
     heights = np.stack([three(), np.where(three() > 0.25, 0, three()).astype(np.float32)])
-    kept, labels, centres_ = relabel(heights, truth_of, np.array([[2, 4], [1, 2]]), 0.9, progress=False)
-    assert kept.tolist() == [0, 1] and centres_.shape == (2, 3, 2) and not centres_[1, 2].any() and labels[1].max() == 2
-    assert relabel(heights, truth_of, np.array([[2, 4], [3, 4]]), 0.9, progress=False)[0].tolist() == [0]
+    kept, labels, centres_ = relabel(
+        heights, truth_of, np.array([[2, 4], [1, 2]]), 0.9, progress=False
+    )
+    assert (
+        kept.tolist() == [0, 1]
+        and centres_.shape == (2, 3, 2)
+        and not centres_[1, 2].any()
+        and labels[1].max() == 2
+    )
+    assert relabel(heights, truth_of, np.array([[2, 4], [3, 4]]), 0.9, progress=False)[
+        0
+    ].tolist() == [0]

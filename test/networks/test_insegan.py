@@ -9,7 +9,14 @@ from scipy.optimize import linear_sum_assignment
 from insegan_ros.errors import ConfigError
 from insegan_ros.networks.alignment import align
 from insegan_ros.networks.discriminator import Discriminator
-from insegan_ros.networks.insegan import Generator, GeneratorConfig, PoseEncoder, look_from_above, place, transform_volume
+from insegan_ros.networks.insegan import (
+    Generator,
+    GeneratorConfig,
+    PoseEncoder,
+    look_from_above,
+    place,
+    transform_volume,
+)
 
 PRODUCT = GeneratorConfig(width=8, patch=32)
 PAPER = GeneratorConfig(width=8, composition='average', placement='volume')
@@ -21,7 +28,9 @@ def rotation(axis: str, degrees: float) -> torch.Tensor:
     return roma.euler_to_rotmat(axis, [degrees], degrees=True)[None].float()
 
 
-@pytest.mark.parametrize('axis, dims, turns', [('z', (2, 3), -1), ('x', (1, 2), -1), ('y', (1, 3), 1)])
+@pytest.mark.parametrize(
+    'axis, dims, turns', [('z', (2, 3), -1), ('x', (1, 2), -1), ('y', (1, 3), 1)]
+)
 def test_a_quarter_turn_is_a_permutation_of_the_template_volume(axis, dims, turns):
     torch.manual_seed(0)
     volume = torch.randn(3, 8, 8, 8)
@@ -32,21 +41,28 @@ def test_a_quarter_turn_is_a_permutation_of_the_template_volume(axis, dims, turn
 def test_a_translation_of_one_voxel_shifts_the_volume():
     volume = torch.randn(2, 8, 8, 8)
     moved = transform_volume(volume, torch.eye(3)[None], torch.tensor([[0.25, 0.0, 0.0]]))[0]
-    assert torch.allclose(moved[..., 1:], volume[..., :-1], atol=1e-4) and (moved[..., 0].abs() < 1e-4).all()
+    assert (
+        torch.allclose(moved[..., 1:], volume[..., :-1], atol=1e-4)
+        and (moved[..., 0].abs() < 1e-4).all()
+    )
 
 
 def test_poses_side_by_side_do_not_mix():
     volume = torch.randn(2, 6, 6, 6)
     rotations, shifts = roma.random_rotmat(6), torch.randn(6, 3) * 0.2
     together = transform_volume(volume, rotations, shifts)
-    alone = torch.cat([transform_volume(volume, rotations[i:i + 1], shifts[i:i + 1]) for i in range(6)])
+    alone = torch.cat(
+        [transform_volume(volume, rotations[i : i + 1], shifts[i : i + 1]) for i in range(6)]
+    )
     assert torch.allclose(together, alone, atol=1e-5)
 
 
 def test_a_patch_lands_where_its_shift_says_and_keeps_its_mass():
     canvas = place(torch.ones(1, 1, 8, 8), torch.tensor([[0.5, -0.25]]), 64)[0, 0]
     y, x = np.nonzero(canvas.numpy() > 0.5)
-    assert (x.mean() - 31.5) / 32 == pytest.approx(0.5, abs=0.02) and (y.mean() - 31.5) / 32 == pytest.approx(-0.25, abs=0.02)
+    assert (x.mean() - 31.5) / 32 == pytest.approx(0.5, abs=0.02) and (
+        y.mean() - 31.5
+    ) / 32 == pytest.approx(-0.25, abs=0.02)
     assert float(canvas.sum()) == pytest.approx(64, rel=0.01)
 
 
@@ -87,7 +103,9 @@ def test_the_2d_ablation_has_no_pose():
 
 def test_the_templates_layers_run_once_a_step_not_once_an_instance():
     generator, calls = Generator(PRODUCT), []
-    generator.template_layers.register_forward_hook(lambda module, inputs, output: calls.append(output.shape))
+    generator.template_layers.register_forward_hook(
+        lambda module, inputs, output: calls.append(output.shape)
+    )
     generator(torch.randn(3, 5, 128))
     assert calls == [(1, 8, 16, 16, 16)]
 
@@ -109,6 +127,7 @@ def test_candidates_keep_parts_apart():
     def nearest(candidates: int) -> float:
         xy = generator.pose_decoder(generator.sample_latents(64, 5, candidates))[1][..., :2]
         return float((torch.cdist(xy, xy) + 10 * torch.eye(5)).amin((-1, -2)).mean().detach())
+
     assert nearest(8) > 1.5 * nearest(1)
 
 
@@ -122,13 +141,17 @@ def test_a_composition_that_cannot_be_is_refused():
 @pytest.mark.parametrize('scope, shapes', [('image', [(2, 1)]), ('both', [(2, 1), (2, 1, 8, 8)])])
 @pytest.mark.parametrize('norm', ['spectral', 'instance'])
 def test_discriminator_judges_the_whole_and_its_parts(scope, shapes, norm):
-    assert [tuple(logits.shape) for logits in Discriminator(8, norm, scope)(torch.randn(2, 1, 64, 64))] == shapes
+    assert [
+        tuple(logits.shape) for logits in Discriminator(8, norm, scope)(torch.randn(2, 1, 64, 64))
+    ] == shapes
 
 
 def test_encoder_gives_latents_and_features_of_the_generators_shape():
     generator = Generator(PRODUCT)
     scene = generator(torch.randn(2, 5, 128))
-    z, features = PoseEncoder(5, 128, generator.feature_channels, generator.feature_side, 8)(scene.image)
+    z, features = PoseEncoder(5, 128, generator.feature_channels, generator.feature_side, 8)(
+        scene.image
+    )
     assert z.shape == (2, 5, 128) and features.shape == scene.features.shape
 
 
@@ -141,7 +164,9 @@ def test_alignment_is_a_permutation_with_the_hungarian_cost(count, method):
     assert (order.sort(-1).values == torch.arange(count)).all()
     for matrix, permutation in zip(cost, order):
         rows, columns = linear_sum_assignment(matrix.numpy())
-        assert float(matrix[torch.arange(count), permutation].sum()) == pytest.approx(float(matrix.numpy()[rows, columns].sum()), abs=1e-5)
+        assert float(matrix[torch.arange(count), permutation].sum()) == pytest.approx(
+            float(matrix.numpy()[rows, columns].sum()), abs=1e-5
+        )
 
 
 def test_greedy_alignment_takes_the_cheapest_pair_first_and_pays_for_it():
@@ -149,7 +174,9 @@ def test_greedy_alignment_takes_the_cheapest_pair_first_and_pays_for_it():
     assert align(cost, 'greedy').tolist() == [[0, 1]] and align(cost).tolist() == [[1, 0]]
     order = align(torch.rand(8, 5, 5), 'greedy')
     assert (order.sort(-1).values == torch.arange(5)).all()
-    with pytest.raises(ConfigError, match='unknown alignment "best": expected one of exact, greedy, ipot'):
+    with pytest.raises(
+        ConfigError, match='unknown alignment "best": expected one of exact, greedy, ipot'
+    ):
         align(cost, 'best')
 
 
@@ -164,19 +191,34 @@ def test_a_ray_from_above_meets_the_highest_thing():
 
 
 def test_an_occupied_volume_cannot_bend_with_its_pose():
-    """The same solid from above and turned about the viewing axis: the picture turns, and nothing else changes."""
+    """The same solid from above and turned about the viewing axis: the picture turns, and nothing
+    else changes."""
     torch.manual_seed(0)
     generator = Generator(GeneratorConfig(width=8, patch=32, shape='occupancy'))
     box = torch.zeros(1, 32, 32, 32)
     box[:, 10:20, 8:24, 12:20] = 1
     generator.template_volume = lambda: box
-    turns = torch.stack([roma.rotvec_to_rotmat(torch.tensor([0.0, 0.0, angle])) for angle in (0.0, math.pi / 2, math.pi)])[:, None]
-    flat, quarter, half = generator.render_patches(generator.features_of_pose(turns, torch.zeros(3, 1, 3)))
-    assert torch.allclose(quarter[0], torch.rot90(flat[0], -1, (0, 1)), atol=1e-4) and torch.allclose(half[0], torch.rot90(flat[0], 2, (0, 1)), atol=1e-4)
+    turns = torch.stack(
+        [
+            roma.rotvec_to_rotmat(torch.tensor([0.0, 0.0, angle]))
+            for angle in (0.0, math.pi / 2, math.pi)
+        ]
+    )[:, None]
+    flat, quarter, half = generator.render_patches(
+        generator.features_of_pose(turns, torch.zeros(3, 1, 3))
+    )
+    assert torch.allclose(
+        quarter[0], torch.rot90(flat[0], -1, (0, 1)), atol=1e-4
+    ) and torch.allclose(half[0], torch.rot90(flat[0], 2, (0, 1)), atol=1e-4)
     # Its highest layer, number 19 of 32, is .22 half sides above the middle.
-    assert float(flat[0, 16, 16]) == pytest.approx(2 * (0.3 + 0.5 * 0.21875) - 1, abs=1e-4) and float(flat[0, 0, 0]) == -1
+    assert (
+        float(flat[0, 16, 16]) == pytest.approx(2 * (0.3 + 0.5 * 0.21875) - 1, abs=1e-4)
+        and float(flat[0, 0, 0]) == -1
+    )
     # Lifted by a quarter of its half side, what is seen stands higher by as much.
-    lifted = generator.render_patches(generator.features_of_pose(turns[:1], torch.tensor([[[0.0, 0.0, 0.25]]])))[0]
+    lifted = generator.render_patches(
+        generator.features_of_pose(turns[:1], torch.tensor([[[0.0, 0.0, 0.25]]]))
+    )[0]
     assert float((lifted - flat)[0, 16, 16]) == pytest.approx(2 * 0.25 * 0.5, abs=1e-3)
 
 
@@ -188,7 +230,16 @@ def test_an_occupied_volume_learns_from_one_picture():
     optimiser = torch.optim.Adam(generator.parameters(), 1e-2)
     losses = []
     for _ in range(60):
-        loss = (generator.render_patches(generator.features_of_pose(torch.eye(3)[None, None], torch.zeros(1, 1, 3))) - target).square().mean()
+        loss = (
+            (
+                generator.render_patches(
+                    generator.features_of_pose(torch.eye(3)[None, None], torch.zeros(1, 1, 3))
+                )
+                - target
+            )
+            .square()
+            .mean()
+        )
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -203,6 +254,10 @@ def test_occupancy_is_part_of_the_whole_generator():
     scene = generator(torch.randn(2, 3, 128))
     encoder = PoseEncoder(3, 128, generator.feature_channels, generator.feature_side)
     z, features = encoder(scene.image)
-    assert scene.image.shape == (2, 1, 64, 64) and z.shape == (2, 3, 128) and features.shape == scene.features.shape
+    assert (
+        scene.image.shape == (2, 1, 64, 64)
+        and z.shape == (2, 3, 128)
+        and features.shape == scene.features.shape
+    )
     with pytest.raises(ConfigError, match='expected placement patch'):
         GeneratorConfig(shape='occupancy', placement='volume')

@@ -1,4 +1,5 @@
 """What the segmenter publishes, message by message, on a bin whose answer is known."""
+
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,37 +12,58 @@ from sensor_msgs.msg import Image  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
 from visualization_msgs.msg import Marker  # noqa: E402
 
+from insegan_ros.datasets.pairing import Pairing  # noqa: E402
 from insegan_ros.frame import Frame, Instances, Intrinsics  # noqa: E402
 from insegan_ros.nodes.outputs import POINT, Result, outputs  # noqa: E402
-from insegan_ros.datasets.pairing import Pairing  # noqa: E402
 from insegan_ros.segmenters.geometry import poses_from_points  # noqa: E402
 from insegan_ros.workspace import Workspace  # noqa: E402
 
 CAMERA = Intrinsics(200.0, 200.0, 79.5, 59.5, 160, 120)
 BIN = Workspace((0.0, 0.0, -1.0, 0.5), (-0.15, -0.12, 0.15, 0.12))
-# vision_msgs 4, whose package cannot be installed without ROS: its fields as its .msg files name them.
-VISION = {'Point2D': 'float64 x\nfloat64 y', 'Pose2D': 'vision_msgs/Point2D position\nfloat64 theta',
-          'BoundingBox2D': 'vision_msgs/Pose2D center\nfloat64 size_x\nfloat64 size_y', 'ObjectHypothesis': 'string class_id\nfloat64 score',
-          'ObjectHypothesisWithPose': 'vision_msgs/ObjectHypothesis hypothesis\ngeometry_msgs/PoseWithCovariance pose',
-          'Detection2D': 'std_msgs/Header header\nvision_msgs/ObjectHypothesisWithPose[] results\nvision_msgs/BoundingBox2D bbox\nstring id',
-          'Detection2DArray': 'std_msgs/Header header\nvision_msgs/Detection2D[] detections', 'VisionClass': 'uint16 class_id\nstring class_name',
-          'LabelInfo': 'std_msgs/Header header\nvision_msgs/VisionClass[] class_map\nfloat32 threshold'}
+# vision_msgs 4, whose package cannot be installed without ROS: its fields as its .msg files name
+# them.
+VISION = {
+    'Point2D': 'float64 x\nfloat64 y',
+    'Pose2D': 'vision_msgs/Point2D position\nfloat64 theta',
+    'BoundingBox2D': 'vision_msgs/Pose2D center\nfloat64 size_x\nfloat64 size_y',
+    'ObjectHypothesis': 'string class_id\nfloat64 score',
+    'ObjectHypothesisWithPose': (
+        'vision_msgs/ObjectHypothesis hypothesis\ngeometry_msgs/PoseWithCovariance pose'
+    ),
+    'Detection2D': (
+        'std_msgs/Header header\nvision_msgs/ObjectHypothesisWithPose[]'
+        ' results\nvision_msgs/BoundingBox2D bbox\nstring id'
+    ),
+    'Detection2DArray': 'std_msgs/Header header\nvision_msgs/Detection2D[] detections',
+    'VisionClass': 'uint16 class_id\nstring class_name',
+    'LabelInfo': 'std_msgs/Header header\nvision_msgs/VisionClass[] class_map\nfloat32 threshold',
+}
 
 
 def result(colour: np.ndarray | None = None, workspace: Workspace | None = BIN) -> Result:
     """Two boxes, 3 and 5 cm high; without a workspace, a frame with no reading."""
     depth, labels = np.full((120, 160), 0.5, np.float32), np.zeros((120, 160), np.uint16)
-    for label, (left, top, right, bottom, height) in enumerate(((30, 40, 60, 80, 0.03), (90, 30, 130, 60, 0.05)), start=1):
+    for label, (left, top, right, bottom, height) in enumerate(
+        ((30, 40, 60, 80, 0.03), (90, 30, 130, 60, 0.05)), start=1
+    ):
         depth[top:bottom, left:right], labels[top:bottom, left:right] = 0.5 - height, label
     if workspace is None:
         frame = Frame(np.full((120, 160), np.nan, np.float32), CAMERA)
         return Result(frame, Instances.none((120, 160)), None, Header(frame_id='optical'), 'nut')
     frame = Frame(depth, CAMERA, colour)
-    return Result(frame, Instances(labels, np.array([0.9, 0.6], np.float32), poses=poses_from_points(frame, labels, 2)), workspace, Header(frame_id='optical'), 'nut')
+    return Result(
+        frame,
+        Instances(
+            labels, np.array([0.9, 0.6], np.float32), poses=poses_from_points(frame, labels, 2)
+        ),
+        workspace,
+        Header(frame_id='optical'),
+        'nut',
+    )
 
 
 def made(one: Result, name: str, vision=None):
-    output, = (output for output in outputs(vision) if output.name == name)
+    (output,) = (output for output in outputs(vision) if output.name == name)
     message = output.make(one)
     assert isinstance(message, output.kind)
     return message
@@ -62,13 +84,26 @@ def vision(store):
 
 def test_detections_hold_boxes_labels_scores_and_serialise_as_vision_msgs(store, vision):
     message = made(result(), 'detections', vision)
-    assert [one.id for one in message.detections] == ['1', '2'] and message.header.frame_id == 'optical'
+    assert [one.id for one in message.detections] == [
+        '1',
+        '2',
+    ] and message.header.frame_id == 'optical'
     first = message.detections[0]
-    assert (first.bbox.center.position.x, first.bbox.center.position.y) == (44.5, 59.5) and (first.bbox.size_x, first.bbox.size_y) == (30, 40)
-    assert first.results[0].hypothesis.class_id == '1' and first.results[0].hypothesis.score == pytest.approx(0.9)
+    assert (first.bbox.center.position.x, first.bbox.center.position.y) == (44.5, 59.5) and (
+        first.bbox.size_x,
+        first.bbox.size_y,
+    ) == (30, 40)
+    assert first.results[0].hypothesis.class_id == '1' and first.results[
+        0
+    ].hypothesis.score == pytest.approx(0.9)
     assert first.results[0].pose.pose.position.z == pytest.approx(0.47, abs=1e-3)
-    again = store.deserialize_cdr(store.serialize_cdr(message, 'vision_msgs/msg/Detection2DArray'), 'vision_msgs/msg/Detection2DArray')
-    assert again.detections[1].bbox.size_x == 40 and again.detections[1].results[0].pose.pose.position.z == pytest.approx(0.45, abs=1e-3)
+    again = store.deserialize_cdr(
+        store.serialize_cdr(message, 'vision_msgs/msg/Detection2DArray'),
+        'vision_msgs/msg/Detection2DArray',
+    )
+    assert again.detections[1].bbox.size_x == 40 and again.detections[1].results[
+        0
+    ].pose.pose.position.z == pytest.approx(0.45, abs=1e-3)
     assert made(result(workspace=None), 'detections', vision).detections == []
 
 
@@ -80,21 +115,34 @@ def test_label_info_names_the_part(store, vision):
 
 def test_without_vision_msgs_its_outputs_are_left_out(vision):
     names = {output.name for output in outputs(None)}
-    assert names == {output.name for output in outputs(vision)} - {'detections', 'label_info'} and 'instances' in names
+    assert (
+        names == {output.name for output in outputs(vision)} - {'detections', 'label_info'}
+        and 'instances' in names
+    )
 
 
 def test_the_cloud_holds_the_bins_points_with_their_labels():
     message = made(result(), 'cloud')
     points = np.frombuffer(message.data, POINT)
-    assert [field.name for field in message.fields] == ['x', 'y', 'z', 'rgb', 'label'] and message.point_step == 20 and message.width == len(points)
+    assert (
+        [field.name for field in message.fields] == ['x', 'y', 'z', 'rgb', 'label']
+        and message.point_step == 20
+        and message.width == len(points)
+    )
     assert (points['label'] == 1).sum() == 30 * 40 and (points['label'] == 2).sum() == 40 * 30
-    assert np.allclose(points['z'][points['label'] == 2], 0.45) and np.allclose(points['z'][points['label'] == 0], 0.5)
+    assert np.allclose(points['z'][points['label'] == 2], 0.45) and np.allclose(
+        points['z'][points['label'] == 0], 0.5
+    )
     # The box's left upper pixel, (30, 40), at a depth of .47 m.
     first = points[points['label'] == 1][0]
-    assert (first['x'], first['y']) == pytest.approx(((30 - 79.5) / 200 * 0.47, (40 - 59.5) / 200 * 0.47), abs=1e-5)
+    assert (first['x'], first['y']) == pytest.approx(
+        ((30 - 79.5) / 200 * 0.47, (40 - 59.5) / 200 * 0.47), abs=1e-5
+    )
     colour = np.zeros((120, 160, 3), np.uint8)
     colour[:, :] = 10, 20, 30
-    assert (np.frombuffer(made(result(colour), 'cloud').data, POINT)['rgb'] == 10 << 16 | 20 << 8 | 30).all()
+    assert (
+        np.frombuffer(made(result(colour), 'cloud').data, POINT)['rgb'] == 10 << 16 | 20 << 8 | 30
+    ).all()
     assert made(result(workspace=None), 'cloud').width == 0
 
 
@@ -103,13 +151,25 @@ def test_markers_point_into_the_parts_and_frame_the_bin():
     assert markers[0].action == Marker.DELETEALL
     arrows = [one for one in markers if one.ns == 'picks']
     assert {one.type for one in arrows} == {Marker.ARROW}
-    assert [one.id for one in arrows] == [2, 1] and arrows[0].color.g > arrows[0].color.r and arrows[1].color.r > 0.9
+    assert (
+        [one.id for one in arrows] == [2, 1]
+        and arrows[0].color.g > arrows[0].color.r
+        and arrows[1].color.r > 0.9
+    )
     for arrow, depth in zip(arrows, (0.45, 0.47)):
         start, contact = arrow.points
-        assert contact.z == pytest.approx(depth, abs=2e-3) and start.z == pytest.approx(depth - 0.04, abs=2e-3)
+        assert contact.z == pytest.approx(depth, abs=2e-3) and start.z == pytest.approx(
+            depth - 0.04, abs=2e-3
+        )
     assert [one.text for one in markers if one.type == Marker.TEXT_VIEW_FACING] == ['1', '2']
-    line, = (one for one in markers if one.type == Marker.LINE_STRIP)
-    assert [(p.x, p.y, p.z) for p in line.points] == [(-0.15, -0.12, 0.5), (0.15, -0.12, 0.5), (0.15, 0.12, 0.5), (-0.15, 0.12, 0.5), (-0.15, -0.12, 0.5)]
+    (line,) = (one for one in markers if one.type == Marker.LINE_STRIP)
+    assert [(p.x, p.y, p.z) for p in line.points] == [
+        (-0.15, -0.12, 0.5),
+        (0.15, -0.12, 0.5),
+        (0.15, 0.12, 0.5),
+        (-0.15, 0.12, 0.5),
+        (-0.15, -0.12, 0.5),
+    ]
     assert len(made(result(workspace=None), 'markers').markers) == 1
 
 
@@ -122,7 +182,10 @@ def test_the_overlay_lies_on_colour_where_there_is_some():
 
 def image(stamp_ms: int, name: str = '') -> Image:
     message = Image(header=Header(frame_id=name))
-    message.header.stamp.sec, message.header.stamp.nanosec = stamp_ms // 1000, stamp_ms % 1000 * 10**6
+    message.header.stamp.sec, message.header.stamp.nanosec = (
+        stamp_ms // 1000,
+        stamp_ms % 1000 * 10**6,
+    )
     return message
 
 
@@ -143,7 +206,11 @@ def test_depth_meets_the_colour_of_its_moment_whichever_comes_first():
 
 def test_depth_without_colour_is_counted_and_a_clock_set_back_is_survived():
     pairing = Pairing()
-    assert pairing.depth(image(1000), 0.02) is None and pairing.depth(image(1033), 0.02) is None and pairing.unpaired == 1
+    assert (
+        pairing.depth(image(1000), 0.02) is None
+        and pairing.depth(image(1033), 0.02) is None
+        and pairing.unpaired == 1
+    )
     assert pairing.colour(image(5000, 'late'), 0.02) is None
     assert pairing.colour(image(100, 'again'), 0.02) is None and len(pairing.colours) == 1
     assert names(pairing.depth(image(101, 'd'), 0.02)) == ('d', 'again')

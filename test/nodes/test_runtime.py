@@ -1,4 +1,5 @@
 """How every node starts and ends."""
+
 from __future__ import annotations
 
 import contextlib
@@ -9,7 +10,6 @@ import time
 
 import psutil
 import pytest
-
 from live_nodes import environment
 
 # A node whose thread uses its publisher without pause, and says what it dies of.
@@ -50,16 +50,30 @@ sys.exit(run_node(Slow))
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize('code, last', [(BUSY, 'ended in order'), (SLOW, 'working')], ids=['busy', 'slow'])
-def test_a_node_is_stopped_in_order_while_its_thread_publishes_and_while_it_is_made(code, last, number):
-    process = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment())
+@pytest.mark.parametrize(
+    'code, last', [(BUSY, 'ended in order'), (SLOW, 'working')], ids=['busy', 'slow']
+)
+def test_a_node_is_stopped_in_order_while_its_thread_publishes_and_while_it_is_made(
+    code, last, number
+):
+    process = subprocess.Popen(
+        [sys.executable, '-c', code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment(),
+    )
     try:
         assert process.stdout.readline() == 'working\n'
         process.send_signal(number)
         said, _ = process.communicate(timeout=20)
     finally:
         process.kill()
-    assert process.returncode == 0 and ('working\n' + said).splitlines()[-1] == last and 'Traceback' not in said, said
+    assert (
+        process.returncode == 0
+        and ('working\n' + said).splitlines()[-1] == last
+        and 'Traceback' not in said
+    ), said
 
 
 def nodes_of(process: subprocess.Popen) -> list[str]:
@@ -75,7 +89,13 @@ def nodes_of(process: subprocess.Popen) -> list[str]:
 @pytest.mark.parametrize('begun', ['sim_camera', 'segmenter'])
 def test_a_demo_that_is_interrupted_ends_at_once_and_leaves_no_node_behind(begun, tmp_path):
     """As soon as one of its nodes is there: the other may just be starting."""
-    process = subprocess.Popen([sys.executable, '-m', 'insegan_ros.cli', 'demo', '--out', str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment())
+    process = subprocess.Popen(
+        [sys.executable, '-m', 'insegan_ros.cli', 'demo', '--out', str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment(),
+    )
     try:
         end = time.monotonic() + 60
         while not any(f'insegan_ros.nodes.{begun}' in node for node in nodes_of(process)):
@@ -88,4 +108,6 @@ def test_a_demo_that_is_interrupted_ends_at_once_and_leaves_no_node_behind(begun
     finally:
         process.kill()
     assert process.returncode == 130 and 'Traceback' not in said, said
-    assert nodes and not any(node.is_running() and node.status() != psutil.STATUS_ZOMBIE for node in nodes)
+    assert nodes and not any(
+        node.is_running() and node.status() != psutil.STATUS_ZOMBIE for node in nodes
+    )

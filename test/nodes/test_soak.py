@@ -1,7 +1,9 @@
-"""Thousands of frames through one node: none is lost, memory stays, no thread is left behind, latency is flat, drops are counted.
+"""Thousands of frames through one node: none is lost, memory stays, no thread is left behind,
+latency is flat, drops are counted.
 
 INSEGAN_SOAK_FRAMES says how many (`make soak`: 20,000).
 """
+
 import os
 import time
 from pathlib import Path
@@ -12,11 +14,11 @@ import pytest
 rclpy = pytest.importorskip('rclpy')
 
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
+from live_nodes import Process, Robot, environment  # noqa: E402
 
 from insegan_ros.datasets.images import stamp_ns  # noqa: E402
 from insegan_ros.frame import Intrinsics  # noqa: E402
 from insegan_ros.nodes.conversions import camera_info_message, image_message  # noqa: E402
-from live_nodes import Process, Robot, environment  # noqa: E402
 
 FRAMES = int(os.environ.get('INSEGAN_SOAK_FRAMES', 2000))
 CAMERA = Intrinsics(615.0, 615.0, 319.5, 239.5, 640, 480)
@@ -42,9 +44,27 @@ def status(pid: int) -> tuple[float, int]:
 
 @pytest.mark.slow
 def test_thousands_of_frames(robot, tmp_path):
-    process = Process('insegan_ros.nodes.segmenter', [
-        '--ros-args', '-p', 'model:=insegan-nut', '-p', 'device:=cpu', '-p', 'autostart:=true', '-p', 'floor:=[0.0, 0.0, -1.0, 0.6]',
-        '-p', 'bounds:=[-0.1, -0.08, 0.1, 0.08]', '-r', 'depth/image:=/cam/depth/image', '-r', 'depth/camera_info:=/cam/depth/camera_info'], tmp_path / 'log')
+    process = Process(
+        'insegan_ros.nodes.segmenter',
+        [
+            '--ros-args',
+            '-p',
+            'model:=insegan-nut',
+            '-p',
+            'device:=cpu',
+            '-p',
+            'autostart:=true',
+            '-p',
+            'floor:=[0.0, 0.0, -1.0, 0.6]',
+            '-p',
+            'bounds:=[-0.1, -0.08, 0.1, 0.08]',
+            '-r',
+            'depth/image:=/cam/depth/image',
+            '-r',
+            'depth/camera_info:=/cam/depth/camera_info',
+        ],
+        tmp_path / 'log',
+    )
     depth = np.full((480, 640), 600, np.uint16)
     rows, columns = np.mgrid[:480, :640]
     for x, y in ((270, 200), (340, 260), (290, 270)):
@@ -55,13 +75,21 @@ def test_thousands_of_frames(robot, tmp_path):
     try:
         process.wait_for('listening on')
         # Until the processes have found each other.
-        robot.until(lambda: (robot.send(depth, '16UC1', CAMERA), robot.spin(0.1))[0] and robot.masks, 30)
+        robot.until(
+            lambda: (robot.send(depth, '16UC1', CAMERA), robot.spin(0.1))[0] and robot.masks, 30
+        )
         for _ in range(20):
             robot.spin(0.05)
         seconds, memory, threads = [], {}, {}
         for number in range(FRAMES):
             header = robot.header()
-            robot.masks.clear(), robot.poses.clear(), robot.overlays.clear(), robot.picks.clear(), robot.states.clear()
+            (
+                robot.masks.clear(),
+                robot.poses.clear(),
+                robot.overlays.clear(),
+                robot.picks.clear(),
+                robot.states.clear(),
+            )
             begun = time.monotonic()
             robot.info.publish(camera_info_message(CAMERA, header))
             robot.depth.publish(image_message(depth, '16UC1', header))
@@ -75,9 +103,13 @@ def test_thousands_of_frames(robot, tmp_path):
         assert last - first < 20, f'memory grew from {first:.0f} to {last:.0f} MB'
         assert after == before
         tenth = FRAMES // 10
-        assert np.median(seconds[-tenth:]) < 2 * np.median(seconds[tenth:2 * tenth])
-        print(f'{FRAMES} frames: {1000 * np.median(seconds):.1f} ms median, {1000 * np.percentile(seconds, 99):.1f} ms 99 %, memory {last - first:+.1f} MB')
-        # A camera faster than the network: the newest frames are answered, the others counted as dropped.
+        assert np.median(seconds[-tenth:]) < 2 * np.median(seconds[tenth : 2 * tenth])
+        print(
+            f'{FRAMES} frames: {1000 * np.median(seconds):.1f} ms median,'
+            f' {1000 * np.percentile(seconds, 99):.1f} ms 99 %, memory {last - first:+.1f} MB'
+        )
+        # A camera faster than the network: the newest frames are answered, the others counted as
+        # dropped.
         for _ in range(90):
             robot.depth.publish(image_message(depth, '16UC1', robot.header()))
             robot.spin(0.002)
@@ -88,7 +120,9 @@ def test_thousands_of_frames(robot, tmp_path):
         counts = {pair.key: pair.value for pair in heard[-1].status[0].values}
         # At the very start depth may come before its camera_info.
         assert int(counts['frames dropped']) > 0 and int(counts['frames refused']) < 5
-        assert int(counts['frames in']) == sum(int(counts[f'frames {name}']) for name in ('out', 'dropped', 'idle', 'refused'))
+        assert int(counts['frames in']) == sum(
+            int(counts[f'frames {name}']) for name in ('out', 'dropped', 'idle', 'refused')
+        )
     finally:
         assert process.stop() == 0
     assert 'Traceback' not in process.text()

@@ -1,4 +1,6 @@
-"""The baselines of InSeGAN's Table 1: they divide what they should, keep the floor free, and learn."""
+"""The baselines of InSeGAN's Table 1: they divide what they should, keep the floor free, and
+learn."""
+
 import numpy as np
 import pytest
 import torch
@@ -44,8 +46,8 @@ def test_spreading_gives_every_foreground_pixel_the_nearest_label():
 def pictures() -> torch.Tensor:
     image = torch.full((4, 1, 64, 64), -1.0)
     for index in range(4):
-        image[index, 0, 8 + 3 * index:24 + 3 * index, 10:26] = 0.4
-        image[index, 0, 36:52, 30 + 2 * index:46 + 2 * index] = 0.4
+        image[index, 0, 8 + 3 * index : 24 + 3 * index, 10:26] = 0.4
+        image[index, 0, 36:52, 30 + 2 * index : 46 + 2 * index] = 0.4
     return image
 
 
@@ -53,8 +55,11 @@ def pictures() -> torch.Tensor:
 def test_the_learned_baselines_learn_to_explain_their_input(method):
     torch.manual_seed(0)
     network, config = RECONSTRUCTIONS[method]
-    small = {'slot-attention': {'slots': 3, 'width': 8}, 'iodine': {'slots': 3, 'width': 8, 'latent': 4, 'rounds': 2},
-             'point-template': {'instances': 2, 'template': 32, 'cloud': 64, 'width': 16}}[method]
+    small = {
+        'slot-attention': {'slots': 3, 'width': 8},
+        'iodine': {'slots': 3, 'width': 8, 'latent': 4, 'rounds': 2},
+        'point-template': {'instances': 2, 'template': 32, 'cloud': 64, 'width': 16},
+    }[method]
     model = network(config(**small))
     optimiser = torch.optim.Adam(model.parameters(), 3e-3)
     losses = []
@@ -77,7 +82,9 @@ def test_slots_masks_share_every_pixel():
 
 def test_the_point_template_hides_what_lies_below():
     model = PointTemplate(PointTemplateConfig(instances=2, template=1))
-    placed = torch.tensor([[[[0.0, 0.0, 0.2]], [[0.01, 0.01, 0.6]]], [[[0.0, 0.0, 0.2]], [[0.7, 0.7, 0.6]]]])
+    placed = torch.tensor(
+        [[[[0.0, 0.0, 0.2]], [[0.01, 0.01, 0.6]]], [[[0.0, 0.0, 0.2]], [[0.7, 0.7, 0.6]]]]
+    )
     assert model.visible(placed).tolist() == [[False, True], [True, True]]
     cloud = model.cloud(pictures()[:1])
     assert cloud.shape == (1, 512, 3) and (cloud[..., 2] > 0).all()
@@ -90,8 +97,18 @@ def test_a_learned_baseline_trains_and_runs_by_its_checkpoint(nut_data, tmp_path
     from insegan_ros.datasets.shards import ShardDataset
     from insegan_ros.training.loop import LoopConfig
     from insegan_ros.training.recipes import RECIPES
+
     config, train = RECIPES[name]
-    out = train(replace(config(), data=str(nut_data), out=str(tmp_path / 'run'), steps=2, batch=2, loop=LoopConfig(device='cpu')))
+    out = train(
+        replace(
+            config(),
+            data=str(nut_data),
+            out=str(tmp_path / 'run'),
+            steps=2,
+            batch=2,
+            loop=LoopConfig(device='cpu'),
+        )
+    )
     scene = next(iter(ShardDataset(nut_data)))
     segmenter = load_segmenter(str(out), workspace=scene.workspace)
     found = segmenter.segment(scene.frame)

@@ -13,15 +13,24 @@ from insegan_ros.segmenters.registry import load_segmenter
 def checkpoint(tmp_path):
     torch.manual_seed(0)
     network = DisplacementNet(DisplacementConfig(8, 2))
-    saved = Checkpoint('insegan', 'displacement', 'nut', Scales(0.0034, 0.09, 200.0, 8.0),
-                       {'displacement': {'network': {'width': 8, 'levels': 2}}}, {'displacement': network.state_dict()}, {'seed': 3})
+    saved = Checkpoint(
+        'insegan',
+        'displacement',
+        'nut',
+        Scales(0.0034, 0.09, 200.0, 8.0),
+        {'displacement': {'network': {'width': 8, 'levels': 2}}},
+        {'displacement': network.state_dict()},
+        {'seed': 3},
+    )
     saved.save(tmp_path / 'it')
     return tmp_path / 'it'
 
 
 def test_everything_comes_back(checkpoint):
     loaded = Checkpoint.load(checkpoint)
-    assert loaded.part == 'nut' and loaded.scales.height_m == 0.09 and loaded.training == {'seed': 3}
+    assert (
+        loaded.part == 'nut' and loaded.scales.height_m == 0.09 and loaded.training == {'seed': 3}
+    )
     network = loaded.restore('displacement', DisplacementNet(DisplacementConfig(8, 2)))
     assert all(np.isfinite(p.detach()).all() for p in network.parameters()) and not network.training
 
@@ -29,7 +38,7 @@ def test_everything_comes_back(checkpoint):
 @pytest.mark.parametrize('share', [0.0, 0.2, 0.95])
 def test_a_truncated_checkpoint_says_so(checkpoint, share):
     path = checkpoint / 'weights.safetensors'
-    path.write_bytes(path.read_bytes()[:int(path.stat().st_size * share)])
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
     with pytest.raises(CheckpointError, match='cut short or damaged'):
         Checkpoint.load(checkpoint)
 
@@ -46,14 +55,26 @@ def test_a_missing_checkpoint_names_what_there_is():
 
 
 def test_an_unknown_segmenter_names_the_known_ones(checkpoint):
-    with pytest.raises(ConfigError, match='unknown segmenter "magic": expected one of displacement, foreground, hoc, insegan'):
+    with pytest.raises(
+        ConfigError,
+        match='unknown segmenter "magic": expected one of displacement, foreground, hoc, insegan',
+    ):
         load_segmenter(str(checkpoint), 'magic')
 
 
-@pytest.mark.parametrize(('model', 'segmenter', 'way'), [('hoc-nut', 'displacement', 'hoc'), ('insegan-nut', 'masks', 'displacement or insegan'), ('insegan-nut', 'hoc', 'displacement'),
-                                                         ('ccgr-mixed', 'insegan', 'masks')])
+@pytest.mark.parametrize(
+    ('model', 'segmenter', 'way'),
+    [
+        ('hoc-nut', 'displacement', 'hoc'),
+        ('insegan-nut', 'masks', 'displacement or insegan'),
+        ('insegan-nut', 'hoc', 'displacement'),
+        ('ccgr-mixed', 'insegan', 'masks'),
+    ],
+)
 def test_a_checkpoint_of_another_architecture_is_refused(model, segmenter, way):
-    with pytest.raises(CheckpointError, match=f'{model} cannot be run as {segmenter}: expected {way}'):
+    with pytest.raises(
+        CheckpointError, match=f'{model} cannot be run as {segmenter}: expected {way}'
+    ):
         load_segmenter(model, segmenter)
 
 

@@ -1,4 +1,5 @@
 """Foreground methods under the one interface, and as a gate in front of another."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -23,8 +24,8 @@ def scene() -> tuple[Frame, np.ndarray]:
     """A blue box and a red box of the same height on a grey floor; the mask of the red one."""
     depth, colour = np.full((120, 160), 0.5, np.float32), np.full((120, 160, 3), 120, np.uint8)
     for left, paint in ((30, (20, 20, 230)), (100, (230, 20, 20))):
-        depth[40:80, left:left + 30] -= 0.04
-        colour[40:80, left:left + 30] = paint
+        depth[40:80, left : left + 30] -= 0.04
+        colour[40:80, left : left + 30] = paint
     red = np.zeros((120, 160), bool)
     red[40:80, 100:130] = True
     return Frame(depth, CAMERA, colour), red
@@ -49,7 +50,11 @@ class RedSegmenter:
 @pytest.mark.parametrize('name', ['grabcut-colour', 'kmeans-colour'])
 def test_colour_methods_find_pieces_of_another_colour(name):
     frame, _ = scene()
-    found = load_segmenter(name).segment(replace(frame, colour=np.where(frame.depth_m[..., None] < 0.48, np.uint8(230), frame.colour)))
+    found = load_segmenter(name).segment(
+        replace(
+            frame, colour=np.where(frame.depth_m[..., None] < 0.48, np.uint8(230), frame.colour)
+        )
+    )
     assert len(found) == 2 and found.poses.shape == (2, 4, 4)
     for piece in (slice(30, 60), slice(100, 130)):
         own = found.labels[45:75, piece]
@@ -71,7 +76,9 @@ def test_a_frame_without_colour_is_refused_in_one_line(name):
 
 @pytest.mark.parametrize('name', list(FOREGROUND))
 def test_a_picture_of_nothing_gives_nothing(name):
-    frame = Frame(np.full((120, 160), 0.5, np.float32), CAMERA, np.full((120, 160, 3), 120, np.uint8))
+    frame = Frame(
+        np.full((120, 160), 0.5, np.float32), CAMERA, np.full((120, 160, 3), 120, np.uint8)
+    )
     assert len(load_segmenter(name, workspace=FLOOR).segment(frame)) == 0
 
 
@@ -83,7 +90,9 @@ def test_the_gate_takes_from_the_other_what_it_does_not_find():
     gated.workspace = FLOOR
     found = gated.segment(frame)
     assert gated.needs_colour and gated.gate.workspace is FLOOR
-    assert not (found.labels[:, :90] > 0).any() and ((found.labels > 0) & red).sum() / red.sum() > 0.9
+    assert (
+        not (found.labels[:, :90] > 0).any() and ((found.labels > 0) & red).sum() / red.sum() > 0.9
+    )
     with pytest.raises(InputError):
         gated.segment(replace(frame, colour=None))
 
@@ -96,7 +105,9 @@ def test_a_gate_by_its_name_and_one_that_is_none():
         load_segmenter('kmeans', gate='nobody')
     with pytest.raises(ConfigError, match='the gate is insegan-nut, which divides parts'):
         load_segmenter('kmeans', gate='insegan-nut')
-    with pytest.raises(ConfigError, match='a gate stands before irnet-mixed, which looks at colour alone'):
+    with pytest.raises(
+        ConfigError, match='a gate stands before irnet-mixed, which looks at colour alone'
+    ):
         load_segmenter('irnet-mixed', gate='depth-threshold')
     with pytest.raises(ConfigError, match='a gate stands before grabcut-colour'):
         load_segmenter('grabcut-colour', gate='depth-threshold')
@@ -117,6 +128,7 @@ def test_scores_are_taken_within_the_tote(tote_data):
 
         def segment(self, frame):
             return next(self.answers).labelled()
+
     scenes = list(ShardDataset(tote_data))
     for one in evaluate_foreground(Truth(scenes), scenes):
         assert all(one[name] == pytest.approx(1.0) for name in ('acc', 'iou', 'miou', 'ari'))

@@ -1,4 +1,5 @@
 """The heap baselines on disks whose masks are known."""
+
 from __future__ import annotations
 
 import cv2
@@ -7,32 +8,56 @@ import pytest
 
 from insegan_ros.evaluation.metrics import foreground_iou, iou_matrix
 from insegan_ros.frame import Frame, Intrinsics
-from insegan_ros.segmenters.heap_baselines import ClustersSegmenter, RegionsSegmenter, TemplateSegmenter, WatershedSegmenter
+from insegan_ros.segmenters.heap_baselines import (
+    ClustersSegmenter,
+    RegionsSegmenter,
+    TemplateSegmenter,
+    WatershedSegmenter,
+)
 from insegan_ros.segmenters.registry import HEAPS, load_segmenter
 from insegan_ros.workspace import Workspace
 
 
 def disks(dark: bool = False) -> tuple[Frame, np.ndarray]:
-    """Thirty-six bright disks of 24 px on a grid, neighbours touching in pairs, shaded and noisy; nearer than the floor."""
+    """Thirty-six bright disks of 24 px on a grid, neighbours touching in pairs, shaded and noisy;
+    nearer than the floor."""
     rng = np.random.default_rng(0)
-    labels, colour, depth = np.zeros((216, 216), np.uint16), np.full((216, 216), 40.0), np.full((216, 216), 0.6, np.float32)
+    labels, colour, depth = (
+        np.zeros((216, 216), np.uint16),
+        np.full((216, 216), 40.0),
+        np.full((216, 216), 0.6, np.float32),
+    )
     y, x = np.mgrid[:216, :216]
     for index in range(36):
         row, column = 18 + 36 * (index // 6), 18 + 36 * (index % 6)
         column += 6 if index % 2 == 0 else -6
         inside = np.hypot(x - column, y - row) <= 12
-        labels[inside], colour[inside], depth[inside] = index + 1, 150 + 60 * rng.random(), 0.58 - 0.004 * rng.random()
+        labels[inside], colour[inside], depth[inside] = (
+            index + 1,
+            150 + 60 * rng.random(),
+            0.58 - 0.004 * rng.random(),
+        )
     colour = np.clip(colour + rng.normal(0, 3, colour.shape), 0, 255)
     picture = np.repeat((255 - colour if dark else colour)[..., None], 3, -1).astype(np.uint8)
     return Frame(depth, Intrinsics(216, 216, 107.5, 107.5, 216, 216), picture), labels
 
 
 @pytest.mark.parametrize('dark', [False, True])
-@pytest.mark.parametrize('kind, least', [(WatershedSegmenter, 0.95), (RegionsSegmenter, 0.7), (TemplateSegmenter, 0.6), (ClustersSegmenter, 0.6)])
+@pytest.mark.parametrize(
+    'kind, least',
+    [
+        (WatershedSegmenter, 0.95),
+        (RegionsSegmenter, 0.7),
+        (TemplateSegmenter, 0.6),
+        (ClustersSegmenter, 0.6),
+    ],
+)
 def test_disks_in_colour_are_found(kind, least, dark):
     frame, truth = disks(dark)
     found = kind(look='colour', size_px=24, dark=dark).segment(frame)
-    assert (iou_matrix(truth, found.labels).max(1) > 0.5).mean() >= least and found.labels.shape == truth.shape
+    assert (
+        iou_matrix(truth, found.labels).max(1) > 0.5
+    ).mean() >= least and found.labels.shape == truth.shape
 
 
 @pytest.mark.parametrize('name', sorted(HEAPS))
@@ -41,7 +66,9 @@ def test_they_run_by_name_on_depth_and_estimate_the_size(name):
     segmenter = load_segmenter(name, workspace=Workspace((0.0, 0.0, -1.0, 0.6)))
     assert not segmenter.needs_colour
     found = segmenter.segment(frame)
-    assert len(found) == found.labels.max() >= 12 and foreground_iou(truth, found.labels) > (0.8 if name != 'template-heap' else 0.3)
+    assert len(found) == found.labels.max() >= 12 and foreground_iou(truth, found.labels) > (
+        0.8 if name != 'template-heap' else 0.3
+    )
 
 
 def test_what_is_all_alike_has_no_object():

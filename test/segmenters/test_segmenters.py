@@ -25,7 +25,9 @@ def test_kmeans_separates_distant_boxes_and_poses_lie_on_them(camera):
     truth[20:40, 20:40], truth[70:90, 100:130] = 1, 2
     assert honest_miou(truth, found.labels) > 0.95
     pose = found.poses[found.labels[30, 30] - 1]
-    assert np.allclose(pose[:3, 3], ((29.5 - 79.5) / 200 * 0.46, (29.5 - 59.5) / 200 * 0.46, 0.46), atol=0.002)
+    assert np.allclose(
+        pose[:3, 3], ((29.5 - 79.5) / 200 * 0.46, (29.5 - 59.5) / 200 * 0.46, 0.46), atol=0.002
+    )
     assert pose[2, 2] < -0.99 and np.allclose(pose[:3, :3].T @ pose[:3, :3], np.eye(3), atol=1e-5)
     assert np.linalg.det(pose[:3, :3]) == pytest.approx(1)
 
@@ -48,7 +50,9 @@ def test_kmeans_needs_a_number():
 @pytest.fixture(scope='module')
 def nut_scenes():
     setup = bin_setup('nut', seed=77, realsense=(640, 480))
-    return setup.camera.workspace, [(scene.frame, scene.truth) for scene in islice(scene_stream(setup), 6)]
+    return setup.camera.workspace, [
+        (scene.frame, scene.truth) for scene in islice(scene_stream(setup), 6)
+    ]
 
 
 def test_the_shipped_nut_finds_the_nuts_at_camera_resolution(nut_scenes):
@@ -57,7 +61,11 @@ def test_the_shipped_nut_finds_the_nuts_at_camera_resolution(nut_scenes):
     scores = []
     for frame, truth in scenes:
         found = segmenter.segment(frame)
-        assert found.labels.shape == (480, 640) and (found.scores > 0).all() and len(found.poses) == len(found)
+        assert (
+            found.labels.shape == (480, 640)
+            and (found.scores > 0).all()
+            and len(found.poses) == len(found)
+        )
         assert (np.diff(found.scores) <= 1e-6).all()
         scores.append(honest_miou(truth.labels, found.labels))
     assert np.mean(scores) > 0.75
@@ -78,7 +86,11 @@ def test_the_same_bin_is_segmented_alike_by_another_camera(nut_scenes):
     with World(setup.container) as world:
         poses = world.drop(parts, rng).poses
     counts = []
-    for camera in (Camera.over_bin(setup.container), Camera.realsense(setup.container), Camera.realsense(setup.container, 320, 240)):
+    for camera in (
+        Camera.over_bin(setup.container),
+        Camera.realsense(setup.container),
+        Camera.realsense(setup.container, 320, 240),
+    ):
         segmenter.workspace = camera.workspace
         scene = photograph(replace(setup, camera=camera), parts, poses, rng)
         found = segmenter.segment(scene.frame)
@@ -90,10 +102,11 @@ def test_the_same_bin_is_segmented_alike_by_another_camera(nut_scenes):
 def test_a_floor_that_is_not_given_is_fitted(nut_scenes):
     _, scenes = nut_scenes
     frame, truth = scenes[0]
-    # Without bounds the walls are in view: look at the bin's inside alone, as a region of interest would.
+    # Without bounds the walls are in view: look at the bin's inside alone, as a region of interest
+    # would.
     inside = truth.labels.copy()
     rows, columns = np.nonzero(inside)
-    crop = np.s_[rows.min():rows.max(), columns.min():columns.max()]
+    crop = np.s_[rows.min() : rows.max(), columns.min() : columns.max()]
     masked = np.full_like(frame.depth_m, np.nan)
     masked[crop] = frame.depth_m[crop]
     found = load_segmenter('insegan-nut').segment(Frame(masked, frame.intrinsics))
@@ -114,7 +127,8 @@ def test_bounds_outside_of_the_image_are_refused(camera):
 
 
 def troubled_frames():
-    """What drivers send when something is wrong, and the bin's state that it should be; None where any will do."""
+    """What drivers send when something is wrong, and the bin's state that it should be; None where
+    any will do."""
     flat = np.full((240, 320), 0.6, np.float32)
     yield 'saturated', np.full_like(flat, 65.535), 'empty'
     part = np.full_like(flat, np.nan)
@@ -129,14 +143,21 @@ def troubled_frames():
     yield 'noise', np.random.default_rng(0).uniform(0.1, 10, flat.shape).astype(np.float32), None
 
 
-@pytest.mark.parametrize('name, depth, state', list(troubled_frames()), ids=lambda value: value if isinstance(value, str) else '')
+@pytest.mark.parametrize(
+    'name, depth, state',
+    list(troubled_frames()),
+    ids=lambda value: value if isinstance(value, str) else '',
+)
 @pytest.mark.parametrize('model', ['kmeans', 'insegan-nut'])
 def test_frames_of_a_camera_in_trouble_are_survived(model, name, depth, state):
     from insegan_ros.picks import Surface, bin_state, rank_picks
+
     workspace = Workspace((0.0, 0.0, -1.0, 0.6), (-0.15, -0.12, 0.15, 0.12))
     frame = Frame(depth, Intrinsics(300.0, 300.0, 159.5, 119.5, 320, 240))
     found = load_segmenter(model, workspace=workspace, device='cpu').segment(frame)
     surface = Surface(frame, workspace)
     picks = rank_picks(surface, found)
-    assert found.labels.shape == depth.shape and (state is None or bin_state(surface, picks).value == state)
+    assert found.labels.shape == depth.shape and (
+        state is None or bin_state(surface, picks).value == state
+    )
     assert not any(pick.possible for pick in picks) or state is None

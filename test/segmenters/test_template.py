@@ -1,4 +1,6 @@
-"""The poses that InSeGAN decodes, and its template registered to a mesh: with a template that is known."""
+"""The poses that InSeGAN decodes, and its template registered to a mesh: with a template that is
+known."""
+
 import numpy as np
 import open3d as o3d
 import pytest
@@ -40,9 +42,18 @@ def occupied(mesh, side: int = 48) -> np.ndarray:
     z, y, x = np.meshgrid(axis, axis, axis, indexing='ij')
     in_object = np.stack([x, y, -z], -1).reshape(-1, 3) @ TURN
     scene = o3d.t.geometry.RaycastingScene()
-    scene.add_triangles(o3d.t.geometry.TriangleMesh.from_legacy(o3d.geometry.TriangleMesh(
-        o3d.utility.Vector3dVector(mesh.vertices), o3d.utility.Vector3iVector(mesh.faces))))
-    return scene.compute_occupancy(o3d.core.Tensor(in_object.astype(np.float32))).numpy().reshape(side, side, side)
+    scene.add_triangles(
+        o3d.t.geometry.TriangleMesh.from_legacy(
+            o3d.geometry.TriangleMesh(
+                o3d.utility.Vector3dVector(mesh.vertices), o3d.utility.Vector3iVector(mesh.faces)
+            )
+        )
+    )
+    return (
+        scene.compute_occupancy(o3d.core.Tensor(in_object.astype(np.float32)))
+        .numpy()
+        .reshape(side, side, side)
+    )
 
 
 @pytest.fixture(scope='module')
@@ -70,9 +81,14 @@ def turned_by(rotation: np.ndarray) -> np.ndarray:
     return out
 
 
-def test_a_template_is_registered_to_the_mesh_once_up_to_the_parts_symmetries(bolt, generator, registration):
+def test_a_template_is_registered_to_the_mesh_once_up_to_the_parts_symmetries(
+    bolt, generator, registration
+):
     found = template_from_object(generator, SCALES, registration)
-    error = mssd(turned_by(TURN), turned_by(found), registration.points[:500], bolt.rotations()) / bolt.diameter_m
+    error = (
+        mssd(turned_by(TURN), turned_by(found), registration.points[:500], bolt.rotations())
+        / bolt.diameter_m
+    )
     assert error < 0.08
 
 
@@ -92,7 +108,9 @@ class Oracle(InSeGANSegmenter):
     """The real segmenter, whose encoder is right."""
 
     def __init__(self, generator: Generator, z: torch.Tensor) -> None:
-        super(InSeGANSegmenter, self).__init__(Checkpoint('insegan', 'insegan', 'bolt', SCALES, {}, {}), device='cpu')
+        super(InSeGANSegmenter, self).__init__(
+            Checkpoint('insegan', 'insegan', 'bolt', SCALES, {}, {}), device='cpu'
+        )
         self.generator, self.z = generator, z
 
     def latents(self, image):
@@ -108,7 +126,11 @@ def composite(generator):
         height = (generator(z).image[0, 0].numpy() + 1) / 2 * HEIGHT_M
     far = 100 * 64 * PIXEL_M
     camera = Intrinsics(6400.0, 6400.0, 31.5, 31.5, 64, 64)
-    return z, Frame((far - height).astype(np.float32), camera), Workspace((0.0, 0.0, -1.0, far), (-0.1142, -0.1142, 0.1142, 0.1142))
+    return (
+        z,
+        Frame((far - height).astype(np.float32), camera),
+        Workspace((0.0, 0.0, -1.0, far), (-0.1142, -0.1142, 0.1142, 0.1142)),
+    )
 
 
 def test_decoded_poses_are_the_parts_own_with_a_mesh(bolt, generator, registration, composite):
@@ -119,7 +141,16 @@ def test_decoded_poses_are_the_parts_own_with_a_mesh(bolt, generator, registrati
     assert len(found) == 3
     with torch.no_grad():
         truth = camera_from_picture(generator.pose_decoder(z)[0][0].numpy()) @ TURN
-    errors = [min(mssd(turned_by(one), turned_by(pose[:3, :3]), registration.points[:500], bolt.rotations()) for one in truth) / bolt.diameter_m for pose in found.poses]
+    errors = [
+        min(
+            mssd(
+                turned_by(one), turned_by(pose[:3, :3]), registration.points[:500], bolt.rotations()
+            )
+            for one in truth
+        )
+        / bolt.diameter_m
+        for pose in found.poses
+    ]
     assert max(errors) < 0.06
 
 
@@ -132,4 +163,8 @@ def test_without_a_mesh_equal_parts_share_the_templates_frame(generator, composi
         decoded = camera_from_picture(generator.pose_decoder(z)[0][0].numpy())
     for pose in found.poses:
         assert min(np.abs(pose[:3, :3] - one).max() for one in decoded) < 1e-5
-    assert all(np.isfinite(found.poses[:, :3, 3]).all() and frame.depth_m[mask].min() <= pose[2, 3] <= frame.depth_m[mask].max() for mask, pose in zip(found.masks(), found.poses))
+    assert all(
+        np.isfinite(found.poses[:, :3, 3]).all()
+        and frame.depth_m[mask].min() <= pose[2, 3] <= frame.depth_m[mask].max()
+        for mask, pose in zip(found.masks(), found.poses)
+    )

@@ -16,7 +16,11 @@ def mixed():
     parts = load_parts('nut,bolt,5-pin,obj05,connector')
     container = make_container(parts, 5)
     with World(container) as world:
-        pile = next(pile for seed in range(20) if not isinstance(pile := world.drop(parts, np.random.default_rng(seed)), str))
+        pile = next(
+            pile
+            for seed in range(20)
+            if not isinstance(pile := world.drop(parts, np.random.default_rng(seed)), str)
+        )
     return parts, container, pile.poses
 
 
@@ -38,37 +42,68 @@ def test_depth_and_labels_agree_with_the_poses():
 
 def test_any_resolution_shows_the_same_scene(mixed):
     parts, container, poses = mixed
-    areas = [[(Camera.over_bin(container, size, size).render(parts, poses).labels == i).mean() for i in range(1, 6)] for size in (64, 256)]
+    areas = [
+        [
+            (Camera.over_bin(container, size, size).render(parts, poses).labels == i).mean()
+            for i in range(1, 6)
+        ]
+        for size in (64, 256)
+    ]
     assert np.allclose(areas[0], areas[1], atol=0.01)
 
 
 def test_depth_and_labels_are_those_of_another_renderer(mixed):
-    """PyBullet's own rasteriser on the same meshes: within half a millimetre away from edges, labels on 99.5 % of the pixels."""
+    """PyBullet's own rasteriser on the same meshes: within half a millimetre away from edges,
+    labels on 99.5 % of the pixels."""
     parts, container, poses = mixed
     camera = Camera.over_bin(container, 224, 224)
     ours = camera.render(parts, poses)
     client = pybullet.connect(pybullet.DIRECT)
     try:
-        for mesh, pose in [(part.mesh, pose) for part, pose in zip(parts, poses)] + [(container.mesh(), np.eye(4))]:
+        for mesh, pose in [(part.mesh, pose) for part, pose in zip(parts, poses)] + [
+            (container.mesh(), np.eye(4))
+        ]:
             vertices = trimesh.transform_points(mesh.vertices, pose)[mesh.faces].reshape(-1, 3)
-            shape = pybullet.createVisualShape(pybullet.GEOM_MESH, vertices=vertices.tolist(), indices=list(range(len(vertices))), physicsClientId=client)
+            shape = pybullet.createVisualShape(
+                pybullet.GEOM_MESH,
+                vertices=vertices.tolist(),
+                indices=list(range(len(vertices))),
+                physicsClientId=client,
+            )
             pybullet.createMultiBody(0, -1, shape, physicsClientId=client)
         near, far = camera.distance_m - 0.2, camera.distance_m + 0.05
         k = camera.intrinsics
         view = pybullet.computeViewMatrix([0, 0, camera.distance_m], [0, 0, 0], [0, 1, 0])
         # TinyRenderer samples a pixel half a pixel beside its centre.
         half, shift = (k.width / 2) / k.fx * near, 0.5 / k.fx * near
-        projection = pybullet.computeProjectionMatrix(shift - half, shift + half, shift - half, shift + half, near, far)
-        _, _, _, buffer, segments = pybullet.getCameraImage(k.width, k.height, view, projection, renderer=pybullet.ER_TINY_RENDERER,
-                                                            flags=pybullet.ER_SEGMENTATION_MASK_OBJECT_AND_LINKINDEX, physicsClientId=client)
+        projection = pybullet.computeProjectionMatrix(
+            shift - half, shift + half, shift - half, shift + half, near, far
+        )
+        _, _, _, buffer, segments = pybullet.getCameraImage(
+            k.width,
+            k.height,
+            view,
+            projection,
+            renderer=pybullet.ER_TINY_RENDERER,
+            flags=pybullet.ER_SEGMENTATION_MASK_OBJECT_AND_LINKINDEX,
+            physicsClientId=client,
+        )
     finally:
         pybullet.disconnect(client)
     theirs = far * near / (far - (far - near) * np.reshape(buffer, (k.height, k.width)))
     bodies = np.reshape(segments, (k.height, k.width)) & ((1 << 24) - 1)
     labels = np.where((bodies >= 0) & (bodies < len(parts)), bodies + 1, 0)
     assert (labels == ours.labels).mean() > 0.995
-    # Away from edges: where depth does not step within two pixels, in either picture, and the surface faces the camera.
-    spread = np.max([np.abs(np.roll(ours.depth_m, shift, axis) - ours.depth_m) for axis in (0, 1) for shift in (-2, -1, 1, 2)], axis=0)
+    # Away from edges: where depth does not step within two pixels, in either picture, and the
+    # surface faces the camera.
+    spread = np.max(
+        [
+            np.abs(np.roll(ours.depth_m, shift, axis) - ours.depth_m)
+            for axis in (0, 1)
+            for shift in (-2, -1, 1, 2)
+        ],
+        axis=0,
+    )
     flat = (spread < 0.002) & (labels == ours.labels)
     assert flat.mean() > 0.4
     assert np.abs(theirs - ours.depth_m)[flat].max() < 0.0005
@@ -98,8 +133,12 @@ def test_jitter_moves_the_camera_and_the_truth_with_it(mixed):
     parts, container, poses = mixed
     fixed = Camera.over_bin(container, 160, 160)
     moved = fixed.jittered(Jitter(0.01, 5.0, 0.05, 3.0), np.random.default_rng(0))
-    assert moved.intrinsics != fixed.intrinsics and not np.allclose(moved.camera_from_world, fixed.camera_from_world)
-    assert np.allclose(moved.camera_from_world[:3, :3] @ moved.camera_from_world[:3, :3].T, np.eye(3))
+    assert moved.intrinsics != fixed.intrinsics and not np.allclose(
+        moved.camera_from_world, fixed.camera_from_world
+    )
+    assert np.allclose(
+        moved.camera_from_world[:3, :3] @ moved.camera_from_world[:3, :3].T, np.eye(3)
+    )
     seen = moved.render(parts, poses)
     # The floor's pixels lie on the plane that the workspace names.
     points = moved.intrinsics.rays() * seen.depth_m[..., None]
@@ -110,7 +149,10 @@ def test_jitter_moves_the_camera_and_the_truth_with_it(mixed):
     for index, pose in enumerate(poses):
         y, x = np.nonzero(seen.amodal[index])
         centre = moved.intrinsics.matrix @ (moved.camera_from_world @ pose)[:3, 3]
-        assert x.min() <= centre[0] / centre[2] <= x.max() and y.min() <= centre[1] / centre[2] <= y.max()
+        assert (
+            x.min() <= centre[0] / centre[2] <= x.max()
+            and y.min() <= centre[1] / centre[2] <= y.max()
+        )
     assert fixed.jittered(Jitter(), np.random.default_rng(0)) is fixed
 
 

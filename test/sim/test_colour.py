@@ -41,7 +41,9 @@ def test_a_product_keeps_its_print_from_scene_to_scene(view):
     part = load_part('product-0')
     points = np.random.default_rng(0).uniform(-0.05, 0.05, (50, 3))
     assert np.array_equal(material_of(part).at(points), material_of(part).at(points))
-    assert not np.allclose(material_of(part).at(points), material_of(load_part('product-6')).at(points))
+    assert not np.allclose(
+        material_of(part).at(points), material_of(load_part('product-6')).at(points)
+    )
     assert (material_of(part).at(points) >= 0).all() and (material_of(part).at(points) <= 1).all()
 
 
@@ -50,9 +52,14 @@ def test_a_thing_throws_a_shadow(view):
     empty = camera.render(parts[:0], poses[:0], surfaces=True)
     darker = []
     for seed in range(4):
-        # The same lamps and ground with and without the things: what changes on the floor is shadow.
-        alone = shade(empty, camera, parts[:0], poses[:0], np.random.default_rng(seed)).astype(float)
+        # The same lamps and ground with and without the things: what changes on the floor is
+        # shadow.
+        alone = shade(empty, camera, parts[:0], poses[:0], np.random.default_rng(seed)).astype(
+            float
+        )
         floor = (rendering.labels == 0) & (np.abs(rendering.depth_m - camera.distance_m) < 0.001)
-        ratio = picture(view, seed)[floor].astype(float).mean(1) / np.maximum(alone[floor].mean(1), 1)
+        ratio = picture(view, seed)[floor].astype(float).mean(1) / np.maximum(
+            alone[floor].mean(1), 1
+        )
         darker.append(ratio.min() / np.median(ratio))
     assert min(darker) < 0.8

@@ -22,7 +22,9 @@ def test_a_mesh_in_millimetres_is_the_part(tmp_path, suffix):
     part = load_mesh_part(path, 0.001)
     ours = load_part('nut')
     assert part.name == 'my-nut' and part.mesh.volume == pytest.approx(ours.mesh.volume, rel=1e-3)
-    assert np.allclose(part.mesh.center_mass, 0, atol=1e-6) and np.allclose(sorted(part.mesh.extents), sorted(ours.mesh.extents), atol=1e-5)
+    assert np.allclose(part.mesh.center_mass, 0, atol=1e-6) and np.allclose(
+        sorted(part.mesh.extents), sorted(ours.mesh.extents), atol=1e-5
+    )
     # The hole is there for the physics too, and the hexagon's symmetries are found.
     assert len(part.pieces) > 3 and not any(piece.contains([[0, 0, 0]])[0] for piece in part.pieces)
     assert len(part.rotations()) == 12
@@ -52,7 +54,10 @@ def test_a_heavy_mesh_gets_light_pieces(tmp_path):
     # They cover it, and are not much larger.
     assert 0.03 < np.linalg.norm(part.pieces[0].vertices, axis=1).max() <= 0.0325
     hull = part.pieces[0]
-    assert (((part.mesh.vertices[:, None] - hull.triangles[None, :, 0]) * hull.face_normals).sum(-1) < 1e-6).all()
+    assert (
+        ((part.mesh.vertices[:, None] - hull.triangles[None, :, 0]) * hull.face_normals).sum(-1)
+        < 1e-6
+    ).all()
 
 
 def bad(kind: str) -> trimesh.Trimesh:
@@ -67,9 +72,23 @@ def bad(kind: str) -> trimesh.Trimesh:
     return mesh
 
 
-@pytest.mark.parametrize('kind, scale, words', [
-    ('open', 0.001, 'is not closed: .* edges are open'), ('flat', 0.001, 'triangles with an area|encloses no volume'), ('nan', 0.001, 'no numbers'),
-    ('fine', 1.0, r'would be 7\d(\.\d)? m across with --scale 1: .*try --scale 0.001 if it is in millimetres \(7\d mm\)'), ('fine', 1e-6, 'would be 7.*e-05 m across')])
+@pytest.mark.parametrize(
+    'kind, scale, words',
+    [
+        ('open', 0.001, 'is not closed: .* edges are open'),
+        ('flat', 0.001, 'triangles with an area|encloses no volume'),
+        ('nan', 0.001, 'no numbers'),
+        (
+            'fine',
+            1.0,
+            (
+                r'would be 7\d(\.\d)? m across with --scale 1: .*try --scale 0.001 if it is in'
+                r' millimetres \(7\d mm\)'
+            ),
+        ),
+        ('fine', 1e-6, 'would be 7.*e-05 m across'),
+    ],
+)
 def test_what_is_no_part_is_refused_with_the_reason(tmp_path, kind, scale, words):
     path = tmp_path / 'x.ply'
     bad(kind).export(path)

@@ -11,7 +11,10 @@ SOLIDS = (*PARTS, *(f'product-{number}' for number in range(12)))
 
 def distance_outside(part: Part, points: np.ndarray) -> np.ndarray:
     """How far points lie outside all convex pieces, in m; 0 within one."""
-    beyond = [((points[:, None] - piece.triangles[None, :, 0]) * piece.face_normals).sum(-1).max(1) for piece in part.pieces]
+    beyond = [
+        ((points[:, None] - piece.triangles[None, :, 0]) * piece.face_normals).sum(-1).max(1)
+        for piece in part.pieces
+    ]
     return np.clip(np.min(beyond, axis=0), 0, None)
 
 
@@ -29,7 +32,11 @@ def test_the_pieces_that_collide_cover_what_is_seen_and_little_more(name):
     part = load_part(name)
     points, _ = trimesh.sample.sample_surface(part.mesh, 400, seed=0)
     assert distance_outside(part, np.asarray(points)).max() < 1e-5
-    union = part.pieces[0].union(part.pieces[1:], engine='manifold') if len(part.pieces) > 1 else part.pieces[0]
+    union = (
+        part.pieces[0].union(part.pieces[1:], engine='manifold')
+        if len(part.pieces) > 1
+        else part.pieces[0]
+    )
     assert part.mesh.volume < union.volume * 1.001 and union.volume < 1.16 * part.mesh.volume
 
 
@@ -38,7 +45,10 @@ def test_holes_stay_open():
     axis = np.column_stack([np.zeros((20, 2)), np.linspace(-0.015, 0.015, 20)])
     assert distance_outside(nut, axis).min() > 0.014
     mouth = connector.mesh.bounds[1, 0] - 0.01
-    assert distance_outside(connector, np.array([[mouth, 0, connector.mesh.bounds[0, 2] + 0.010]]))[0] > 0.003
+    assert (
+        distance_outside(connector, np.array([[mouth, 0, connector.mesh.bounds[0, 2] + 0.010]]))[0]
+        > 0.003
+    )
     assert distance_outside(cup, np.array([[0, 0, cup.mesh.bounds[1, 2] - 0.02]]))[0] > 0.02
 
 
@@ -53,7 +63,18 @@ def test_recorded_symmetries_map_the_part_onto_itself(name):
         assert np.quantile(surface.query(points @ rotation.T)[0], 0.95) < 0.02 * part.diameter_m
 
 
-@pytest.mark.parametrize('name, count', [('nut', 12), ('bolt', 6), ('5-pin', 5), ('connector', 1), ('obj01', 2), ('obj05', 2), ('obj14', 4)])
+@pytest.mark.parametrize(
+    'name, count',
+    [
+        ('nut', 12),
+        ('bolt', 6),
+        ('5-pin', 5),
+        ('connector', 1),
+        ('obj01', 2),
+        ('obj05', 2),
+        ('obj14', 4),
+    ],
+)
 def test_no_symmetry_is_forgotten_and_none_is_invented(name, count):
     part = load_part(name)
     assert len(part.rotations()) == count
@@ -67,10 +88,15 @@ def test_no_symmetry_is_forgotten_and_none_is_invented(name, count):
 
 def test_bop_knows_the_symmetries():
     info = load_part('nut').info()
-    assert len(info['symmetries_discrete']) == 11 and all(len(pose) == 16 for pose in info['symmetries_discrete'])
+    assert len(info['symmetries_discrete']) == 11 and all(
+        len(pose) == 16 for pose in info['symmetries_discrete']
+    )
     assert info['diameter'] == pytest.approx(78, abs=0.5) and info['size_z'] == pytest.approx(30)
     info = load_part('cylinder').info()
-    assert info['symmetries_continuous'] == [{'axis': [0.0, 0.0, 1.0], 'offset': [0.0, 0.0, 0.0]}] and len(info['symmetries_discrete']) == 1
+    assert (
+        info['symmetries_continuous'] == [{'axis': [0.0, 0.0, 1.0], 'offset': [0.0, 0.0, 0.0]}]
+        and len(info['symmetries_discrete']) == 1
+    )
 
 
 def test_the_bin_is_filled_as_asked_for():
@@ -84,9 +110,18 @@ def test_the_bin_is_filled_as_asked_for():
 
 
 def test_names_and_ranges_of_names():
-    assert [part.name for part in load_parts('nut, product-3:5')] == ['nut', 'product-3', 'product-4']
-    for words, message in (('sprocket', 'unknown part "sprocket"'), ('nut,nut', 'names one part twice'), ('product-5:2', 'no range of products'),
-                           ('product-1000', 'unknown part'), ('', 'unknown part ""')):
+    assert [part.name for part in load_parts('nut, product-3:5')] == [
+        'nut',
+        'product-3',
+        'product-4',
+    ]
+    for words, message in (
+        ('sprocket', 'unknown part "sprocket"'),
+        ('nut,nut', 'names one part twice'),
+        ('product-5:2', 'no range of products'),
+        ('product-1000', 'unknown part'),
+        ('', 'unknown part ""'),
+    ):
         with pytest.raises(ConfigError, match=message):
             load_parts(words)
 

@@ -8,7 +8,16 @@ from insegan_ros.frame import Frame, Intrinsics
 from insegan_sim.sensor import IdealSensor, StereoSensor, load_sensor
 
 K = Intrinsics(600.0, 600.0, 159.5, 119.5, 320, 240)
-CLEAN = StereoSensor(disparity_rms_px=0, disparity_step_px=0, edge_hole_share=0, flying_share=0, hole_share=0, shadow=False, depth_unit_m=1e-6, min_depth_m=0.1)
+CLEAN = StereoSensor(
+    disparity_rms_px=0,
+    disparity_step_px=0,
+    edge_hole_share=0,
+    flying_share=0,
+    hole_share=0,
+    shadow=False,
+    depth_unit_m=1e-6,
+    min_depth_m=0.1,
+)
 
 
 def wall(depth_m: float) -> Frame:
@@ -27,7 +36,9 @@ def measure(sensor: StereoSensor, frame: Frame, seed: int = 0) -> np.ndarray:
 
 def test_without_faults_it_is_the_ideal_depth():
     assert np.allclose(measure(CLEAN, box()), box().depth_m, atol=2e-6)
-    assert IdealSensor().measure(box(), np.random.default_rng(0)).depth_m[100, 150] == np.float32(0.5)
+    assert IdealSensor().measure(box(), np.random.default_rng(0)).depth_m[100, 150] == np.float32(
+        0.5
+    )
 
 
 def test_noise_grows_with_the_square_of_the_distance():
@@ -69,8 +80,13 @@ def test_steep_faces_are_lost_and_flat_ones_are_not():
     slope = wall(1.0)
     columns = np.arange(320)
     for angle, expected in ((40, 0.0), (86, 1.0)):
-        slope.depth_m[:] = (1.0 + (columns - 160) * np.tan(np.radians(angle)) / 600).astype(np.float32)
-        assert np.isnan(measure(replace(CLEAN, edge_step_share=1.0), slope))[20:-20, 158:163].mean() == expected
+        slope.depth_m[:] = (1.0 + (columns - 160) * np.tan(np.radians(angle)) / 600).astype(
+            np.float32
+        )
+        assert (
+            np.isnan(measure(replace(CLEAN, edge_step_share=1.0), slope))[20:-20, 158:163].mean()
+            == expected
+        )
 
 
 def test_edges_have_holes_and_flying_pixels_and_flat_walls_have_neither():
@@ -90,7 +106,9 @@ def test_holes_come_in_blobs_of_the_share_asked_for():
 
 def test_too_near_and_too_far_is_not_read():
     sensor = load_sensor('d435')
-    assert np.isnan(measure(sensor, wall(0.2))).all() and np.isnan(measure(sensor, wall(11.0))).all()
+    assert (
+        np.isnan(measure(sensor, wall(0.2))).all() and np.isnan(measure(sensor, wall(11.0))).all()
+    )
     assert np.isnan(measure(sensor, wall(0.5))).mean() < 0.02
 
 
@@ -110,10 +128,19 @@ def test_shipped_sensors_and_files_of_ones_own(tmp_path):
     assert load_sensor(str(mine)) == StereoSensor(baseline_m=0.095, shadow=False)
 
 
-@pytest.mark.parametrize('text, words', [
-    ('model: laser', 'names no sensor model'), ('- 1', 'names no sensor model'), ('model: stereo\nbaselin: 1', 'unknown value "baselin"'),
-    ('model: stereo\nbaseline_m: long', "baseline_m is 'long': expected a number"), ('model: stereo\nhole_share: 2', 'hole_share is 2: expected 0 to 1'),
-    ('model: stereo\nbaseline_m: 0', 'baseline_m is 0: expected more than 0'), ('a: [', 'is no YAML'), ('!!python/object:os.system {}', 'is no YAML')])
+@pytest.mark.parametrize(
+    'text, words',
+    [
+        ('model: laser', 'names no sensor model'),
+        ('- 1', 'names no sensor model'),
+        ('model: stereo\nbaselin: 1', 'unknown value "baselin"'),
+        ('model: stereo\nbaseline_m: long', "baseline_m is 'long': expected a number"),
+        ('model: stereo\nhole_share: 2', 'hole_share is 2: expected 0 to 1'),
+        ('model: stereo\nbaseline_m: 0', 'baseline_m is 0: expected more than 0'),
+        ('a: [', 'is no YAML'),
+        ('!!python/object:os.system {}', 'is no YAML'),
+    ],
+)
 def test_a_bad_sensor_file_is_named(tmp_path, text, words):
     (tmp_path / 's.yaml').write_text(text)
     with pytest.raises(ConfigError, match=words):

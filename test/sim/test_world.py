@@ -32,18 +32,27 @@ def test_parts_rest_in_the_bin_without_interpenetration(name):
         assert np.abs(world.poses()[:, :3, 3] - pile.poses[:, :3, 3]).max() < 0.003
     for pose in pile.poses:
         points = trimesh.transform_points(part.mesh.vertices, pose)
-        assert np.abs(points[:, :2]).max() < setup.container.width_m / 2 + 0.001 and points[:, 2].min() > -0.001
-    assert np.allclose(pile.poses[:, :3, :3] @ pile.poses[:, :3, :3].transpose(0, 2, 1), np.eye(3), atol=1e-6)
+        assert (
+            np.abs(points[:, :2]).max() < setup.container.width_m / 2 + 0.001
+            and points[:, 2].min() > -0.001
+        )
+    assert np.allclose(
+        pile.poses[:, :3, :3] @ pile.poses[:, :3, :3].transpose(0, 2, 1), np.eye(3), atol=1e-6
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('name', PARTS)
 def test_the_meshes_themselves_do_not_interpenetrate(name):
-    """Not the physics' own word: every corner of one mesh against the signed distance to another."""
+    """Not the physics' own word: every corner of one mesh against the signed distance to
+    another."""
     setup = bin_setup(name, seed=11)
     part = setup.parts[0]
     scene = o3d.t.geometry.RaycastingScene()
-    scene.add_triangles(o3d.core.Tensor(np.asarray(part.mesh.vertices, np.float32)), o3d.core.Tensor(np.asarray(part.mesh.faces, np.uint32)))
+    scene.add_triangles(
+        o3d.core.Tensor(np.asarray(part.mesh.vertices, np.float32)),
+        o3d.core.Tensor(np.asarray(part.mesh.faces, np.uint32)),
+    )
     points, _ = trimesh.sample.sample_surface(part.mesh, 2000, seed=0)
     points = np.concatenate([points, part.mesh.vertices])
     with World(setup.container) as world:
@@ -52,8 +61,12 @@ def test_the_meshes_themselves_do_not_interpenetrate(name):
             for i, one in enumerate(poses):
                 for j, other in enumerate(poses):
                     if i != j:
-                        inside = trimesh.transform_points(points, np.linalg.inv(other) @ one).astype(np.float32)
-                        depth = -scene.compute_signed_distance(o3d.core.Tensor(inside)).numpy().min()
+                        inside = trimesh.transform_points(
+                            points, np.linalg.inv(other) @ one
+                        ).astype(np.float32)
+                        depth = (
+                            -scene.compute_signed_distance(o3d.core.Tensor(inside)).numpy().min()
+                        )
                         assert depth < 0.0006
 
 
@@ -64,8 +77,13 @@ def test_a_pile_does_not_depend_on_the_one_before():
     with World(setup.container) as world, World(setup.container) as other:
         simulate_scene(setup, world, 0)
         simulate_scene(setup, other, 5)
-        again, different = simulate_scene(setup, world, 3).scene, simulate_scene(setup, world, 4).scene
-    assert np.array_equal(first.frame.depth_m, again.frame.depth_m, equal_nan=True) and np.array_equal(first.truth.poses, again.truth.poses)
+        again, different = (
+            simulate_scene(setup, world, 3).scene,
+            simulate_scene(setup, world, 4).scene,
+        )
+    assert np.array_equal(
+        first.frame.depth_m, again.frame.depth_m, equal_nan=True
+    ) and np.array_equal(first.truth.poses, again.truth.poses)
     assert not np.array_equal(first.frame.depth_m, different.frame.depth_m, equal_nan=True)
 
 
@@ -81,9 +99,15 @@ def test_settings_under_which_no_pile_is_good_are_named():
     from dataclasses import replace
 
     from insegan_sim.camera import Camera
+
     setup = bin_setup('bolt')
     low = replace(setup, camera=Camera.over_bin(Container('bin', 0.14, 0.14, 0.01)))
-    with World(low.container) as world, pytest.raises(ConfigError, match='no good pile of 5 to 5 x bolt in a bin of 140 mm in 60 tries .*lost'):
+    with (
+        World(low.container) as world,
+        pytest.raises(
+            ConfigError, match='no good pile of 5 to 5 x bolt in a bin of 140 mm in 60 tries .*lost'
+        ),
+    ):
         simulate_scene(low, world, 0)
 
 
