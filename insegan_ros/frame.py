@@ -170,3 +170,13 @@ class Instances:
             np.zeros(0, np.float32),
             poses=np.zeros((0, 4, 4), np.float32),
         )
+
+
+def metres(counts: np.ndarray, unit_m: float = 1e-3) -> np.ndarray:
+    """Depth as cameras count it (H, W), 0 = no reading -> float32 metres, NaN = no reading."""
+    return np.where(counts > 0, counts.astype(np.float32) * np.float32(unit_m), np.float32(np.nan))
+
+
+def millimetres(depth_m: np.ndarray) -> np.ndarray:
+    """Depth (H, W) in metres, NaN = no reading -> uint16 millimetres, 0 = no reading."""
+    return np.nan_to_num(depth_m * 1000).round().clip(0, 65535).astype(np.uint16)

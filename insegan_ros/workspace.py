@@ -6,7 +6,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import yaml
 
@@ -198,34 +197,6 @@ def fill_shadows(depth_m: np.ndarray) -> np.ndarray:
     return out
 
 
-def pixel_size_m(workspace: Workspace, intrinsics: Intrinsics) -> float:
-    """Metres that one pixel covers on the floor."""
-    return workspace.floor_distance_m / intrinsics.fx
-
-
-def resize_height(height: np.ndarray, scale: float) -> np.ndarray:
-    """Resize a height map so that the mean is kept (area) when it shrinks."""
-    size = max(int(round(height.shape[1] * scale)), 1), max(int(round(height.shape[0] * scale)), 1)
-    return cv2.resize(height, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-
-
-def square_height_map(frame: Frame, workspace: Workspace, size: int) -> tuple[np.ndarray, float]:
-    """The bin's window as a (size, size) float32 height map in metres, and the metres that one of
-    its pixels covers.
-
-    This is what a generator is trained on; a segmenter later resizes any camera's image to the same
-    metres a pixel.
-    """
-    left, top, right, bottom = window = workspace.window(frame.intrinsics, TRAINING_MARGIN)
-    side = max(right - left, bottom - top)
-    square = np.zeros((side, side), np.float32)
-    square[: bottom - top, : right - left] = workspace.height_map(frame, window=window)
-    square = cv2.resize(
-        square, (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
-    )
-    return square, side / size * pixel_size_m(workspace, frame.intrinsics)
-
-
 def fit_floor(
     frame: Frame, seed: int = 0, tolerance_m: float = 0.004
 ) -> tuple[float, float, float, float]:
@@ -272,3 +243,9 @@ def _planes_through(samples: np.ndarray) -> np.ndarray:
     usable = (length > 1e-12) & (np.abs(normals[:, 2]) > 0.5 * length)
     normals = normals[usable] / (length[usable] * -np.sign(normals[usable, 2]))[:, None]
     return np.column_stack([normals, -(normals * samples[usable, 0]).sum(1)])
+
+
+def resolve_workspace(workspace: Workspace | None, frame: Frame) -> Workspace:
+    """The given workspace, or one whose floor is fitted to this frame and that looks at all of
+    it."""
+    return workspace if workspace is not None else Workspace(fit_floor(frame))

@@ -20,7 +20,7 @@ from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
-from insegan_ros.dds import dds_environment
+from insegan_ros.nodes.dds import dds_environment
 from launch import LaunchContext, LaunchDescription
 
 SHARE = FindPackageShare('insegan_ros')

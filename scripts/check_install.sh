@@ -39,9 +39,9 @@ test -x plain/bin/insegan || test -x plain/lib/insegan_ros/insegan
 cat > plain/check.py <<'PY'
 import insegan_ros
 import insegan_sim
-from insegan_ros.dds import profile_path
-from insegan_ros.segmenters.registry import load_segmenter
-from insegan_ros.shipped import shipped_folders
+from insegan_ros.nodes.dds import profile_path
+from insegan_ros.methods.registry import load_segmenter
+from insegan_ros.files import shipped_folders
 from insegan_sim.sensor import load_sensor
 assert '/plain/' in insegan_ros.__file__ and '/plain/' in insegan_sim.__file__, insegan_ros.__file__
 assert '/plain/' in str(profile_path()), profile_path()

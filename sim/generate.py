@@ -20,15 +20,9 @@ import numpy as np
 import yaml
 from tqdm import tqdm
 
-from insegan_ros.datasets.shards import (
-    FORMAT,
-    ShardInfo,
-    is_shards,
-    pack_shard,
-    shard_path,
-    write_whole,
-)
+from insegan_ros.data.shards import FORMAT, ShardInfo, is_shards, pack_shard, shard_path
 from insegan_ros.errors import ConfigError, DatasetError, InseganError
+from insegan_ros.files import write_whole
 from insegan_sim.camera import Camera, Jitter
 from insegan_sim.container import KINDS
 from insegan_sim.engines import ENGINES, run_jobs

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from insegan_ros.datasets.scene import Scene
+from insegan_ros.data.scene import Scene
 from insegan_ros.errors import ConfigError
 from insegan_ros.frame import Frame, Instances
 from insegan_sim.camera import Camera, Jitter
@@ -109,7 +109,7 @@ def simulate_scene(setup: Setup, world: World, index: int) -> Simulated:
             continue
         scene = photograph(setup, parts, pile.poses, rng, index)
         if setup.only_hard:
-            from insegan_ros.evaluation.hard import (
+            from insegan_ros.metrics.hard import (
                 kmeans_fails,
             )  # scikit-learn takes a second to import
 

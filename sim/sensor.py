@@ -10,8 +10,8 @@ import numpy as np
 import yaml
 
 from insegan_ros.errors import ConfigError
+from insegan_ros.files import shipped_file
 from insegan_ros.frame import Frame, Intrinsics
-from insegan_ros.shipped import shipped_file
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,10 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header, String
 
-from insegan_ros.datasets.images import labels_from_message, stamp_ns
-from insegan_ros.dds import dds_environment
+from insegan_ros.camera.messages import labels_from_message, stamp_ns
 from insegan_ros.frame import Intrinsics
 from insegan_ros.nodes.conversions import camera_info_message, image_message
+from insegan_ros.nodes.dds import dds_environment
 
 DOMAIN = str(1 + os.getpid() % 90)
 CAMERA = Intrinsics(300.0, 300.0, 159.5, 119.5, 320, 240)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import yaml
 
-from insegan_ros.calibrate import calibrate, write_calibration
 from insegan_ros.errors import DatasetError, InputError
 from insegan_ros.frame import Frame, Intrinsics
+from insegan_ros.picking.calibrate import calibrate, write_calibration
 from insegan_sim.scenes import bin_setup, photograph, scene_stream
 from insegan_sim.sensor import load_sensor
 
@@ -130,7 +130,7 @@ def test_what_is_written_is_what_the_node_reads(tmp_path):
 
 
 def test_the_command_says_what_it_found_and_writes_nothing_over(tmp_path, capsys):
-    from insegan_ros.cli import main
+    from insegan_ros.cli.main import main
 
     for index, frame in enumerate(empty('noise')):
         cv2.imwrite(

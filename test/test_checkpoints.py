@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from insegan_ros.evaluation.card import shipped_name
-from insegan_ros.evaluation.evaluate import score
-from insegan_ros.segmenters.checkpoint import Checkpoint
-from insegan_ros.segmenters.registry import load_segmenter
+from insegan_ros.engine.checkpoint import Checkpoint
+from insegan_ros.methods.registry import load_segmenter
+from insegan_ros.metrics.masks import score
+from insegan_ros.tasks.card import shipped_name
 from insegan_sim.scenes import bin_setup, scene_stream
 
 CHECKPOINTS = sorted((Path(__file__).resolve().parents[1] / 'checkpoints').glob('insegan-*'))
@@ -116,8 +116,8 @@ def test_the_configuration_that_made_it_is_in_config(root, folder):
 def test_every_training_file_is_a_configuration(root, name):
     from jsonargparse import ArgumentParser
 
-    from insegan_ros.evaluation.insta10 import PAPER_FORM
-    from insegan_ros.training.recipes import TrainInseganConfig
+    from insegan_ros.benchmarks.insta10 import PAPER_FORM
+    from insegan_ros.methods.recipes import TrainInseganConfig
 
     parser = ArgumentParser()
     parser.add_class_arguments(TrainInseganConfig, 'it')
@@ -144,7 +144,7 @@ def test_every_training_file_is_a_configuration(root, name):
 def test_every_foreground_file_is_a_configuration(root, name):
     from jsonargparse import ArgumentParser
 
-    from insegan_ros.training.recipes import RECIPES
+    from insegan_ros.methods.recipes import RECIPES
 
     parser = ArgumentParser()
     parser.add_class_arguments(RECIPES[name.removesuffix('-paper')][0], 'it')
@@ -266,7 +266,7 @@ def test_the_shipped_heap_learner_has_a_whole_card_and_divides_a_heap(root):
 def test_shipped_masks_with_classes_have_a_whole_card_and_name_parts(root, method):
     from itertools import islice
 
-    from insegan_ros.segmenters.registry import load_segmenter
+    from insegan_ros.methods.registry import load_segmenter
     from insegan_sim.generate import SimulateConfig
     from insegan_sim.scenes import scene_stream
 
@@ -326,7 +326,7 @@ def test_shipped_masks_with_classes_have_a_whole_card_and_name_parts(root, metho
 def test_every_file_of_classes_is_a_configuration(root, name):
     from jsonargparse import ArgumentParser
 
-    from insegan_ros.training.recipes import RECIPES
+    from insegan_ros.methods.recipes import RECIPES
 
     parser = ArgumentParser()
     parser.add_class_arguments(RECIPES[name.removesuffix('-paper')][0], 'it')

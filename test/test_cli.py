@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from insegan_ros.cli import main
+from insegan_ros.cli.main import main
 
 
 def run(*arguments: str, **options) -> subprocess.CompletedProcess:
@@ -25,7 +25,7 @@ def run(*arguments: str, **options) -> subprocess.CompletedProcess:
 
 def test_help_names_every_command_without_ros_or_simulator():
     code = (
-        "import sys; from insegan_ros.cli import main\ntry: main(['--help'])\nexcept SystemExit:"
+        "import sys; from insegan_ros.cli.main import main\ntry: main(['--help'])\nexcept SystemExit:"
         " pass\nprint(sorted(m for m in ('rclpy', 'torch', 'open3d', 'pybullet') if m in"
         ' sys.modules))'
     )
@@ -50,8 +50,8 @@ def test_the_core_imports_without_ros():
     code = (
         "import sys\nclass Block:\n def find_spec(self, name, *a):\n  if name.split('.')[0] in"
         " ('rclpy', 'sensor_msgs'): raise ImportError(name)\nsys.meta_path.insert(0,"
-        ' Block())\nimport insegan_ros.cli, insegan_ros.segment, insegan_ros.training.recipes,'
-        " insegan_ros.evaluation.card\nprint('fine')"
+        ' Block())\nimport insegan_ros.cli.main, insegan_ros.cli.segment_input, insegan_ros.methods.recipes,'
+        " insegan_ros.tasks.card\nprint('fine')"
     )
     result = subprocess.run(
         [sys.executable, '-c', code],

@@ -2,8 +2,8 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from insegan_ros.dds import check_domain, dds_environment, profile_path
 from insegan_ros.errors import ConfigError
+from insegan_ros.nodes.dds import check_domain, dds_environment, profile_path
 
 
 def test_the_profile_holds_several_large_images_and_keeps_udp():

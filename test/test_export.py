@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from insegan_ros.engine.checkpoint import Checkpoint
 from insegan_ros.errors import CheckpointError, ConfigError
-from insegan_ros.export import export_onnx
-from insegan_ros.segmenters.checkpoint import Checkpoint
-from insegan_ros.segmenters.registry import find_checkpoint, load_segmenter
+from insegan_ros.methods.registry import find_checkpoint, load_segmenter
+from insegan_ros.offsets.export import export_onnx
 from insegan_sim.scenes import bin_setup, scene_stream
 
 

@@ -79,7 +79,7 @@ def test_layouts_show_topics_that_the_segmenter_publishes(root):
 
 
 def launched(root, name: str, arguments: list[str], log) -> subprocess.Popen:
-    from insegan_ros.dds import dds_environment
+    from insegan_ros.nodes.dds import dds_environment
 
     with open(log, 'w') as file:
         return subprocess.Popen(
@@ -114,7 +114,7 @@ def test_replay_is_launched_and_stopped(root, nut_data, tmp_path):
     pytest.importorskip('launch_ros', reason='launch_ros is not installed: it comes with ROS 2')
     from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 
-    from insegan_ros.datasets.convert import convert
+    from insegan_ros.data.convert import convert
 
     try:
         prefix = get_package_prefix('insegan_ros')

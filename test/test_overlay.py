@@ -1,6 +1,6 @@
 import numpy as np
 
-from insegan_ros.overlay import depth_picture, overlay, palette
+from insegan_ros.drawing.overlay import depth_picture, overlay, palette
 
 
 def test_near_is_bright_and_no_reading_is_black():

@@ -6,10 +6,10 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from insegan_ros.datasets.scene import visible_fractions
+from insegan_ros.data.scene import visible_fractions
 from insegan_ros.errors import ConfigError
 from insegan_ros.frame import Frame, Instances, Intrinsics
-from insegan_ros.picks import BinState, PickConfig, Surface, bin_state, rank_picks
+from insegan_ros.picking.picks import BinState, PickConfig, Surface, bin_state, rank_picks
 from insegan_ros.workspace import Workspace
 from insegan_sim.scenes import bin_setup, scene_stream
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from software_realsense import HEIGHT, WIDTH, SoftwareRealSense
 
+from insegan_ros.camera.realsense import Capture, RealSense, RealSenseConfig
 from insegan_ros.errors import CameraError, ConfigError
-from insegan_ros.realsense import Capture, RealSense, RealSenseConfig
 
 
 def pictures() -> tuple[np.ndarray, np.ndarray]:
@@ -173,7 +173,7 @@ def test_the_process_ends_well_with_rclpy_first():
     """Both libraries carry a Fast DDS: the other order dies at exit."""
     pytest.importorskip('rclpy')
     code = (
-        'import insegan_ros.nodes.realsense_camera, sys; from insegan_ros.realsense import'
+        'import insegan_ros.nodes.realsense_camera, sys; from insegan_ros.camera.realsense import'
         ' RealSense; RealSense(); print(sorted(sys.modules).index("rclpy") >= 0)'
     )
     done = subprocess.run(
@@ -185,7 +185,7 @@ def test_the_process_ends_well_with_rclpy_first():
 def test_a_recording_of_newer_librealsense_is_read_like_the_older_ones(real_bag, tmp_path):
     import pyrealsense2
 
-    from insegan_ros.datasets.recordings import read_frames
+    from insegan_ros.data.recordings import read_frames
     from insegan_ros.errors import DatasetError
 
     pyrealsense2.context().convert_bag_to_db3(str(real_bag), str(tmp_path / 'new.db3'))
@@ -204,7 +204,7 @@ def test_a_recording_of_newer_librealsense_is_read_like_the_older_ones(real_bag,
 def test_a_recording_of_librealsense_gives_colour_with_depth_in_its_view(device, tmp_path):
     import pyrealsense2
 
-    from insegan_ros.datasets.recordings import read_frames
+    from insegan_ros.data.recordings import read_frames
 
     soft = device(shift_m=0.05)
     devices = [pyrealsense2.recorder(str(tmp_path / 'one.db3'), soft.device)]

@@ -4,7 +4,8 @@ from conftest import box_scene
 
 from insegan_ros.errors import InputError
 from insegan_ros.frame import Frame
-from insegan_ros.workspace import Workspace, fit_floor, square_height_map
+from insegan_ros.heights import square_height_map
+from insegan_ros.workspace import Workspace, fit_floor
 
 
 def test_height_is_measured_from_the_floor_not_the_camera(camera):

@@ -11,15 +11,10 @@ from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from insegan_ros.datasets.images import (
-    colour_from_message,
-    depth_from_message,
-    millimetres,
-    stamp_ns,
-)
-from insegan_ros.datasets.recordings import intrinsics_from_message
+from insegan_ros.camera.messages import colour_from_message, depth_from_message, stamp_ns
+from insegan_ros.data.recordings import intrinsics_from_message
 from insegan_ros.errors import InputError
-from insegan_ros.frame import Frame, Intrinsics
+from insegan_ros.frame import Frame, Intrinsics, millimetres
 
 
 def frame_from_messages(image: Image, info: CameraInfo, colour: Image | None = None) -> Frame:

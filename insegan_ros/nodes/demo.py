@@ -15,16 +15,16 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
 from tqdm import tqdm
 
-from insegan_ros.datasets.images import depth_from_message, labels_from_message, stamp_ns
-from insegan_ros.datasets.recordings import intrinsics_from_message
-from insegan_ros.demo_config import DemoConfig
+from insegan_ros.camera.messages import depth_from_message, labels_from_message, stamp_ns
+from insegan_ros.data.recordings import intrinsics_from_message
+from insegan_ros.drawing.overlay import overlay
+from insegan_ros.drawing.panels import titled, write_picture
 from insegan_ros.errors import InseganError
-from insegan_ros.evaluation.metrics import honest_miou, paper_miou
-from insegan_ros.evaluation.report import titled, write_picture
 from insegan_ros.frame import Frame, Intrinsics
+from insegan_ros.metrics.masks import honest_miou, paper_miou
+from insegan_ros.nodes.demo_config import DemoConfig
 from insegan_ros.nodes.diagnostics import STAGES
 from insegan_ros.nodes.processes import CAMERA, start_node, start_segmenter, wait_for, watching
-from insegan_ros.overlay import overlay
 from insegan_ros.workspace import Workspace
 
 QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.RELIABLE)
@@ -142,7 +142,7 @@ def _score(
         )
     latencies = [(arrived - stamp) / 1e6 for stamp, arrived, _ in watcher.results]
     span = (watcher.results[-1][1] - watcher.results[0][1]) / 1e9
-    from insegan_ros.segmenters.kmeans import (
+    from insegan_ros.methods.baselines.kmeans import (
         KMeansSegmenter,
     )  # scikit-learn takes seconds to import: not before the nodes start
 

@@ -10,10 +10,10 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image
 
-from insegan_ros.dds import check_domain, dds_environment
 from insegan_ros.errors import ConfigError, InputError
 from insegan_ros.frame import Frame
 from insegan_ros.nodes.conversions import frame_from_messages
+from insegan_ros.nodes.dds import check_domain, dds_environment
 from insegan_ros.nodes.runtime import InterruptedExecutor, Interrupts
 
 QOS = QoSProfile(

@@ -20,10 +20,10 @@ from sensor_msgs.msg import Image, PointCloud2, PointField
 from std_msgs.msg import ColorRGBA, Header, String
 from visualization_msgs.msg import Marker, MarkerArray
 
+from insegan_ros.drawing.overlay import overlay, palette
 from insegan_ros.frame import Frame, Instances
 from insegan_ros.nodes.conversions import image_message, pose_array_message
-from insegan_ros.overlay import overlay, palette
-from insegan_ros.picks import BinState, Pick, PickConfig, Surface, bin_state, rank_picks
+from insegan_ros.picking.picks import BinState, Pick, PickConfig, Surface, bin_state, rank_picks
 from insegan_ros.workspace import Workspace
 
 ARROW_M = 0.04

@@ -13,7 +13,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from insegan_ros.errors import InputError
-from insegan_ros.picks import PickConfig
+from insegan_ros.picking.picks import PickConfig
 from insegan_ros.workspace import Workspace
 
 

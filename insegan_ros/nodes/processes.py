@@ -15,7 +15,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-from insegan_ros.datasets.recording_writer import (
+from insegan_ros.data.recording_writer import (
     ALIGNED_INFO_TOPIC,
     ALIGNED_TOPIC,
     COLOUR_TOPIC,
@@ -23,11 +23,11 @@ from insegan_ros.datasets.recording_writer import (
     INFO_TOPIC,
     INSTANCES_TOPIC,
 )
-from insegan_ros.dds import check_domain, dds_environment
+from insegan_ros.engine.checkpoint import Checkpoint
 from insegan_ros.errors import ConfigError, InseganError
+from insegan_ros.methods.registry import READY, find_checkpoint
+from insegan_ros.nodes.dds import check_domain, dds_environment
 from insegan_ros.nodes.runtime import InterruptedExecutor, Interrupts
-from insegan_ros.segmenters.checkpoint import Checkpoint
-from insegan_ros.segmenters.registry import READY, find_checkpoint
 from insegan_ros.workspace import Workspace
 
 CAMERA = '/camera/camera'

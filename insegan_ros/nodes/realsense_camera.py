@@ -19,11 +19,11 @@ from rclpy.qos import qos_profile_system_default
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
+from insegan_ros.camera.realsense import RealSense, RealSenseConfig, View
 from insegan_ros.errors import CameraError
 from insegan_ros.nodes.conversions import camera_info_message, image_message
 from insegan_ros.nodes.parameters import declare, specs_of
 from insegan_ros.nodes.runtime import ThreadedNode, Warner, run_node
-from insegan_ros.realsense import RealSense, RealSenseConfig, View
 
 PARAMETERS = tuple(specs_of(RealSenseConfig))
 DEPTH_FRAME, COLOUR_FRAME = 'camera_depth_optical_frame', 'camera_color_optical_frame'

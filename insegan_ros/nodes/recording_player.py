@@ -22,7 +22,7 @@ from rclpy.qos import qos_profile_system_default
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
 
-from insegan_ros.datasets.recordings import read_frames
+from insegan_ros.data.recordings import read_frames
 from insegan_ros.errors import InputError, InseganError
 from insegan_ros.nodes.conversions import (
     camera_info_message,

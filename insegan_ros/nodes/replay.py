@@ -15,21 +15,20 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 from tqdm import tqdm
 
-from insegan_ros.datasets.images import labels_from_message, stamp_ns
-from insegan_ros.datasets.recordings import read_recording
-from insegan_ros.datasets.scene import Scene
+from insegan_ros.camera.messages import labels_from_message, stamp_ns
+from insegan_ros.data.recordings import read_recording
+from insegan_ros.data.scene import Scene
+from insegan_ros.drawing.panels import compared, write_picture
 from insegan_ros.errors import InputError, InseganError
-from insegan_ros.evaluation.average_precision import average_precision
-from insegan_ros.evaluation.evaluate import score
-from insegan_ros.evaluation.picks import free_parts
-from insegan_ros.evaluation.report import compared, write_picture
 from insegan_ros.frame import Instances
+from insegan_ros.methods.registry import load_segmenter
+from insegan_ros.metrics.average_precision import average_precision
+from insegan_ros.metrics.masks import score
+from insegan_ros.metrics.picks import free_parts
 from insegan_ros.nodes.processes import start_node, start_segmenter, wait_for, watching
-from insegan_ros.picks import Surface
-from insegan_ros.replay_config import ReplayConfig
-from insegan_ros.segmenters.base import resolve_workspace
-from insegan_ros.segmenters.registry import load_segmenter
-from insegan_ros.workspace import Workspace, read_workspace
+from insegan_ros.nodes.replay_config import ReplayConfig
+from insegan_ros.picking.picks import Surface
+from insegan_ros.workspace import Workspace, read_workspace, resolve_workspace
 
 QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE)
 

@@ -17,8 +17,8 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-from insegan_ros.dds import check_domain
 from insegan_ros.errors import InseganError
+from insegan_ros.nodes.dds import check_domain
 
 SAME_MESSAGE_EVERY_S = 5.0
 MOST_REMEMBERED = 100

@@ -34,18 +34,18 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
-from insegan_ros.datasets.images import stamp_ns
-from insegan_ros.datasets.pairing import Pairing
+from insegan_ros.camera.messages import stamp_ns
+from insegan_ros.camera.pairing import Pairing
 from insegan_ros.errors import InputError, InseganError
 from insegan_ros.frame import Frame, Instances, Intrinsics
+from insegan_ros.methods.registry import load_segmenter
 from insegan_ros.nodes.conversions import frame_from_messages
 from insegan_ros.nodes.diagnostics import Meter, memory, status
 from insegan_ros.nodes.outputs import Output, Result, outputs
 from insegan_ros.nodes.parameters import declare, refuse_unless_unconfigured, settings
 from insegan_ros.nodes.runtime import Warner, run_node
-from insegan_ros.segmenters.base import Segmenter, resolve_workspace
-from insegan_ros.segmenters.registry import load_segmenter
-from insegan_ros.workspace import Workspace
+from insegan_ros.tasks.segmenter import Segmenter
+from insegan_ros.workspace import Workspace, resolve_workspace
 
 # REP 2003: take any publisher, hold one frame. Results are reliable.
 INPUT_QOS = QoSProfile(

@@ -17,7 +17,7 @@ from rclpy.node import Node
 from rclpy.qos import qos_profile_system_default
 from sensor_msgs.msg import CameraInfo, Image
 
-from insegan_ros.datasets.scene import Scene
+from insegan_ros.data.scene import Scene
 from insegan_ros.nodes.conversions import (
     camera_info_message,
     depth_message,

@@ -8,10 +8,10 @@ import pytest
 import trimesh
 from pycocotools.coco import COCO
 
-from insegan_ros.datasets.convert import convert, open_dataset
-from insegan_ros.datasets.inspect import describe, inspect
-from insegan_ros.datasets.scene import Scene, visible_fractions
-from insegan_ros.datasets.shards import ShardDataset
+from insegan_ros.data.convert import convert, open_dataset
+from insegan_ros.data.inspect import describe, inspect
+from insegan_ros.data.scene import Scene, visible_fractions
+from insegan_ros.data.shards import ShardDataset
 from insegan_ros.errors import ConfigError, DatasetError
 from insegan_sim.generate import SimulateConfig, simulate
 

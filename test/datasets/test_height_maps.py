@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from insegan_ros.cli import main
-from insegan_ros.datasets.height_maps import read_height_maps, write_height_maps
-from insegan_ros.datasets.shards import ShardDataset
+from insegan_ros.cli.main import main
+from insegan_ros.data.height_maps import read_height_maps, write_height_maps
+from insegan_ros.data.shards import ShardDataset
 from insegan_ros.errors import DatasetError
 
 
@@ -63,11 +63,11 @@ def test_the_command_writes_it_and_never_over_it(nut_data, tmp_path, capsys):
 
 
 def test_a_training_reads_it(nut_data, tmp_path):
-    from insegan_ros.networks.displacement import DisplacementConfig
-    from insegan_ros.segmenters.checkpoint import Checkpoint
-    from insegan_ros.training.displacement import DisplacementTrainConfig
-    from insegan_ros.training.loop import LoopConfig
-    from insegan_ros.training.supervised import TrainSupervisedConfig, train_supervised
+    from insegan_ros.engine.checkpoint import Checkpoint
+    from insegan_ros.engine.loop import LoopConfig
+    from insegan_ros.methods.baselines.supervised import TrainSupervisedConfig, train_supervised
+    from insegan_ros.offsets.network import DisplacementConfig
+    from insegan_ros.offsets.stage import DisplacementTrainConfig
 
     write_height_maps(nut_data, tmp_path / 'nut.h5', 64, truth=True)
     config = TrainSupervisedConfig(

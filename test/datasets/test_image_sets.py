@@ -13,14 +13,9 @@ import pytest
 from PIL import Image
 from pycocotools import mask as rle
 
-from insegan_ros.datasets.image_sets import (
-    ImageSet,
-    picture_of,
-    read_image_set,
-    require_every_class,
-)
-from insegan_ros.datasets.mask_sets import Mask, MaskSet, from_instances
-from insegan_ros.datasets.shards import ShardDataset
+from insegan_ros.data.image_sets import ImageSet, picture_of, read_image_set, require_every_class
+from insegan_ros.data.mask_sets import Mask, MaskSet, from_instances
+from insegan_ros.data.shards import ShardDataset
 from insegan_ros.errors import ConfigError, DatasetError, InputError
 
 SIZE = 96

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from insegan_ros.datasets.photo_sets import is_photos, read_photos
-from insegan_ros.datasets.pictures import read_pictures, write_pictures
+from insegan_ros.data.photo_sets import is_photos, read_photos
+from insegan_ros.data.pictures import read_pictures, write_pictures
 from insegan_ros.errors import DatasetError
 
 RED, GREEN = (200, 30, 30), (30, 120, 30)

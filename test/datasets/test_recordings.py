@@ -7,9 +7,9 @@ from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
-from insegan_ros.datasets.images import depth_from_message
-from insegan_ros.datasets.recording_writer import RecordingWriter
-from insegan_ros.datasets.recordings import read_depth_image, read_frames
+from insegan_ros.camera.messages import depth_from_message
+from insegan_ros.data.recording_writer import RecordingWriter
+from insegan_ros.data.recordings import read_depth_image, read_frames
 from insegan_ros.errors import DatasetError, InputError
 from insegan_ros.frame import Frame, Intrinsics
 from insegan_ros.workspace import Workspace, write_workspace
@@ -158,9 +158,9 @@ def test_depth_images_are_millimetres(tmp_path):
 
 
 def test_scenes_become_a_recording_and_come_back_with_labels_and_bin(tmp_path, nut_data):
-    from insegan_ros.datasets.convert import convert, open_dataset
-    from insegan_ros.datasets.recordings import read_recording
-    from insegan_ros.datasets.shards import ShardDataset
+    from insegan_ros.data.convert import convert, open_dataset
+    from insegan_ros.data.recordings import read_recording
+    from insegan_ros.data.shards import ShardDataset
 
     assert convert(nut_data, tmp_path / 'bag', 'recording') == 6
     before, (classes, after) = list(ShardDataset(nut_data)), open_dataset(tmp_path / 'bag')
@@ -224,7 +224,7 @@ def write_piles(path, piles: list[np.ndarray], workspace: Workspace | None) -> N
 
 
 def test_training_reads_the_different_pictures_of_a_recording(tmp_path, capsys):
-    from insegan_ros.datasets.height_maps import read_height_maps
+    from insegan_ros.data.height_maps import read_height_maps
 
     floor = np.zeros((48, 64), np.float32)
 
@@ -269,8 +269,8 @@ def test_training_reads_the_different_pictures_of_a_recording(tmp_path, capsys):
 
 
 def test_a_segmented_recording_holds_labels_and_overlay_for_every_frame(tmp_path):
-    from insegan_ros.segment import segment_input
-    from insegan_ros.segmenters.kmeans import KMeansSegmenter
+    from insegan_ros.cli.segment_input import segment_input
+    from insegan_ros.methods.baselines.kmeans import KMeansSegmenter
 
     height = np.zeros((48, 64), np.float32)
     height[8:20, 8:20], height[28:40, 40:52] = 0.04, 0.04
@@ -307,7 +307,7 @@ def test_a_segmented_recording_holds_labels_and_overlay_for_every_frame(tmp_path
 
 
 def test_segment_takes_the_recordings_own_bin_and_says_what_could_not_be_used(tmp_path, capsys):
-    from insegan_ros.cli import main
+    from insegan_ros.cli.main import main
 
     height = np.zeros((48, 64), np.float32)
     height[8:20, 8:20] = 0.04

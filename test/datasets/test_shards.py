@@ -2,9 +2,10 @@ import h5py
 import numpy as np
 import pytest
 
-from insegan_ros.datasets.scene import Scene, visible_fractions
-from insegan_ros.datasets.shards import ShardDataset, ShardInfo, pack_shard, write_whole
+from insegan_ros.data.scene import Scene, visible_fractions
+from insegan_ros.data.shards import ShardDataset, ShardInfo, pack_shard
 from insegan_ros.errors import DatasetError, InputError
+from insegan_ros.files import write_whole
 from insegan_ros.frame import Frame, Instances, Intrinsics
 from insegan_ros.workspace import Workspace
 

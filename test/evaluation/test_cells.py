@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from insegan_ros.benchmarks.cells import not_measured, run_cells
 from insegan_ros.errors import DatasetError
-from insegan_ros.evaluation.cells import not_measured, run_cells
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,14 @@ are known."""
 import numpy as np
 import pytest
 
-from insegan_ros.datasets.scene import Scene
-from insegan_ros.datasets.shards import ShardDataset
+from insegan_ros.data.scene import Scene
+from insegan_ros.data.shards import ShardDataset
 from insegan_ros.errors import DatasetError
-from insegan_ros.evaluation.average_precision import average_precision
-from insegan_ros.evaluation.evaluate import evaluate
-from insegan_ros.evaluation.picks import first_pick_is_free, free_parts
 from insegan_ros.frame import Frame, Instances, Intrinsics
-from insegan_ros.picks import Surface
+from insegan_ros.metrics.average_precision import average_precision
+from insegan_ros.metrics.picks import first_pick_is_free, free_parts
+from insegan_ros.picking.picks import Surface
+from insegan_ros.tasks.instances import evaluate
 from insegan_ros.workspace import Workspace
 
 CAMERA, FLOOR = Intrinsics(200.0, 200.0, 79.5, 59.5, 160, 120), Workspace((0.0, 0.0, -1.0, 0.5))

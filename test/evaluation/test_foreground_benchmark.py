@@ -7,9 +7,9 @@ from dataclasses import asdict
 
 import pytest
 
+from insegan_ros.benchmarks.benchmark import run_foreground
+from insegan_ros.benchmarks.foreground import BUDGETS, ForegroundBenchmark, rows
 from insegan_ros.errors import ConfigError
-from insegan_ros.evaluation.benchmark import run_foreground
-from insegan_ros.evaluation.foreground import BUDGETS, ForegroundBenchmark, rows
 
 
 def test_the_papers_rows_are_all_there():

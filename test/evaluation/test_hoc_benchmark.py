@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 import pytest
 
+from insegan_ros.benchmarks.benchmark import run_hoc
+from insegan_ros.benchmarks.heaps import BUDGETS, GRIDS, HocBenchmark, cells, make_heaps
 from insegan_ros.errors import ConfigError, DatasetError
 from insegan_ros.evaluation import card as cards
-from insegan_ros.evaluation.benchmark import run_hoc
-from insegan_ros.evaluation.heaps import Heap, divide_heap, photographed_heaps, score_heaps
-from insegan_ros.evaluation.hoc import BUDGETS, GRIDS, HocBenchmark, cells, make_heaps
 from insegan_ros.frame import Frame, Instances, Intrinsics
+from insegan_ros.tasks.heaps import Heap, divide_heap, photographed_heaps, score_heaps
 
 
 class Answers:
@@ -130,7 +130,7 @@ def test_the_small_budget_ends_in_tables_and_a_card(tmp_path, monkeypatch, capsy
     # The card measures on heaps of its own; small ones here.
     monkeypatch.setattr(cards, 'make_heaps', partial(make_heaps, nuts='80-100'))
     monkeypatch.setattr(
-        'insegan_ros.evaluation.hoc.GRIDS',
+        'insegan_ros.benchmarks.heaps.GRIDS',
         {
             name: (kind, {key: some[:1] for key, some in grid.items()})
             for name, (kind, grid) in GRIDS.items()

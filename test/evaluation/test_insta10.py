@@ -8,10 +8,10 @@ import sys
 
 import pytest
 
+from insegan_ros.benchmarks.changes import changed
+from insegan_ros.benchmarks.insta10 import ABLATION, BUDGETS, INSTA10, LOSSES, PAPER, Insta10, cells
+from insegan_ros.benchmarks.insta10_report import markdown, means
 from insegan_ros.errors import ConfigError
-from insegan_ros.evaluation.configs import changed
-from insegan_ros.evaluation.insta10 import ABLATION, BUDGETS, INSTA10, LOSSES, PAPER, Insta10, cells
-from insegan_ros.evaluation.insta10_report import markdown, means
 from insegan_sim.parts import PARTS
 
 

@@ -3,7 +3,7 @@ import pytest
 from scipy.ndimage import distance_transform_edt
 from sklearn.metrics import adjusted_rand_score
 
-from insegan_ros.evaluation.metrics import (
+from insegan_ros.metrics.masks import (
     count_error,
     foreground_iou,
     foreground_scores,

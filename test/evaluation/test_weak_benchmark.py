@@ -10,11 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from insegan_ros.datasets.mask_sets import Mask, MaskSet
-from insegan_ros.evaluation.average_precision import class_average_precision
-from insegan_ros.evaluation.class_masks import Confusion, score_masks, semantic_of
-from insegan_ros.evaluation.peak_response import PeakResponse, cam_masks, prm_masks
-from insegan_ros.evaluation.weak import (
+from insegan_ros.benchmarks.classes import (
     BUDGETS,
     WeakBenchmark,
     as_rows,
@@ -22,9 +18,13 @@ from insegan_ros.evaluation.weak import (
     cells,
     markdown,
 )
-from insegan_ros.networks.backbone import BackboneConfig
-from insegan_ros.networks.class_maps import ClassMapNet
-from insegan_ros.training.proposals import ProposalsConfig, propose
+from insegan_ros.data.mask_sets import Mask, MaskSet
+from insegan_ros.methods.image_level.backbone import BackboneConfig
+from insegan_ros.methods.image_level.class_maps import ClassMapNet
+from insegan_ros.methods.image_level.peak_response import PeakResponse, cam_masks, prm_masks
+from insegan_ros.methods.image_level.proposals import ProposalsConfig, propose
+from insegan_ros.metrics.average_precision import class_average_precision
+from insegan_ros.metrics.classes import Confusion, score_masks, semantic_of
 
 
 def square(left: int, top: int, side: int = 20) -> np.ndarray:
@@ -157,7 +157,7 @@ def test_attention_and_peak_response_find_what_a_classifier_looks_at():
 def test_all_rows_very_small_and_a_second_start_measures_nothing_again(
     mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr('insegan_ros.evaluation.weak.make_mixed', lambda *_: mixed / 'full')
+    monkeypatch.setattr('insegan_ros.benchmarks.classes.make_mixed', lambda *_: mixed / 'full')
     small = BUDGETS['small']
     heads = replace(
         small.irnet.mask_rcnn,

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from insegan_ros.factories import MixedFactory
-from insegan_ros.factories.cutouts import (
+from insegan_ros.heights import FOREGROUND_SHARE, HEADROOM, above_floor
+from insegan_ros.nn.composition import centres
+from insegan_ros.offsets.isolated import (
     CutoutFactory,
     find_cutouts,
     find_tops,
@@ -14,11 +15,10 @@ from insegan_ros.factories.cutouts import (
     together,
     turned,
 )
-from insegan_ros.factories.images import LabelledImages
-from insegan_ros.networks.composition import FOREGROUND_SHARE, centres, single_masks
-from insegan_ros.networks.displacement import HEADROOM
-from insegan_ros.training.displacement import displacement_targets
-from insegan_ros.training.rounds import relabel
+from insegan_ros.offsets.labelled_images import LabelledImages
+from insegan_ros.offsets.labels import MixedFactory
+from insegan_ros.offsets.self_training import relabel
+from insegan_ros.offsets.stage import displacement_targets
 
 
 def bars(*places: tuple[int, int], height: float = 0.5) -> torch.Tensor:
@@ -41,11 +41,11 @@ def test_parts_that_lie_alone_are_found_and_pairs_and_cut_off_ones_are_not():
     )
     found = find_cutouts(images, part_share(images, 3))
     assert len(found) == 3 + 1 + 2 and found.shape[2] == found.shape[3] and found.shape[2] % 2 == 0
-    area = single_masks(found[:, 0]).sum((1, 2))
+    area = above_floor(found[:, 0]).sum((1, 2))
     assert (area == 6 * 14).all()
     # Each in the middle of its patch.
     middle = (found.shape[-1] - 1) / 2
-    assert torch.allclose(centres(single_masks(found[:, 0])), torch.full((6, 2), middle), atol=0.6)
+    assert torch.allclose(centres(above_floor(found[:, 0])), torch.full((6, 2), middle), atol=0.6)
     assert len(find_cutouts(images[:, :, :8, :8], 84.0)) == 0
 
 
@@ -53,7 +53,7 @@ def test_turning_keeps_size_and_handedness():
     torch.manual_seed(0)
     patch = bars((25, 29))[None].expand(64, -1, -1, -1)
     out = turned(patch, 64)
-    area = single_masks(out[:, 0]).sum((1, 2)).float()
+    area = above_floor(out[:, 0]).sum((1, 2)).float()
     # Bilinear edges lie half a pixel farther out.
     assert 80 < area.min() and area.max() < 104
     # An L: turned back it fits itself, and its mirror image never does.
@@ -68,7 +68,7 @@ def test_turning_keeps_size_and_handedness():
         ]
         return max((piece & turn).sum() / (piece | turn).sum() for turn in turns)
 
-    for piece in single_masks(
+    for piece in above_floor(
         turned(torch.from_numpy(corner)[None, None].expand(6, -1, -1, -1), 64)[:, 0]
     ).numpy():
         assert best_fit(piece, mask) > 0.8 > 0.75 > best_fit(piece, mask[:, ::-1].copy())
@@ -95,7 +95,7 @@ def test_composites_are_exact_and_vary_in_number(factory):
     owner = (batch.labels - 1).clamp(min=0)[:, None]
     assert batch.amodal.gather(1, owner)[:, 0][batch.labels > 0].all()
     assert not (batch.labels > 0)[~batch.amodal.any(1)].any()
-    assert single_masks(batch.images[:, 0])[batch.labels > 0].all()
+    assert above_floor(batch.images[:, 0])[batch.labels > 0].all()
 
 
 def test_a_part_that_lies_on_another_stands_higher(factory):
@@ -204,7 +204,7 @@ def test_what_lies_on_top_is_cut_out_of_a_pile():
     images, labels = piled()
     torch.manual_seed(0)
     tops = find_tops(images, labels)
-    areas = single_masks(tops[:, 0]).sum((1, 2)).tolist()
+    areas = above_floor(tops[:, 0]).sum((1, 2)).tolist()
     # The bar on top and the lone one; not the covered one, nor the one at the border.
     assert sorted(areas) == [120, 160]
     on_top, alone = (tops[areas.index(area)] for area in (160, 120))
@@ -212,7 +212,7 @@ def test_what_lies_on_top_is_cut_out_of_a_pile():
     # What holds it up is not known: it may stand on the floor, never in it.
     assert 2 * 2 * FOREGROUND_SHARE - 1 <= on_top.max() < 2 * 0.7 - 1
     assert torch.allclose(
-        centres(single_masks(tops[:, 0])), torch.full((2, 2), (tops.shape[-1] - 1) / 2), atol=0.6
+        centres(above_floor(tops[:, 0])), torch.full((2, 2), (tops.shape[-1] - 1) / 2), atol=0.6
     )
 
 
@@ -236,7 +236,7 @@ def test_the_size_of_a_part_is_found_without_their_number():
     images = torch.stack(images)
     assert part_share(images, 0) == pytest.approx(6 * 14, rel=0.15)
     known = part_share(images, 3)
-    assert known == pytest.approx(float(single_masks(images).sum()) / 60 / 3)
+    assert known == pytest.approx(float(above_floor(images).sum()) / 60 / 3)
     assert np.isnan(part_share(images[:2], 0)) and len(find_cutouts(images[:2], float('nan'))) == 0
 
 

@@ -9,7 +9,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from insegan_ros.errors import ConfigError
-from insegan_ros.networks.context_gap import (
+from insegan_ros.methods.image_level.context_gap import (
     box_sums,
     context_boxes,
     context_gap,

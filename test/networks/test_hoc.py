@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from insegan_ros.datasets.heap import cut_patches, estimate_size, read_heap
+from insegan_ros.data.heap import estimate_size, read_heap
 from insegan_ros.errors import DatasetError
-from insegan_ros.evaluation.metrics import iou_matrix
-from insegan_ros.factories.hoc import HocFactory, are_single, mask_warning
-from insegan_ros.networks.composition import centres, sizes
-from insegan_ros.networks.hoc import HocConfig, HocGenerator, black_disk
-from insegan_ros.segmenters.hoc import snap_to_edges
+from insegan_ros.methods.hoc.generator import HocConfig, HocGenerator, black_disk
+from insegan_ros.methods.hoc.labels import HocFactory, are_single, mask_warning
+from insegan_ros.methods.hoc.patches import cut_patches
+from insegan_ros.methods.hoc.segmenter import snap_to_edges
+from insegan_ros.metrics.masks import iou_matrix
+from insegan_ros.nn.composition import centres, sizes
 
 SMALL = HocConfig(size=32, z=8, width=8, providers=3)
 

@@ -7,9 +7,8 @@ import torch
 from scipy.optimize import linear_sum_assignment
 
 from insegan_ros.errors import ConfigError
-from insegan_ros.networks.alignment import align
-from insegan_ros.networks.discriminator import Discriminator
-from insegan_ros.networks.insegan import (
+from insegan_ros.methods.insegan.alignment import align
+from insegan_ros.methods.insegan.generator import (
     Generator,
     GeneratorConfig,
     PoseEncoder,
@@ -17,6 +16,7 @@ from insegan_ros.networks.insegan import (
     place,
     transform_volume,
 )
+from insegan_ros.nn.discriminator import Discriminator
 
 PRODUCT = GeneratorConfig(width=8, patch=32)
 PAPER = GeneratorConfig(width=8, composition='average', placement='volume')

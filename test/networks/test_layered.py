@@ -9,10 +9,7 @@ import torch
 from lightning.fabric import Fabric
 
 from insegan_ros.errors import ConfigError
-from insegan_ros.factories.layered import LayeredFactory
-from insegan_ros.networks.composition import blend
-from insegan_ros.networks.foreground import ForegroundConfig, ForegroundNet
-from insegan_ros.networks.layered import (
+from insegan_ros.methods.foreground.layered import (
     Codes,
     LayeredConfig,
     LayeredDiscriminator,
@@ -20,14 +17,17 @@ from insegan_ros.networks.layered import (
     code_loss,
     draw_codes,
 )
-from insegan_ros.networks.perturbation import PerturbationConfig, draw_motions, motion, warp
-from insegan_ros.networks.random_features import RandomFeatures, frechet
-from insegan_ros.training.layered import (
+from insegan_ros.methods.foreground.layered_labels import LayeredFactory
+from insegan_ros.methods.foreground.layered_recipe import (
     LayeredGanConfig,
     LayeredGanStage,
     background_loss,
     mask_alarm,
 )
+from insegan_ros.methods.foreground.network import ForegroundConfig, ForegroundNet
+from insegan_ros.methods.foreground.random_features import RandomFeatures, frechet
+from insegan_ros.nn.composition import blend
+from insegan_ros.nn.perturbation import PerturbationConfig, draw_motions, motion, warp
 
 SMALL = LayeredConfig(size=32, z=8, codes=12, group=3, width=8)
 

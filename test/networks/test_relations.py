@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from insegan_ros.networks.relations import (
+from insegan_ros.methods.image_level.relations import (
     IGNORED,
     affinities,
     offsets,

@@ -8,13 +8,17 @@ import pytest
 import torch
 
 from insegan_ros.errors import ConfigError
-from insegan_ros.networks.affinity_net import AffinityNet
-from insegan_ros.networks.backbone import Backbone, BackboneConfig, imagenet_state
-from insegan_ros.networks.class_maps import ClassMapNet, class_maps, find_peaks
-from insegan_ros.networks.irnet import IRNet, IRNetConfig
-from insegan_ros.networks.mask_rcnn import MaskRcnnConfig, body_of, make_mask_rcnn
-from insegan_ros.networks.multiple_instance import MultipleInstanceNet, bag_loss, bag_scores
-from insegan_ros.networks.semantic import SemanticNet, class_shares
+from insegan_ros.methods.image_level.affinity_net import AffinityNet
+from insegan_ros.methods.image_level.backbone import Backbone, BackboneConfig, imagenet_state
+from insegan_ros.methods.image_level.class_maps import ClassMapNet, class_maps, find_peaks
+from insegan_ros.methods.image_level.irnet import IRNet, IRNetConfig
+from insegan_ros.methods.image_level.mask_rcnn import MaskRcnnConfig, body_of, make_mask_rcnn
+from insegan_ros.methods.image_level.multiple_instance import (
+    MultipleInstanceNet,
+    bag_loss,
+    bag_scores,
+)
+from insegan_ros.methods.image_level.semantic import SemanticNet, class_shares
 
 SMALL = BackboneConfig()
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
 
-from insegan_ros.datasets.images import (  # noqa: E402
+from insegan_ros.camera.messages import (
     COLOUR_KINDS,
     DEPTH_KINDS,
     colour_from_message,

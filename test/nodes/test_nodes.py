@@ -24,7 +24,7 @@ from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 
-from insegan_ros.datasets.images import labels_from_message, stamp_ns  # noqa: E402
+from insegan_ros.camera.messages import labels_from_message, stamp_ns
 from insegan_ros.frame import Frame, Intrinsics  # noqa: E402
 from insegan_ros.nodes.conversions import camera_info_message, image_message  # noqa: E402
 
@@ -623,7 +623,7 @@ def test_masks_with_classes_run_in_the_node_like_any_other_model(robot, tmp_path
 
 @pytest.mark.slow
 def test_the_pose_encoder_runs_in_the_node_like_any_other_model(robot, tmp_path):
-    from insegan_ros.evaluation.metrics import honest_miou
+    from insegan_ros.metrics.masks import honest_miou
     from insegan_sim.generate import SimulateConfig
     from insegan_sim.scenes import scene_stream
 
@@ -964,7 +964,7 @@ def test_the_manuals_tables_are_the_codes(root):
 def test_a_recording_is_replayed_into_the_live_node_and_scored(nut_data, tmp_path):
     import json
 
-    from insegan_ros.datasets.convert import convert
+    from insegan_ros.data.convert import convert
 
     convert(nut_data, tmp_path / 'bag', 'recording')
     process = subprocess.run(
@@ -1005,7 +1005,7 @@ def test_a_recording_with_colour_is_replayed_into_a_model_of_classes(tmp_path):
     and the node on real DDS: masks of the shipped model."""
     import json
 
-    from insegan_ros.datasets.convert import convert
+    from insegan_ros.data.convert import convert
     from insegan_sim.generate import SimulateConfig, simulate
 
     simulate(
@@ -1078,7 +1078,7 @@ def test_a_recording_with_colour_is_replayed_into_a_model_of_classes(tmp_path):
 
 @pytest.mark.slow
 def test_a_replay_whose_model_cannot_be_loaded_ends_at_once(nut_data, tmp_path):
-    from insegan_ros.datasets.convert import convert
+    from insegan_ros.data.convert import convert
 
     convert(nut_data, tmp_path / 'bag', 'recording')
     process = subprocess.run(

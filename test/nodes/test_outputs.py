@@ -12,10 +12,10 @@ from sensor_msgs.msg import Image  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
 from visualization_msgs.msg import Marker  # noqa: E402
 
-from insegan_ros.datasets.pairing import Pairing  # noqa: E402
+from insegan_ros.camera.pairing import Pairing  # noqa: E402
 from insegan_ros.frame import Frame, Instances, Intrinsics  # noqa: E402
+from insegan_ros.geometry.principal_axes import poses_from_points  # noqa: E402
 from insegan_ros.nodes.outputs import POINT, Result, outputs  # noqa: E402
-from insegan_ros.segmenters.geometry import poses_from_points  # noqa: E402
 from insegan_ros.workspace import Workspace  # noqa: E402
 
 CAMERA = Intrinsics(200.0, 200.0, 79.5, 59.5, 160, 120)

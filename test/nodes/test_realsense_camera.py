@@ -13,8 +13,8 @@ from rclpy.node import Node  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
 from software_realsense import HEIGHT, WIDTH, SoftwareRealSense  # noqa: E402
 
-from insegan_ros.datasets.images import colour_from_message, depth_from_message, stamp_ns  # noqa: E402
-from insegan_ros.dds import dds_environment  # noqa: E402
+from insegan_ros.camera.messages import colour_from_message, depth_from_message, stamp_ns
+from insegan_ros.nodes.dds import dds_environment  # noqa: E402
 from insegan_ros.nodes.realsense_camera import PARAMETERS, RealSenseCameraNode  # noqa: E402
 
 BASE = '/camera/camera'

@@ -16,7 +16,7 @@ rclpy = pytest.importorskip('rclpy')
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
 from live_nodes import Process, Robot, environment  # noqa: E402
 
-from insegan_ros.datasets.images import stamp_ns  # noqa: E402
+from insegan_ros.camera.messages import stamp_ns
 from insegan_ros.frame import Intrinsics  # noqa: E402
 from insegan_ros.nodes.conversions import camera_info_message, image_message  # noqa: E402
 

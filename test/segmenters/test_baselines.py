@@ -6,12 +6,12 @@ import pytest
 import torch
 from conftest import box_scene
 
-from insegan_ros.evaluation.metrics import honest_miou
-from insegan_ros.networks.point_template import PointTemplate, PointTemplateConfig
-from insegan_ros.networks.reconstruction import RECONSTRUCTIONS
-from insegan_ros.networks.slots import mix
-from insegan_ros.segmenters.classical import nearest_resize, spread
-from insegan_ros.segmenters.registry import UNTRAINED, load_segmenter
+from insegan_ros.geometry.label_images import nearest_resize, spread
+from insegan_ros.methods.baselines.point_template import PointTemplate, PointTemplateConfig
+from insegan_ros.methods.baselines.reconstructions import RECONSTRUCTIONS
+from insegan_ros.methods.baselines.slots import mix
+from insegan_ros.methods.registry import UNTRAINED, load_segmenter
+from insegan_ros.metrics.masks import honest_miou
 from insegan_ros.workspace import Workspace
 
 FLOOR = Workspace((0.0, 0.0, -1.0, 0.5))
@@ -94,9 +94,9 @@ def test_the_point_template_hides_what_lies_below():
 def test_a_learned_baseline_trains_and_runs_by_its_checkpoint(nut_data, tmp_path, name):
     from dataclasses import replace
 
-    from insegan_ros.datasets.shards import ShardDataset
-    from insegan_ros.training.loop import LoopConfig
-    from insegan_ros.training.recipes import RECIPES
+    from insegan_ros.data.shards import ShardDataset
+    from insegan_ros.engine.loop import LoopConfig
+    from insegan_ros.methods.recipes import RECIPES
 
     config, train = RECIPES[name]
     out = train(

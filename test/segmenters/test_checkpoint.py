@@ -3,10 +3,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from insegan_ros.engine.checkpoint import Checkpoint, Scales
 from insegan_ros.errors import CheckpointError, ConfigError
-from insegan_ros.networks.displacement import DisplacementConfig, DisplacementNet
-from insegan_ros.segmenters.checkpoint import Checkpoint, Scales
-from insegan_ros.segmenters.registry import load_segmenter
+from insegan_ros.methods.registry import load_segmenter
+from insegan_ros.offsets.network import DisplacementConfig, DisplacementNet
 
 
 @pytest.fixture

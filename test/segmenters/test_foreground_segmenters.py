@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from insegan_ros.datasets.shards import ShardDataset
+from insegan_ros.benchmarks.foreground import evaluate_foreground
+from insegan_ros.data.shards import ShardDataset
 from insegan_ros.errors import CheckpointError, ConfigError, InputError
-from insegan_ros.evaluation.foreground import evaluate_foreground
 from insegan_ros.frame import Frame, Instances, Intrinsics
-from insegan_ros.segmenters.base import to_instances
-from insegan_ros.segmenters.gated import GatedSegmenter
-from insegan_ros.segmenters.registry import FOREGROUND, load_segmenter
+from insegan_ros.geometry.label_images import to_instances
+from insegan_ros.methods.gated import GatedSegmenter
+from insegan_ros.methods.registry import FOREGROUND, load_segmenter
 from insegan_ros.workspace import Workspace
 
 CAMERA = Intrinsics(200.0, 200.0, 79.5, 59.5, 160, 120)

@@ -6,15 +6,15 @@ import cv2
 import numpy as np
 import pytest
 
-from insegan_ros.evaluation.metrics import foreground_iou, iou_matrix
 from insegan_ros.frame import Frame, Intrinsics
-from insegan_ros.segmenters.heap_baselines import (
+from insegan_ros.methods.baselines.heaps import (
     ClustersSegmenter,
     RegionsSegmenter,
     TemplateSegmenter,
     WatershedSegmenter,
 )
-from insegan_ros.segmenters.registry import HEAPS, load_segmenter
+from insegan_ros.methods.registry import HEAPS, load_segmenter
+from insegan_ros.metrics.masks import foreground_iou, iou_matrix
 from insegan_ros.workspace import Workspace
 
 

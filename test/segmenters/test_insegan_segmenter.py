@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from insegan_ros.datasets.shards import ShardDataset
+from insegan_ros.data.shards import ShardDataset
+from insegan_ros.engine.loop import LoopConfig
 from insegan_ros.errors import CheckpointError, InputError, InseganWarning
-from insegan_ros.evaluation.card import make_card
-from insegan_ros.networks.displacement import DisplacementConfig
-from insegan_ros.networks.insegan import GeneratorConfig
-from insegan_ros.segmenters.registry import load_segmenter
-from insegan_ros.training.displacement import DisplacementTrainConfig
-from insegan_ros.training.insegan import EncoderConfig, GanConfig, InseganConfig
-from insegan_ros.training.loop import LoopConfig
-from insegan_ros.training.recipes import TrainInseganConfig, train_insegan
+from insegan_ros.methods.insegan.generator import GeneratorConfig
+from insegan_ros.methods.insegan.stages import EncoderConfig, GanConfig, InseganConfig
+from insegan_ros.methods.recipes import TrainInseganConfig, train_insegan
+from insegan_ros.methods.registry import load_segmenter
+from insegan_ros.offsets.network import DisplacementConfig
+from insegan_ros.offsets.stage import DisplacementTrainConfig
+from insegan_ros.tasks.card import make_card
 from insegan_ros.workspace import Workspace
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import trimesh
 
-from insegan_ros.datasets.scene import visible_fractions
+from insegan_ros.data.scene import visible_fractions
 from insegan_ros.errors import InputError
-from insegan_ros.evaluation.poses import add_s, match, mssd
-from insegan_ros.segmenters.registration import MeshRegistration, read_mesh
-from insegan_ros.segmenters.registry import load_segmenter
+from insegan_ros.geometry.registration import MeshRegistration, read_mesh
+from insegan_ros.methods.registry import load_segmenter
+from insegan_ros.metrics.poses import add_s, match, mssd
 from insegan_sim.parts import load_part
 from insegan_sim.scenes import bin_setup, scene_stream
 

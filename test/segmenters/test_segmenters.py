@@ -6,10 +6,10 @@ import pytest
 from conftest import box_scene
 
 from insegan_ros.errors import ConfigError, InputError
-from insegan_ros.evaluation.metrics import honest_miou
 from insegan_ros.frame import Frame, Intrinsics
-from insegan_ros.segmenters.kmeans import KMeansSegmenter
-from insegan_ros.segmenters.registry import load_segmenter
+from insegan_ros.methods.baselines.kmeans import KMeansSegmenter
+from insegan_ros.methods.registry import load_segmenter
+from insegan_ros.metrics.masks import honest_miou
 from insegan_ros.workspace import Workspace
 from insegan_sim.camera import Camera
 from insegan_sim.scenes import bin_setup, photograph, scene_stream
@@ -150,7 +150,7 @@ def troubled_frames():
 )
 @pytest.mark.parametrize('model', ['kmeans', 'insegan-nut'])
 def test_frames_of_a_camera_in_trouble_are_survived(model, name, depth, state):
-    from insegan_ros.picks import Surface, bin_state, rank_picks
+    from insegan_ros.picking.picks import Surface, bin_state, rank_picks
 
     workspace = Workspace((0.0, 0.0, -1.0, 0.6), (-0.15, -0.12, 0.15, 0.12))
     frame = Frame(depth, Intrinsics(300.0, 300.0, 159.5, 119.5, 320, 240))

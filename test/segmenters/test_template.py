@@ -7,15 +7,15 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from insegan_ros.evaluation.poses import mssd
+from insegan_ros.engine.checkpoint import Checkpoint, Scales
 from insegan_ros.frame import Frame, Intrinsics
-from insegan_ros.networks.insegan import Generator, GeneratorConfig
-from insegan_ros.segmenters.checkpoint import Checkpoint, Scales
-from insegan_ros.segmenters.geometry import camera_from_picture
-from insegan_ros.segmenters.insegan import InSeGANSegmenter
-from insegan_ros.segmenters.posed import PosedSegmenter
-from insegan_ros.segmenters.registration import MeshRegistration
-from insegan_ros.segmenters.template import template_from_object
+from insegan_ros.geometry.principal_axes import camera_from_picture
+from insegan_ros.geometry.registration import MeshRegistration
+from insegan_ros.methods.insegan.generator import Generator, GeneratorConfig
+from insegan_ros.methods.insegan.segmenter import InSeGANSegmenter
+from insegan_ros.methods.insegan.template import template_from_object
+from insegan_ros.methods.posed import PosedSegmenter
+from insegan_ros.metrics.poses import mssd
 from insegan_ros.workspace import Workspace
 from insegan_sim.parts import load_part
 

@@ -1,6 +1,7 @@
 import numpy as np
 
-from insegan_ros.segmenters.votes import assign, drop_fragments, find_centres
+from insegan_ros.geometry.label_images import drop_fragments
+from insegan_ros.offsets.votes import assign, find_centres
 
 
 def disks(*centres, radius=8, shape=(48, 64)):

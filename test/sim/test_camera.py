@@ -3,7 +3,7 @@ import pybullet
 import pytest
 import trimesh
 
-from insegan_ros.datasets.scene import visible_fractions
+from insegan_ros.data.scene import visible_fractions
 from insegan_sim.camera import Camera, Jitter
 from insegan_sim.parts import load_part, load_parts
 from insegan_sim.scenes import bin_setup, make_container, photograph

@@ -14,9 +14,10 @@ import psutil
 import pytest
 import yaml
 
-from insegan_ros.datasets.shards import ShardDataset, write_whole
+from insegan_ros.data.shards import ShardDataset
 from insegan_ros.errors import ConfigError, DatasetError
-from insegan_ros.evaluation.hard import kmeans_fails
+from insegan_ros.files import write_whole
+from insegan_ros.metrics.hard import kmeans_fails
 from insegan_sim.generate import SimulateConfig, simulate, simulate_shard
 from insegan_sim.parts import load_part
 
@@ -374,8 +375,8 @@ def test_settings_that_made_nothing_leave_the_folder_free(tmp_path):
 
 
 def test_empty_bins_and_jitter_out_of_range(tmp_path):
-    from insegan_ros.datasets.convert import convert, open_dataset
-    from insegan_ros.datasets.inspect import inspect
+    from insegan_ros.data.convert import convert, open_dataset
+    from insegan_ros.data.inspect import inspect
     from insegan_sim.camera import Jitter
 
     out = simulate(

@@ -13,31 +13,35 @@ import torch
 from lightning.fabric import Fabric
 from safetensors.torch import load_file
 
+from insegan_ros.engine.checkpoint import Checkpoint
+from insegan_ros.engine.loop import LoopConfig, run_stage, seed_step
 from insegan_ros.errors import CheckpointError, ConfigError, DatasetError
-from insegan_ros.factories.pictures import LabelledPictures
 from insegan_ros.frame import Frame, Intrinsics
-from insegan_ros.networks.augmentation import in_range, random_colours, random_views
-from insegan_ros.networks.foreground import ForegroundConfig, ForegroundNet, inner_square
-from insegan_ros.networks.layered import LayeredConfig
-from insegan_ros.networks.unet import fold_norms
-from insegan_ros.segmenters.checkpoint import Checkpoint
-from insegan_ros.segmenters.registry import load_segmenter
-from insegan_ros.training.adversarial import area_penalty
-from insegan_ros.training.foreground import (
-    ForegroundStage,
-    ForegroundTrainConfig,
-    TrainForegroundConfig,
-    train_supervised_foreground,
-)
-from insegan_ros.training.independence import (
+from insegan_ros.methods.foreground.independence_recipe import (
     IndependenceGanConfig,
     IndependenceStage,
     TrainIndependenceConfig,
     teacher_answers,
     train_independence,
 )
-from insegan_ros.training.layered import LayeredGanConfig, TrainLayeredGanConfig, train_layered_gan
-from insegan_ros.training.loop import LoopConfig, run_stage, seed_step
+from insegan_ros.methods.foreground.labelled_pictures import LabelledPictures
+from insegan_ros.methods.foreground.layered import LayeredConfig
+from insegan_ros.methods.foreground.layered_recipe import (
+    LayeredGanConfig,
+    TrainLayeredGanConfig,
+    train_layered_gan,
+)
+from insegan_ros.methods.foreground.network import ForegroundConfig, ForegroundNet, inner_square
+from insegan_ros.methods.foreground.stage import (
+    ForegroundStage,
+    ForegroundTrainConfig,
+    TrainForegroundConfig,
+    train_supervised_foreground,
+)
+from insegan_ros.methods.registry import load_segmenter
+from insegan_ros.nn.adversarial import area_penalty
+from insegan_ros.nn.augmentation import in_range, random_colours, random_views
+from insegan_ros.nn.unet import fold_norms
 
 UNET = ForegroundTrainConfig(ForegroundConfig(8, 3), steps=4, batch=4, validate_every=4)
 LOOP = LoopConfig(device='cpu', save_every=2)
@@ -108,7 +112,7 @@ def independence(data: Path, empty: Path, out: Path) -> TrainIndependenceConfig:
 @pytest.fixture
 def any_teacher(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four steps teach nothing; its answers are taken all the same."""
-    monkeypatch.setattr('insegan_ros.training.independence.SURE', (-1, 2))
+    monkeypatch.setattr('insegan_ros.methods.foreground.independence_recipe.SURE', (-1, 2))
 
 
 def frame(seed: int = 1) -> Frame:
@@ -203,10 +207,10 @@ def test_masks_are_never_opened_and_a_kill_changes_nothing(
             raise KeyboardInterrupt
         return run_stage(*arguments, **options)
 
-    monkeypatch.setattr(f'insegan_ros.training.{method}.run_stage', stopping)
+    monkeypatch.setattr(f'insegan_ros.methods.foreground.{method}_recipe.run_stage', stopping)
     with pytest.raises(KeyboardInterrupt):
         train(pictures[0], tmp_path / 'resumed')
-    monkeypatch.setattr(f'insegan_ros.training.{method}.run_stage', run_stage)
+    monkeypatch.setattr(f'insegan_ros.methods.foreground.{method}_recipe.run_stage', run_stage)
     resumed = train(pictures[0], tmp_path / 'resumed')
     for other in (without, resumed):
         for network, weights in whole.weights.items():

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 import torch
 
+from insegan_ros.engine.checkpoint import Checkpoint
+from insegan_ros.engine.loop import LoopConfig, run_stage
 from insegan_ros.errors import ConfigError, DatasetError, InputError
 from insegan_ros.frame import Frame, Intrinsics
-from insegan_ros.networks.displacement import DisplacementConfig
-from insegan_ros.networks.hoc import HocConfig
-from insegan_ros.segmenters.checkpoint import Checkpoint
-from insegan_ros.segmenters.registry import load_segmenter
-from insegan_ros.training.displacement import DisplacementTrainConfig
-from insegan_ros.training.hoc import HocGanConfig, TrainHocConfig, train_hoc
-from insegan_ros.training.loop import LoopConfig, run_stage
+from insegan_ros.methods.hoc.generator import HocConfig
+from insegan_ros.methods.hoc.recipe import HocGanConfig, TrainHocConfig, train_hoc
+from insegan_ros.methods.registry import load_segmenter
+from insegan_ros.offsets.network import DisplacementConfig
+from insegan_ros.offsets.stage import DisplacementTrainConfig
 
 
 @pytest.fixture
@@ -94,10 +94,10 @@ def test_a_kill_changes_nothing(heap, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return run_stage(*arguments, **options)
 
-    monkeypatch.setattr('insegan_ros.training.hoc.run_stage', stopping)
+    monkeypatch.setattr('insegan_ros.methods.hoc.recipe.run_stage', stopping)
     with pytest.raises(KeyboardInterrupt):
         train_hoc(config(heap, tmp_path / 'resumed'))
-    monkeypatch.setattr('insegan_ros.training.hoc.run_stage', run_stage)
+    monkeypatch.setattr('insegan_ros.methods.hoc.recipe.run_stage', run_stage)
     resumed = Checkpoint.load(train_hoc(config(heap, tmp_path / 'resumed')))
     for network, weights in whole.weights.items():
         assert all(

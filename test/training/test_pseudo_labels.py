@@ -10,18 +10,31 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from insegan_ros.datasets.mask_sets import Mask, MaskSet
-from insegan_ros.networks.backbone import BackboneConfig
-from insegan_ros.networks.mask_rcnn import MaskRcnnConfig, make_mask_rcnn
-from insegan_ros.networks.relations import IGNORED
-from insegan_ros.segmenters.votes import find_components
-from insegan_ros.training.bags import bags_of_masks, bags_of_peaks, peaks_of
-from insegan_ros.training.box_refinement import RefinementConfig, cut_masks, refine_chosen
-from insegan_ros.training.ccgr import union_of
-from insegan_ros.training.confident_areas import ConfidentAreasConfig, confident_areas
-from insegan_ros.training.dense_crf import DenseCrfConfig, dense_crf, edges_of
-from insegan_ros.training.label_synthesis import SynthesisConfig, instance_map, synthesise
-from insegan_ros.training.proposals import ProposalsConfig, overlaps, propose, propose_by_network
+from insegan_ros.data.mask_sets import Mask, MaskSet
+from insegan_ros.methods.image_level.backbone import BackboneConfig
+from insegan_ros.methods.image_level.bags import bags_of_masks, bags_of_peaks, peaks_of
+from insegan_ros.methods.image_level.box_refinement import (
+    RefinementConfig,
+    cut_masks,
+    refine_chosen,
+)
+from insegan_ros.methods.image_level.ccgr_recipe import union_of
+from insegan_ros.methods.image_level.confident_areas import ConfidentAreasConfig, confident_areas
+from insegan_ros.methods.image_level.dense_crf import DenseCrfConfig, dense_crf, edges_of
+from insegan_ros.methods.image_level.label_synthesis import (
+    SynthesisConfig,
+    instance_map,
+    synthesise,
+)
+from insegan_ros.methods.image_level.mask_rcnn import MaskRcnnConfig, make_mask_rcnn
+from insegan_ros.methods.image_level.proposals import (
+    ProposalsConfig,
+    overlaps,
+    propose,
+    propose_by_network,
+)
+from insegan_ros.methods.image_level.relations import IGNORED
+from insegan_ros.offsets.votes import find_components
 
 H, W = 40, 60
 Y, X = np.mgrid[:H, :W]

@@ -7,29 +7,29 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from insegan_ros.engine.checkpoint import Checkpoint
+from insegan_ros.engine.loop import LoopConfig, make_fabric, run_stage, seed_step
+from insegan_ros.engine.state import load_state
 from insegan_ros.errors import CheckpointError, ConfigError, DatasetError, TrainingError
-from insegan_ros.factories.insegan import InSeGANFactory
-from insegan_ros.networks.composition import centres, compose
-from insegan_ros.networks.displacement import DisplacementConfig
-from insegan_ros.networks.insegan import Generator, GeneratorConfig
-from insegan_ros.segmenters.checkpoint import Checkpoint
-from insegan_ros.training.displacement import (
-    DisplacementStage,
-    DisplacementTrainConfig,
-    degrade,
-    displacement_loss,
-    displacement_targets,
-)
-from insegan_ros.training.insegan import (
+from insegan_ros.methods.insegan.generator import Generator, GeneratorConfig
+from insegan_ros.methods.insegan.labels import InSeGANFactory
+from insegan_ros.methods.insegan.stages import (
     EncoderConfig,
     EncoderStage,
     GanConfig,
     GanStage,
     InseganConfig,
 )
-from insegan_ros.training.loop import LoopConfig, make_fabric, run_stage, seed_step
-from insegan_ros.training.recipes import TrainInseganConfig, doubted, train_insegan
-from insegan_ros.training.state import load_state
+from insegan_ros.methods.recipes import TrainInseganConfig, doubted, train_insegan
+from insegan_ros.nn.composition import centres, compose
+from insegan_ros.offsets.network import DisplacementConfig
+from insegan_ros.offsets.stage import (
+    DisplacementStage,
+    DisplacementTrainConfig,
+    degrade,
+    displacement_loss,
+    displacement_targets,
+)
 
 LOOP = LoopConfig(device='cpu', save_every=5, log_every=5)
 SMALL = InseganConfig(
@@ -175,7 +175,7 @@ class TwoSquares(torch.nn.Module):
         self.weight = torch.nn.Parameter(torch.zeros(1))
 
     def forward(self, z):
-        from insegan_ros.networks.insegan import Scene
+        from insegan_ros.methods.insegan.generator import Scene
 
         singles = torch.full((*z.shape[:2], 64, 64), -1.0)
         for slot in range(z.shape[1]):
@@ -207,7 +207,7 @@ def test_the_factory_measures_the_part_and_varies_the_number():
 def test_targets_point_to_the_amodal_centre_even_where_hidden():
     singles = TwoSquares()(torch.zeros(1, 2, 128)).singles
     _, labels = compose(singles)
-    from insegan_ros.factories import LabelledBatch
+    from insegan_ros.offsets.labels import LabelledBatch
 
     foreground, displacement = displacement_targets(
         LabelledBatch(singles.amax(1, keepdim=True), labels, centres(singles > -0.9))
@@ -222,7 +222,7 @@ def test_targets_point_to_the_amodal_centre_even_where_hidden():
 
 
 def test_targets_lead_to_the_mean_height_of_what_is_seen():
-    from insegan_ros.factories import LabelledBatch
+    from insegan_ros.offsets.labels import LabelledBatch
 
     image = torch.full((1, 1, 8, 8), -1.0)
     image[0, 0, 2:4, 2:4], image[0, 0, 2, 2] = 0.0, 0.4
@@ -426,7 +426,7 @@ def disks(count, parts=3):
 
 @pytest.mark.parametrize('recipe', ['insegan', 'point-template'])
 def test_heights_that_are_no_numbers_and_a_single_picture_are_refused(tmp_path, recipe):
-    from insegan_ros.training.recipes import RECIPES
+    from insegan_ros.methods.recipes import RECIPES
 
     make, train = RECIPES[recipe]
     broken = disks(20)
@@ -596,10 +596,10 @@ def test_the_recipe_with_cutouts_and_rounds_learns_without_labels(tmp_path):
 
 @pytest.mark.slow
 def test_a_recording_of_any_number_of_parts_teaches_too(tmp_path):
-    from insegan_ros.datasets.convert import convert
-    from insegan_ros.datasets.recordings import read_recording
-    from insegan_ros.evaluation.evaluate import evaluate
-    from insegan_ros.segmenters.registry import load_segmenter
+    from insegan_ros.data.convert import convert
+    from insegan_ros.data.recordings import read_recording
+    from insegan_ros.methods.registry import load_segmenter
+    from insegan_ros.tasks.instances import evaluate
     from insegan_sim.generate import SimulateConfig, simulate
 
     for name, seed, scenes in (('train', 1, 80), ('test', 77, 6)):
@@ -688,7 +688,7 @@ def test_the_generator_learns_from_single_parts_too(tmp_path):
 def test_the_generator_goes_on_with_what_lies_on_top(nut_data, tmp_path, monkeypatch, capsys):
     """An alternate round takes over generator and judges, and resumes; here the network's answers
     are given, since six bins teach none."""
-    from insegan_ros.datasets.shards import ShardDataset
+    from insegan_ros.data.shards import ShardDataset
     from insegan_ros.training import recipes
 
     truth = ShardDataset(nut_data).truth_maps(64)
@@ -734,7 +734,7 @@ def test_the_generator_goes_on_with_what_lies_on_top(nut_data, tmp_path, monkeyp
 
 
 def test_a_stereo_cameras_composites_lose_edges_and_keep_faces():
-    from insegan_ros.training.displacement import as_stereo
+    from insegan_ros.offsets.stage import as_stereo
 
     torch.manual_seed(0)
     images = torch.full((64, 1, 32, 32), -1.0)
@@ -772,16 +772,16 @@ DDP = """
 import json, sys, torch
 from dataclasses import replace
 from lightning.fabric.utilities.seed import seed_everything
-from insegan_ros.networks.insegan import GeneratorConfig
-from insegan_ros.training.insegan import EncoderConfig, EncoderStage, GanConfig, GanStage
-from insegan_ros.training.insegan import InseganConfig
-from insegan_ros.factories.cutouts import CutoutFactory
-from insegan_ros.networks.displacement import DisplacementConfig
-from insegan_ros.networks.point_template import PointTemplateConfig
-from insegan_ros.networks.reconstruction import RECONSTRUCTIONS
-from insegan_ros.training.displacement import DisplacementStage, DisplacementTrainConfig
-from insegan_ros.training.loop import LoopConfig, make_fabric, seed_step
-from insegan_ros.training.reconstruction import ReconstructionStage, TrainPointTemplateConfig
+from insegan_ros.methods.insegan.generator import GeneratorConfig
+from insegan_ros.methods.insegan.stages import EncoderConfig, EncoderStage, GanConfig, GanStage
+from insegan_ros.methods.insegan.stages import InseganConfig
+from insegan_ros.offsets.isolated import CutoutFactory
+from insegan_ros.offsets.network import DisplacementConfig
+from insegan_ros.methods.baselines.point_template import PointTemplateConfig
+from insegan_ros.methods.baselines.reconstructions import RECONSTRUCTIONS
+from insegan_ros.offsets.stage import DisplacementStage, DisplacementTrainConfig
+from insegan_ros.engine.loop import LoopConfig, make_fabric, seed_step
+from insegan_ros.methods.baselines.reconstruction_recipe import ReconstructionStage, TrainPointTemplateConfig
 torch.set_num_threads(1)
 processes, batch = int(sys.argv[1]), int(sys.argv[2])
 fabric = make_fabric(LoopConfig(device='cpu', devices=processes))
@@ -856,7 +856,7 @@ def test_two_processes_have_the_losses_of_one_with_the_doubled_batch(tmp_path):
 
 @pytest.mark.parametrize('steps', [1, 2, 19, 20, 21, 40])
 def test_the_dense_network_is_taught_any_number_of_steps(steps):
-    from insegan_ros.factories.images import LabelledImages
+    from insegan_ros.offsets.labelled_images import LabelledImages
 
     config = DisplacementTrainConfig(
         DisplacementConfig(8, 2, height_votes=False), steps=steps, batch=1

@@ -10,27 +10,35 @@ import numpy as np
 import pytest
 import torch
 
-from insegan_ros.datasets.image_sets import read_image_set
-from insegan_ros.datasets.mask_sets import MaskSet
-from insegan_ros.datasets.shards import ShardDataset
+from insegan_ros.data.image_sets import read_image_set
+from insegan_ros.data.mask_sets import MaskSet
+from insegan_ros.data.shards import ShardDataset
+from insegan_ros.engine.checkpoint import Checkpoint
+from insegan_ros.engine.loop import LoopConfig
 from insegan_ros.errors import CheckpointError, ConfigError, DatasetError, InputError
 from insegan_ros.frame import Frame
-from insegan_ros.networks.backbone import BackboneConfig
-from insegan_ros.networks.irnet import IRNetConfig
-from insegan_ros.networks.mask_rcnn import MaskRcnnConfig
-from insegan_ros.segmenters.checkpoint import Checkpoint
-from insegan_ros.segmenters.registry import load_segmenter
-from insegan_ros.training.ccgr import MultipleInstanceConfig, TrainCcgrConfig, train_ccgr
-from insegan_ros.training.class_maps import ClassMapsConfig
-from insegan_ros.training.irnet import IRNetTrainConfig, TrainIRNetConfig, train_irnet
-from insegan_ros.training.loop import LoopConfig
-from insegan_ros.training.mask_rcnn import (
+from insegan_ros.methods.image_level.backbone import BackboneConfig
+from insegan_ros.methods.image_level.ccgr_recipe import (
+    MultipleInstanceConfig,
+    TrainCcgrConfig,
+    train_ccgr,
+)
+from insegan_ros.methods.image_level.class_maps_stage import ClassMapsConfig
+from insegan_ros.methods.image_level.irnet import IRNetConfig
+from insegan_ros.methods.image_level.irnet_recipe import (
+    IRNetTrainConfig,
+    TrainIRNetConfig,
+    train_irnet,
+)
+from insegan_ros.methods.image_level.mask_rcnn import MaskRcnnConfig
+from insegan_ros.methods.image_level.mask_rcnn_stage import (
     MaskRcnnTrainConfig,
     TrainMaskRcnnConfig,
     train_supervised_masks,
 )
-from insegan_ros.training.proposals import ProposalsConfig
-from insegan_ros.training.semantic import SemanticTrainConfig
+from insegan_ros.methods.image_level.proposals import ProposalsConfig
+from insegan_ros.methods.image_level.semantic_stage import SemanticTrainConfig
+from insegan_ros.methods.registry import load_segmenter
 
 SHORT = {'size': 96, 'seed': 3, 'loop': LoopConfig(device='cpu', threads=1)}
 MASKS = MaskRcnnTrainConfig(MaskRcnnConfig(32, 32, 16, 1, 16, 8), steps=2, batch=2)
@@ -168,7 +176,8 @@ def test_ccgr_renews_its_labels_every_round(
     # At test time the instance branch alone: nobody asks for a proposal.
     folder = train_ccgr(config)
     monkeypatch.setattr(
-        'insegan_ros.training.proposals.propose', lambda *_: pytest.fail('a proposal at test time')
+        'insegan_ros.methods.image_level.proposals.propose',
+        lambda *_: pytest.fail('a proposal at test time'),
     )
     first, second = (MaskSet.load(tmp_path / f'run/labels-{number}.json') for number in (1, 2))
     assert first != second and (tmp_path / 'run/answers-1.json').is_file()

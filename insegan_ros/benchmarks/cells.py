@@ -1,0 +1,116 @@
+"""What the long benchmarks share: tables of cells, each measured once into a file of its own, so
+that a second start goes on where the first was stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from insegan_ros.engine.checkpoint import WEIGHTS
+from insegan_ros.errors import CheckpointError, InseganError, unknown
+from insegan_ros.files import write_whole
+from insegan_ros.methods.registry import find_checkpoint
+
+# What the last run in a folder could not measure, and why.
+FAILED = 'not-measured.json'
+
+
+def run_cells(
+    title: str,
+    folder: Path,
+    cells: Sequence[Any],
+    kinds: Sequence[str],
+    only: set[str],
+    identity: Callable[[Any], str],
+    measure: Callable[[Any], dict[str, Any] | None] | None,
+    name_of: Sequence[str] = (),
+) -> list[dict[str, Any]]:
+    """The cells' results, read from `folder`/results or measured into it.
+
+    kinds: attributes of a cell, such as table and method, whose values `only` may name; a kind of
+    which none is named is not narrowed. identity: what decides whether an earlier result still
+    holds, in text. measure: returns None where there is nothing to measure, such as a checkpoint
+    that is not shipped; without it only what has been measured is read. name_of: attributes that a
+    result's file is called by, the kinds if left out. Raises ConfigError for names that are none.
+    """
+    values = {kind: {getattr(cell, kind) for cell in cells} for kind in kinds}
+    strangers = sorted(only - set().union(*values.values()))
+    if strangers:
+        raise unknown(
+            ' or '.join([', '.join(kinds[:-1]), kinds[-1]]),
+            ', '.join(strangers),
+            sorted(set().union(*values.values())),
+        )
+    chosen = [
+        cell
+        for cell in cells
+        if all(not only & names or getattr(cell, kind) in only for kind, names in values.items())
+    ]
+    results, failed = [], {}
+    for cell in tqdm(chosen, desc=title, unit='cell'):
+        called = '-'.join(str(getattr(cell, kind)) for kind in name_of or kinds)
+        name = ''.join(c if c.isalnum() or c in '-.' else '_' for c in called)
+        path = (
+            folder
+            / 'results'
+            / f'{name}-{hashlib.sha256(identity(cell).encode()).hexdigest()[:10]}.json'
+        )
+        if not path.exists():
+            if measure is None:
+                continue
+            try:
+                found = measure(cell)
+            except InseganError as error:
+                # Such as a teacher that finds nothing, which is what an ablation may show: the
+                # others are still worth having.
+                tqdm.write(f'{called}: not measured: {error}')
+                failed[called] = str(error)
+                continue
+            if found is None:
+                continue
+            write_whole(path, (json.dumps(found, indent=1) + '\n').encode())
+        results.append(json.loads(path.read_text()))
+    if measure is not None:
+        write_whole(folder / FAILED, (json.dumps(failed, indent=1) + '\n').encode())
+    return results
+
+
+def not_measured(folder: Path) -> list[str]:
+    """Markdown lines that name what the last run in a folder could not measure, and why; none where
+    it measured all."""
+    failed = json.loads((folder / FAILED).read_text()) if (folder / FAILED).is_file() else {}
+    return (
+        ['## Not measured', '', *(f'- {called}: {reason}' for called, reason in failed.items()), '']
+        if failed
+        else []
+    )
+
+
+def shipped_hash(model: str) -> str:
+    """A hash of a shipped checkpoint's weights: another one of the same name is another cell. Empty
+    where it is not there."""
+    try:
+        return hashlib.sha256((find_checkpoint(model) / WEIGHTS).read_bytes()).hexdigest()
+    except (CheckpointError, OSError):
+        return ''
+
+
+def table_lines(title: str, results: Sequence[dict[str, Any]], columns: Sequence[str]) -> list[str]:
+    """A Markdown table of figures, a row a method; what a method has not got is a dash."""
+    return [
+        f'## {title[0].upper()}{title[1:]}',
+        '',
+        f'| | {" | ".join(columns)} |',
+        '|---' * (len(columns) + 1) + '|',
+        *(
+            f'| {one["method"]} | '
+            + ' | '.join(f'{one[name]:.3f}' if name in one else '-' for name in columns)
+            + ' |'
+            for one in results
+        ),
+    ]

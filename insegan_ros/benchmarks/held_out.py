@@ -1,0 +1,66 @@
+"""The scenes that all methods of a benchmark meet: unseen random bins, and those among them on
+which K-means fails."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from insegan_ros.data.scene import Scene
+from insegan_ros.data.shards import ShardDataset, ShardInfo, pack_shard, shard_path
+from insegan_ros.files import write_whole
+from insegan_ros.metrics.hard import kmeans_fails
+from insegan_sim.generate import SimulateConfig
+from insegan_sim.scenes import scene_stream
+
+# The seed of all test scenes; no training uses it.
+TEST_SEED = 2
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Labelled scenes, and for each whether it is among the first (random) and among those on which
+    K-means fails (hard)."""
+
+    scenes: list[Scene]
+    random: list[bool]
+    hard: list[bool]
+    looked_at: int
+
+
+def held_out(folder: Path, part: str, sensor: str, limit: int, most: int) -> HeldOut:
+    """The first `limit` scenes and the first `limit` hard ones among `most`, made once and kept in
+    the folder."""
+    note = folder / 'sets.json'
+    wanted = {'part': part, 'sensor': sensor, 'limit': limit, 'most': most, 'seed': TEST_SEED}
+    if note.exists():
+        known = json.loads(note.read_text())
+        if {key: known.get(key) for key in wanted} == wanted:
+            return HeldOut(
+                list(ShardDataset(folder)), known['random'], known['hard'], known['looked_at']
+            )
+    config = SimulateConfig(part=part, sensor=sensor, seed=TEST_SEED)
+    setup = config.setup(config.parts())
+    scenes, random, hard, index = [], [], [], -1
+    with tqdm(total=2 * limit, desc=f'test scenes {part}', unit='scene') as bar:
+        for index, scene in enumerate(scene_stream(setup)):
+            fails = sum(hard) < limit and kmeans_fails(scene)
+            if index < limit or fails:
+                scenes.append(scene)
+                random.append(index < limit)
+                hard.append(fails)
+                bar.update(int(index < limit) + int(fails))
+            if index + 1 >= most or (index + 1 >= limit and sum(hard) >= limit):
+                break
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.glob('scenes-*.h5'):
+        path.unlink()
+    write_whole(shard_path(folder, 0), pack_shard(scenes, ShardInfo(setup.classes, TEST_SEED, 0)))
+    write_whole(
+        note,
+        json.dumps({**wanted, 'random': random, 'hard': hard, 'looked_at': index + 1}).encode(),
+    )
+    return HeldOut(list(ShardDataset(folder)), random, hard, index + 1)

@@ -1,0 +1,305 @@
+"""A RealSense camera, or a recording of one, through librealsense itself: for those who do without
+realsense-ros.
+
+Where rclpy is used too it must be imported first: the other way round the process dies at exit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from insegan_ros.errors import CameraError, ConfigError
+from insegan_ros.frame import Frame, Intrinsics, metres
+
+QUEUE = 4
+READ_FILE_S = 0.5
+
+
+@dataclass(frozen=True)
+class RealSenseConfig:
+    """Which camera, which streams, which of librealsense's filters."""
+
+    serial: str = ''
+    """Serial number of the camera; empty takes the first one."""
+    file: str = ''
+    """A recording of librealsense (.bag, .db3) to play instead of a camera."""
+    repeat: bool = True
+    """Whether a recording begins again at its end."""
+    width: int = 640
+    """Width of depth and colour in px."""
+    height: int = 480
+    """Height of depth and colour in px."""
+    fps: int = 30
+    """Frames a second."""
+    colour: bool = True
+    """Whether colour is streamed too."""
+    align_depth: bool = True
+    """Whether depth is also given in the colour camera's view."""
+    decimation: int = 1
+    """Decimation filter: depth becomes so many times smaller; 1 leaves it out."""
+    spatial: bool = False
+    """Spatial filter: smooths depth, keeps edges."""
+    temporal: bool = False
+    """Temporal filter: averages over frames, for bins that stand still."""
+    hole_filling: int = -1
+    """Hole filling filter: 0 from the left, 1 farthest, 2 nearest around; -1 leaves it out."""
+    min_depth_m: float = 0.0
+    """Threshold filter: nearer readings are left out."""
+    max_depth_m: float = 0.0
+    """Threshold filter: farther readings are left out; 0 sets no limit."""
+
+    def __post_init__(self) -> None:
+        if (
+            min(self.width, self.height, self.fps) < 1
+            or not 1 <= self.decimation <= 8
+            or not -1 <= self.hole_filling <= 2
+        ):
+            raise ConfigError(
+                f'{self.width}x{self.height} at {self.fps} frames/s, decimation {self.decimation},'
+                f' hole_filling {self.hole_filling}: expected positive sizes and rate, 1 to 8, -1'
+                ' to 2'
+            )
+        if not 0 <= self.min_depth_m < (self.max_depth_m or np.inf):
+            raise ConfigError(
+                f'min_depth_m {self.min_depth_m:g}, max_depth_m {self.max_depth_m:g}: expected 0 <='
+                ' min_depth_m < max_depth_m, or max_depth_m 0'
+            )
+
+
+@dataclass(frozen=True)
+class View:
+    """One picture: pixels (H, W) uint16 mm (0 = no reading) or (H, W, 3) uint8 RGB, and its camera
+    with the distortion's five coefficients."""
+
+    pixels: np.ndarray
+    camera: Intrinsics
+    distortion: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Capture:
+    """One moment: depth, and colour and depth in its view where they are streamed. stamp_ms:
+    librealsense's own."""
+
+    depth: View
+    colour: View | None
+    aligned: View | None
+    stamp_ms: float
+
+
+class RealSense:
+    """Opens, reads, and can be opened again after the camera was unplugged.
+
+    find: where a device comes from, instead of the configuration's camera or recording; None from
+    it means that there is none.
+    """
+
+    def __init__(
+        self, config: RealSenseConfig = RealSenseConfig(), find: Callable[[], Any] | None = None
+    ) -> None:
+        import pyrealsense2
+
+        self.rs, self.config, self.find = pyrealsense2, config, find or self._find
+        self.context = pyrealsense2.context()
+        self.device: Any = None
+        self.sensors: list[Any] = []
+
+    def open(self, real_time: bool = True) -> str:
+        """Start streaming; returns the camera's name. A recording is played in its own time, or as
+        fast as it is read. Raises CameraError where there is no camera, or none with such
+        streams."""
+        rs, config = self.rs, self.config
+        try:
+            self.device = self.find()
+            if self.device is None:
+                raise CameraError(
+                    f'no RealSense camera{" with serial " + config.serial if config.serial else ""}'
+                    ' is connected: expected one on a USB 3 port; is another program using it?'
+                )
+            if self.device.is_playback():
+                self.device.as_playback().set_real_time(real_time)
+            self.syncer = rs.syncer(QUEUE)
+            for kind, form, wanted in (
+                (rs.stream.depth, rs.format.z16, True),
+                (rs.stream.color, rs.format.rgb8, config.colour),
+            ):
+                if wanted:
+                    self._start(kind, form)
+            self._filters = self._make_filters()
+            self._align = (
+                rs.align(rs.stream.color) if config.colour and config.align_depth else None
+            )
+            return (
+                self.device.get_info(rs.camera_info.name)
+                if self.device.supports(rs.camera_info.name)
+                else 'RealSense'
+            )
+        except RuntimeError as error:
+            self.close()
+            what = (
+                f'{self.config.file} cannot be played'
+                if self.config.file
+                else 'the camera cannot be started'
+            )
+            raise CameraError(f'{what}: {error}') from error
+        except CameraError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Stop streaming. A camera that is gone is no error."""
+        for sensor in self.sensors:
+            for stop in (sensor.stop, sensor.close):
+                try:
+                    stop()
+                except RuntimeError:
+                    pass
+        self.sensors, self.device = [], None
+
+    @property
+    def ended(self) -> bool:
+        """Whether a recording was played to its end."""
+        return (
+            self.device is not None
+            and self.device.is_playback()
+            and self.device.as_playback().current_status() == self.rs.playback_status.stopped
+        )
+
+    def read(self, timeout_s: float = 1.0) -> Capture | None:
+        """The next frames; None where none came in time. Raises CameraError where the camera
+        fails."""
+        try:
+            came, frames = self.syncer.try_wait_for_frames(int(1000 * timeout_s))
+            if not came or not frames.get_depth_frame():
+                return None
+            colour = frames.get_color_frame()
+            aligned = None
+            if self._align is not None and colour:
+                aligned = self._depth(self._align.process(frames).get_depth_frame())
+            depth = frames.get_depth_frame()
+            for one in self._filters:
+                depth = one.process(depth)
+            picture = None
+            if colour:
+                picture = View(np.asanyarray(colour.get_data()).copy(), *self._camera(colour))
+            return Capture(
+                self._depth(depth.as_depth_frame()), picture, aligned, frames.get_timestamp()
+            )
+        except RuntimeError as error:
+            raise CameraError(f'the camera failed: {error}') from error
+
+    def _find(self) -> Any:
+        if self.config.file:
+            if not Path(self.config.file).is_file():
+                raise CameraError(
+                    f'{self.config.file} does not exist: expected a recording of librealsense'
+                    ' (.bag, .db3)'
+                )
+            return self.context.load_device(self.config.file)
+        for device in self.context.query_devices():
+            if (
+                not self.config.serial
+                or device.get_info(self.rs.camera_info.serial_number) == self.config.serial
+            ):
+                return device
+        return None
+
+    def _start(self, kind: Any, form: Any) -> None:
+        """Start the sensor that has a stream of this kind, as configured; a recording's as it
+        is."""
+        config, name = self.config, str(kind).rpartition('.')[2]
+        offered = [
+            (sensor, profile.as_video_stream_profile())
+            for sensor in self.device.query_sensors()
+            for profile in sensor.get_stream_profiles()
+            if profile.stream_type() == kind
+        ]
+        fitting = [
+            (sensor, profile)
+            for sensor, profile in offered
+            if self.device.is_playback()
+            or (profile.width(), profile.height(), profile.fps(), profile.format())
+            == (config.width, config.height, config.fps, form)
+        ]
+        if not fitting:
+            have = sorted(
+                {f'{p.width()}x{p.height()}@{p.fps()}' for _, p in offered if p.format() == form}
+            )
+            raise CameraError(
+                f'the camera has no {name} of {config.width}x{config.height} at {config.fps}'
+                f' frames/s: expected one of {", ".join(have) or "none"}'
+            )
+        sensor, profile = fitting[0]
+        sensor.open(profile)
+        self.sensors.append(sensor)
+        sensor.start(self.syncer)
+
+    def _make_filters(self) -> list[Any]:
+        """librealsense's post-processing in the order that it recommends, spatial and temporal in
+        disparity."""
+        rs, config = self.rs, self.config
+        out = []
+        if config.decimation > 1:
+            out.append(rs.decimation_filter(config.decimation))
+        if config.min_depth_m or config.max_depth_m:
+            out.append(rs.threshold_filter(config.min_depth_m, config.max_depth_m or 16.0))
+        smooth = [
+            make()
+            for make, wanted in (
+                (rs.spatial_filter, config.spatial),
+                (rs.temporal_filter, config.temporal),
+            )
+            if wanted
+        ]
+        if smooth:
+            out += [rs.disparity_transform(True), *smooth, rs.disparity_transform(False)]
+        if config.hole_filling >= 0:
+            out.append(rs.hole_filling_filter(config.hole_filling))
+        return out
+
+    def _depth(self, frame: Any) -> View:
+        pixels, unit_m = np.asanyarray(frame.get_data()), frame.get_units()
+        # Some cameras count in tenths of a millimetre.
+        millimetres = (
+            pixels.copy()
+            if abs(unit_m - 1e-3) < 1e-9
+            else np.round(pixels * (unit_m * 1000)).clip(0, 65535).astype(np.uint16)
+        )
+        return View(millimetres, *self._camera(frame))
+
+    def _camera(self, frame: Any) -> tuple[Intrinsics, tuple[float, ...]]:
+        k = frame.profile.as_video_stream_profile().intrinsics
+        return Intrinsics(k.fx, k.fy, k.ppx, k.ppy, k.width, k.height), tuple(k.coeffs)
+
+
+def read_realsense(path: Path, colour: bool = False) -> Iterator[Frame]:
+    """Every depth frame of a recording of librealsense, in order; with colour, in the colour
+    camera's view, those that have a colour picture. Raises CameraError where it cannot be read."""
+    camera = RealSense(RealSenseConfig(file=str(path), repeat=False, colour=colour))
+    camera.open(real_time=False)
+    try:
+        while True:
+            capture = camera.read(READ_FILE_S)
+            if capture is not None and not colour:
+                yield Frame(
+                    metres(capture.depth.pixels),
+                    capture.depth.camera,
+                    stamp_ns=int(capture.stamp_ms * 1e6),
+                )
+            elif capture is not None and capture.aligned is not None:
+                yield Frame(
+                    metres(capture.aligned.pixels),
+                    capture.aligned.camera,
+                    capture.colour.pixels,
+                    int(capture.stamp_ms * 1e6),
+                    'camera_color_optical_frame',
+                )
+            elif capture is None and camera.ended:
+                return
+    finally:
+        camera.close()

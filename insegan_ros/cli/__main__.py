@@ -1,0 +1,5 @@
+"""`python -m insegan_ros.cli`: the `insegan` command."""
+
+from insegan_ros.cli.main import main
+
+raise SystemExit(main())

@@ -1,0 +1,185 @@
+"""COCO instances: annotations.json with run-length masks, beside it the pictures.
+
+What COCO has no place for (depth, camera, floor, poses, amodal masks, image-level labels) stands in
+keys that other readers skip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as rle
+
+from insegan_ros.data.folders import (
+    colour_of,
+    depth_from_png,
+    depth_to_png,
+    inside,
+    instances_of,
+    intrinsics_json,
+    labels_of,
+    read_json,
+    read_png,
+    workspace_from_json,
+    workspace_json,
+    write_json,
+    write_png,
+)
+from insegan_ros.data.scene import Scene
+from insegan_ros.data.shards import DEPTH_UNIT_M
+from insegan_ros.errors import DatasetError
+from insegan_ros.frame import Frame, Intrinsics
+
+ANNOTATIONS = 'annotations.json'
+
+
+def is_coco(folder: Path) -> bool:
+    """Whether a folder holds our annotations.json."""
+    return (folder / ANNOTATIONS).is_file()
+
+
+def encode(mask: np.ndarray) -> dict[str, Any]:
+    """A mask (H, W) bool as COCO's compressed run lengths, ready for JSON."""
+    packed = rle.encode(np.asfortranarray(mask.astype(np.uint8)))
+    return {'size': [int(v) for v in packed['size']], 'counts': packed['counts'].decode('ascii')}
+
+
+def decode(segmentation: Any, shape: tuple[int, int]) -> np.ndarray:
+    """A mask (H, W) bool from run lengths, compressed or not, or from polygons. Raises
+    DatasetError."""
+    if isinstance(segmentation, list):
+        segmentation = rle.merge(rle.frPyObjects(segmentation, *shape))
+    elif isinstance(segmentation, dict) and isinstance(segmentation.get('counts'), list):
+        segmentation = rle.frPyObjects(segmentation, *shape)
+    mask = rle.decode(segmentation).astype(bool)
+    if mask.shape != shape:
+        raise DatasetError(
+            f'a mask is {mask.shape[1]}x{mask.shape[0]}: expected {shape[1]}x{shape[0]}, its'
+            " picture's size"
+        )
+    return mask
+
+
+def read_coco(folder: Path) -> tuple[tuple[str, ...], Iterator[Scene]]:
+    """Class names and scenes. Pictures must have depth. Raises DatasetError."""
+    content = read_json(folder / ANNOTATIONS)
+    try:
+        names = {int(one['id']): str(one['name']) for one in content['categories']}
+        by_image: dict[int, list[dict[str, Any]]] = {}
+        for one in content.get('annotations', []):
+            by_image.setdefault(one['image_id'], []).append(one)
+        images = sorted(content['images'], key=lambda image: image['id'])
+    except (KeyError, TypeError) as error:
+        raise DatasetError(
+            f'{folder / ANNOTATIONS} is not as COCO has it ({type(error).__name__} {error}):'
+            ' expected categories, images, annotations'
+        ) from error
+    return tuple(names.values()), (
+        _read_image(folder, image, by_image.get(image['id'], []), names) for image in images
+    )
+
+
+def _read_image(
+    folder: Path, image: dict[str, Any], found: list[dict[str, Any]], names: dict[int, str]
+) -> Scene:
+    try:
+        depth = depth_from_png(
+            read_png(inside(folder, image['depth_file'])), float(image['depth_unit_m'])
+        )
+        colour = (
+            colour_of(inside(folder, image['file_name']))
+            if image['file_name'] != image['depth_file']
+            else None
+        )
+        frame = Frame(depth, Intrinsics(**image['intrinsics']), colour)
+        workspace = workspace_from_json(image.get('workspace'))
+        if not image.get('masks', True):
+            return Scene(frame, None, workspace, tuple(image['present']))
+        classes = tuple(names[one['category_id']] for one in found)
+        labels = labels_of([decode(one['segmentation'], depth.shape) for one in found], depth.shape)
+        poses = (
+            np.array([one['pose'] for one in found], np.float32).reshape(-1, 4, 4)
+            if all('pose' in one for one in found)
+            else None
+        )
+        amodal = [decode(one['amodal'], depth.shape) for one in found if 'amodal' in one]
+        present = tuple(image.get('present', [name for name in names.values() if name in classes]))
+        return Scene(frame, instances_of(labels, classes, poses, amodal), workspace, present)
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
+        raise DatasetError(
+            f'{folder / ANNOTATIONS}: image {image.get("id")} cannot be read'
+            f' ({type(error).__name__} {error}): expected depth_file, depth_unit_m, intrinsics and'
+            ' masks, as `insegan dataset convert --to coco` writes them'
+        ) from error
+
+
+def write_coco(
+    scenes: Iterable[Scene], classes: tuple[str, ...], out: Path, models: Path | None
+) -> None:
+    """Write annotations.json, depth/ and colour/. models is not used: COCO has no place for
+    meshes."""
+    images, annotations = [], []
+    for index, scene in enumerate(scenes):
+        frame = scene.frame
+        depth_file = f'depth/{index:06d}.png'
+        write_png(out / depth_file, depth_to_png(frame.depth_m, DEPTH_UNIT_M))
+        if frame.colour is not None:
+            write_png(out / f'colour/{index:06d}.png', frame.colour)
+        images.append(
+            {
+                'id': index,
+                'file_name': f'colour/{index:06d}.png' if frame.colour is not None else depth_file,
+                'width': frame.intrinsics.width,
+                'height': frame.intrinsics.height,
+                'depth_file': depth_file,
+                'depth_unit_m': DEPTH_UNIT_M,
+                'intrinsics': intrinsics_json(frame.intrinsics),
+                'workspace': workspace_json(scene.workspace),
+                'present': list(scene.present),
+                'masks': scene.truth is not None,
+            }
+        )
+        if scene.truth is None:
+            continue
+        truth = scene.truth
+        if truth.classes is None:
+            raise DatasetError(
+                'the scenes have no classes: COCO needs a category for every instance'
+            )
+        for i, mask in enumerate(truth.masks()):
+            packed = encode(mask)
+            annotations.append(
+                {
+                    'id': len(annotations) + 1,
+                    'image_id': index,
+                    'category_id': classes.index(truth.classes[i]) + 1,
+                    'segmentation': packed,
+                    'area': int(mask.sum()),
+                    'bbox': [
+                        float(v)
+                        for v in rle.toBbox({**packed, 'counts': packed['counts'].encode()})
+                    ],
+                    'iscrowd': 0,
+                    **({'amodal': encode(truth.amodal[i])} if truth.amodal is not None else {}),
+                    **(
+                        {'pose': truth.poses[i].astype(float).ravel().tolist()}
+                        if truth.poses is not None
+                        else {}
+                    ),
+                }
+            )
+    write_json(
+        out / ANNOTATIONS,
+        {
+            'info': {'description': 'insegan_ros'},
+            'images': images,
+            'annotations': annotations,
+            'categories': [
+                {'id': number, 'name': name, 'supercategory': 'part'}
+                for number, name in enumerate(classes, 1)
+            ],
+        },
+    )

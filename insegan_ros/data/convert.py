@@ -1,0 +1,144 @@
+"""`insegan dataset convert`: any of our formats into any other. One registry; what a folder holds
+is found by looking."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+
+from tqdm import tqdm
+
+from insegan_ros.data.bop import is_bop, read_bop, write_bop
+from insegan_ros.data.coco import is_coco, read_coco, write_coco
+from insegan_ros.data.insta10 import is_insta10, read_insta10, write_clouds, write_insta10
+from insegan_ros.data.recording_writer import write_recording
+from insegan_ros.data.recordings import is_recording, read_recording
+from insegan_ros.data.scene import Scene
+from insegan_ros.data.shards import ShardDataset, ShardInfo, is_shards, pack_shard, shard_path
+from insegan_ros.errors import DatasetError, unknown
+from insegan_ros.files import write_whole
+from insegan_ros.workspace import Workspace
+
+SHARD_SCENES = 100
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format: whether a folder is one, how it is read (class names and scenes), how it is
+    written; None where it cannot."""
+
+    found: Callable[[Path], bool] | None
+    read: Callable[[Path], tuple[tuple[str, ...], Iterator[Scene]]] | None
+    write: Callable[[Iterable[Scene], tuple[str, ...], Path, Path | None], None]
+
+
+def _read_shards(folder: Path) -> tuple[tuple[str, ...], Iterator[Scene]]:
+    dataset = ShardDataset(folder)
+    return dataset.classes, iter(dataset)
+
+
+def _write_shards(
+    scenes: Iterable[Scene], classes: tuple[str, ...], out: Path, models: Path | None
+) -> None:
+    if models is not None:
+        shutil.copytree(models, out / 'models')
+    stream = iter(scenes)
+    for index in range(10**9):
+        batch = list(islice(stream, SHARD_SCENES))
+        if not batch:
+            return
+        write_whole(
+            shard_path(out, index), pack_shard(batch, ShardInfo(classes, 0, index * SHARD_SCENES))
+        )
+
+
+FORMATS = {
+    'shards': Format(is_shards, _read_shards, _write_shards),
+    'bop': Format(is_bop, read_bop, write_bop),
+    'coco': Format(is_coco, read_coco, write_coco),
+    'recording': Format(is_recording, read_recording, write_recording),
+    'insta10': Format(is_insta10, read_insta10, write_insta10),
+    'clouds': Format(None, None, write_clouds),
+}
+
+
+def open_dataset(
+    folder: Path, workspace: Workspace | None = None, colour: bool = False
+) -> tuple[tuple[str, ...], Iterator[Scene]]:
+    """Class names and scenes of a folder in any format that can be read. workspace: a recording's
+    bin, instead of its own file's. colour: of a recording, depth in the colour camera's view, and
+    colour. Raises DatasetError."""
+    if not folder.exists():
+        raise DatasetError(f'{folder} does not exist: expected a data set')
+    if is_recording(folder):
+        return read_recording(folder, workspace, colour)
+    if workspace is not None:
+        raise DatasetError(
+            f'a workspace is given but {folder} is no recording: data sets hold the bin of every'
+            ' scene themselves'
+        )
+    for form in FORMATS.values():
+        if form.found is not None and form.read is not None and form.found(folder):
+            return form.read(folder)
+    readable = ', '.join(name for name, form in FORMATS.items() if form.read)
+    raise DatasetError(f'{folder} holds no data set that we know: expected one of {readable}')
+
+
+def is_dataset(folder: Path) -> bool:
+    """Whether a folder is a data set that `open_dataset` reads."""
+    return any(
+        form.found is not None and form.read is not None and form.found(folder)
+        for form in FORMATS.values()
+    )
+
+
+def convert(source: Path, out: Path, to: str) -> int:
+    """Write `source` into the new folder `out` in the format `to`; returns the number of scenes.
+
+    Raises DatasetError where `out` holds something, or for scenes that the format cannot hold; what
+    was begun is removed then.
+    """
+    if to not in FORMATS:
+        raise unknown('format', to, list(FORMATS))
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DatasetError(f'{out} is not empty: expected a new folder')
+    classes, scenes = open_dataset(source)
+    models = next(
+        (
+            path
+            for place in (source, *source.resolve().parents[:2])
+            if (path := place / 'models') and (path / 'models_info.json').is_file()
+        ),
+        None,
+    )
+    count = 0
+
+    def counted() -> Iterator[Scene]:
+        nonlocal count
+        for scene in tqdm(scenes, desc=f'convert to {to}', unit='scene'):
+            count += 1
+            yield scene
+
+    first = next(scenes, None)
+    if first is None:
+        raise DatasetError(f'{source} holds no scenes: expected at least one')
+    scenes = chain([first], scenes)
+    fresh = not out.exists()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatasetError(
+            f'{out} cannot be made ({error.strerror}): expected a folder that can be written'
+        ) from error
+    try:
+        FORMATS[to].write(counted(), classes, out, models)
+    except BaseException:
+        for path in out.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if fresh:
+            out.rmdir()
+        raise
+    return count

@@ -1,0 +1,150 @@
+"""What the folder formats share: PNG in and out, JSON, paths that stay where they belong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from insegan_ros.data.images import read_picture
+from insegan_ros.errors import DatasetError
+from insegan_ros.frame import Frame, Instances, Intrinsics, metres
+from insegan_ros.workspace import Workspace
+
+
+def read_json(path: Path) -> Any:
+    """The file's content. Raises DatasetError."""
+    try:
+        return json.loads(path.read_text())
+    except OSError as error:
+        raise DatasetError(
+            f'{path} cannot be read ({error.strerror}): expected a JSON file'
+        ) from error
+    except ValueError as error:
+        raise DatasetError(f'{path} is no JSON ({error}): expected a whole file') from error
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write it, one entry of a mapping or list a line, so that a difference can be read."""
+    if isinstance(content, dict):
+        body = (
+            '{\n'
+            + ',\n'.join(
+                f'  {json.dumps(str(key))}: {json.dumps(value)}' for key, value in content.items()
+            )
+            + '\n}\n'
+        )
+    else:
+        body = json.dumps(content) + '\n'
+    path.write_text(body)
+
+
+def inside(folder: Path, name: str) -> Path:
+    """A path that a file names, if it stays in the folder. Raises DatasetError."""
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise DatasetError(
+            f'{folder} names the file "{name}", which lies outside of it: expected files inside'
+        )
+    return path
+
+
+def read_png(path: Path) -> np.ndarray:
+    """Any PNG or JPEG as it is. Raises DatasetError."""
+    image = read_picture(path, cv2.IMREAD_UNCHANGED)
+    if image is None:
+        raise DatasetError(f'{path} is missing or no image: expected a whole PNG')
+    return image
+
+
+def write_png(path: Path, image: np.ndarray) -> None:
+    """Write (H, W) as it is or (H, W, 3) RGB. Raises DatasetError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not cv2.imwrite(str(path), image[..., ::-1] if image.ndim == 3 else image):
+        raise DatasetError(f'{path} cannot be written: expected a folder with space in it')
+
+
+def depth_to_png(depth_m: np.ndarray, unit_m: float) -> np.ndarray:
+    """(H, W) uint16 in units of unit_m, 0 = no reading. Raises DatasetError for what is too far for
+    it."""
+    deepest = float(np.nan_to_num(depth_m).max(initial=0))
+    if deepest > 65535 * unit_m:
+        raise DatasetError(
+            f'depth goes up to {deepest:.1f} m: 16 bits in steps of {1000 * unit_m:g} mm hold up to'
+            f' {65535 * unit_m:.2f} m'
+        )
+    return np.nan_to_num(depth_m / unit_m).round().clip(0, 65535).astype(np.uint16)
+
+
+def depth_from_png(image: np.ndarray, unit_m: float) -> np.ndarray:
+    """(H, W) float32 metres, NaN = no reading."""
+    if image.ndim != 2:
+        raise DatasetError(
+            f'a depth image has shape {image.shape}: expected one channel of 16 bits'
+        )
+    return metres(image, unit_m)
+
+
+def colour_of(path: Path) -> np.ndarray | None:
+    """(H, W, 3) uint8 RGB, or None where there is no such file."""
+    if not path.is_file():
+        return None
+    image = read_png(path)
+    image = np.repeat(image[..., None], 3, -1) if image.ndim == 2 else image[..., 2::-1]
+    return np.ascontiguousarray(image.astype(np.uint8))
+
+
+def intrinsics_json(k: Intrinsics) -> dict[str, float]:
+    """As a mapping."""
+    return {'fx': k.fx, 'fy': k.fy, 'cx': k.cx, 'cy': k.cy, 'width': k.width, 'height': k.height}
+
+
+def workspace_json(workspace: Workspace | None) -> dict[str, list[float]] | None:
+    """As a mapping, or None."""
+    if workspace is None:
+        return None
+    return {
+        'floor': list(workspace.floor),
+        **({'bounds': list(workspace.bounds)} if workspace.bounds else {}),
+    }
+
+
+def workspace_from_json(raw: dict[str, list[float]] | None) -> Workspace | None:
+    """The inverse of workspace_json."""
+    return (
+        None
+        if raw is None
+        else Workspace(tuple(raw['floor']), tuple(raw['bounds']) if 'bounds' in raw else None)
+    )
+
+
+def labels_of(masks: list[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
+    """(H, W) uint16 from disjoint masks in order; later ones win where they are not."""
+    labels = np.zeros(shape, np.uint16)
+    for number, mask in enumerate(masks, 1):
+        labels[mask] = number
+    return labels
+
+
+def instances_of(
+    labels: np.ndarray,
+    classes: tuple[str, ...] | None,
+    poses: np.ndarray | None,
+    amodal: list[np.ndarray],
+) -> Instances:
+    """Truth from what a format holds; amodal masks only where every instance has one."""
+    count = len(classes) if classes is not None else int(labels.max(initial=0))
+    whole = (
+        np.stack(amodal)
+        if amodal and len(amodal) == count
+        else (np.zeros((0, *labels.shape), bool) if count == 0 else None)
+    )
+    return Instances(labels, np.ones(count, np.float32), classes, poses, whole)
+
+
+def points_of(frame: Frame) -> np.ndarray:
+    """(H, W, 3) float32 points in the optical frame in m, NaN = no reading."""
+    return frame.intrinsics.rays() * frame.depth_m[..., None]

@@ -1,0 +1,23 @@
+"""Images as arrays: of files, and of ROS messages by their encoding (REP 118 for depth), for
+recordings and nodes alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+
+def read_picture(path: Path, flags: int = cv2.IMREAD_COLOR) -> np.ndarray | None:
+    """A file's pixels as OpenCV gives them (blue, green, red); None for what is missing, no
+    picture, too large (2^30 px) or cut short."""
+    try:
+        content = path.read_bytes()
+        # OpenCV fills what is missing of a JPEG with grey and says nothing. Between start of scan
+        # and end of image neither mark can occur.
+        if content[:2] == b'\xff\xd8' and content.rfind(b'\xff\xd9') < content.rfind(b'\xff\xda'):
+            return None
+        return cv2.imdecode(np.frombuffer(content, np.uint8), flags) if content else None
+    except (OSError, cv2.error):
+        return None

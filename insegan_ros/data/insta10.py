@@ -1,0 +1,162 @@
+"""Insta-10's folders: what the InSeGAN paper says its data set holds for a part, in files that any
+program reads.
+
+    depth/000000.png       16 bit, `depth_unit_m` a step, 0 = no reading
+    masks/000000.png       16 bit, 0 = background, i = the i-th instance
+    clouds/000000.ply      binary PLY of the points seen: x y z in m, and their instance
+    camera.json            depth_unit_m, and for every picture its intrinsics, floor and bounds
+
+The paper names depth images, point clouds and instance masks, and no file names; these are ours.
+Poses, classes and amodal masks have no place in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from insegan_ros.data.folders import (
+    depth_from_png,
+    depth_to_png,
+    instances_of,
+    intrinsics_json,
+    points_of,
+    read_json,
+    read_png,
+    workspace_from_json,
+    workspace_json,
+    write_json,
+    write_png,
+)
+from insegan_ros.data.scene import Scene
+from insegan_ros.data.shards import DEPTH_UNIT_M
+from insegan_ros.errors import DatasetError
+from insegan_ros.frame import Frame, Intrinsics
+
+
+def is_insta10(folder: Path) -> bool:
+    """Whether a folder has depth/ and masks/ beside camera.json."""
+    return (
+        (folder / 'camera.json').is_file()
+        and (folder / 'depth').is_dir()
+        and (folder / 'masks').is_dir()
+    )
+
+
+def read_insta10(folder: Path) -> tuple[tuple[str, ...], Iterator[Scene]]:
+    """Class names (one: the part) and scenes. Raises DatasetError."""
+    camera = read_json(folder / 'camera.json')
+    try:
+        part, unit_m, pictures = (
+            str(camera['part']),
+            float(camera['depth_unit_m']),
+            camera['pictures'],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise DatasetError(
+            f'{folder / "camera.json"} lacks {error}: expected part, depth_unit_m, pictures'
+        ) from error
+    return (part,), (
+        _read(folder, name, picture, unit_m, part) for name, picture in sorted(pictures.items())
+    )
+
+
+def _read(folder: Path, name: str, picture: dict, unit_m: float, part: str) -> Scene:
+    if not name.isdigit():
+        raise DatasetError(
+            f'{folder / "camera.json"} names the picture "{name}": expected numbers such as 000000'
+        )
+    try:
+        frame = Frame(
+            depth_from_png(read_png(folder / f'depth/{name}.png'), unit_m),
+            Intrinsics(**picture['intrinsics']),
+        )
+        workspace = workspace_from_json(picture.get('workspace'))
+    except (KeyError, TypeError, ValueError) as error:
+        raise DatasetError(
+            f'{folder / "camera.json"}: picture {name} is damaged ({error}): expected intrinsics'
+            ' and workspace'
+        ) from error
+    labels = read_png(folder / f'masks/{name}.png').astype(np.uint16)
+    return Scene(
+        frame,
+        instances_of(
+            labels, (part,) * int(picture.get('instances', labels.max(initial=0))), None, []
+        ),
+        workspace,
+        (part,),
+    )
+
+
+def write_insta10(
+    scenes: Iterable[Scene], classes: tuple[str, ...], out: Path, models: Path | None
+) -> None:
+    """Write the folders. models is not used. Raises DatasetError for more than one kind of part, or
+    no masks."""
+    if len(classes) != 1:
+        raise DatasetError(
+            f'the scenes hold {len(classes)} kinds of part: Insta-10 has one a folder; convert to'
+            ' coco or bop instead'
+        )
+    pictures = {}
+    for index, scene in enumerate(scenes):
+        name, frame, truth = f'{index:06d}', scene.frame, scene.labelled()
+        write_png(out / f'depth/{name}.png', depth_to_png(frame.depth_m, DEPTH_UNIT_M))
+        write_png(out / f'masks/{name}.png', truth.labels)
+        write_cloud(out / f'clouds/{name}.ply', frame, truth.labels)
+        pictures[name] = {
+            'intrinsics': intrinsics_json(frame.intrinsics),
+            'workspace': workspace_json(scene.workspace),
+            'instances': len(truth),
+        }
+    write_json(
+        out / 'camera.json',
+        {'part': classes[0], 'depth_unit_m': DEPTH_UNIT_M, 'pictures': pictures},
+    )
+
+
+def write_clouds(
+    scenes: Iterable[Scene], classes: tuple[str, ...], out: Path, models: Path | None
+) -> None:
+    """One labelled point cloud a scene, NNNNNN.ply; with colour where the frame has it. models is
+    not used."""
+    for index, scene in enumerate(scenes):
+        labels = (
+            scene.truth.labels
+            if scene.truth is not None
+            else np.zeros(scene.frame.depth_m.shape, np.uint16)
+        )
+        write_cloud(out / f'{index:06d}.ply', scene.frame, labels)
+
+
+def write_cloud(path: Path, frame: Frame, labels: np.ndarray) -> None:
+    """A binary PLY of the pixels with a reading: x y z in m in the optical frame, red green blue
+    where known, the instance."""
+    seen = np.isfinite(frame.depth_m)
+    fields = [
+        ('x', '<f4'),
+        ('y', '<f4'),
+        ('z', '<f4'),
+        *([(c, 'u1') for c in ('red', 'green', 'blue')] if frame.colour is not None else []),
+        ('instance', '<i4'),
+    ]
+    rows = np.empty(int(seen.sum()), fields)
+    for axis, values in zip('xyz', points_of(frame)[seen].T):
+        rows[axis] = values
+    if frame.colour is not None:
+        for channel, values in zip(('red', 'green', 'blue'), frame.colour[seen].T):
+            rows[channel] = values
+    rows['instance'] = labels[seen]
+    words = {'<f4': 'float', 'u1': 'uchar', '<i4': 'int'}
+    header = [
+        'ply',
+        'format binary_little_endian 1.0',
+        f'element vertex {len(rows)}',
+        *(f'property {words[kind]} {name}' for name, kind in fields),
+        'end_header',
+        '',
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes('\n'.join(header).encode() + rows.tobytes())

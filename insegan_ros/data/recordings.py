@@ -1,0 +1,293 @@
+"""Recordings as frames: RealSense .bag and .db3 (written by librealsense), rosbag2 folders
+(sqlite3, mcap), depth images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from rosbags.highlevel import AnyReader
+from rosbags.highlevel.anyreader import AnyReaderError
+from rosbags.rosbag1 import ReaderError as Rosbag1Error
+from rosbags.rosbag2 import ReaderError as Rosbag2Error
+from rosbags.serde import SerdeError
+from rosbags.typesys import Stores, get_typestore
+
+from insegan_ros.camera.messages import (
+    colour_from_message,
+    depth_from_message,
+    labels_from_message,
+    stamp_ns,
+)
+from insegan_ros.camera.pairing import Pairing
+from insegan_ros.camera.realsense import read_realsense
+from insegan_ros.data.images import read_picture
+from insegan_ros.data.recording_writer import WORKSPACE_FILE
+from insegan_ros.data.scene import Scene
+from insegan_ros.errors import CameraError, DatasetError, InputError
+from insegan_ros.frame import Frame, Instances, Intrinsics, metres
+from insegan_ros.workspace import Workspace, read_workspace
+
+IMAGE_TYPE, INFO_TYPE = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CameraInfo'
+# Depth and colour whose stamps are nearer are of one moment.
+SLOP_S = 0.02
+DEPTH_ENCODINGS = ('16UC1', 'mono16', '32FC1')
+
+
+def read_frames(source: str | Path, depth_topic: str = '', colour: bool = False) -> Iterator[Frame]:
+    """Every depth frame of a recording, in order, with its intrinsics; with colour, depth in the
+    colour camera's view and the picture of the same moment, frames that have one.
+
+    source: a RealSense .bag or a rosbag2 folder. Raises DatasetError where it cannot be read or
+    holds no depth, or no colour where it is asked for.
+    """
+    path, found = Path(source), False
+    for frame in _read(path, depth_topic, colour):
+        found = True
+        yield frame
+    if colour and not found:
+        raise DatasetError(
+            f'{path} holds no colour of the same moment as depth: expected pictures less than'
+            f' {1000 * SLOP_S:.0f} ms apart'
+        )
+
+
+def _read(path: Path, depth_topic: str, colour: bool) -> Iterator[Frame]:
+    # librealsense since 2.58: a rosbag2 file without metadata, depth as PNG, which it reads best
+    # itself; and it alone can bring depth into colour's view.
+    by_librealsense = path.is_file() and path.suffix == '.db3'
+    if not by_librealsense:
+        with _open(path) as reader:
+            by_librealsense = colour and any(
+                c.topic.startswith('/device_') for c in reader.connections
+            )
+            if not by_librealsense:
+                yield from (
+                    _frames(reader, path, *_colour_topics(reader, path))
+                    if colour
+                    else _frames(reader, path, depth_topic or _find_depth_topic(reader, path))
+                )
+                return
+    try:
+        yield from read_realsense(path, colour)
+    except CameraError as error:
+        raise DatasetError(
+            f'{path} cannot be read as a recording of librealsense ({error}): expected a whole .db3'
+            f' or .bag{" with colour" * colour}; a rosbag2 recording is a folder'
+        ) from error
+
+
+def is_recording(path: Path) -> bool:
+    """Whether a path is a rosbag2 folder or a RealSense .bag."""
+    return (path.is_dir() and (path / 'metadata.yaml').exists()) or (
+        path.is_file() and path.suffix in ('.bag', '.db3', '.mcap')
+    )
+
+
+def read_recording(
+    source: str | Path, workspace: Workspace | None = None, colour: bool = False
+) -> tuple[tuple[str, ...], Iterator[Scene]]:
+    """A recording as scenes: its name as the only class, and every depth frame, with the labels of
+    the same stamp where the recording has a topic that ends in /labels. workspace: None takes the
+    recording's own file where there is one. colour: see read_frames. Raises DatasetError."""
+    path = Path(source)
+    return (path.stem,), _scenes(path, workspace or own_workspace(path), colour)
+
+
+def own_workspace(path: Path) -> Workspace | None:
+    """The bin that a recording's own file describes, None where it has none."""
+    own = path / WORKSPACE_FILE
+    return read_workspace(own) if own.is_file() else None
+
+
+def _scenes(path: Path, workspace: Workspace | None, colour: bool) -> Iterator[Scene]:
+    truths = _labels(path)
+    pending = next(truths, None)
+    for frame in read_frames(path, colour=colour):
+        while pending is not None and pending[0] < frame.stamp_ns:
+            pending = next(truths, None)
+        truth = None
+        if pending is not None and pending[0] == frame.stamp_ns:
+            if pending[1].shape != frame.depth_m.shape:
+                raise DatasetError(
+                    f'{path} holds labels of {pending[1].shape[1]}x{pending[1].shape[0]} beside'
+                    f' depth of {frame.depth_m.shape[1]}x{frame.depth_m.shape[0]}: expected one'
+                    ' size'
+                )
+            truth = Instances(pending[1], np.ones(int(pending[1].max(initial=0)), np.float32))
+        yield Scene(frame, truth, workspace)
+
+
+def _labels(path: Path) -> Iterator[tuple[int, np.ndarray]]:
+    """Stamps in ns and labels (H, W) uint16 of a recording, if it has any."""
+    if path.is_file() and path.suffix == '.db3':
+        return
+    with _open(path) as reader:
+        wanted = [
+            c for c in reader.connections if c.msgtype == IMAGE_TYPE and c.topic.endswith('/labels')
+        ]
+        for connection, _, raw in reader.messages(connections=wanted) if wanted else ():
+            message = deserialize(reader, connection, raw)
+            yield stamp_ns(message.header), labels_from_message(message)
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[AnyReader]:
+    """The recording, opened. Raises DatasetError for what is none, also while it is read."""
+    if not path.exists():
+        raise DatasetError(f'{path} does not exist: expected a RealSense .bag or a rosbag2 folder')
+    try:
+        with AnyReader([path], default_typestore=get_typestore(Stores.ROS2_KILTED)) as reader:
+            yield reader
+    except (AnyReaderError, Rosbag1Error, Rosbag2Error, SerdeError, OSError) as error:
+        raise DatasetError(
+            f'{path} cannot be read as a recording ({error}): expected a whole RealSense .bag or'
+            ' rosbag2 folder (where the recorder was killed, `ros2 bag reindex` may mend it)'
+        ) from error
+
+
+def _frames(reader: AnyReader, path: Path, topic: str, colour_topic: str = '') -> Iterator[Frame]:
+    info_topic = _info_topic(reader, topic, path)
+    intrinsics: Intrinsics | None = None
+    pending: list[tuple[Any, Any, int]] = []
+    pairing = Pairing()
+    wanted = [c for c in reader.connections if c.topic in (topic, info_topic, colour_topic)]
+    for connection, stamp, raw in reader.messages(connections=wanted):
+        message = deserialize(reader, connection, raw)
+        if connection.msgtype == INFO_TYPE:
+            intrinsics = intrinsics_from_message(message)
+        elif not colour_topic:
+            pending.append((message, None, stamp))
+        elif pair := (pairing.depth if connection.topic == topic else pairing.colour)(
+            message, SLOP_S
+        ):
+            pending.append((*pair, stamp))
+        while pending and intrinsics is not None:
+            yield _frame(*pending.pop(0), intrinsics)
+    if pending:
+        raise DatasetError(
+            f'{path} holds depth on {topic} but no camera_info on {info_topic}: expected both'
+        )
+
+
+def _frame(depth: Any, colour: Any, stamp: int, intrinsics: Intrinsics) -> Frame:
+    picture = None if colour is None else colour_from_message(colour)
+    if picture is not None and picture.shape[:2] != (depth.height, depth.width):
+        raise DatasetError(
+            f'the recording holds colour of {colour.width}x{colour.height} beside depth of'
+            f' {depth.width}x{depth.height}: expected one size'
+        )
+    return Frame(
+        depth_from_message(depth),
+        intrinsics,
+        picture,
+        stamp_ns(depth.header) or stamp,
+        depth.header.frame_id or 'camera_depth_optical_frame',
+    )
+
+
+def _colour_topics(reader: AnyReader, path: Path) -> tuple[str, str]:
+    """Depth in the colour camera's view, and colour."""
+    images = sorted({c.topic for c in reader.connections if c.msgtype == IMAGE_TYPE})
+    depth = [name for name in images if 'aligned_depth_to_color' in name]
+    colour = [name for name in images if name.rsplit('/', 1)[0].endswith('/color')]
+    if not depth or not colour:
+        raise DatasetError(
+            f'{path} holds no colour with depth in its view: expected .../color/image_raw and'
+            ' .../aligned_depth_to_color/image_raw (realsense-ros: align_depth.enable:=true),'
+            f' found images on {", ".join(images) or "no topic"}'
+        )
+    return depth[0], colour[0]
+
+
+def deserialize(reader: AnyReader, connection: Any, raw: bytes) -> Any:
+    """A message of a recording. librealsense leaves four bytes behind its ROS 1 images, which the
+    strict reader refuses."""
+    try:
+        return reader.deserialize(raw, connection.msgtype)
+    except (SerdeError, AssertionError):
+        if reader.is2 or connection.msgtype != IMAGE_TYPE:
+            raise
+        return reader.deserialize(raw[:-4], connection.msgtype)
+
+
+def intrinsics_from_message(message: Any) -> Intrinsics:
+    """Intrinsics of a CameraInfo, of ROS 1 (K) or ROS 2 (k)."""
+    k = message.K if hasattr(message, 'K') else message.k
+    return Intrinsics(
+        float(k[0]), float(k[4]), float(k[2]), float(k[5]), int(message.width), int(message.height)
+    )
+
+
+def _find_depth_topic(reader: AnyReader, path: Path) -> str:
+    candidates = sorted(
+        {
+            c.topic
+            for c in reader.connections
+            if c.msgtype == IMAGE_TYPE and 'depth' in c.topic.lower()
+        },
+        key=lambda name: ('aligned' in name, name),
+    )
+    for topic in candidates:
+        for connection, _, raw in reader.messages(
+            connections=[c for c in reader.connections if c.topic == topic]
+        ):
+            if deserialize(reader, connection, raw).encoding in DEPTH_ENCODINGS:
+                return topic
+            break
+    images = sorted({c.topic for c in reader.connections if c.msgtype == IMAGE_TYPE})
+    raise DatasetError(
+        f'{path} holds no depth images: expected a topic with "depth" in its name and encoding'
+        f' 16UC1 or 32FC1, found images on {", ".join(images) or "no topic"}'
+    )
+
+
+def _info_topic(reader: AnyReader, topic: str, path: Path) -> str:
+    infos = {c.topic for c in reader.connections if c.msgtype == INFO_TYPE}
+    # realsense-ros: .../depth/image_rect_raw beside .../depth/camera_info; librealsense:
+    # .../Depth_0/image/data, .../Depth_0/info/camera_info.
+    base = topic.rsplit('/', 1)[0]
+    for name in (f'{base}/camera_info', f'{base.rsplit("/", 1)[0]}/info/camera_info'):
+        if name in infos:
+            return name
+    raise DatasetError(
+        f'{path} holds depth on {topic} but no camera_info beside it: found'
+        f' {", ".join(sorted(infos)) or "none"}'
+    )
+
+
+def read_depth_image(path: str | Path, intrinsics: Intrinsics | None = None) -> Frame:
+    """A 16-bit depth PNG in millimetres (0 = no reading). Without intrinsics a D435's field of view
+    is assumed."""
+    image = read_picture(Path(path), cv2.IMREAD_UNCHANGED)
+    if image is None:
+        raise InputError(
+            f'{path} cannot be read as an image: expected a 16-bit depth PNG in millimetres'
+        )
+    if image.dtype != np.uint16 or image.ndim != 2:
+        raise InputError(
+            f'{path} is {image.dtype} with {1 if image.ndim == 2 else image.shape[2]} channels:'
+            ' expected a 16-bit depth PNG in millimetres'
+        )
+    return Frame(metres(image), intrinsics or _usual_camera(*image.shape))
+
+
+def read_colour_image(path: str | Path) -> Frame:
+    """A photograph as a frame without depth; a D435's field of view is assumed."""
+    image = read_picture(Path(path))
+    if image is None:
+        raise InputError(f'{path} cannot be read as an image: expected a photograph')
+    return Frame(
+        np.full(image.shape[:2], np.nan, np.float32),
+        _usual_camera(*image.shape[:2]),
+        np.ascontiguousarray(image[..., ::-1]),
+    )
+
+
+def _usual_camera(height: int, width: int) -> Intrinsics:
+    focal = 615.0 * width / 640
+    return Intrinsics(focal, focal, (width - 1) / 2, (height - 1) / 2, width, height)

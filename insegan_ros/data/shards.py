@@ -1,0 +1,377 @@
+"""HDF5 shards of scenes: written whole or not at all, read back one scene at a time or as height
+maps for training.
+
+A shard `scenes-00003.h5` holds, for N scenes of up to n instances in (H, W) pictures:
+
+    depth       (N, H, W) uint16 in units of 0.1 mm, 0 = no reading, as cameras have it
+    colour      (N, H, W, 3) uint8 RGB, where the set has colour
+    cameras     (N, 4) float64, fx fy cx cy in px        workspaces  (N, 8) float64, floor a b c d,
+    bounds x0 y0 x1 y1 in m
+    present     (N, C) bool, which of the C classes lie in the bin
+    counts      (N,) int32, instances of each scene       labels      (N, H, W) uint16, 0 =
+    background
+    classes     (N, n) int16, -1 beyond the count         poses       (N, n, 4, 4) float32
+    camera-from-object
+    amodal      (N, n, H, ceil(W / 8)) uint8, whole masks, eight pixels a byte
+    quality     (N, 2) float32, of the physics: speed of the fastest point in m/s, deepest
+    interpenetration in m
+
+and as attributes the format's name and what the shard has in common, as JSON. Where only
+image-level labels are given, everything from `counts` on is missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from insegan_ros.data.scene import Scene
+from insegan_ros.errors import DatasetError, InputError
+from insegan_ros.frame import Frame, Instances, Intrinsics, metres
+from insegan_ros.heights import square_height_map
+from insegan_ros.workspace import TRAINING_MARGIN, Workspace
+
+DEPTH_UNIT_M = 1e-4
+FORMAT = 'insegan-shard-2'
+
+
+@dataclass(frozen=True)
+class ShardInfo:
+    """What a whole shard has in common. rejected: how many piles were thrown away on the way, by
+    reason."""
+
+    classes: tuple[str, ...]
+    seed: int
+    first_scene: int
+    rejected: dict[str, int] = field(default_factory=dict)
+
+
+def shard_path(folder: Path, index: int) -> Path:
+    """Where the shard of this number lies."""
+    return folder / f'scenes-{index:05d}.h5'
+
+
+def is_shards(folder: Path) -> bool:
+    """Whether a folder holds shards."""
+    return any(folder.glob('scenes-*.h5'))
+
+
+def pack_shard(
+    scenes: Sequence[Scene], info: ShardInfo, quality: np.ndarray | None = None
+) -> bytes:
+    """The shard as a file's bytes. The same scenes make the same bytes. Raises DatasetError for
+    scenes that cannot share a shard."""
+    if (
+        len({scene.frame.depth_m.shape for scene in scenes}) != 1
+        or len({scene.truth is None for scene in scenes}) != 1
+    ):
+        raise DatasetError(
+            'scenes of different sizes, or with and without truth, cannot share a shard: expected'
+            ' one kind'
+        )
+    deepest = max(float(np.nanmax(scene.frame.depth_m, initial=0)) for scene in scenes)
+    if deepest > 65535 * DEPTH_UNIT_M:
+        raise DatasetError(
+            f'depth goes up to {deepest:.1f} m: a shard holds up to {65535 * DEPTH_UNIT_M:.2f} m'
+        )
+    buffer = io.BytesIO()
+    with h5py.File(buffer, 'w', track_order=True) as file:
+        file.attrs['format'] = FORMAT
+        file.attrs['info'] = json.dumps(asdict(info))
+
+        def store(name: str, data: np.ndarray) -> None:
+            large = data.ndim > 2 and data.size > 0
+            file.create_dataset(
+                name,
+                data=data,
+                **(
+                    {
+                        'compression': 'gzip',
+                        'compression_opts': 3,
+                        'shuffle': True,
+                        'chunks': (1, *data.shape[1:]),
+                    }
+                    if large
+                    else {}
+                ),
+            )
+
+        frames = [scene.frame for scene in scenes]
+        store(
+            'depth',
+            np.stack(
+                [
+                    np.nan_to_num(frame.depth_m / DEPTH_UNIT_M)
+                    .round()
+                    .clip(0, 65535)
+                    .astype(np.uint16)
+                    for frame in frames
+                ]
+            ),
+        )
+        if frames[0].colour is not None:
+            store('colour', np.stack([frame.colour for frame in frames]))
+        store(
+            'cameras',
+            np.array([(k.fx, k.fy, k.cx, k.cy) for k in (frame.intrinsics for frame in frames)]),
+        )
+        store('workspaces', np.array([_row(scene.workspace) for scene in scenes]))
+        store(
+            'present',
+            np.array(
+                [[name in scene.present for name in info.classes] for scene in scenes], bool
+            ).reshape(len(scenes), len(info.classes)),
+        )
+        if scenes[0].truth is not None:
+            for name, data in _truth_arrays(
+                [scene.labelled() for scene in scenes], info.classes
+            ).items():
+                store(name, data)
+        if quality is not None:
+            store('quality', quality.astype(np.float32))
+    return buffer.getvalue()
+
+
+def _row(workspace: Workspace | None) -> tuple[float, ...]:
+    if workspace is None:
+        return (np.nan,) * 8
+    return (*workspace.floor, *(workspace.bounds or (np.nan,) * 4))
+
+
+def _truth_arrays(truths: Sequence[Instances], classes: tuple[str, ...]) -> dict[str, np.ndarray]:
+    count, most, shape = len(truths), max(len(truth) for truth in truths), truths[0].labels.shape
+    kinds, poses = (
+        np.full((count, most), -1, np.int16),
+        np.full((count, most, 4, 4), np.nan, np.float32),
+    )
+    out = {
+        'counts': np.array([len(truth) for truth in truths], np.int32),
+        'labels': np.stack([truth.labels for truth in truths]),
+        'classes': kinds,
+        'poses': poses,
+    }
+    if truths[0].amodal is not None:
+        out['amodal'] = np.zeros((count, most, shape[0], (shape[1] + 7) // 8), np.uint8)
+    for index, truth in enumerate(truths):
+        if truth.classes is not None:
+            kinds[index, : len(truth)] = [classes.index(name) for name in truth.classes]
+        if truth.poses is not None:
+            poses[index, : len(truth)] = truth.poses
+        if truth.amodal is not None:
+            out['amodal'][index, : len(truth)] = np.packbits(truth.amodal, axis=-1)
+    return out
+
+
+class ShardDataset:
+    """All scenes in a folder of shards, in order. Raises DatasetError where there is none or one is
+    not whole."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.paths = sorted(self.folder.glob('scenes-*.h5')) if self.folder.is_dir() else []
+        if not self.paths:
+            raise DatasetError(
+                f'{self.folder} holds no scenes: expected scenes-*.h5 shards; make some with'
+                f' `insegan simulate --out {self.folder}`'
+            )
+        numbers = [
+            int(path.stem.rpartition('-')[2])
+            for path in self.paths
+            if path.stem.rpartition('-')[2].isdigit()
+        ]
+        if gaps := sorted(
+            set(range(numbers[0] if numbers else 0, max(numbers, default=-1) + 1)) - set(numbers)
+        ):
+            raise DatasetError(
+                f'{shard_path(self.folder, gaps[0])} is missing between others: expected a whole'
+                ' set; run `insegan simulate` again, it makes what is missing'
+            )
+        opened = [_open(path) for path in self.paths]
+        self.lengths = [length for length, _, _ in opened]
+        self.infos = [info for _, info, _ in opened]
+        self.classes, self.size = self.infos[0].classes, opened[0][2]
+        for path, (_, info, size) in zip(self.paths, opened):
+            if (info.classes, size) != (self.classes, self.size):
+                raise DatasetError(
+                    f'{path} holds {", ".join(info.classes)} in {size[0]}x{size[1]} but'
+                    f' {self.paths[0].name} holds {", ".join(self.classes)} in'
+                    f' {self.size[0]}x{self.size[1]}: expected the same parts and one picture size'
+                    ' a folder'
+                )
+
+    def __len__(self) -> int:
+        return sum(self.lengths)
+
+    @property
+    def part(self) -> str:
+        """The name of what lies in the bin; several joined by +."""
+        return '+'.join(self.classes)
+
+    def __iter__(self) -> Iterator[Scene]:
+        for path, info, length in zip(self.paths, self.infos, self.lengths):
+            with h5py.File(path, 'r') as file:
+                for index in range(length):
+                    with _readable(path):
+                        scene = _scene(file, index, info.classes)
+                    yield scene
+
+    def quality(self) -> np.ndarray | None:
+        """(N, 2) speed of the fastest point in m/s and deepest interpenetration in m of every
+        scene, or None where not recorded."""
+        rows = []
+        for path in self.paths:
+            with h5py.File(path, 'r') as file:
+                if 'quality' not in file:
+                    return None
+                rows.append(file['quality'][:])
+        return np.concatenate(rows)
+
+    def height_maps(self, size: int, most: int | None = None) -> tuple[np.ndarray, float]:
+        """(N, size, size) float32 height maps in metres, of the first `most` scenes if given, and
+        the median metres a pixel.
+
+        Opens depth and camera alone, never a label.
+        """
+        maps, pixel_m = [], []
+        for path in self.paths:
+            with h5py.File(path, 'r') as file:
+                for index in range(min(len(file['depth']), (most or len(self)) - len(maps))):
+                    with _readable(path):
+                        frame, workspace = (
+                            _frame(file, index, colour=False),
+                            _workspace(file, index),
+                        )
+                    if workspace is None:
+                        raise DatasetError(
+                            f'{path}: scene {index} has no floor: expected the workspace of every'
+                            ' scene'
+                        )
+                    height, pixel = square_height_map(frame, workspace, size)
+                    maps.append(height)
+                    pixel_m.append(pixel)
+        return np.stack(maps), float(np.median(pixel_m))
+
+    def truth_maps(self, size: int, most: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """What `height_maps` shows, labelled: labels (N, size, size) uint8, and the instances'
+        amodal centres (N, n, 2) as (x, y) px.
+
+        For training under supervision alone. Raises InputError for scenes without masks.
+        """
+        labels, centres = [], []
+        for _, scene in zip(range(most or len(self)), self):
+            truth, frame = scene.labelled(), scene.frame
+            left, top, right, bottom = scene.workspace.window(frame.intrinsics, TRAINING_MARGIN)
+            side = max(right - left, bottom - top)
+            square = np.zeros((side, side), np.uint8)
+            square[: bottom - top, : right - left] = truth.labels[top:bottom, left:right]
+            pick = ((np.arange(size) + 0.5) * side / size).astype(int)
+            labels.append(square[pick[:, None], pick])
+            masks = truth.amodal if truth.amodal is not None else truth.masks()
+            middle = [
+                np.argwhere(mask)[:, ::-1].mean(0) if mask.any() else (0, 0) for mask in masks
+            ]
+            centres.append((np.reshape(middle, (-1, 2)) + 0.5 - (left, top)) * size / side - 0.5)
+        most_parts = max(len(centre) for centre in centres)
+        padded = np.stack(
+            [np.pad(centre, ((0, most_parts - len(centre)), (0, 0))) for centre in centres]
+        )
+        return np.stack(labels), padded.astype(np.float32)
+
+    def fingerprint(self) -> str:
+        """A short hash of the depth that training sees: which data a checkpoint was made from."""
+        digest = hashlib.sha256()
+        for path in self.paths:
+            with h5py.File(path, 'r') as file:
+                for depth in file['depth']:
+                    digest.update(depth.tobytes())
+        return digest.hexdigest()[:16]
+
+
+def _frame(file: h5py.File, index: int, colour: bool = True) -> Frame:
+    depth = file['depth'][index]
+    fx, fy, cx, cy = (float(v) for v in file['cameras'][index])
+    picture = file['colour'][index] if colour and 'colour' in file else None
+    return Frame(
+        metres(depth, DEPTH_UNIT_M),
+        Intrinsics(fx, fy, cx, cy, depth.shape[1], depth.shape[0]),
+        picture,
+    )
+
+
+def _workspace(file: h5py.File, index: int) -> Workspace | None:
+    row = [float(v) for v in file['workspaces'][index]]
+    if np.isnan(row[:4]).any():
+        return None
+    return Workspace(tuple(row[:4]), None if np.isnan(row[4:]).any() else tuple(row[4:]))
+
+
+def _scene(file: h5py.File, index: int, classes: tuple[str, ...]) -> Scene:
+    truth = None
+    if 'labels' in file:
+        count, labels = int(file['counts'][index]), file['labels'][index].astype(np.uint16)
+        kinds, poses = file['classes'][index][:count], file['poses'][index][:count]
+        amodal = None
+        if 'amodal' in file:
+            amodal = np.unpackbits(
+                file['amodal'][index][:count], axis=-1, count=labels.shape[1]
+            ).astype(bool)
+        truth = Instances(
+            labels,
+            np.ones(count, np.float32),
+            tuple(classes[kind] for kind in kinds) if (kinds >= 0).all() else None,
+            None if np.isnan(poses).any() else poses,
+            amodal,
+        )
+    present = tuple(name for name, there in zip(classes, file['present'][index]) if there)
+    return Scene(_frame(file, index), truth, _workspace(file, index), present)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (
+        OSError,
+        KeyError,
+        ValueError,
+        TypeError,
+        IndexError,
+        RuntimeError,
+        InputError,
+    ) as error:
+        raise DatasetError(
+            f'{path} cannot be read, it is cut short or damaged ({error}): delete it and run'
+            ' `insegan simulate` again, which makes only what is missing'
+        ) from error
+
+
+def _open(path: Path) -> tuple[int, ShardInfo, tuple[int, int]]:
+    with _readable(path):
+        with h5py.File(path, 'r') as file:
+            found = file.attrs.get('format')
+            if found != FORMAT:
+                old = (
+                    ' (made by an older version: simulate it again)'
+                    if str(found).startswith('insegan-shard-')
+                    else ''
+                )
+                raise DatasetError(
+                    f'{path} is no shard of ours: expected format {FORMAT}, found {found}{old}'
+                )
+            raw = json.loads(file.attrs['info'])
+            info = ShardInfo(
+                tuple(raw['classes']), raw['seed'], raw['first_scene'], raw['rejected']
+            )
+            length, height, width = file['depth'].shape
+            # The last of each: a file cut short opens well and fails only here.
+            for name in file:
+                _ = file[name][-1]
+            return length, info, (width, height)

@@ -1,1 +1,0 @@
-"""Scenes on disk: HDF5 shards and recordings."""

@@ -1,0 +1,51 @@
+"""Evaluations for people: a table in the terminal, a picture of the worst, the median and the best
+scene, model cards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from insegan_ros.drawing.overlay import overlay
+
+
+def compared(title: str, depth_m: np.ndarray, found: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Depth, found and true labels (H, W) of one scene below each other, RGB, each with a line of
+    text above."""
+    panels = {f'{title}: depth': np.zeros_like(truth), 'found': found, 'truth': truth}
+    return np.vstack([titled(text, overlay(depth_m, labels)) for text, labels in panels.items()])
+
+
+def titled(title: str, panel: np.ndarray) -> np.ndarray:
+    """A panel (H, W, 3) with a line of text above it."""
+    bar = np.full((30, panel.shape[1], 3), 24, np.uint8)
+    cv2.putText(bar, title, (8, 21), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (235, 235, 235), 1, cv2.LINE_AA)
+    return np.vstack([bar, panel])
+
+
+def write_picture(path: Path, rgb: np.ndarray) -> None:
+    """Write (H, W, 3) uint8 RGB as PNG."""
+    cv2.imwrite(str(path), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+
+
+# Side of each picture in a sheet, in px.
+SIDE = 168
+
+
+def sheet(rows: list[dict[str, np.ndarray]], path: Path) -> Path:
+    """Write rows of pictures (H, W, 3) uint8, each made SIDE px wide and high, their names above
+    the columns."""
+    lines = [
+        np.hstack(
+            [
+                cv2.resize(cell, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)
+                for cell in row.values()
+            ]
+        )
+        for row in rows
+    ]
+    above = np.hstack([titled(name, np.zeros((0, SIDE, 3), np.uint8)) for name in rows[0]])
+    write_picture(path, np.vstack([above, *lines]))
+    return path

@@ -1,0 +1,78 @@
+"""Label images (H, W): cleaned, resized, numbered anew, made instances of a frame."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from scipy.ndimage import distance_transform_edt, find_objects
+
+from insegan_ros.frame import Frame, Instances
+from insegan_ros.geometry.principal_axes import poses_from_points
+
+
+def to_instances(
+    frame: Frame, window: tuple[int, int, int, int], labels: np.ndarray, scores: np.ndarray
+) -> Instances:
+    """Instances of the whole image from labels (h, w) of a window (left, top, right, bottom),
+    biggest score first."""
+    left, top, right, bottom = window
+    order = np.argsort(-scores, kind='stable')
+    rank = np.zeros(len(scores) + 1, np.uint16)
+    rank[order + 1] = np.arange(1, len(scores) + 1)
+    whole = np.zeros(frame.depth_m.shape, np.uint16)
+    whole[top:bottom, left:right] = rank[labels]
+    return Instances(
+        whole, scores[order].astype(np.float32), poses=poses_from_points(frame, whole, len(scores))
+    )
+
+
+def clean(labels: np.ndarray, min_area_px: float) -> np.ndarray:
+    """Small filters on a label image: a median that closes single pixels, then fragments go."""
+    return drop_fragments(cv2.medianBlur(labels.astype(np.uint16), 3), min_area_px)
+
+
+def drop_fragments(labels: np.ndarray, min_area_px: float) -> np.ndarray:
+    """Remove from every instance the pieces smaller than min_area_px, and renumber so that no
+    number is left out."""
+    out = np.zeros_like(labels)
+    count = 0
+    for label, box in enumerate(find_objects(labels), start=1):
+        if box is None:
+            continue
+        _, pieces, stats, _ = cv2.connectedComponentsWithStats(
+            (labels[box] == label).astype(np.uint8), connectivity=8
+        )
+        large = stats[:, cv2.CC_STAT_AREA] >= min_area_px
+        large[0] = False
+        if large.any():
+            count += 1
+            out[box][large[pieces]] = count
+    return out
+
+
+def points(height: np.ndarray, pixel_m: tuple[float, float]) -> np.ndarray:
+    """(H, W, 3) metric x, y, height of every pixel; pixel_m is (x, y)."""
+    y, x = np.mgrid[: height.shape[0], : height.shape[1]]
+    return np.stack([(x + 0.5) * pixel_m[0], (y + 0.5) * pixel_m[1], height], -1).astype(np.float32)
+
+
+def nearest_resize(labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Labels (h, w) at another resolution, nearest pixel."""
+    rows = np.minimum(
+        (np.arange(shape[0]) + 0.5) * labels.shape[0] / shape[0], labels.shape[0] - 1
+    ).astype(int)
+    columns = np.minimum(
+        (np.arange(shape[1]) + 0.5) * labels.shape[1] / shape[1], labels.shape[1] - 1
+    ).astype(int)
+    return labels[rows[:, None], columns[None]]
+
+
+def fill_foreground(labels: np.ndarray, foreground: np.ndarray) -> np.ndarray:
+    """Labels (h, w), 0 = none, brought to a foreground (H, W): every pixel of it takes the nearest
+    label that there is."""
+    if not labels.any():
+        return np.zeros(foreground.shape, np.uint16)
+    rows, columns = distance_transform_edt(labels == 0, return_distances=False, return_indices=True)
+    return np.where(foreground, nearest_resize(labels[rows, columns], foreground.shape), 0).astype(
+        np.uint16
+    )

@@ -1,0 +1,99 @@
+"""The three scales of a height, and the ways between them: metres above the bin's floor; shares of
+a training's height scale, 0 the floor, 1 the scale; signed, as networks see it, -1 the floor, 1 the
+scale.
+
+    >>> shares = height_shares(np.array([0.0, 0.01, 0.02]), 0.02)
+    >>> signed(shares)
+    array([-1.,  0.,  1.])
+    >>> unsigned(signed(shares)) * 0.02
+    array([0.  , 0.01, 0.02])
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+
+from insegan_ros.errors import DatasetError
+from insegan_ros.frame import Frame, Intrinsics
+from insegan_ros.workspace import TRAINING_MARGIN, Workspace
+
+# Heights are told apart up to this many of the training's height scales; what stands higher is cut
+# to it.
+HEADROOM = 1.5
+
+
+def height_shares(heights_m: np.ndarray, height_m: float) -> np.ndarray:
+    """Heights in m as the dense network sees them: shares of the height scale height_m, from the
+    floor up to HEADROOM."""
+    return np.clip(heights_m / height_m, 0, HEADROOM)
+
+
+# A pixel belongs to an instance where its render stands higher than this share of the height scale:
+# one rule for all parts.
+FOREGROUND_SHARE = 0.08
+
+
+def signed(shares: Any) -> Any:
+    """Shares of the height scale as networks see them: -1 the floor, 1 the scale. Array, tensor or
+    number, any shape."""
+    return shares * 2 - 1
+
+
+def unsigned(heights: Any) -> Any:
+    """The inverse of `signed`: shares of the height scale."""
+    return (heights + 1) / 2
+
+
+def above_floor(heights: Any) -> Any:
+    """Where signed heights (..., H, W), arrays or tensors, are a part's and not the floor's, bool."""
+    return heights > signed(FOREGROUND_SHARE)
+
+
+def pixel_size_m(workspace: Workspace, intrinsics: Intrinsics) -> float:
+    """Metres that one pixel covers on the floor."""
+    return workspace.floor_distance_m / intrinsics.fx
+
+
+def resize_height(height: np.ndarray, scale: float) -> np.ndarray:
+    """Resize a height map so that the mean is kept (area) when it shrinks."""
+    size = max(int(round(height.shape[1] * scale)), 1), max(int(round(height.shape[0] * scale)), 1)
+    return cv2.resize(height, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+
+
+def square_height_map(frame: Frame, workspace: Workspace, size: int) -> tuple[np.ndarray, float]:
+    """The bin's window as a (size, size) float32 height map in metres, and the metres that one of
+    its pixels covers.
+
+    This is what a generator is trained on; a segmenter later resizes any camera's image to the same
+    metres a pixel.
+    """
+    left, top, right, bottom = window = workspace.window(frame.intrinsics, TRAINING_MARGIN)
+    side = max(right - left, bottom - top)
+    square = np.zeros((side, side), np.float32)
+    square[: bottom - top, : right - left] = workspace.height_map(frame, window=window)
+    square = cv2.resize(
+        square, (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+    )
+    return square, side / size * pixel_size_m(workspace, frame.intrinsics)
+
+
+IMAGE_SIZE = 64
+
+
+def height_scale(heights: np.ndarray) -> float:
+    """The height in metres that becomes +1: nearly the highest thing in the data. Raises
+    DatasetError on an empty bin."""
+    above = heights[heights > PART_M]
+    if above.size < 100:
+        raise DatasetError(
+            'nothing in the data stands 5 mm or more above the floor: expected parts in the bin'
+        )
+    return float(np.quantile(above, 0.995))
+
+
+# What stands no higher is the floor's noise. What stands so many times higher than usual is a
+# gripper or a hand.
+PART_M, TALL = 0.005, 2.0

@@ -1,0 +1,24 @@
+"""The layered GAN as a label factory: a picture of random codes comes with the mask of its
+foreground."""
+
+from __future__ import annotations
+
+import torch
+
+from insegan_ros.methods.foreground.layered import LayeredGenerator
+from insegan_ros.nn.composition import centres
+from insegan_ros.offsets.labels import LabelledBatch
+
+
+class LayeredFactory:
+    """Perturbed composites (B, 3, S, S) of a trained generator, one instance each."""
+
+    def __init__(self, generator: LayeredGenerator) -> None:
+        self.generator = generator.eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def sample(self, batch: int) -> LabelledBatch:
+        """See LabelFactory."""
+        layers = self.generator.sample(batch)[1]
+        masks = layers.moved > 0.5
+        return LabelledBatch(layers.image, masks[:, 0].long(), centres(masks), masks)

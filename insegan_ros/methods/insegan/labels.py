@@ -1,0 +1,81 @@
+"""InSeGAN's generator as a label factory: singles rendered alone, composed by z-order, masks exact
+by construction."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from insegan_ros.errors import ConfigError
+from insegan_ros.heights import above_floor
+from insegan_ros.methods.insegan.generator import Scene
+from insegan_ros.nn.composition import centres, compose, present, sizes
+from insegan_ros.offsets.labels import LabelledBatch
+
+
+class InSeGANFactory:
+    """Samples latents, renders every instance alone, leaves out the misshapen ones, composes the
+    rest.
+
+    `instances` slots an image, of which a random number stays empty, so that what learns from it
+    needs no known n.
+    """
+
+    def __init__(self, generator: torch.nn.Module, instances: int) -> None:
+        if generator.config.composition != 'z_order':
+            raise ConfigError(
+                'a label factory needs single renders: expected composition z_order, found average'
+            )
+        self.generator, self.instances = generator.eval(), instances
+        self.device = next(generator.parameters()).device
+        self.median_area, self.median_radius = self._measure()
+
+    @torch.no_grad()
+    def _singles(self, batch: int, count: int) -> Scene:
+        return self.generator(
+            torch.randn(batch, count, self.generator.config.latent, device=self.device)
+        )
+
+    def _measure(self) -> tuple[float, float]:
+        """Median area (px) and radius of gyration (px) of single renders: the part's size, learnt
+        without a label."""
+        area, radius = sizes(above_floor(self._singles(64, self.instances).singles).flatten(0, 1))
+        seen = area > 4
+        if not bool(seen.any()):
+            raise ConfigError(
+                'the generator renders nothing above the floor: it has collapsed; train it longer'
+                ' or with another seed'
+            )
+        return float(area[seen].median()), float(radius[seen].median())
+
+    @torch.no_grad()
+    def sample(self, batch: int) -> LabelledBatch:
+        """A batch of composites. See LabelledBatch."""
+        scene = self._singles(batch, self.instances + 1)
+        keep = self._well_formed(above_floor(scene.singles)) & present(
+            batch, self.instances + 1, self.device
+        )
+        singles = torch.where(
+            keep[..., None, None], scene.singles, torch.full_like(scene.singles, -1.0)
+        )
+        images, labels = compose(singles)
+        amodal = above_floor(singles)
+        return LabelledBatch(
+            images, labels, centres(amodal), amodal, scene.rotation, scene.translation
+        )
+
+    def _well_formed(self, masks: Tensor) -> Tensor:
+        """Leaves out renders of which more than a fifth hangs apart, or whose size is far from the
+        part's."""
+        flat = masks.flatten(0, 1).cpu().numpy().astype(np.uint8)
+        good = np.zeros(len(flat), bool)
+        for index, mask in enumerate(flat):
+            area = mask.sum()
+            if 0.25 * self.median_area < area < 3 * self.median_area:
+                largest = cv2.connectedComponentsWithStats(mask, connectivity=8)[2][
+                    1:, cv2.CC_STAT_AREA
+                ].max()
+                good[index] = largest > 0.8 * area
+        return torch.from_numpy(good).to(masks.device).reshape(masks.shape[:2])

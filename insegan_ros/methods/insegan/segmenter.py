@@ -1,0 +1,87 @@
+"""InSeGAN's own inference (section 3.5): encode, render every instance alone, depth-wise maximum,
+threshold, filter."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from insegan_ros.engine.checkpoint import Checkpoint
+from insegan_ros.heights import above_floor
+from insegan_ros.methods.insegan.generator import Generator, GeneratorConfig, PoseEncoder
+from insegan_ros.tasks.square import Division, SquareSegmenter
+from insegan_ros.workspace import Workspace
+
+
+class InSeGANSegmenter(SquareSegmenter):
+    """The paper's segmenter: for every pixel the instance that is rendered highest."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        workspace: Workspace | None = None,
+        device: str = 'auto',
+        min_height: float = 0.08,
+    ) -> None:
+        super().__init__(checkpoint, workspace, device, min_height)
+        checkpoint.require('encoder')
+        config = checkpoint.config['insegan']
+        self.slots = config['instances']
+        generator = Generator(GeneratorConfig(**config['generator']))
+        encoder = PoseEncoder(
+            config['instances'],
+            generator.config.latent,
+            generator.feature_channels,
+            generator.feature_side,
+            config['encoder'].get('width', 64),
+        )
+        self.generator = (
+            checkpoint.restore('generator', generator).to(self.device).requires_grad_(False)
+        )
+        self.encoder = checkpoint.restore('encoder', encoder).to(self.device).requires_grad_(False)
+
+    @torch.no_grad()
+    def divide(self, image: Tensor) -> Division:
+        """See SquareSegmenter. Every instance is rendered whole, so its hidden part is known too,
+        and how its template is turned."""
+        z = self.latents(image)
+        singles = self.generator.render_alone(z)[0]
+        turned = (
+            self.generator.pose_decoder(z)[0][0] if self.generator.config.shape != '2d' else None
+        )
+        return Division(singles.argmax(0), above_floor(singles), turned)
+
+    def latents(self, image: Tensor) -> Tensor:
+        """image (1, 1, 64, 64) -> the codes of its instances (1, n, latent)."""
+        return self.encoder(image)[0]
+
+
+class RefinedInSeGANSegmenter(InSeGANSegmenter):
+    """Test-time refinement: gradient steps on Z lower the error between the rendered and the given
+    height map.
+
+    The encoder's answer is kept where no step improves it.
+    """
+
+    STEPS, RATE = 30, 0.05
+
+    def latents(self, image: Tensor) -> Tensor:
+        """See InSeGANSegmenter."""
+        return self.refine(super().latents(image), image)
+
+    @torch.enable_grad()
+    def refine(self, z: Tensor, image: Tensor) -> Tensor:
+        """Latents (1, n, latent) whose composite is nearer to the image (1, 1, 64, 64) in L1, never
+        farther."""
+        z = z.detach().clone().requires_grad_()
+        optimiser = torch.optim.Adam([z], self.RATE)
+        best, best_error = z.detach().clone(), float('inf')
+        for step in range(self.STEPS + 1):
+            error = (self.generator(z).image - image).abs().mean()
+            if float(error.detach()) < best_error:
+                best, best_error = z.detach().clone(), float(error.detach())
+            if step < self.STEPS:
+                optimiser.zero_grad()
+                error.backward()
+                optimiser.step()
+        return best

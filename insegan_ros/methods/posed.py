@@ -1,0 +1,78 @@
+"""Any segmenter, with poses of a part whose mesh is known."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from insegan_ros.errors import InputError
+from insegan_ros.frame import Frame, Instances
+from insegan_ros.geometry.registration import MeshRegistration, Registered
+from insegan_ros.methods.insegan.template import template_from_object
+from insegan_ros.tasks.segmenter import Segmenter, WrappedSegmenter
+
+# A decoded pose that ICP brings to explain so much of an instance needs no search over all
+# rotations.
+SURE = 0.8
+# A mesh that is so many times larger or smaller than the parts, or larger than any bin, is in
+# another unit.
+FAR_OFF, LARGEST_M = 10.0, 5.0
+
+
+class PosedSegmenter(WrappedSegmenter):
+    """Any segmenter, with the poses of its instances registered to a mesh; the rest stays as it is.
+
+    InSeGAN's pose encoder decodes how its template is turned; the template is registered to the
+    mesh once, and each instance is begun with what was decoded. Raises InputError for a mesh in
+    another unit.
+    """
+
+    def __init__(self, inner: Segmenter, registration: MeshRegistration) -> None:
+        super().__init__(inner)
+        scales = self.scales
+        usual = (
+            2 * math.sqrt(scales.part_area_m2 / math.pi)
+            if scales is not None and scales.part_area_m2
+            else None
+        )
+        if (
+            registration.diameter > LARGEST_M
+            or usual
+            and not usual / FAR_OFF < registration.diameter < usual * FAR_OFF
+        ):
+            parts = f', the parts that the model knows {usual:.3g} m' if usual else ''
+            raise InputError(
+                f'the mesh is {registration.diameter:.3g} m across{parts}: expected metres; the'
+                ' scale is 0.001 for a file in millimetres'
+            )
+        self.registration = registration
+        generator = getattr(inner, 'generator', None)
+        decodes = generator is not None and generator.config.shape != '2d'
+        self.template_from_object = (
+            template_from_object(generator, inner.scales, registration) if decodes else None
+        )
+
+    def segment(self, frame: Frame) -> Instances:
+        """See Segmenter. An instance that cannot be registered keeps the pose that it had."""
+        found = self.inner.segment(frame)
+        poses = (
+            found.poses.copy()
+            if found.poses is not None
+            else np.tile(np.eye(4, dtype=np.float32), (len(found), 1, 1))
+        )
+        for index, mask in enumerate(found.masks()):
+            registered = self._register(frame, mask, poses[index, :3, :3])
+            if registered is not None:
+                poses[index] = registered.pose
+        return replace(found, poses=poses)
+
+    def _register(self, frame: Frame, mask: np.ndarray, decoded: np.ndarray) -> Registered | None:
+        if self.template_from_object is None:
+            return self.registration.register(frame, mask)
+        likely = (decoded @ self.template_from_object)[None]
+        registered = self.registration.register(frame, mask, likely, search=False)
+        if registered is not None and registered.score >= SURE:
+            return registered
+        return self.registration.register(frame, mask, likely)

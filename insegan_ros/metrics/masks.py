@@ -1,0 +1,111 @@
+"""How good instance masks are. Labels are (H, W) integers, 0 = background."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from insegan_ros.frame import Instances
+
+
+def iou_matrix(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """(T, P) intersection over union of every true with every predicted instance that has a
+    pixel."""
+    true_ids, true_flat = np.unique(truth, return_inverse=True)
+    pred_ids, pred_flat = np.unique(predicted, return_inverse=True)
+    shape = len(true_ids), len(pred_ids)
+    counts = (
+        np.bincount(true_flat.ravel() * shape[1] + pred_flat.ravel(), minlength=shape[0] * shape[1])
+        .reshape(shape)
+        .astype(float)
+    )
+    union = counts.sum(1, keepdims=True) + counts.sum(0, keepdims=True) - counts
+    return (counts / union)[true_ids > 0][:, pred_ids > 0]
+
+
+def honest_miou(truth: np.ndarray, predicted: np.ndarray) -> float:
+    """Mean IoU over the visible true instances, matched one to one (Hungarian); an unmatched one
+    counts 0.
+
+    NaN where the truth has no instance.
+    """
+    iou = iou_matrix(truth, predicted)
+    if iou.shape[0] == 0:
+        return float('nan')
+    rows, columns = linear_sum_assignment(iou, maximize=True)
+    return float(iou[rows, columns].sum() / iou.shape[0])
+
+
+def paper_miou(truth: np.ndarray, predicted: np.ndarray) -> float:
+    """InSeGAN's protocol: the best IoU of every true instance, predictions cut to the true
+    foreground, duplicates allowed.
+
+    It flatters (a random Voronoi partition has about .44): quote it beside honest_miou only.
+    """
+    iou = iou_matrix(truth, np.where(truth > 0, predicted, 0))
+    if iou.shape[0] == 0:
+        return float('nan')
+    return float(iou.max(1, initial=0).mean())
+
+
+def foreground_iou(truth: np.ndarray, predicted: np.ndarray) -> float:
+    """IoU of everything that is not background."""
+    union = ((truth > 0) | (predicted > 0)).sum()
+    return float(((truth > 0) & (predicted > 0)).sum() / union) if union else float('nan')
+
+
+def count_error(truth: np.ndarray, predicted: np.ndarray) -> int:
+    """Predicted minus true number of visible instances."""
+    return int(len(np.unique(predicted[predicted > 0])) - len(np.unique(truth[truth > 0])))
+
+
+def foreground_scores(truth: np.ndarray, found: np.ndarray) -> dict[str, float]:
+    """What the foreground papers quote, of two masks (H, W) bool: `acc`, share of pixels that are
+    right; `iou` of the foreground; `miou`, mean IoU of foreground and background; `ari`, adjusted
+    Rand index of the two-way partitions (Hubert and Arabie, 1985); `msc`, mean segmentation
+    covering (Engelcke et al., GENESIS: the best IoU that any found segment has with the true
+    object). A foreground that is empty in both counts 1."""
+    both, either = int((truth & found).sum()), int((truth | found).sum())
+    neither, size = truth.size - either, truth.size
+    iou, background = (
+        both / either if either else 1.0,
+        neither / (size - both) if size > both else 1.0,
+    )
+    inverted = (truth & ~found).sum() / (truth | ~found).sum() if (truth | ~found).any() else 0.0
+    return {
+        'acc': (both + neither) / size,
+        'iou': iou,
+        'miou': (iou + background) / 2,
+        'ari': float(_adjusted_rand(truth, found)),
+        'msc': max(iou, float(inverted)),
+    }
+
+
+def _adjusted_rand(truth: np.ndarray, found: np.ndarray) -> float:
+    table = np.array(
+        [[(truth == a)[found == b].sum() for b in (False, True)] for a in (False, True)], float
+    )
+    pairs = [(x * (x - 1) / 2).sum() for x in (table, table.sum(0), table.sum(1))]
+    expected = pairs[1] * pairs[2] / (table.sum() * (table.sum() - 1) / 2)
+    most = (pairs[1] + pairs[2]) / 2
+    return 1.0 if most == expected else (pairs[0] - expected) / (most - expected)
+
+
+@dataclass(frozen=True)
+class SceneScore:
+    """One scene's measures; NaN nowhere, since scenes without a part are refused."""
+
+    honest_miou: float
+    paper_miou: float
+    foreground_iou: float
+    count_error: int
+
+
+def score(truth: Instances, found: Instances) -> SceneScore:
+    """Compare two label images of the same size."""
+    labels = truth.labels, found.labels
+    return SceneScore(
+        honest_miou(*labels), paper_miou(*labels), foreground_iou(*labels), count_error(*labels)
+    )

@@ -1,0 +1,228 @@
+"""The dense segmenter, taught by any label factory: foreground, and at every pixel the way to its
+instance's centre.
+
+Noise and slight blur on the composites bridge the gap between rendered and measured depth. No real
+image has a label, so none is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, binary_cross_entropy_with_logits, max_pool2d, pad
+
+from insegan_ros.drawing.tiles import tile
+from insegan_ros.engine.loop import one_cycle, own_share
+from insegan_ros.errors import ConfigError
+from insegan_ros.heights import unsigned
+from insegan_ros.offsets.labels import LabelFactory, LabelledBatch
+from insegan_ros.offsets.network import DisplacementConfig, DisplacementNet
+
+# Heights that differ by so much of 2 within 3x3 px are a step. At steps so many readings are lost,
+# or lie between the sides, where a D435 is at its worst (config/sensors/d435.yaml).
+STEP, LOST, FLYING = 0.2, 0.7, 0.3
+
+
+@dataclass(frozen=True)
+class DisplacementTrainConfig:
+    """How the dense network is taught."""
+
+    network: DisplacementConfig = field(default_factory=DisplacementConfig)
+    """Shape of the network."""
+    steps: int = 1500
+    """Optimisation steps; 0 leaves the dense segmenter out."""
+    batch: int = 16
+    """Composites a step."""
+    rate: float = 2e-3
+    """Adam's highest learning rate; it rises for a twentieth of the steps and falls along a
+    cosine."""
+    noise: float = 0.02
+    """Standard deviation of the noise on the foreground, in shares of the height scale times 2."""
+    blur: float = 0.5
+    """Share of images that are blurred by 3x3 px."""
+    sensor: Literal['smooth', 'stereo'] = 'smooth'
+    """What else a camera does to composites: nothing, or what a stereo camera such as the D435
+    does, edges that are lost or fly and noise with a grain. For composites of a generator or of
+    ideal depth; those cut out of a camera's own depth have its edges."""
+    rounds: int = 1
+    """Later rounds of the alternate training, in which the network also learns from real height
+    maps that it labels itself; 0 stays with composites."""
+    round_steps: int = 600
+    """Optimisation steps of each of these rounds, at half the rate."""
+    tops: bool = True
+    """Whether piles are composed in these rounds of what lies on top in these height maps too, cut
+    out along the network's own outlines: poses that no part has alone."""
+    agreement: float = 0.9
+    """A real height map is learnt from if the known number of parts is found in it and the answers
+    for its quarter turns agree to this mean IoU."""
+
+    def __post_init__(self) -> None:
+        if self.rounds < 0 or self.round_steps < 1 or not 0 <= self.agreement <= 1:
+            raise ConfigError(
+                f'displacement.rounds {self.rounds}, round_steps {self.round_steps}, agreement'
+                f' {self.agreement}: expected 0 or more, 1 or more, 0 to 1'
+            )
+        if self.steps < 0 or self.batch < 1 or self.noise < 0 or not 0 <= self.blur <= 1:
+            raise ConfigError(
+                f'displacement.steps {self.steps}, batch {self.batch}, noise {self.noise}, blur'
+                f' {self.blur}: expected 0 or more, 1 or more, 0 or more, 0 to 1'
+            )
+
+
+def displacement_targets(batch: LabelledBatch, relief_px: float = 0.0) -> tuple[Tensor, Tensor]:
+    """Foreground (B, H, W) float and the displacement (B, 2, H, W) in px from every pixel to its
+    instance's amodal centre.
+
+    With relief_px, the height scale in px, the displacement (B, 3, H, W) also leads to the mean
+    height of what is seen of it.
+    """
+    count, height, width = batch.labels.shape
+    slot = (batch.labels - 1).clamp(min=0).flatten(1)
+    target = batch.centres.gather(1, slot[..., None].expand(-1, -1, 2)).reshape(
+        count, height, width, 2
+    )
+    y, x = torch.meshgrid(
+        torch.arange(height, device=slot.device),
+        torch.arange(width, device=slot.device),
+        indexing='ij',
+    )
+    displacement = (target - torch.stack([x, y], -1)).permute(0, 3, 1, 2)
+    foreground = (batch.labels > 0).float()
+    if relief_px:
+        own = unsigned(batch.images[:, 0].flatten(1)) * relief_px
+        seen = foreground.flatten(1)
+        empty = own.new_zeros(count, batch.centres.shape[1])
+        mean = empty.scatter_add(1, slot, own * seen) / empty.scatter_add(1, slot, seen).clamp(
+            min=1
+        )
+        rise = (mean.gather(1, slot) - own).reshape(count, 1, height, width)
+        displacement = torch.cat([displacement, rise], 1)
+    return foreground, displacement * foreground[:, None]
+
+
+def degrade(images: Tensor, noise: float, blur: float) -> Tensor:
+    """Composites (B, 1, H, W) as a camera might see them: some blurred, the foreground noisy; a
+    random strength an image."""
+    count = len(images)
+    strength = noise * 2 * torch.rand(count, 1, 1, 1, device=images.device)
+    blurred = avg_pool2d(pad(images, (1, 1, 1, 1), mode='replicate'), 3, 1)
+    amount = torch.rand(count, 1, 1, 1, device=images.device)
+    soft = torch.where(
+        torch.rand(count, 1, 1, 1, device=images.device) < blur,
+        torch.lerp(images, blurred, amount),
+        images,
+    )
+    noisy = soft + strength * torch.randn_like(soft) * (soft > -0.98)
+    return noisy.clamp(min=-1)
+
+
+def as_stereo(images: Tensor, noise: float) -> Tensor:
+    """Composites (B, 1, H, W) as a stereo camera might see them: at steps a share of the pixels has
+    the farther side's height, as a lost reading that is closed from there, another share any height
+    between the sides; noise is correlated over 3x3 px. A random strength an image, from none."""
+    count, shape = len(images), images.shape
+    strength = torch.rand(count, 1, 1, 1, device=images.device)
+    high, low = max_pool2d(images, 3, 1, 1), -max_pool2d(-images, 3, 1, 1)
+    step, chance = high - low > STEP, torch.rand(shape, device=images.device)
+    seen = torch.where(step & (chance < LOST * strength), low, images)
+    seen = torch.where(
+        step & (chance > 1 - FLYING * strength),
+        torch.lerp(low, high, torch.rand(shape, device=images.device)),
+        seen,
+    )
+    grain = 3 * avg_pool2d(torch.randn_like(images), 3, 1, 1)
+    return (seen + 2 * noise * strength * grain * (seen > -0.98)).clamp(min=-1)
+
+
+def displacement_loss(
+    output: Tensor, foreground: Tensor, displacement: Tensor, area: Tensor | None = None
+) -> dict[str, Tensor]:
+    """Cross-entropy of the foreground; Laplace likelihood of the displacement's error on the
+    foreground, mean over its pixels, or sum over `area`, where several processes share a batch."""
+    log_error = output[:, -1].clamp(-3, 5)
+    distance = (output[:, 1:-1] - displacement).abs().sum(1)
+    likelihood = distance * torch.exp(-log_error) + log_error
+    area = foreground.sum().clamp(min=1) if area is None else area
+    return {
+        'foreground': binary_cross_entropy_with_logits(output[:, 0], foreground),
+        'displacement': (likelihood * foreground).sum() / area,
+        'error_px': ((distance * foreground).sum() / area).detach(),
+    }
+
+
+class DisplacementStage:
+    """The stage that every label factory ends in; relief_px: the height scale in px. Rounds after
+    the first go on from the weights `start`. spoil: what a camera does to composites, noise and
+    blur on heights if left out."""
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        config: DisplacementTrainConfig,
+        factory: LabelFactory,
+        relief_px: float,
+        round_: int = 0,
+        start: dict[str, Tensor] | None = None,
+        spoil: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        self.config, self.fabric, self.factory, self.images_per_step = (
+            config,
+            fabric,
+            factory,
+            config.batch,
+        )
+        self.relief_px = relief_px if config.network.height_votes else 0.0
+        camera = as_stereo if config.sensor == 'stereo' else lambda images, _: images
+        self.spoil = spoil or (
+            lambda images: degrade(camera(images, config.noise), config.noise, config.blur)
+        )
+        self.name = f'displacement-{round_}' if round_ else 'displacement'
+        self.steps = config.round_steps if round_ else config.steps
+        network = DisplacementNet(config.network)
+        if start is not None:
+            network.load_state_dict(start)
+        # Later rounds refine what is there.
+        rate = config.rate / 2 if round_ else config.rate
+        self.network, self.optimiser = fabric.setup(
+            network, torch.optim.AdamW(network.parameters(), rate, weight_decay=1e-4)
+        )
+        self.schedule = one_cycle(self.optimiser, rate, self.steps)
+
+    def parts(self) -> dict[str, Any]:
+        """See Stage."""
+        return {'network': self.network, 'optimiser': self.optimiser, 'schedule': self.schedule}
+
+    def step(self, index: int) -> dict[str, Tensor]:
+        """One step on fresh composites."""
+        world = self.fabric.world_size
+        batch = self.factory.sample(world * self.config.batch)
+        foreground, displacement = displacement_targets(batch, self.relief_px)
+        area = foreground.sum().clamp(min=1) / world
+        images, foreground, displacement = (
+            own_share(self.fabric, one)
+            for one in (self.spoil(batch.images), foreground, displacement)
+        )
+        losses = displacement_loss(self.network(images), foreground, displacement, area)
+        self.optimiser.zero_grad()
+        self.fabric.backward(losses['foreground'] + losses['displacement'])
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        self.optimiser.step()
+        self.schedule.step()
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    @torch.no_grad()
+    def pictures(self) -> dict[str, Tensor]:
+        """Composites, their labels, the foreground that the network finds."""
+        batch = self.factory.sample(8)
+        found = torch.sigmoid(self.network(batch.images)[:, 0]) * 2 - 1
+        labels = batch.labels.float() / batch.labels.max().clamp(min=1) * 2 - 1
+        return {
+            'composites, labels, foreground': tile(
+                torch.cat([batch.images[:, 0], labels, found]), 8
+            )
+        }

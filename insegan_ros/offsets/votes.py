@@ -1,0 +1,116 @@
+"""From displacements to instances: every foreground pixel votes for its instance's centre; peaks of
+votes are instances.
+
+The rule that IRNet has for its displacement field (Ahn et al., CVPR 2019, Eqs. 14 and 15: refine,
+candidate centroids, components), with votes in place of "pixels whose displacement is small", since
+a nut's centre lies in its hole.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from scipy.ndimage import label as label_components
+
+# Peaks looked at in one picture, so that clutter cannot hold a node up.
+MOST_PEAKS = 300
+# Layers of the vote map's height.
+MOST_LAYERS = 64
+
+
+def vote_map(
+    places: np.ndarray, weights: np.ndarray, shape: tuple[int, ...], blur: float
+) -> np.ndarray:
+    """Histogram of votes at places (M, 2 or 3), as (row, column) or (row, column, layer), with
+    weights (M,), shared out linearly among neighbouring cells and blurred in the plane by a
+    Gaussian: float32 of `shape`. Votes beyond it are lost."""
+    first = np.floor(places).astype(int)
+    heat = np.zeros(int(np.prod(shape)))
+    for corner in np.ndindex(*(2,) * len(shape)):
+        cell = first + corner
+        share = weights * (1 - np.abs(places - cell)).prod(1)
+        inside = ((cell >= 0) & (cell < shape)).all(1)
+        heat += np.bincount(np.ravel_multi_index(cell[inside].T, shape), share[inside], len(heat))
+    # Layers are channels: OpenCV blurs them all at once.
+    return cv2.GaussianBlur(
+        heat.reshape(shape).astype(np.float32), (0, 0), blur, borderType=cv2.BORDER_CONSTANT
+    )
+
+
+def find_centres(
+    targets: np.ndarray,
+    weights: np.ndarray,
+    shape: tuple[int, int],
+    radius_px: float,
+    min_votes: float,
+) -> np.ndarray:
+    """Centres (K, 2 or 3) of targets (M, 2 or 3) as (x, y) or (x, y, z) px, z from 0 up; strongest
+    first.
+
+    A centre is a peak of the vote map whose votes within radius_px weigh min_votes or more. Votes
+    that a stronger peak has taken do not count again, so one instance is found once; no number of
+    instances is given.
+    """
+    if not len(targets) or weights.sum() < min_votes:
+        return np.zeros((0, targets.shape[1]), np.float32)
+    cell, order = np.ones(targets.shape[1]), [1, 0, 2][: targets.shape[1]]
+    if len(order) == 3:
+        # Layers half a radius apart, two of them beyond the highest vote.
+        cell[2] = max(radius_px / 2, 0.5)
+        shape = (*shape, int(np.clip(targets[:, 2].max() / cell[2] + 3, 1, MOST_LAYERS)))
+    heat = vote_map(targets[:, order] / cell, weights, shape, max(radius_px / 2, 0.5))
+    if len(order) == 3:
+        heat = heat @ _blurring(shape[2])
+    remaining, centres, reach = weights.copy(), [], int(np.ceil(radius_px))
+    for _ in range(MOST_PEAKS):
+        if remaining.sum() < min_votes:
+            break
+        peak = np.array(np.unravel_index(int(heat.argmax()), shape))
+        if heat[tuple(peak)] <= 1e-6:
+            break
+        near = ((targets[:, order] - peak * cell) ** 2).sum(1) < radius_px**2
+        if remaining[near].sum() >= min_votes:
+            centres.append(np.average(targets[near], axis=0, weights=remaining[near] + 1e-9))
+        remaining[near] = 0
+        # Nothing else may stand within one radius of a peak, taken or too light.
+        low, high = (
+            np.ceil(peak - reach / cell).clip(0).astype(int),
+            np.minimum(np.floor(peak + reach / cell) + 1, shape).astype(int),
+        )
+        window = tuple(slice(*ends) for ends in zip(low, high))
+        away = sum(((axis - p) * c) ** 2 for axis, p, c in zip(np.ogrid[window], peak, cell))
+        heat[window][away <= reach**2] = 0
+    return np.array(centres, np.float32).reshape(-1, targets.shape[1])
+
+
+def find_components(displacement: np.ndarray, refined: np.ndarray, radius_px: float) -> np.ndarray:
+    """The same by IRNet's own rule, for fields that were learnt without knowing any centre:
+    displacement (2, H, W) as (x, y) px, as it was and after its refinement -> the instance's number
+    of every pixel (H, W) uint16, 0 = none.
+
+    Pixels whose displacement is shorter than radius_px are candidates; their 4-connected components
+    are centroids (Eq. 14), and a pixel belongs to the one that its refined displacement points into
+    (Eq. 15).
+    """
+    height, width = displacement.shape[1:]
+    centroids, _ = label_components(np.hypot(*displacement) < radius_px)
+    y, x = np.indices((height, width))
+    columns, rows = (
+        (own + way).round().astype(int).clip(0, length - 1)
+        for own, way, length in ((x, refined[0], width), (y, refined[1], height))
+    )
+    return centroids[rows, columns].astype(np.uint16)
+
+
+def _blurring(layers: int) -> np.ndarray:
+    """A Gaussian of one layer's width as a matrix (layers, layers)."""
+    index = np.arange(layers)
+    return np.exp(-((index[:, None] - index) ** 2) / 2).astype(np.float32)
+
+
+def assign(targets: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """For every vote target (M, D) the index of the nearest of the centres (K, D)."""
+    axes = np.ascontiguousarray(targets.T, np.float32)
+    return np.stack(
+        [sum((axis - c) ** 2 for axis, c in zip(axes, centre)) for centre in centres]
+    ).argmin(0)

@@ -1,1 +1,0 @@
-"""Every method ends here, as `segment(frame) -> Instances`."""

@@ -1,1 +1,0 @@
-"""One recipe a method, over one shared loop."""
