@@ -1,12 +1,17 @@
+import re
 from glob import glob
+from pathlib import Path
 
 from setuptools import setup
 
 package = 'insegan_ros'
+# Read as text: where a package is built it cannot always be imported. Not by `attr:` in setup.cfg:
+# that makes setuptools print a line which colcon cannot read.
+version = re.search(r"__version__ = '(.+)'", Path(package, '__init__.py').read_text())[1]
 
 setup(
     name=package,
-    version='0.1.0',
+    version=version,
     description='Instance masks of equal parts in a bin, learnt without labels, on ROS 2',
     license='Apache-2.0',
     python_requires='>=3.11',
