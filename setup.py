@@ -78,7 +78,7 @@ setup(
         'pillow',
     ],
     extras_require={
-        'test': ['pytest', 'hypothesis', 'ray', 'onnx', 'onnxruntime', 'onnxscript'],
+        'test': ['pytest', 'hypothesis', 'psutil', 'ray', 'onnx', 'onnxruntime', 'onnxscript'],
         # insegan export.
         'onnx': ['onnx', 'onnxruntime', 'onnxscript'],
         # Dense CRF in the training of irnet and ccgr; built from source, so it needs a C++
@@ -89,12 +89,15 @@ setup(
         # The real rclpy with Fast DDS from PyPI, for machines without a ROS 2 installation.
         'ros': [
             'ros-rclpy[fastrtps]',
-            'ros-sensor-msgs',
+            'ros-builtin-interfaces',
+            'ros-diagnostic-msgs',
             'ros-geometry-msgs',
             'ros-lifecycle-msgs',
+            'ros-rcl-interfaces',
+            'ros-rosgraph-msgs',
+            'ros-sensor-msgs',
             'ros-std-msgs',
             'ros-std-srvs',
-            'ros-diagnostic-msgs',
             'ros-visualization-msgs',
         ],
     },
