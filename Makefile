@@ -1,5 +1,5 @@
-# make demo: the main job. make test: the tests; make soak: 20,000 frames through one node. Both set themselves up; `make setup` alone does only that.
-.PHONY: setup demo test test-fast soak clean
+# make demo: the main job. make test: the tests; make test-fast: those that take seconds; make soak: 20,000 frames through one node. make lint: ruff. All set themselves up; `make setup` alone does only that.
+.PHONY: setup demo lint test test-fast soak clean
 
 setup: .venv/.ready
 
@@ -8,6 +8,10 @@ setup: .venv/.ready
 
 demo: setup
 	.venv/bin/insegan demo --out out
+
+lint: setup
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
 
 test: setup
 	.venv/bin/python -m pytest

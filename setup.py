@@ -78,7 +78,16 @@ setup(
         'pillow',
     ],
     extras_require={
-        'test': ['pytest', 'hypothesis', 'psutil', 'ray', 'onnx', 'onnxruntime', 'onnxscript'],
+        'test': [
+            'pytest',
+            'hypothesis',
+            'onnx',
+            'onnxruntime',
+            'onnxscript',
+            'psutil',
+            'ray',
+            'ruff',
+        ],
         # insegan export.
         'onnx': ['onnx', 'onnxruntime', 'onnxscript'],
         # Dense CRF in the training of irnet and ccgr; built from source, so it needs a C++
