@@ -1,5 +1,5 @@
-# make demo: the main job. make test: the tests; make test-fast: those that take seconds; make soak: 20,000 frames through one node. make lint: ruff. All set themselves up; `make setup` alone does only that.
-.PHONY: setup demo lint test test-fast soak clean
+# make demo: the main job. make test: the tests; make test-fast: those that take seconds; make soak: 20,000 frames through one node. make lint: ruff; make types: mypy. All set themselves up; `make setup` alone does only that.
+.PHONY: setup demo lint types test test-fast soak clean
 
 setup: .venv/.ready
 
@@ -12,6 +12,12 @@ demo: setup
 lint: setup
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
+
+# sim/ is imported as insegan_sim; mypy finds it by a link of that name.
+types: setup
+	mkdir -p build/types
+	ln -sfn ../../sim build/types/insegan_sim
+	.venv/bin/mypy
 
 test: setup
 	.venv/bin/python -m pytest

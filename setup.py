@@ -81,6 +81,7 @@ setup(
         'test': [
             'pytest',
             'hypothesis',
+            'mypy',
             'onnx',
             'onnxruntime',
             'onnxscript',
