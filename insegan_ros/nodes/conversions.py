@@ -22,8 +22,9 @@ def frame_from_messages(image: Image, info: CameraInfo, colour: Image | None = N
     encodings and sizes that cannot be used."""
     picture = None if colour is None else colour_from_message(colour)
     if picture is not None and picture.shape[:2] != (image.height, image.width):
+        height, width = picture.shape[:2]
         raise InputError(
-            f'colour is {colour.width}x{colour.height} but depth {image.width}x{image.height}:'
+            f'colour is {width}x{height} but depth {image.width}x{image.height}:'
             ' expected depth aligned to colour (aligned_depth_to_color with its camera_info)'
         )
     return Frame(
@@ -47,7 +48,7 @@ def image_message(pixels: np.ndarray, encoding: str, header: Header) -> Image:
         step=pixels.strides[0],
     )
     # frombytes on the message's own array: assigning bytes or an ndarray is a hundred times slower.
-    message.data.frombytes(memoryview(pixels).cast('B'))
+    message.data.frombytes(pixels.data.cast('B'))
     return message
 
 

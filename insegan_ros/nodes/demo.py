@@ -87,7 +87,7 @@ def run_demo(config: DemoConfig) -> dict:
         )
         processes.append(
             start_segmenter(
-                config.model or f'insegan-{config.part}',
+                config.model or f'cutpaste-{config.part}',
                 config.instances,
                 _workspace(config),
                 {'silence_s': config.timeout_s},
@@ -142,19 +142,16 @@ def _score(
         )
     latencies = [(arrived - stamp) / 1e6 for stamp, arrived, _ in watcher.results]
     span = (watcher.results[-1][1] - watcher.results[0][1]) / 1e9
-    from insegan_ros.methods.baselines.kmeans import (
-        KMeansSegmenter,
-    )  # scikit-learn takes seconds to import: not before the nodes start
+    # scikit-learn takes seconds to import: not before the nodes start.
+    from insegan_ros.geometry.clusters import kmeans_instances
 
-    kmeans = KMeansSegmenter(config.instances, _workspace(config))
+    workspace = _workspace(config)
     rows, pictures = [], []
     for depth, masks, truth in pairs:
         frame = Frame(depth_from_message(depth), watcher.intrinsics)
-        ours, theirs, real = (
-            labels_from_message(masks),
-            kmeans.segment(frame).labels,
-            labels_from_message(truth),
-        )
+        ours = labels_from_message(masks)
+        theirs = kmeans_instances(frame, workspace, config.instances).labels
+        real = labels_from_message(truth)
         rows.append(
             (
                 honest_miou(real, ours),
@@ -169,7 +166,7 @@ def _score(
     write_picture(picture, demo_picture(*pictures[median]))
     return {
         'part': config.part,
-        'model': config.model or f'insegan-{config.part}',
+        'model': config.model or f'cutpaste-{config.part}',
         'frames': len(watcher.results),
         'frames_per_s': round((len(watcher.results) - 1) / max(span, 1e-9), 2),
         'latency_ms_median': round(float(np.median(latencies)), 2),

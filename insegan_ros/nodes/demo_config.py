@@ -11,7 +11,7 @@ class DemoConfig:
     """The demo: what lies in the bin, which model looks at it, for how long."""
 
     part: str = 'nut'
-    """Part in the bin; the shipped checkpoint insegan-PART segments it unless `model` names
+    """Part in the bin; the shipped checkpoint cutpaste-PART segments it unless `model` names
     another."""
     model: str = ''
     """Checkpoint folder or name, or kmeans."""

@@ -7,15 +7,37 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.node import Node
 
 STAGES = ('wait', 'convert', 'infer', 'post-process', 'publish')
 LAST = 300
 OTHER_CLOCK_S = 3600.0
+
+
+@dataclass
+class Health:
+    """How the node fares. Seconds are those of time.monotonic().
+
+    bin_state: the bin in a word, as last published. bin_state_wanted: whether the next frame is to
+    find it out even if nobody else listens.
+    """
+
+    last_image_s: float = 0.0
+    last_error: str = ''
+    last_error_s: float = 0.0
+    bin_state: str = 'not known'
+    bin_state_wanted: bool = False
+
+    def fail(self, error: str) -> None:
+        """A frame, or the node, could not go on."""
+        self.last_error, self.last_error_s = error, time.monotonic()
+        self.bin_state = 'not known'
 
 
 class Meter:
@@ -82,14 +104,31 @@ def memory(device: str) -> dict[str, str]:
     return out
 
 
-def status(
-    name: str, hardware: str, level: bytes, message: str, values: dict[str, str]
-) -> DiagnosticStatus:
-    """A DiagnosticStatus of a mapping."""
-    return DiagnosticStatus(
-        name=name,
-        hardware_id=hardware,
+def summary(health: Health, meter: Meter, state: str, silence_s: float) -> tuple[bytes, str]:
+    """Level and message of a node in a state ('active', 'inactive', 'unconfigured'). An error is
+    told for silence_s seconds."""
+    now = time.monotonic()
+    if health.last_error and now - health.last_error_s < silence_s:
+        silent = state == 'active' and now - health.last_image_s > silence_s
+        return (DiagnosticStatus.ERROR if silent else DiagnosticStatus.WARN), health.last_error
+    if state != 'active':
+        return DiagnosticStatus.WARN, 'not active'
+    if now - health.last_image_s > silence_s:
+        return DiagnosticStatus.ERROR, f'no depth image for {now - health.last_image_s:.0f} s'
+    return DiagnosticStatus.OK, f'{meter.rate():.1f} frames/s'
+
+
+def diagnostic_array(
+    node: Node, model: str, level: bytes, message: str, values: dict[str, str]
+) -> DiagnosticArray:
+    """A node's one status of now. values: what is worth knowing, by name, in words."""
+    status = DiagnosticStatus(
+        name=node.get_fully_qualified_name(),
+        hardware_id=model,
         level=level,
         message=message,
         values=[KeyValue(key=key, value=value) for key, value in values.items()],
     )
+    array = DiagnosticArray(status=[status])
+    array.header.stamp = node.get_clock().now().to_msg()
+    return array

@@ -21,6 +21,7 @@ from std_msgs.msg import ColorRGBA, Header, String
 from visualization_msgs.msg import Marker, MarkerArray
 
 from insegan_ros.drawing.overlay import overlay, palette
+from insegan_ros.errors import InputError
 from insegan_ros.frame import Frame, Instances
 from insegan_ros.nodes.conversions import image_message, pose_array_message
 from insegan_ros.picking.picks import BinState, Pick, PickConfig, Surface, bin_state, rank_picks
@@ -48,7 +49,9 @@ class Result:
 
     @cached_property
     def surface(self) -> Surface:
-        """The bin's surface. Only with a workspace."""
+        """The bin's surface. Raises InputError where there is no workspace."""
+        if self.workspace is None:
+            raise InputError('the frame has no reading: expected some, to know its surface')
         return Surface(self.frame, self.workspace)
 
     @cached_property
@@ -87,14 +90,14 @@ def outputs(vision: ModuleType | None) -> Iterator[Output]:
     yield Output(
         'instances',
         Image,
-        '16UC1 labels: 0 background, i = the i-th instance, surest first',
+        '16UC1 labels: 0 background, i = the i-th instance, highest score first',
         lambda result: image_message(result.instances.labels, '16UC1', result.header),
     )
     yield Output(
         'poses',
         PoseArray,
         'pose i belongs to label i + 1',
-        lambda result: pose_array_message(result.instances.poses, result.header),
+        lambda result: pose_array_message(result.instances.require_poses(), result.header),
     )
     yield Output(
         'bin_state',
@@ -164,7 +167,7 @@ def detections_message(result: Result, vision: ModuleType) -> Any:
     detections = []
     boxes = find_objects(result.instances.labels, len(result.instances))
     poses = (
-        pose_array_message(result.instances.poses, result.header).poses
+        pose_array_message(result.instances.require_poses(), result.header).poses
         if result.instances.poses is not None
         else [Pose()] * len(boxes)
     )
@@ -294,7 +297,9 @@ def _point(values: np.ndarray) -> Point:
     return Point(x=float(values[0]), y=float(values[1]), z=float(values[2]))
 
 
-POINT = np.dtype([('x', '<f4'), ('y', '<f4'), ('z', '<f4'), ('rgb', '<u4'), ('label', '<u4')])
+# A point's fields, all of four bytes, in their order in memory.
+POINT_FIELDS = {'x': '<f4', 'y': '<f4', 'z': '<f4', 'rgb': '<u4', 'label': '<u4'}
+POINT = np.dtype(list(POINT_FIELDS.items()))
 
 
 def cloud_message(result: Result) -> PointCloud2:
@@ -309,11 +314,11 @@ def cloud_message(result: Result) -> PointCloud2:
         fields=[
             PointField(
                 name=name,
-                offset=POINT.fields[name][1],
+                offset=4 * place,
                 datatype=PointField.UINT32 if name == 'label' else PointField.FLOAT32,
                 count=1,
             )
-            for name in POINT.names
+            for place, name in enumerate(POINT_FIELDS)
         ],
     )
     if result.workspace is None:
@@ -332,5 +337,5 @@ def cloud_message(result: Result) -> PointCloud2:
     points['rgb'] = colour[:, 0] << 16 | colour[:, 1] << 8 | colour[:, 2]
     points['label'] = labels
     message.width, message.row_step = len(points), points.nbytes
-    message.data.frombytes(memoryview(points).cast('B'))
+    message.data.frombytes(points.data.cast('B'))
     return message

@@ -43,7 +43,10 @@ KINDS = {
 def specs_of(config: type, prefix: str = '', live: bool = False) -> Iterable[ParameterSpec]:
     """A configuration's values as parameters: names, defaults and sentences are the dataclass's
     own, and so is the check of them."""
-    sentences = {one.arg_name: one.description for one in parse_from_object(config).params}
+    sentences = {
+        one.arg_name: ' '.join((one.description or '').split())
+        for one in parse_from_object(config).params
+    }
     for field in fields(config):
         yield ParameterSpec(
             prefix + field.name,
@@ -58,14 +61,14 @@ PARAMETERS = (
     ParameterSpec(
         'model',
         Parameter.Type.STRING,
-        'insegan-nut',
+        'cutpaste-nut',
         'checkpoint folder, name of a shipped checkpoint, or kmeans',
     ),
     ParameterSpec(
         'segmenter',
         Parameter.Type.STRING,
         '',
-        "how to run the checkpoint; empty: the checkpoint's own way (displacement); insegan: the"
+        "how to run the checkpoint; empty: the checkpoint's own way (offsets); insegan: the"
         ' pose encoder',
     ),
     ParameterSpec('device', Parameter.Type.STRING, 'auto', 'auto, cpu, cuda or cuda:N'),
@@ -81,8 +84,8 @@ PARAMETERS = (
         'mesh',
         Parameter.Type.STRING,
         '',
-        "the part's STL, OBJ or PLY: poses are then the part's own; empty: principal axes of what"
-        ' is seen',
+        "the part's STL, OBJ or PLY: poses are then the part's own; empty: the principal axes of"
+        ' the visible points',
     ),
     ParameterSpec(
         'mesh_scale',
@@ -93,18 +96,21 @@ PARAMETERS = (
         1e3,
     ),
     ParameterSpec(
-        'gate',
+        'roi_filter',
         Parameter.Type.STRING,
         '',
-        'a foreground method or checkpoint (layered-gan-tote, depth-threshold); what it takes for'
-        ' background is floor to the model',
+        'region-of-interest filter: a foreground method or checkpoint (layered-gan-tote,'
+        ' depth-threshold); the model sees what it takes for background as floor',
+    ),
+    ParameterSpec(
+        'gate', Parameter.Type.STRING, '', 'the old name of roi_filter; goes with the next release'
     ),
     ParameterSpec(
         'use_colour',
         Parameter.Type.BOOL,
         False,
         'wait for the colour image of the same moment, aligned to depth: overlay and cloud are then'
-        ' in colour; models and gates that look at colour wait for it anyway',
+        ' in colour; models and filters that look at colour wait for it anyway',
     ),
     ParameterSpec(
         'floor',
@@ -133,7 +139,7 @@ PARAMETERS = (
         'max_rate',
         Parameter.Type.DOUBLE,
         0.0,
-        'the most frames a second that are worked on; 0: as many as come',
+        'maximum rate in frames a second; 0: no limit',
         0,
         1000,
         live=True,
@@ -160,7 +166,7 @@ PARAMETERS = (
         'silence_s',
         Parameter.Type.DOUBLE,
         3.0,
-        'seconds without a depth image after which the node says what it hears nothing on',
+        'seconds without a depth image after which the node warns and says why that may be',
         0.1,
         3600,
         live=True,
@@ -208,6 +214,18 @@ def declare(node: Node, specs: Iterable[ParameterSpec] = PARAMETERS) -> None:
         node.declare_parameter(spec.name, spec.default, descriptor)
 
 
+def model_parameters(node: Node) -> dict[str, Any]:
+    """What `load_segmenter` is to load, as its keyword arguments; warns of old names."""
+    names = ('model', 'segmenter', 'device', 'instances', 'mesh', 'mesh_scale', 'roi_filter')
+    values = {name: node.get_parameter(name).value for name in names}
+    if old := node.get_parameter('gate').value:
+        node.get_logger().warning(
+            'the parameter gate is now called roi_filter; the old name goes with the next release'
+        )
+        values['roi_filter'] = values['roi_filter'] or old
+    return values
+
+
 def settings(node: Node, changed: Iterable[Parameter] = ()) -> Settings:
     """What the live parameters say, with some of them changed. Raises InputError or ConfigError."""
     new = {one.name: one.value for one in changed}
@@ -219,8 +237,13 @@ def settings(node: Node, changed: Iterable[Parameter] = ()) -> Settings:
     floor, bounds = (_numbers(name, values[name]) for name in ('floor', 'bounds'))
     if bounds and not floor:
         raise InputError('parameter bounds is given without floor: expected both')
+    workspace = None
+    if floor:
+        a, b, c, d = floor
+        x_min, y_min, x_max, y_max = bounds or (0.0,) * 4
+        workspace = Workspace((a, b, c, d), (x_min, y_min, x_max, y_max) if bounds else None)
     return Settings(
-        Workspace(tuple(floor), tuple(bounds) if bounds else None) if floor else None,
+        workspace,
         PickConfig(**{field.name: values[PICKS + field.name] for field in fields(PickConfig)}),
         *(values[field.name] for field in fields(Settings)[2:]),
     )

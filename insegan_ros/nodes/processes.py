@@ -25,7 +25,7 @@ from insegan_ros.data.recording_writer import (
 )
 from insegan_ros.engine.checkpoint import Checkpoint
 from insegan_ros.errors import ConfigError, InseganError
-from insegan_ros.methods.registry import READY, find_checkpoint
+from insegan_ros.methods.registry import find_checkpoint, ready
 from insegan_ros.nodes.dds import check_domain, dds_environment
 from insegan_ros.nodes.runtime import InterruptedExecutor, Interrupts
 from insegan_ros.workspace import Workspace
@@ -60,7 +60,7 @@ def start_segmenter(
     """The segmenter on a RealSense's topics, ready by itself; with colour, on depth in the colour
     camera's view. Raises CheckpointError where its model cannot be loaded: the node itself would
     stay and wait for a better one."""
-    if model not in READY:
+    if model not in ready():
         Checkpoint.load(find_checkpoint(model))
     place = (
         {}
@@ -157,7 +157,7 @@ def wait_for(
     processes: Sequence[subprocess.Popen],
     timeout_s: float,
 ) -> None:
-    """Spin until something is so. Raises InseganError where a process ends before, or where it
+    """Spin until the condition holds. Raises InseganError where a process ends before, or where it
     takes too long."""
     end = time.monotonic() + timeout_s
     while not condition():

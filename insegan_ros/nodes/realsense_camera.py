@@ -37,7 +37,7 @@ READ_S, LOST_S, RETRY_S = 0.2, 3.0, 1.0
 
 
 class RealSenseCameraNode(ThreadedNode):
-    """See the module's text. find: see RealSense."""
+    """Publishes a RealSense's streams. find: how the device is found, for tests; see RealSense."""
 
     def __init__(self, find: Callable[[], Any] | None = None) -> None:
         super().__init__('camera', '/camera')
@@ -52,12 +52,12 @@ class RealSenseCameraNode(ThreadedNode):
             ),
             find,
         )
-        self.made: dict[str, tuple[Any, Any]] = {}
+        self.stream_publishers: dict[str, tuple[Any, Any]] = {}
         for name, (_, _, topic) in STREAMS.items():
             if name == 'depth' or (
                 self.camera.config.colour and (name == 'color' or self.camera.config.align_depth)
             ):
-                self.made[name] = (
+                self.stream_publishers[name] = (
                     self.create_publisher(Image, f'~/{name}/{topic}', qos_profile_system_default),
                     self.create_publisher(
                         CameraInfo, f'~/{name}/camera_info', qos_profile_system_default
@@ -73,7 +73,9 @@ class RealSenseCameraNode(ThreadedNode):
             try:
                 name = self.camera.open()
                 if name != opened:
-                    self.get_logger().info(f'{name}: publishing {self.made["depth"][0].topic_name}')
+                    self.get_logger().info(
+                        f'{name}: publishing {self.stream_publishers["depth"][0].topic_name}'
+                    )
                 opened = name
                 self._stream()
             except CameraError as error:
@@ -100,7 +102,7 @@ class RealSenseCameraNode(ThreadedNode):
                     ('color', capture.colour),
                     ('aligned_depth_to_color', capture.aligned),
                 ):
-                    if view is not None and name in self.made:
+                    if view is not None and name in self.stream_publishers:
                         self._publish(name, view, stamp)
                 self.sent += 1
             elif self.camera.ended:
@@ -126,7 +128,7 @@ class RealSenseCameraNode(ThreadedNode):
 
     def _publish(self, name: str, view: View, stamp: Time) -> None:
         frame, encoding, _ = STREAMS[name]
-        image, info = self.made[name]
+        image, info = self.stream_publishers[name]
         header = Header(stamp=stamp, frame_id=frame)
         info.publish(camera_info_message(view.camera, header, view.distortion))
         if image.get_subscription_count():

@@ -7,8 +7,8 @@ recording's own stamps and clock.
     ~/color/image_raw (rgb8)
 
 As node `camera` in namespace `/camera`. For RealSense .bag files and rosbag2 alike, where `ros2 bag
-play` is not at hand or cannot read them. It begins when somebody listens, and ends with the
-recording unless it is to loop.
+play` is not at hand or cannot read them. It begins when somebody listens to depth and camera_info,
+and ends with the recording unless it is to loop.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from __future__ import annotations
 import time
 
 from builtin_interfaces.msg import Time
-from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
 from rclpy.executors import ExternalShutdownException
+from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_system_default
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
@@ -30,39 +30,34 @@ from insegan_ros.nodes.conversions import (
     header_of,
     image_message,
 )
+from insegan_ros.nodes.parameters import ParameterSpec, declare
 from insegan_ros.nodes.runtime import ThreadedNode, run_node
 
+PARAMETERS = (
+    ParameterSpec('recording', Parameter.Type.STRING, '', 'rosbag2 folder or RealSense .bag'),
+    ParameterSpec(
+        'rate', Parameter.Type.DOUBLE, 1.0, 'how many times as fast as recorded', 0.01, 100.0
+    ),
+    ParameterSpec(
+        'loop', Parameter.Type.BOOL, False, 'begin again at the end; the clock jumps back then'
+    ),
+    ParameterSpec('colour', Parameter.Type.BOOL, False, 'colour too, and depth in its view'),
+)
 # Recordings whose stamps stand still, or leap, are played at about this pace.
 LONGEST_GAP_S = 1.0
 SETTLE_S = 1.0
 
 
 class RecordingPlayerNode(ThreadedNode):
-    """See the module's text."""
+    """Publishes a recording as a camera does, and its clock."""
 
     def __init__(self) -> None:
         super().__init__('camera', '/camera')
-        self.recording = self.declare_parameter(
-            'recording', '', ParameterDescriptor(description='rosbag2 folder or RealSense .bag')
-        ).value
-        self.speed = self.declare_parameter(
-            'rate',
-            1.0,
-            ParameterDescriptor(
-                description='how many times as fast as recorded',
-                floating_point_range=[
-                    FloatingPointRange(from_value=0.01, to_value=100.0, step=0.0)
-                ],
-            ),
-        ).value
-        self.loop = self.declare_parameter(
-            'loop',
-            False,
-            ParameterDescriptor(description='begin again at the end; the clock jumps back then'),
-        ).value
-        self.colour = self.declare_parameter(
-            'colour', False, ParameterDescriptor(description='colour too, and depth in its view')
-        ).value
+        declare(self, PARAMETERS)
+        self.recording: str = self.get_parameter('recording').value
+        self.speed: float = self.get_parameter('rate').value
+        self.loop: bool = self.get_parameter('loop').value
+        self.colour: bool = self.get_parameter('colour').value
         if not self.recording:
             raise InputError(
                 'the parameter recording is empty: expected a rosbag2 folder or a RealSense'
@@ -84,15 +79,16 @@ class RecordingPlayerNode(ThreadedNode):
             else None
         )
         self.clock_publisher = self.create_publisher(Clock, '/clock', 10)
-        self.over, self.sent = False, 0
+        self.finished, self.sent = False, 0
+        # How many subscribe to each publisher, and since when, by time.monotonic().
+        self.counts: list[int] = []
+        self.counts_since_s = 0.0
         self.create_timer(0.1, self._end)
         self.start(self._work)
 
     def _work(self) -> None:
         try:
-            self.sleep_until(lambda: self.depth.get_subscription_count() > 0)
-            # Who listens may still be waited for by others.
-            self.stopping.wait(SETTLE_S)
+            self.sleep_until(self._all_found)
             while self.running:
                 self._play()
                 if not self.loop:
@@ -107,11 +103,23 @@ class RecordingPlayerNode(ThreadedNode):
         except Exception as error:  # rclpy's own, while it shuts down
             if self.running and self.context.ok():
                 self.get_logger().error(f'{type(error).__name__}: {error}')
-        self.over = True
+        self.finished = True
+
+    def _all_found(self) -> bool:
+        """Whether depth and camera_info are listened to and nobody new has been found for a while:
+        who is found late, the clock's listeners too, would miss the first frame's messages."""
+        counts, now = [one.get_subscription_count() for one in self.publishers], time.monotonic()
+        if counts != self.counts:
+            self.counts, self.counts_since_s = counts, now
+        return (
+            self.depth.get_subscription_count() > 0
+            and self.info.get_subscription_count() > 0
+            and now - self.counts_since_s > SETTLE_S
+        )
 
     def _end(self) -> None:
         """In the executor's thread, which alone can end the process in order."""
-        if self.over:
+        if self.finished:
             raise ExternalShutdownException()
 
     def _play(self) -> None:
@@ -128,7 +136,7 @@ class RecordingPlayerNode(ThreadedNode):
                 Clock(clock=Time(sec=frame.stamp_ns // 10**9, nanosec=frame.stamp_ns % 10**9))
             )
             self.info.publish(camera_info_message(frame.intrinsics, header))
-            if self.pictures is not None:
+            if self.pictures is not None and frame.colour is not None:
                 self.pictures.publish(image_message(frame.colour, 'rgb8', header))
             self.depth.publish(depth_message(frame))
             self.sent += 1

@@ -4,10 +4,13 @@ holds labels, a score of what came out."""
 from __future__ import annotations
 
 import json
+import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseArray
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
@@ -16,7 +19,7 @@ from sensor_msgs.msg import Image
 from tqdm import tqdm
 
 from insegan_ros.camera.messages import labels_from_message, stamp_ns
-from insegan_ros.data.recordings import read_recording
+from insegan_ros.data.recordings import read_frames, read_recording
 from insegan_ros.data.scene import Scene
 from insegan_ros.drawing.panels import compared, write_picture
 from insegan_ros.errors import InputError, InseganError
@@ -31,6 +34,11 @@ from insegan_ros.picking.picks import Surface
 from insegan_ros.workspace import Workspace, read_workspace, resolve_workspace
 
 QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE)
+MASKS_TOPIC, PICKS_TOPIC = '/segmenter/instances', '/segmenter/pick_candidates'
+# The last frames' answers are waited for as long as something is heard within such a time.
+QUIET_S = 10.0
+# The segmenter says once a second what became of its frames.
+DIAGNOSIS_S = 2.0
 
 
 class ReplayWatcher(Node):
@@ -43,23 +51,48 @@ class ReplayWatcher(Node):
         self.answered: dict[int, int] = {}
         self.masks: dict[int, Image] = {}
         self.picks: dict[int, PoseArray] = {}
+        self.diagnosis: dict[str, str] = {}
+        # The latest frame or answer, by time.monotonic().
+        self.heard_at = time.monotonic()
         self.create_subscription(Clock, '/clock', self._on_clock, QOS)
-        self.create_subscription(Image, '/segmenter/instances', self._on_masks, QOS)
-        self.create_subscription(
-            PoseArray,
-            '/segmenter/pick_candidates',
-            lambda m: self.picks.setdefault(stamp_ns(m.header), m),
-            QOS,
-        )
+        self.create_subscription(Image, MASKS_TOPIC, self._on_masks, QOS)
+        self.create_subscription(PoseArray, PICKS_TOPIC, self._on_picks, QOS)
+        self.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, QOS)
 
     def _on_clock(self, message: Clock) -> None:
+        self.heard_at = time.monotonic()
         self.played[message.clock.sec * 10**9 + message.clock.nanosec] = (
             self.get_clock().now().nanoseconds
         )
 
     def _on_masks(self, message: Image) -> None:
+        self.heard_at = time.monotonic()
         stamp = stamp_ns(message.header)
         self.answered[stamp], self.masks[stamp] = self.get_clock().now().nanoseconds, message
+
+    def _on_picks(self, message: PoseArray) -> None:
+        self.heard_at = time.monotonic()
+        self.picks.setdefault(stamp_ns(message.header), message)
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for one in message.status:
+            if one.name == '/segmenter':
+                self.diagnosis = {pair.key: pair.value for pair in one.values}
+
+    def missing(self) -> set[int]:
+        """Stamps, in ns, of played frames that are not answered."""
+        return self.played.keys() - self.answered.keys()
+
+    def explained(self) -> bool:
+        """Whether the latest diagnosis is younger than the latest answer."""
+        return int(self.diagnosis.get('frames out', -1)) >= len(self.answered)
+
+    def over(self) -> bool:
+        """Whether, once all is played, nothing more is to be expected: answers come in order, picks
+        behind masks, so that nothing comes after those of the last frame."""
+        last = next(reversed(self.played), None)
+        quiet = time.monotonic() - self.heard_at > QUIET_S
+        return quiet or (last in self.answered and last in self.picks)
 
 
 def run_replay(config: ReplayConfig) -> dict:
@@ -67,7 +100,7 @@ def run_replay(config: ReplayConfig) -> dict:
     cannot be used or no masks came."""
     out = Path(config.out)
     workspace = read_workspace(Path(config.workspace)) if config.workspace else None
-    colour = getattr(load_segmenter(config.model), 'needs_colour', False)
+    colour = load_segmenter(config.model).needs_colour
     _, scenes = read_recording(config.recording, workspace, colour)
     first = next(scenes, None)
     if first is None:
@@ -79,6 +112,13 @@ def run_replay(config: ReplayConfig) -> dict:
             config.model, config.instances, workspace, {'use_sim_time': True}, colour
         )
         processes.append(segmenter)
+        # Frames are not worked on for nobody, and answers to nobody are lost.
+        wait_for(
+            lambda: all(watcher.count_publishers(name) for name in (MASKS_TOPIC, PICKS_TOPIC)),
+            executor,
+            processes,
+            config.timeout_s,
+        )
         player = start_node(
             'recording_player',
             {
@@ -88,39 +128,82 @@ def run_replay(config: ReplayConfig) -> dict:
             },
         )
         processes.append(player)
-        wait_for(lambda: bool(watcher.answered), executor, processes, config.timeout_s)
+        # A short recording may be over before its first answer.
+        wait_for(
+            lambda: bool(watcher.answered) or player.poll() is not None,
+            executor,
+            [segmenter],
+            config.timeout_s,
+        )
         with tqdm(desc='replay', unit='frame') as bar:
-            while player.poll() is None:
+            while player.poll() is None or not watcher.over():
                 executor.spin_once(timeout_sec=0.05)
-                if segmenter.poll() is not None:
+                if segmenter.poll() is not None or player.poll():
                     raise InseganError(
-                        'the segmenter stopped before the recording was over: its message stands'
+                        'one of the nodes stopped before the recording was over: its message stands'
                         ' above'
                     )
                 bar.update(len(watcher.played) - bar.n)
+        end = time.monotonic() + DIAGNOSIS_S
+        while watcher.missing() and not watcher.explained() and time.monotonic() < end:
+            executor.spin_once(timeout_sec=0.1)
+    # Of the recording itself: a tick of the clock that was not heard hides no frame.
+    stamps = {frame.stamp_ns for frame in read_frames(config.recording, colour=colour)}
+    timing = _timing(watcher, stamps)
+    if timing['unanswered']:
+        loss = _loss(watcher.diagnosis, timing, config.rate)
+        if not timing['answered']:
+            raise InseganError(loss)
+        print(loss, file=sys.stderr)
     numbers = {
         'recording': config.recording,
         'model': config.model,
         'rate': config.rate,
-        **_timing(watcher),
+        **timing,
         **_scored(watcher, config, workspace, colour, out / 'replay.png'),
     }
     (out / 'replay.json').write_text(json.dumps(numbers, indent=2) + '\n')
     return numbers
 
 
-def _timing(watcher: ReplayWatcher) -> dict[str, float | int]:
+def _timing(watcher: ReplayWatcher, stamps: set[int]) -> dict[str, float | int]:
+    """Answers to the frames of these stamps, in ns, counted and timed."""
+    answered = len(stamps & watcher.answered.keys())
     latencies = [
         (watcher.answered[stamp] - played) / 1e6
         for stamp, played in watcher.played.items()
         if stamp in watcher.answered
     ]
     return {
-        'frames': len(watcher.played),
-        'answered': len(watcher.answered),
+        'frames': len(stamps),
+        'answered': answered,
+        'unanswered': len(stamps) - answered,
         'latency_ms_median': round(float(np.median(latencies)), 2) if latencies else 0.0,
         'latency_ms_p99': round(float(np.percentile(latencies, 99)), 2) if latencies else 0.0,
     }
+
+
+def _loss(diagnosis: dict[str, str], timing: dict[str, float | int], rate: float) -> str:
+    """How many frames were not answered, why as far as the segmenter's /diagnostics tell, and what
+    to do."""
+    heard, out, dropped, refused, idle = (
+        int(diagnosis.get(f'frames {name}', 0))
+        for name in ('in', 'out', 'dropped', 'refused', 'idle')
+    )
+    reasons = {
+        'replaced by newer ones while it was busy': dropped,
+        'refused (its messages stand above)': refused,
+        'left alone because nobody listened': idle,
+        'still worked on, or without colour': heard - out - dropped - refused - idle,
+        'never heard (overtaken on the way, or lost)': timing['frames'] - heard,
+        'answered unheard': out - timing['answered'],
+    }
+    why = ', '.join(f'{count} {words}' for words, count in reasons.items() if count > 0)
+    return (
+        f'{timing["unanswered"]} of {timing["frames"]} frames were not answered: expected all;'
+        f' the segmenter {f"counts {why}" if diagnosis else "says nothing on /diagnostics"};'
+        f' lower --rate (it is {rate:g}), or use `insegan evaluate`, which looks at every frame'
+    )
 
 
 def _scored(

@@ -21,7 +21,7 @@ from insegan_ros.errors import InseganError
 from insegan_ros.nodes.dds import check_domain
 
 SAME_MESSAGE_EVERY_S = 5.0
-MOST_REMEMBERED = 100
+MAX_REMEMBERED = 100
 POLL_S = 0.002
 SIGNALS = signal.SIGINT, signal.SIGTERM
 STOP_WITHIN_S = 0.1
@@ -31,13 +31,14 @@ class Warner:
     """Logs the same warning once in a while, not thirty times a second."""
 
     def __init__(self, node: Node) -> None:
-        self.node, self.said = node, {}
+        self.node = node
+        self.said: dict[str, float] = {}
 
     def __call__(self, text: str) -> None:
         now = time.monotonic()
         if now - self.said.get(text, -SAME_MESSAGE_EVERY_S) < SAME_MESSAGE_EVERY_S:
             return
-        if len(self.said) >= MOST_REMEMBERED:
+        if len(self.said) >= MAX_REMEMBERED:
             # Lines with numbers in them are never the same twice.
             self.said = {
                 line: at for line, at in self.said.items() if now - at < SAME_MESSAGE_EVERY_S
@@ -47,7 +48,7 @@ class Warner:
 
 
 class ThreadedNode(Node):
-    """A node whose work is a thread: it begins with `start` and ends when `running` is no more."""
+    """A node whose work is a thread, from `start` until `running` is false."""
 
     def __init__(self, name: str, namespace: str) -> None:
         # Before anything can fail: rclpy destroys half-made nodes too.
@@ -73,7 +74,7 @@ class ThreadedNode(Node):
         super().destroy_node()
 
     def sleep_until(self, condition: Callable[[], bool]) -> None:
-        """In the thread: wait until something is so, or the node stops."""
+        """In the thread: wait until the condition holds or the node stops."""
         while self.running and not condition():
             self.stopping.wait(POLL_S)
 
@@ -122,7 +123,8 @@ class InterruptedExecutor(SingleThreadedExecutor):
         self.interrupts = interrupts
 
     def spin_once(self, timeout_sec: float | None = None) -> None:
-        """See rclpy. Does not wait for ever: a signal alone does not wake it."""
+        """Serve what is ready, as rclpy does, but not waiting for ever where no time is given: a
+        signal alone does not wake it."""
         with self.interrupts.hold():
             super().spin_once(STOP_WITHIN_S if timeout_sec is None else timeout_sec)
 

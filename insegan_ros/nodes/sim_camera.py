@@ -11,6 +11,9 @@ are simulated before the first frame, so that publishing costs next to nothing; 
 
 from __future__ import annotations
 
+from contextlib import closing
+from typing import Any
+
 import numpy as np
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
@@ -33,7 +36,7 @@ NOISE_VARIANTS = 4
 
 
 class SimCameraNode(Node):
-    """See the module's text."""
+    """Publishes simulated bins one after another, on a RealSense's topics."""
 
     def __init__(self) -> None:
         super().__init__('camera', namespace='/camera')
@@ -50,12 +53,12 @@ class SimCameraNode(Node):
                 'sensor', 'noise', 'ideal, noise, d435, or a YAML file of sensor parameters'
             )
         )
-        stream = scene_stream(bin_setup(part, instances, seed, realsense=(width, height)))
-        self.scenes = [
-            self._messages(next(stream), sensor, np.random.default_rng(seed + i))
-            for i in range(scenes)
-        ]
-        stream.close()
+        setup = bin_setup(part, instances, seed, realsense=(width, height))
+        with closing(scene_stream(setup)) as stream:
+            self.scenes = [
+                self._messages(next(stream), sensor, np.random.default_rng(seed + i))
+                for i in range(scenes)
+            ]
         self.frames_a_scene = max(int(round(dwell_s * rate)), 1)
         self.sent = 0
         self.depth = self.create_publisher(
@@ -80,11 +83,11 @@ class SimCameraNode(Node):
         text: str,
         low: float | None = None,
         high: float | None = None,
-    ):
+    ) -> Any:
         descriptor = ParameterDescriptor(description=text)
         if isinstance(default, int):
             descriptor.integer_range = [IntegerRange(from_value=low, to_value=high, step=1)]
-        elif isinstance(default, float):
+        elif isinstance(default, float) and low is not None and high is not None:
             descriptor.floating_point_range = [
                 FloatingPointRange(from_value=float(low), to_value=float(high), step=0.0)
             ]

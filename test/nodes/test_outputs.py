@@ -1,25 +1,30 @@
 """What the segmenter publishes, message by message, on a bin whose answer is known."""
 
+from __future__ import annotations
+
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
+from insegan_ros.frame import Frame, Instances, Intrinsics
+from insegan_ros.geometry.principal_axes import poses_from_points
+from insegan_ros.workspace import Workspace
 
 rclpy = pytest.importorskip('rclpy')
 
-from rosbags.typesys import Stores, get_types_from_msg, get_typestore  # noqa: E402
-from sensor_msgs.msg import Image  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
 from visualization_msgs.msg import Marker  # noqa: E402
 
-from insegan_ros.camera.pairing import Pairing  # noqa: E402
-from insegan_ros.frame import Frame, Instances, Intrinsics  # noqa: E402
-from insegan_ros.geometry.principal_axes import poses_from_points  # noqa: E402
 from insegan_ros.nodes.outputs import POINT, Result, outputs  # noqa: E402
-from insegan_ros.workspace import Workspace  # noqa: E402
 
 CAMERA = Intrinsics(200.0, 200.0, 79.5, 59.5, 160, 120)
+
+
 BIN = Workspace((0.0, 0.0, -1.0, 0.5), (-0.15, -0.12, 0.15, 0.12))
+
+
 # vision_msgs 4, whose package cannot be installed without ROS: its fields as its .msg files name
 # them.
 VISION = {
@@ -178,39 +183,3 @@ def test_the_overlay_lies_on_colour_where_there_is_some():
     message = made(result(colour), 'overlay')
     picture = np.frombuffer(message.data, np.uint8).reshape(120, 160, 3)
     assert tuple(picture[5, 5]) == (200, 100, 0) and tuple(picture[50, 45]) != (200, 100, 0)
-
-
-def image(stamp_ms: int, name: str = '') -> Image:
-    message = Image(header=Header(frame_id=name))
-    message.header.stamp.sec, message.header.stamp.nanosec = (
-        stamp_ms // 1000,
-        stamp_ms % 1000 * 10**6,
-    )
-    return message
-
-
-def names(pair) -> tuple[str, str] | None:
-    return pair and (pair[0].header.frame_id, pair[1].header.frame_id)
-
-
-def test_depth_meets_the_colour_of_its_moment_whichever_comes_first():
-    pairing = Pairing()
-    assert pairing.colour(image(1000, 'c1'), 0.02) is None
-    assert names(pairing.depth(image(1000, 'd1'), 0.02)) == ('d1', 'c1')
-    assert pairing.depth(image(1033, 'd2'), 0.02) is None
-    assert names(pairing.colour(image(1040, 'c2'), 0.02)) == ('d2', 'c2')
-    # The nearest of several.
-    pairing.colour(image(1066, 'c3'), 0.02), pairing.colour(image(1080, 'c4'), 0.02)
-    assert names(pairing.depth(image(1069, 'd3'), 0.02)) == ('d3', 'c3') and pairing.unpaired == 0
-
-
-def test_depth_without_colour_is_counted_and_a_clock_set_back_is_survived():
-    pairing = Pairing()
-    assert (
-        pairing.depth(image(1000), 0.02) is None
-        and pairing.depth(image(1033), 0.02) is None
-        and pairing.unpaired == 1
-    )
-    assert pairing.colour(image(5000, 'late'), 0.02) is None
-    assert pairing.colour(image(100, 'again'), 0.02) is None and len(pairing.colours) == 1
-    assert names(pairing.depth(image(101, 'd'), 0.02)) == ('d', 'again')

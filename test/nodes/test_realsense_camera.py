@@ -13,7 +13,7 @@ from rclpy.node import Node  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
 from software_realsense import HEIGHT, WIDTH, SoftwareRealSense  # noqa: E402
 
-from insegan_ros.camera.messages import colour_from_message, depth_from_message, stamp_ns
+from insegan_ros.camera.messages import colour_from_message, depth_from_message, stamp_ns  # noqa: E402
 from insegan_ros.nodes.dds import dds_environment  # noqa: E402
 from insegan_ros.nodes.realsense_camera import PARAMETERS, RealSenseCameraNode  # noqa: E402
 
@@ -80,10 +80,8 @@ def stage(monkeypatch):
 
 
 def test_a_camera_looks_like_realsense_ros_and_comes_back_after_it_was_unplugged(stage, capfd):
-    depth, colour = (
-        np.full((HEIGHT, WIDTH), 600, np.uint16),
-        np.full((HEIGHT, WIDTH, 3), (1, 2, 3), np.uint8),
-    )
+    depth = np.full((HEIGHT, WIDTH), 600, np.uint16)
+    colour = np.full((HEIGHT, WIDTH, 3), (1, 2, 3), np.uint8)
     soft = SoftwareRealSense(depth, colour)
     plugged = [soft.device]
     node, listener, until = stage({'width': WIDTH, 'height': HEIGHT}, lambda: plugged[0])

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import subprocess
 import sys
-import time
 
-import psutil
 import pytest
-from live_nodes import environment
+
+rclpy = pytest.importorskip('rclpy')
+
+from live_nodes import Process, environment  # noqa: E402
 
 # A node whose thread uses its publisher without pause, and says what it dies of.
 BUSY = """
@@ -32,6 +32,7 @@ class Busy(ThreadedNode):
 
 sys.exit(run_node(Busy))
 """
+
 
 # A node that takes long to be made, as a simulated camera does.
 SLOW = """
@@ -76,38 +77,24 @@ def test_a_node_is_stopped_in_order_while_its_thread_publishes_and_while_it_is_m
     ), said
 
 
-def nodes_of(process: subprocess.Popen) -> list[str]:
-    """The command lines of a process's children."""
-    lines = []
-    for child in psutil.Process(process.pid).children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            lines.append(' '.join(child.cmdline()[:3]))
-    return lines
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize('begun', ['sim_camera', 'segmenter'])
-def test_a_demo_that_is_interrupted_ends_at_once_and_leaves_no_node_behind(begun, tmp_path):
-    """As soon as one of its nodes is there: the other may just be starting."""
-    process = subprocess.Popen(
-        [sys.executable, '-m', 'insegan_ros.cli', 'demo', '--out', str(tmp_path)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=environment(),
+@pytest.mark.parametrize(
+    'module, parameter, words',
+    [
+        ('segmenter', 'min_score:=2.0', 'min_score'),
+        ('segmenter', 'instances:=0', 'instances'),
+        ('segmenter', 'max_rate:=fast', 'max_rate'),
+        ('realsense_camera', 'decimation:=9', 'decimation 9'),
+        ('sim_camera', 'rate:=-1.0', 'rate'),
+    ],
+)
+def test_a_value_that_cannot_be_ends_a_start_with_one_line(tmp_path, module, parameter, words):
+    process = Process(
+        f'insegan_ros.nodes.{module}', ['--ros-args', '-p', parameter], tmp_path / 'log'
     )
-    try:
-        end = time.monotonic() + 60
-        while not any(f'insegan_ros.nodes.{begun}' in node for node in nodes_of(process)):
-            assert process.poll() is None and time.monotonic() < end, process.communicate()[0]
-            time.sleep(0.05)
-        time.sleep(1)
-        nodes = psutil.Process(process.pid).children(recursive=True)
-        process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=30)
-    finally:
-        process.kill()
-    assert process.returncode == 130 and 'Traceback' not in said, said
-    assert nodes and not any(
-        node.is_running() and node.status() != psutil.STATUS_ZOMBIE for node in nodes
+    assert process.popen.wait(timeout=60) == 2
+    assert (
+        words in process.text()
+        and 'Traceback' not in process.text()
+        and words in process.text().strip().splitlines()[-1]
     )

@@ -14,26 +14,14 @@ import pytest
 rclpy = pytest.importorskip('rclpy')
 
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
-from live_nodes import Process, Robot, environment  # noqa: E402
+from live_nodes import FLOOR, segmenter_node  # noqa: E402
 
-from insegan_ros.camera.messages import stamp_ns
+from insegan_ros.camera.messages import stamp_ns  # noqa: E402
 from insegan_ros.frame import Intrinsics  # noqa: E402
 from insegan_ros.nodes.conversions import camera_info_message, image_message  # noqa: E402
 
 FRAMES = int(os.environ.get('INSEGAN_SOAK_FRAMES', 2000))
 CAMERA = Intrinsics(615.0, 615.0, 319.5, 239.5, 640, 480)
-
-
-@pytest.fixture
-def robot():
-    before = dict(os.environ)
-    os.environ.update(environment())
-    rclpy.init()
-    node = Robot()
-    yield node
-    node.destroy_node()
-    rclpy.try_shutdown()
-    os.environ.clear(), os.environ.update(before)
 
 
 def status(pid: int) -> tuple[float, int]:
@@ -44,26 +32,12 @@ def status(pid: int) -> tuple[float, int]:
 
 @pytest.mark.slow
 def test_thousands_of_frames(robot, tmp_path):
-    process = Process(
-        'insegan_ros.nodes.segmenter',
-        [
-            '--ros-args',
-            '-p',
-            'model:=insegan-nut',
-            '-p',
-            'device:=cpu',
-            '-p',
-            'autostart:=true',
-            '-p',
-            'floor:=[0.0, 0.0, -1.0, 0.6]',
-            '-p',
-            'bounds:=[-0.1, -0.08, 0.1, 0.08]',
-            '-r',
-            'depth/image:=/cam/depth/image',
-            '-r',
-            'depth/camera_info:=/cam/depth/camera_info',
-        ],
+    process = segmenter_node(
         tmp_path / 'log',
+        model='cutpaste-nut',
+        device='cpu',
+        floor=FLOOR,
+        bounds=[-0.1, -0.08, 0.1, 0.08],
     )
     depth = np.full((480, 640), 600, np.uint16)
     rows, columns = np.mgrid[:480, :640]

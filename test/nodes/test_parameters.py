@@ -1,0 +1,37 @@
+"""The manual names every parameter and every output; a value that cannot be is refused where a node
+declares it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+rclpy = pytest.importorskip('rclpy')
+
+from insegan_ros.nodes.outputs import outputs  # noqa: E402
+from insegan_ros.nodes.parameters import PARAMETERS  # noqa: E402
+
+
+def test_the_manuals_tables_are_the_codes(root):
+    text = (root / 'docs/nodes.md').read_text()
+
+    def rows(start: str, end: str) -> list[str]:
+        table = text[text.index(start) :]
+        return [line for line in table[: table.index(end)].splitlines() if line.startswith('| `')]
+
+    assert rows('<!-- parameters', 'A value that cannot be') == [
+        f'| `{p.name}` | `{p.default}` | {"at once" if p.live else "at configure"} |'
+        f' {p.description} |'
+        for p in PARAMETERS
+    ]
+    vision = SimpleNamespace(
+        **{
+            name: type(name, (), {'__module__': 'vision_msgs.msg._x'})
+            for name in ('Detection2DArray', 'LabelInfo')
+        }
+    )
+    assert rows('<!-- outputs', 'All are reliable') == [
+        f'| `~/{one.name}` | {one.kind.__module__.split(".")[0]}/{one.kind.__name__} | {one.text} |'
+        for one in outputs(vision)
+    ]

@@ -1,0 +1,62 @@
+"""The simulated camera."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from insegan_ros.camera.messages import labels_from_message
+
+rclpy = pytest.importorskip('rclpy')
+
+from live_nodes import Process  # noqa: E402
+from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
+
+
+@pytest.mark.slow
+def test_an_unknown_part_ends_the_simulated_camera_with_one_line(tmp_path):
+    process = Process(
+        'insegan_ros.nodes.sim_camera', ['--ros-args', '-p', 'part:=sprocket'], tmp_path / 'log'
+    )
+    assert process.popen.wait(timeout=60) == 2
+    assert (
+        'unknown part "sprocket": expected one of 5-pin, bolt, cone' in process.text()
+        and 'Traceback' not in process.text()
+    )
+
+
+@pytest.mark.slow
+def test_the_simulated_camera_looks_like_a_realsense(robot, tmp_path):
+    heard: dict[str, list] = {'depth': [], 'info': [], 'truth': []}
+    base = '/camera/camera'
+    subscriptions = [
+        robot.create_subscription(kind, topic, heard[name].append, 10)
+        for name, kind, topic in (
+            ('depth', Image, f'{base}/depth/image_rect_raw'),
+            ('info', CameraInfo, f'{base}/depth/camera_info'),
+            ('truth', Image, f'{base}/ground_truth/labels'),
+        )
+    ]
+    process = Process(
+        'insegan_ros.nodes.sim_camera',
+        ['--ros-args', '-p', 'scenes:=2', '-p', 'rate:=10.0'],
+        tmp_path / 'log',
+    )
+    try:
+        robot.until(lambda: all(heard.values()), 60)
+    finally:
+        process.stop()
+        for subscription in subscriptions:
+            robot.destroy_subscription(subscription)
+    depth, info, truth = (heard[name][0] for name in ('depth', 'info', 'truth'))
+    assert (depth.encoding, depth.width, depth.height, depth.header.frame_id) == (
+        '16UC1',
+        640,
+        480,
+        'camera_depth_optical_frame',
+    )
+    assert (info.width, info.k[0]) == (640, 615.0) and truth.encoding == '16UC1'
+    millimetres = np.frombuffer(depth.data, np.uint16).reshape(480, 640)
+    labels = labels_from_message(truth)
+    assert labels.max() == 5 and 280 < np.median(millimetres) < 700
+    assert np.median(millimetres[labels > 0]) < np.median(millimetres[labels == 0]) - 10
