@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 
 from insegan_ros.errors import InputError
+
+# What of a frame a method looks at.
+Modality = Literal['depth', 'colour', 'both']
 
 
 def _check(condition: bool, message: str) -> None:
@@ -17,8 +21,8 @@ def _check(condition: bool, message: str) -> None:
 
 @dataclass(frozen=True)
 class Intrinsics:
-    """A pinhole camera without distortion: focal lengths and principal point in px, image size in
-    px."""
+    """A pinhole camera without distortion: focal lengths fx, fy, principal point cx, cy, image
+    width and height, all in px. Raises InputError for values that no camera has."""
 
     fx: float
     fy: float
@@ -70,6 +74,13 @@ class Frame:
 
     depth_m (H, W) float32, metres along the optical axis, NaN = no reading; colour (H, W, 3) uint8
     RGB or None; stamp_ns, nanoseconds of the camera's clock; frame_id, the optical frame's name.
+    Raises InputError where these do not fit together.
+
+    >>> camera = Intrinsics(fx=615.0, fy=615.0, cx=319.5, cy=239.5, width=640, height=480)
+    >>> depth_mm = np.full((480, 640), 500, np.uint16)
+    >>> frame = Frame(metres(depth_mm), camera)
+    >>> float(frame.depth_m[240, 320])
+    0.5
     """
 
     depth_m: np.ndarray
@@ -108,7 +119,16 @@ class Instances:
 
     labels (H, W) uint16, 0 = background, i = the i-th instance; scores (N,) in [0, 1], higher is
     surer; classes (N,) names or None; poses (N, 4, 4) camera-from-object in metres or None; amodal
-    (N, H, W) bool or None.
+    (N, H, W) bool, whole masks with what is hidden, or None. Raises InputError where these do not
+    fit together.
+
+    >>> labels = np.array([[0, 1, 1], [2, 2, 1]], np.uint16)
+    >>> found = Instances(labels, scores=np.array([0.9, 0.4]))
+    >>> len(found), found.masks().sum(axis=(1, 2)).tolist()
+    (2, [3, 2])
+    >>> found.only(found.scores > 0.5).labels
+    array([[0, 1, 1],
+           [0, 0, 1]], dtype=uint16)
     """
 
     labels: np.ndarray
@@ -147,8 +167,14 @@ class Instances:
         """Visible masks, (N, H, W) bool."""
         return self.labels[None] == np.arange(1, len(self) + 1, dtype=np.uint16)[:, None, None]
 
+    def require_poses(self) -> np.ndarray:
+        """The poses (N, 4, 4). Raises InputError where they are not known."""
+        if self.poses is None:
+            raise InputError('the instances have no poses: expected one for each')
+        return self.poses
+
     def only(self, chosen: np.ndarray) -> Instances:
-        """The chosen (N,) bool of them, numbered anew in the same order."""
+        """Those of a mask (N,) bool, numbered anew in the same order."""
         numbers = np.concatenate([[0], np.where(chosen, np.cumsum(chosen), 0)]).astype(np.uint16)
         return Instances(
             numbers[self.labels],
@@ -173,7 +199,8 @@ class Instances:
 
 
 def metres(counts: np.ndarray, unit_m: float = 1e-3) -> np.ndarray:
-    """Depth as cameras count it (H, W), 0 = no reading -> float32 metres, NaN = no reading."""
+    """Depth (H, W) as cameras count it, in units of unit_m, 0 = no reading -> float32 metres, NaN =
+    no reading."""
     return np.where(counts > 0, counts.astype(np.float32) * np.float32(unit_m), np.float32(np.nan))
 
 

@@ -11,7 +11,7 @@ scale.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 import cv2
 import numpy as np
@@ -20,35 +20,45 @@ from insegan_ros.errors import DatasetError
 from insegan_ros.frame import Frame, Intrinsics
 from insegan_ros.workspace import TRAINING_MARGIN, Workspace
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 # Heights are told apart up to this many of the training's height scales; what stands higher is cut
 # to it.
 HEADROOM = 1.5
-
-
-def height_shares(heights_m: np.ndarray, height_m: float) -> np.ndarray:
-    """Heights in m as the dense network sees them: shares of the height scale height_m, from the
-    floor up to HEADROOM."""
-    return np.clip(heights_m / height_m, 0, HEADROOM)
-
-
 # A pixel belongs to an instance where its render stands higher than this share of the height scale:
 # one rule for all parts.
 FOREGROUND_SHARE = 0.08
+# Side in px of the square height maps that a generator is trained on.
+IMAGE_SIZE = 64
+# What stands no higher is the floor's noise, in m. What stands so many times higher than usual is a
+# gripper or a hand.
+PART_M, TALL = 0.005, 2.0
+
+Heights = TypeVar('Heights', float, np.ndarray, 'Tensor')
+Maps = TypeVar('Maps', np.ndarray, 'Tensor')
 
 
-def signed(shares: Any) -> Any:
+def height_shares(heights_m: np.ndarray, height_m: float) -> np.ndarray:
+    """Heights in m, of any shape, as the dense network sees them: shares of the height scale
+    height_m, from the floor up to HEADROOM."""
+    return np.clip(heights_m / height_m, 0, HEADROOM)
+
+
+def signed(shares: Heights) -> Heights:
     """Shares of the height scale as networks see them: -1 the floor, 1 the scale. Array, tensor or
     number, any shape."""
     return shares * 2 - 1
 
 
-def unsigned(heights: Any) -> Any:
-    """The inverse of `signed`: shares of the height scale."""
+def unsigned(heights: Heights) -> Heights:
+    """The inverse of `signed`: shares of the height scale, 0 the floor."""
     return (heights + 1) / 2
 
 
-def above_floor(heights: Any) -> Any:
-    """Where signed heights (..., H, W), arrays or tensors, are a part's and not the floor's, bool."""
+def above_floor(heights: Maps) -> Maps:
+    """Where signed heights (..., H, W), array or tensor, are a part's and not the floor's: bool of
+    the same shape."""
     return heights > signed(FOREGROUND_SHARE)
 
 
@@ -58,7 +68,8 @@ def pixel_size_m(workspace: Workspace, intrinsics: Intrinsics) -> float:
 
 
 def resize_height(height: np.ndarray, scale: float) -> np.ndarray:
-    """Resize a height map so that the mean is kept (area) when it shrinks."""
+    """A height map (H, W) in m resized by a factor, in such a way that the mean is kept (area) when
+    it shrinks."""
     size = max(int(round(height.shape[1] * scale)), 1), max(int(round(height.shape[0] * scale)), 1)
     return cv2.resize(height, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
 
@@ -68,32 +79,30 @@ def square_height_map(frame: Frame, workspace: Workspace, size: int) -> tuple[np
     its pixels covers.
 
     This is what a generator is trained on; a segmenter later resizes any camera's image to the same
-    metres a pixel.
+    metres per pixel.
+
+    >>> camera = Intrinsics(615.0, 615.0, 319.5, 239.5, 640, 480)
+    >>> workspace = Workspace((0.0, 0.0, -1.0, 0.5), bounds=(-0.1, -0.1, 0.1, 0.1))
+    >>> empty = Frame(np.full((480, 640), 0.5, np.float32), camera)
+    >>> heights, pixel_m = square_height_map(empty, workspace, 64)
+    >>> heights.shape, round(1000 * pixel_m, 1)
+    ((64, 64), 3.5)
     """
     left, top, right, bottom = window = workspace.window(frame.intrinsics, TRAINING_MARGIN)
     side = max(right - left, bottom - top)
     square = np.zeros((side, side), np.float32)
     square[: bottom - top, : right - left] = workspace.height_map(frame, window=window)
-    square = cv2.resize(
-        square, (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
-    )
-    return square, side / size * pixel_size_m(workspace, frame.intrinsics)
-
-
-IMAGE_SIZE = 64
+    interpolation = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+    small = cv2.resize(square, (size, size), interpolation=interpolation)
+    return small, side / size * pixel_size_m(workspace, frame.intrinsics)
 
 
 def height_scale(heights: np.ndarray) -> float:
-    """The height in metres that becomes +1: nearly the highest thing in the data. Raises
-    DatasetError on an empty bin."""
+    """The height in metres that becomes +1: nearly the highest thing in height maps (N, H, W) in
+    metres. Raises DatasetError on an empty bin."""
     above = heights[heights > PART_M]
     if above.size < 100:
         raise DatasetError(
             'nothing in the data stands 5 mm or more above the floor: expected parts in the bin'
         )
     return float(np.quantile(above, 0.995))
-
-
-# What stands no higher is the floor's noise. What stands so many times higher than usual is a
-# gripper or a hand.
-PART_M, TALL = 0.005, 2.0

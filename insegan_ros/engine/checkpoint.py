@@ -9,7 +9,7 @@ import math
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,9 +17,11 @@ from safetensors.torch import save
 from torch import Tensor
 
 from insegan_ros.errors import CheckpointError
+from insegan_ros.renamed import modern_head, modern_network
 
 FORMAT = 'insegan-checkpoint-1'
 WEIGHTS = 'weights.safetensors'
+AnyModule = TypeVar('AnyModule', bound=torch.nn.Module)
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,11 @@ class Scales:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained method: which segmenter runs it, its configuration, scales, weights by network and
-    history."""
+    """A trained method.
+
+    method: how it was trained; segmenter: what runs it; part: what it has learnt to see; config: of
+    its training; weights: by network and by name; training: its history, for the model card.
+    """
 
     method: str
     segmenter: str
@@ -98,14 +103,19 @@ class Checkpoint:
 
     @classmethod
     def load(cls, folder: str | Path) -> Checkpoint:
-        """Read a checkpoint folder. Raises CheckpointError where it is missing, cut short or
-        foreign."""
+        """Read a checkpoint's folder, or its weights.safetensors. Raises CheckpointError where it
+        is missing, cut short or foreign.
+
+        >>> checkpoint = Checkpoint.load('checkpoints/cutpaste-nut')
+        >>> checkpoint.method, checkpoint.segmenter, checkpoint.part, list(checkpoint.weights)
+        ('cutpaste', 'offsets', 'nut', ['offsets'])
+        """
         path = Path(folder)
         path = path / WEIGHTS if path.is_dir() else path
         if not path.is_file():
             raise CheckpointError(
                 f'no checkpoint at {folder}: expected a folder with {WEIGHTS}, such as'
-                ' checkpoints/insegan-nut'
+                ' checkpoints/cutpaste-nut'
             )
         try:
             with safe_open(path, 'pt') as file:
@@ -119,6 +129,7 @@ class Checkpoint:
                 weights: dict[str, dict[str, Tensor]] = {}
                 for key in file.keys():
                     network, name = key.split('.', 1)
+                    network = modern_network(network)
                     value = file.get_tensor(key)
                     weights.setdefault(network, {})[name] = (
                         value.float() if value.is_floating_point() else value
@@ -128,15 +139,8 @@ class Checkpoint:
                 f'{path} cannot be read, it is cut short or damaged ({error}): copy or train it'
                 ' again'
             ) from error
-        return cls(
-            head['method'],
-            head['segmenter'],
-            head['part'],
-            Scales(**head['scales']),
-            head['config'],
-            weights,
-            head['training'],
-        )
+        head = modern_head(head, set(weights))
+        return cls(**{**head, 'scales': Scales(**head['scales'])}, weights=weights)
 
     def require(self, network: str) -> None:
         """Raise CheckpointError where the weights of a network are not there."""
@@ -146,8 +150,9 @@ class Checkpoint:
                 f'expected one trained with it; its own segmenter is "{self.segmenter}"'
             )
 
-    def restore(self, network: str, module: torch.nn.Module) -> torch.nn.Module:
-        """Put the weights of one network into a module of the same configuration."""
+    def restore(self, network: str, module: AnyModule) -> AnyModule:
+        """The module, which is of the same configuration, with the weights of one network, in
+        evaluation mode. Raises CheckpointError where they are not there or do not fit."""
         self.require(network)
         try:
             module.load_state_dict(self.weights[network])

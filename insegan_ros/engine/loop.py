@@ -11,11 +11,12 @@ import hashlib
 import signal
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, get_args
 
 import torch
 from lightning.fabric import Fabric
@@ -31,23 +32,34 @@ from insegan_ros.nn.device import choose_device
 # No network of ours learns weights that are so large: they have run away, whatever the loss said of
 # the step before.
 LARGEST_WEIGHT = 1e4
-PRECISIONS = '32-true', 'bf16-mixed', '16-mixed'
+Precision = Literal['32-true', 'bf16-mixed', '16-mixed']
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
-class Stage(Protocol):
-    """One stage of a recipe: what a step is."""
+class Stage(ABC):
+    """One stage of a recipe: what a step is. name: of its state and logs; steps: how many it takes;
+    images_per_step: for the images per second that are shown."""
 
     name: str
+    steps: int
     images_per_step: int
 
-    def parts(self) -> dict[str, Any]:
-        """Everything that has a state_dict and must survive a kill."""
+    @property
+    def stream(self) -> str:
+        """What its random numbers are drawn by, beside the seed and the step."""
+        return self.name
 
+    @abstractmethod
+    def parts(self) -> dict[str, Any]:
+        """Everything that has a state_dict and is saved and loaded with the state, by its name."""
+
+    @abstractmethod
     def step(self, index: int) -> dict[str, Tensor]:
-        """One optimisation step; returns the losses to show."""
+        """One optimisation step; returns the losses to show, scalars by name."""
 
     def pictures(self) -> dict[str, Tensor]:
-        """Pictures (3 or 1, H, W) in [0, 1] worth a look now."""
+        """Pictures (3 or 1, H, W) in [0, 1] for TensorBoard, of what it has learnt so far."""
+        return {}
 
 
 @dataclass(frozen=True)
@@ -88,7 +100,7 @@ class CompilingFabric(Fabric):
     def setup(
         self, module: torch.nn.Module, *optimizers: torch.optim.Optimizer, **options: Any
     ) -> Any:
-        """See Fabric."""
+        """The module compiled and set up, and its optimisers."""
         module.compile()
         return super().setup(module, *optimizers, **options)
 
@@ -101,35 +113,30 @@ def make_fabric(config: LoopConfig) -> Fabric:
         torch.set_num_threads(config.threads)
     # Spectral norm's vectors are the same in all processes as it is; sending them round would
     # change them between a forward and its backward pass.
-    strategy: Any = DDPStrategy(broadcast_buffers=False) if config.devices > 1 else 'auto'
     fabric = (CompilingFabric if config.compile else Fabric)(
         accelerator=config.device,
         devices=config.devices,
-        precision=config.precision,
-        strategy=strategy,
+        precision=next(one for one in PRECISIONS if one == config.precision),
+        strategy=DDPStrategy(broadcast_buffers=False) if config.devices > 1 else 'auto',
     )
     fabric.launch()
     return fabric
 
 
 def one_cycle(
-    optimiser: torch.optim.Optimizer, rate: float, steps: int
+    optimiser: torch.optim.Optimizer, rate: float, steps: int, rise: float = 0.05
 ) -> torch.optim.lr_scheduler.OneCycleLR:
-    """A learning rate that rises to `rate` for a twentieth of the steps and falls along a
-    cosine."""
-    # The scheduler divides by the length of its rise less one step, which of 20 steps is nothing.
+    """A learning rate that rises to `rate` for a share of the steps and falls along a cosine."""
+    # The scheduler divides by the length of its rise less one step, which may be nothing.
+    share = rise if rise * steps != 1 else 2 * rise
     return torch.optim.lr_scheduler.OneCycleLR(
-        optimiser,
-        rate,
-        total_steps=steps,
-        pct_start=0.05 if steps != 20 else 0.1,
-        cycle_momentum=False,
+        optimiser, rate, total_steps=steps, pct_start=share, cycle_momentum=False
     )
 
 
 def own_share(fabric: Fabric, everything: Tensor) -> Tensor:
-    """This process's part of what all processes drew alike: N processes do what one would with N
-    times the batch."""
+    """This process's part (B, ...) of what all processes drew alike, (N B, ...): N processes do
+    what one would with N times the batch."""
     return everything.chunk(fabric.world_size)[fabric.global_rank]
 
 
@@ -143,64 +150,114 @@ def run_stage(
     fabric: Fabric, stage: Stage, steps: int, folder: Path, seed: int, config: LoopConfig
 ) -> float:
     """Run a stage to `steps`, continuing where a former run stopped. Returns the seconds that all
-    its steps took."""
-    path = folder / f'{stage.name}.state.safetensors'
-    start, before = load_state(path, stage.parts()) if path.exists() else (0, 0.0)
-    writer = (
-        SummaryWriter(str(folder / 'logs' / stage.name), purge_step=start)
-        if fabric.is_global_zero
-        else None
-    )
-    begun = time.perf_counter()
-    with (
-        _stopped_between_steps(fabric) as asked,
-        tqdm(
+    its steps took. Raises TrainingError where it diverges, KeyboardInterrupt where it is
+    stopped."""
+    progress = _Progress(fabric, stage, steps, folder)
+    with _stopped_between_steps(fabric) as asked, progress:
+        for index in range(progress.start, steps):
+            seed_step(seed, stage.stream, index)
+            losses = stage.step(index)
+            done = index + 1
+            progress.bar.update()
+            # Decided once a step: a signal that comes later ends the next one.
+            stop = bool(asked)
+            logs, saves = (
+                done % every == 0 or done == steps
+                for every in (config.log_every, config.save_every)
+            )
+            if logs or saves or stop:
+                progress.check(losses, done)
+            if logs:
+                progress.log(losses, done)
+            if saves or stop:
+                progress.save(done)
+            if stop:
+                raise KeyboardInterrupt
+    return progress.seconds()
+
+
+class _Progress:
+    """A stage on its way: its state, which is loaded and saved, its bar and its logs. Of several
+    processes the first alone shows and writes them."""
+
+    def __init__(self, fabric: Fabric, stage: Stage, steps: int, folder: Path) -> None:
+        self.fabric = fabric
+        self.stage = stage
+        self.path = folder / f'{stage.name}.state.safetensors'
+        # A run of an earlier version called it by the name of its random numbers.
+        earlier = folder / f'{stage.stream}.state.safetensors'
+        found = self.path if self.path.exists() else earlier
+        self.start, self.before_s = load_state(found, stage.parts()) if found.exists() else (0, 0.0)
+        self.writer: SummaryWriter | None = None
+        if fabric.is_global_zero:
+            self.writer = SummaryWriter(str(folder / 'logs' / stage.name), purge_step=self.start)
+        self.begun = time.perf_counter()
+        self.bar = tqdm(
             total=steps,
-            initial=start,
+            initial=self.start,
             desc=stage.name,
             unit='step',
             disable=not fabric.is_global_zero,
-        ) as bar,
-    ):
-        try:
-            for index in range(start, steps):
-                seed_step(seed, stage.name, index)
-                losses = stage.step(index)
-                bar.update()
-                done = index + 1
-                # Decided once a step: a signal that comes later ends the next one.
-                stop = bool(asked)
-                logs, saves = (
-                    done % every == 0 or done == steps
-                    for every in (config.log_every, config.save_every)
-                )
-                if logs or saves or stop:
-                    _check(losses, stage, done, path)
-                if logs:
-                    _log(
-                        bar,
-                        writer,
-                        stage,
-                        losses,
-                        done,
-                        (done - start) / (time.perf_counter() - begun) * fabric.world_size,
-                    )
-                if saves or stop:
-                    _save(fabric, writer, stage, path, done, before + time.perf_counter() - begun)
-                if stop:
-                    raise KeyboardInterrupt
-        except KeyboardInterrupt:
+        )
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
             state = (
-                f'the state is in {path}; the same command goes on from there'
-                if path.exists()
+                f'the state is in {self.path}; the same command goes on from there'
+                if self.path.exists()
                 else 'nothing was saved yet'
             )
-            bar.write(f'stopped in {stage.name} at step {bar.n}: {state}')
-            raise
-        finally:
-            if writer is not None:
-                writer.close()
-    return before + time.perf_counter() - begun
+            self.bar.write(f'stopped in {self.stage.name} at step {self.bar.n}: {state}')
+        if self.writer is not None:
+            self.writer.close()
+        self.bar.close()
+
+    def seconds(self) -> float:
+        """The seconds that all steps took so far, those of former runs among them."""
+        return self.before_s + time.perf_counter() - self.begun
+
+    def check(self, losses: dict[str, Tensor], done: int) -> None:
+        """Raise TrainingError where a loss is no longer a number, or the weights that came of it
+        cannot be right; what was saved before is kept."""
+        bad = [name for name, value in losses.items() if not bool(torch.isfinite(value))]
+        bad += [
+            f'{name}.{weight}'
+            for name, part in self.stage.parts().items()
+            if isinstance(part, torch.nn.Module)
+            for weight, value in part.named_parameters()
+            if not bool((value.detach().abs() < LARGEST_WEIGHT).all())
+        ]
+        if bad:
+            kept = 'nothing was saved yet'
+            if self.path.exists():
+                kept = f'the last good state is in {self.path}'
+            raise TrainingError(
+                f'{self.stage.name} diverged at step {done}: {", ".join(bad[:3])} is no number or'
+                f' beyond all bounds; {kept}; lower the rate, or try another seed, in a new --out'
+            )
+
+    def log(self, losses: dict[str, Tensor], done: int) -> None:
+        """Show the losses after so many steps."""
+        if self.writer is None:
+            return
+        steps_per_s = (done - self.start) / (time.perf_counter() - self.begun)
+        images_per_s = steps_per_s * self.fabric.world_size * self.stage.images_per_step
+        values = {name: float(value) for name, value in losses.items()}
+        shown = {name: f'{value:.3g}' for name, value in values.items()}
+        self.bar.set_postfix({**shown, 'images/s': f'{images_per_s:.0f}'})
+        for name, value in values.items():
+            self.writer.add_scalar(name, value, done)
+
+    def save(self, done: int) -> None:
+        """Save the state after so many steps, and show the stage's pictures."""
+        if self.writer is not None:
+            for name, picture in self.stage.pictures().items():
+                self.writer.add_image(name, picture, done)
+            save_state(self.path, self.stage.parts(), done, self.seconds())
+        self.fabric.barrier()
 
 
 @contextmanager
@@ -227,58 +284,3 @@ def _stopped_between_steps(fabric: Fabric) -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler or signal.SIG_DFL)
-
-
-def _check(losses: dict[str, Tensor], stage: Stage, done: int, path: Path) -> None:
-    """Raise TrainingError where a loss is no longer a number, or the weights that came of it cannot
-    be right; what was saved before is kept."""
-    bad = [name for name, value in losses.items() if not bool(torch.isfinite(value))]
-    bad += [
-        f'{name}.{weight}'
-        for name, part in stage.parts().items()
-        if isinstance(part, torch.nn.Module)
-        for weight, value in part.named_parameters()
-        if not bool((value.detach().abs() < LARGEST_WEIGHT).all())
-    ]
-    if bad:
-        kept = f'the last good state is in {path}' if path.exists() else 'nothing was saved yet'
-        raise TrainingError(
-            f'{stage.name} diverged at step {done}: {", ".join(bad[:3])} is no number or beyond all'
-            f' bounds; {kept}; lower the rate, or try another seed, in a new --out'
-        )
-
-
-def _log(
-    bar: tqdm,
-    writer: SummaryWriter | None,
-    stage: Stage,
-    losses: dict[str, Tensor],
-    done: int,
-    steps_per_s: float,
-) -> None:
-    if writer is None:
-        return
-    values = {name: float(value) for name, value in losses.items()}
-    bar.set_postfix(
-        {
-            **{name: f'{value:.3g}' for name, value in values.items()},
-            'images/s': f'{steps_per_s * stage.images_per_step:.0f}',
-        }
-    )
-    for name, value in values.items():
-        writer.add_scalar(name, value, done)
-
-
-def _save(
-    fabric: Fabric,
-    writer: SummaryWriter | None,
-    stage: Stage,
-    path: Path,
-    done: int,
-    seconds: float,
-) -> None:
-    if writer is not None:
-        for name, picture in stage.pictures().items():
-            writer.add_image(name, picture, done)
-        save_state(path, stage.parts(), done, seconds)
-    fabric.barrier()

@@ -1,169 +1,112 @@
-"""What every recipe begins with: the data as pictures, the device, a folder of its own; and what it
-says of the machine at the end."""
+"""A training in its folder: where it runs, what it has done, and the checkpoint that it ends in.
+
+run = RunContext(config)
+data = read_height_images(config, run.device)
+run.claim(data.maps.fingerprint)
+run.seed('weights', 0)
+stage = run.stage(GanStage(run.fabric, ...))
+run.save('insegan', 'insegan', part, scales, weights, data='2000 unlabelled scenes')
+"""
 
 from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import numpy as np
 import torch
 import yaml
-from lightning.fabric import Fabric
 
-from insegan_ros.data.height_maps import HeightMaps, read_height_maps
-from insegan_ros.data.pictures import View, read_pictures
-from insegan_ros.engine.loop import LoopConfig, make_fabric
-from insegan_ros.errors import ConfigError, DatasetError
+from insegan_ros.engine.checkpoint import Checkpoint, Scales
+from insegan_ros.engine.loop import Stage, make_fabric, run_stage, seed_step
+from insegan_ros.errors import ConfigError
 from insegan_ros.files import write_whole
-from insegan_ros.heights import IMAGE_SIZE, PART_M, height_scale, height_shares, signed
-from insegan_ros.workspace import read_workspace
+from insegan_ros.renamed import modern_config, modern_run
 
-# So few pictures show neither what an object is nor what is behind it; so few height maps not what
-# a part is.
-FEWEST_PICTURES, FEWEST_MAPS = 50, 5
-# A height map in which fewer pixels stand above the floor shows an empty bin.
-LEAST_SHOWN_PX = 8
 # What says where a run lies and how it is shown, and nothing of what it learns.
 UNIMPORTANT = ('out', 'loop.threads', 'loop.save_every', 'loop.log_every')
+AnyStage = TypeVar('AnyStage', bound=Stage)
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """maps, the data; images (N, 1, S, S), S the recipe's size or 64, on the device, the same as
-    networks see them: -1 is the floor, +1 is height_m, the few things that stand higher are above
-    it; Fabric, launched."""
+class RunContext:
+    """What every recipe needs besides its data. config: a recipe's, with `out`, `seed` and `loop`.
 
-    maps: HeightMaps
-    height_m: float
-    fabric: Fabric
-    images: torch.Tensor
+    fabric: Lightning's, launched; out: the run's folder; seconds and steps: what the stages so far
+    took. Raises ConfigError for a device that is not there; makes nothing before `claim`.
+    """
+
+    def __init__(self, config: Any) -> None:
+        self.config, self.out = config, Path(config.out)
+        self.fabric = make_fabric(config.loop)
+        self.fingerprint = ''
+        self.seconds, self.steps = 0.0, dict[str, int]()
 
     @property
-    def relief_px(self) -> float:
-        """The height scale in px of the images."""
-        return self.height_m / self.maps.pixel_m
+    def device(self) -> torch.device:
+        """The device that it trains on."""
+        return self.fabric.device
 
-    def describe(
-        self, config: Any, seconds: float, steps: dict[str, int], what: str = 'unlabelled scenes'
-    ) -> dict[str, Any]:
-        """A checkpoint's history."""
-        return history(
-            self.fabric,
-            config.seed,
-            f'{len(self.images)} {what}',
-            self.maps.fingerprint,
-            seconds,
-            steps,
+    @property
+    def speaks(self) -> bool:
+        """Whether this is the process that prints and writes."""
+        return self.fabric.is_global_zero
+
+    def say(self, text: str) -> None:
+        """Print, once of all processes."""
+        if self.speaks and text:
+            print(text)
+
+    def claim(self, fingerprint: str, without: Sequence[str] = ()) -> None:
+        """Take the run's folder, or go on in it. fingerprint: of the data. Raises ConfigError where
+        it holds another training; without: fields of the configuration that may differ."""
+        self.fingerprint = fingerprint
+        claim(self.out, self.config, fingerprint, without)
+
+    def seed(self, what: str, number: int) -> None:
+        """Seed torch for what comes now, in all processes alike."""
+        seed_step(self.config.seed, what, number)
+
+    def stage(self, stage: AnyStage, steps: int | None = None, called: str = '') -> AnyStage:
+        """Run a stage, or what is left of it, to its own number of steps or to `steps`; returns it.
+        called: its name among the steps of the history, if not its own."""
+        count = stage.steps if steps is None else steps
+        self.seconds += run_stage(
+            self.fabric, stage, count, self.out, self.config.seed, self.config.loop
         )
+        self.steps[called or stage.name] = count
+        return stage
 
-
-def prepare(config: Any, truth: bool = False) -> Prepared:
-    """Read what `config.data` and `config.scenes` name; labels for `truth` alone. Height maps of an
-    empty bin are left out, and counted aloud. Raises DatasetError; makes nothing."""
-    workspace = read_workspace(Path(config.workspace)) if getattr(config, 'workspace', '') else None
-    maps = read_height_maps(
-        config.data, getattr(config, 'size', IMAGE_SIZE), config.scenes, truth, workspace
-    )
-    height_m = height_scale(maps.heights_m)
-    shown = (maps.heights_m > PART_M).sum((1, 2)) >= LEAST_SHOWN_PX
-    if not shown.all():
-        print(
-            f'{config.data}: {int((~shown).sum())} of {len(shown)} height maps show an empty bin'
-            ' and are left out'
-        )
-        maps = maps.chosen(shown)
-    if len(maps.heights_m) < FEWEST_MAPS:
-        raise DatasetError(
-            f'{config.data} holds {len(maps.heights_m)} height maps with parts: expected'
-            f' {FEWEST_MAPS} or more, some hundreds to learn well'
-        )
-    fabric = make_fabric(config.loop)
-    images = (
-        torch.from_numpy(signed(height_shares(maps.heights_m, height_m)))[:, None]
-        .float()
-        .to(fabric.device)
-    )
-    return Prepared(maps, height_m, fabric, images)
-
-
-@dataclass(frozen=True)
-class PicturesConfig:
-    """What the methods that learn from colour pictures of single objects have in common."""
-
-    data: str = 'data/single-tote'
-    """Folder of shards with colour, of photographs (CUB, Stanford Dogs or Cars, CelebA, Amazon
-    Picking Challenge, any pictures), or a file of pictures. No mask is read."""
-    out: str = 'runs/foreground'
-    """Folder of the run: states, logs, and at the end the checkpoint."""
-    seed: int = 0
-    """Seed of everything."""
-    scenes: int = 0
-    """Pictures to learn from, the first ones; 0 is all of them."""
-    view: View = 'scene'
-    """What of a picture is looked at: scene, the bin's inside or the middle of a photograph; box, a
-    square around the object's box."""
-    context: float = 1.2
-    """How much larger than the box that square is."""
-    begin: str = ''
-    """Folder of a run that is alike but ends earlier (fewer rounds, no distillation): the stages
-    that it has finished are taken over."""
-    loop: LoopConfig = field(default_factory=LoopConfig)
-    """Device, precision, how often to save."""
-
-    def __post_init__(self) -> None:
-        if self.scenes < 0 or not 1 <= self.context <= 10:
-            raise ConfigError(
-                f'scenes is {self.scenes}, context {self.context}: expected 0 or more, 1 to 10'
+    def save(
+        self,
+        method: str,
+        segmenter: str,
+        part: str,
+        scales: Scales,
+        weights: dict[str, dict[str, torch.Tensor]],
+        data: str,
+        values: dict[str, Any] | None = None,
+        **history: Any,
+    ) -> Path:
+        """Write the checkpoint; returns its folder. data: what it has learnt from, in words;
+        values: those of the configuration that the training itself has found; history: what else
+        the model card says."""
+        told = {
+            'data': data,
+            'fingerprint': self.fingerprint,
+            'seed': self.config.seed,
+            'steps': self.steps,
+            'minutes': round(self.seconds / 60, 1),
+            'hardware': hardware(self.device),
+            **history,
+        }
+        config = {**asdict(self.config), **(values or {})}
+        if self.speaks:
+            Checkpoint(method, segmenter, part, scales, config, weights, told).save(
+                self.out / 'checkpoint'
             )
-        if self.loop.devices > 1:
-            raise ConfigError(
-                f'loop.devices is {self.loop.devices}: these networks are trained on one device,'
-                ' expected 1'
-            )
-
-
-@dataclass(frozen=True)
-class PreparedPictures:
-    """images (N, 3, S, S) uint8 on the device, masks (N, S, S) bool where asked for; Fabric,
-    launched; the data's name and fingerprint."""
-
-    images: torch.Tensor
-    masks: torch.Tensor | None
-    fabric: Fabric
-    name: str
-    fingerprint: str
-
-    def describe(
-        self, config: Any, seconds: float, steps: dict[str, int], what: str = 'unlabelled pictures'
-    ) -> dict[str, Any]:
-        """A checkpoint's history."""
-        return history(
-            self.fabric, config.seed, f'{len(self.images)} {what}', self.fingerprint, seconds, steps
-        )
-
-
-def prepare_pictures(config: PicturesConfig, size: int, truth: bool = False) -> PreparedPictures:
-    """Read what `config.data` names at `size` px; masks for `truth` alone. Raises DatasetError;
-    makes nothing."""
-    pictures = read_pictures(config.data, size, config.view, config.context, config.scenes, truth)
-    if len(pictures.images) < FEWEST_PICTURES:
-        raise DatasetError(
-            f'{config.data} holds {len(pictures.images)} pictures: expected {FEWEST_PICTURES} or'
-            ' more, some thousands to learn well'
-        )
-    fabric = make_fabric(config.loop)
-    masks = torch.from_numpy(pictures.masks).to(fabric.device) if truth else None
-    return PreparedPictures(
-        to_tensor(pictures.images).to(fabric.device),
-        masks,
-        fabric,
-        pictures.name,
-        pictures.fingerprint(),
-    )
+        return self.out / 'checkpoint'
 
 
 def take_over(begin: str, out: Path, stages: Sequence[str]) -> None:
@@ -182,25 +125,6 @@ def take_over(begin: str, out: Path, stages: Sequence[str]) -> None:
     for state in states:
         if not (out / state.name).exists():
             write_whole(out / state.name, state.read_bytes())
-
-
-def to_tensor(images: np.ndarray) -> torch.Tensor:
-    """Pictures (N, S, S, 3) uint8 as (N, 3, S, S)."""
-    return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
-
-
-def history(
-    fabric: Fabric, seed: int, data: str, fingerprint: str, seconds: float, steps: dict[str, int]
-) -> dict[str, Any]:
-    """What a checkpoint says of its training."""
-    return {
-        'data': data,
-        'fingerprint': fingerprint,
-        'seed': seed,
-        'steps': steps,
-        'minutes': round(seconds / 60, 1),
-        'hardware': hardware(fabric.device),
-    }
 
 
 def hardware(device: torch.device) -> str:
@@ -225,7 +149,9 @@ def claim(out: Path, config: Any, fingerprint: str, without: Sequence[str] = ())
         if name not in without
     }
     if note.exists():
-        before = yaml.safe_load(note.read_text()) or {}
+        before = modern_config(yaml.safe_load(note.read_text()) or {})
+        if 'insegan' in before:
+            before = modern_run(before, cutpaste='insegan' not in wanted)
         changed = _differences(before, yaml.safe_load(yaml.safe_dump(_plain(wanted))))
         # The same data may lie elsewhere now.
         harmless = (

@@ -71,7 +71,9 @@ def _fill(skeleton: Any, file: Any) -> Any:
 
 
 class Record(torch.nn.Module):
-    """The best figure so far, as a part that survives a kill."""
+    """The best figure so far, saved with the training's state."""
+
+    value: Tensor
 
     def __init__(self, start: float) -> None:
         super().__init__()
@@ -79,9 +81,10 @@ class Record(torch.nn.Module):
 
 
 def average_into(target: torch.nn.Module, source: torch.nn.Module, decay: float) -> None:
-    """Exponential moving average of the weights, in place."""
+    """Exponential moving average, in place: the target's weights become `decay` times themselves
+    plus 1 - decay times the source's. Buffers are copied."""
     with torch.no_grad():
-        for ours, theirs in zip(target.parameters(), source.parameters()):
-            ours.lerp_(theirs, 1 - decay)
-        for ours, theirs in zip(target.buffers(), source.buffers()):
-            ours.copy_(theirs)
+        for weight, newer in zip(target.parameters(), source.parameters()):
+            weight.lerp_(newer, 1 - decay)
+        for buffer, current in zip(target.buffers(), source.buffers()):
+            buffer.copy_(current)

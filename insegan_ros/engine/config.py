@@ -1,0 +1,92 @@
+"""One source for every setting: a dataclass holds the defaults, a YAML says what differs, overlays
+say what differs from that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
+
+from insegan_ros.errors import ConfigError
+from insegan_ros.files import shipped_file
+from insegan_ros.renamed import modern_config
+
+Configuration = TypeVar('Configuration')
+
+
+def configure(config_class: type[Configuration], *overlays: Mapping[str, Any]) -> Configuration:
+    """A configuration of nested dataclasses: its defaults, and what the overlays say, the later
+    ones before the earlier. Raises ConfigError for names and values that it does not know.
+
+    >>> from insegan_ros.methods.cutpaste.recipe import TrainCutPasteConfig
+    >>> config = configure(
+    ...     TrainCutPasteConfig, shipped_yaml('train/cutpaste.yaml'), {'offsets': {'steps': 10}}
+    ... )
+    >>> config.offsets.steps, config.seed
+    (10, 0)
+    """
+    values: dict[str, Any] = {}
+    for overlay in overlays:
+        values = merged(values, modern_config(dict(overlay)))
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(config_class, 'it')
+    try:
+        return parser.instantiate(parser.parse_object({'it': values})).it
+    except (ArgumentError, TypeError, ValueError) as error:
+        said = (
+            ' '.join(str(error).split())
+            .replace('"it.', '"')
+            .replace("Group 'it' does not accept option", 'unknown:')
+        )
+        raise ConfigError(f'{config_class.__name__}: {said}') from error
+
+
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested mappings, the values of `above` before those of `below`."""
+    out = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, Mapping) and isinstance(out.get(key), Mapping)
+        out[key] = merged(out[key], value) if both else value
+    return out
+
+
+def dotted(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values named as in `insegan.gan.steps` as nested mappings."""
+    out: dict[str, Any] = {}
+    for name, value in values.items():
+        for part in reversed(name.split('.')):
+            value = {part: value}
+        out = merged(out, value)
+    return out
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file's mapping. Raises ConfigError where it cannot be read or is none."""
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f'{path} cannot be read ({error}): expected a YAML file') from error
+    if not isinstance(content, dict):
+        raise ConfigError(f'{path} holds {type(content).__name__}: expected names with values')
+    return content
+
+
+def shipped_yaml(name: str) -> dict[str, Any]:
+    """A shipped YAML file below config/, such as train/cutpaste.yaml. Raises ConfigError."""
+    folder, _, file = name.rpartition('/')
+    path = shipped_file(f'config/{folder}', file)
+    if path is None:
+        raise ConfigError(f'config/{name} is missing: expected it beside the code; reinstall')
+    return read_yaml(path)
+
+
+def instantiate(config_class: type[Configuration], values: Namespace) -> Configuration:
+    """A configuration of nested dataclasses, of this class, from values that a command line has
+    parsed."""
+    values.pop('config', None)
+    parser = ArgumentParser()
+    parser.add_class_arguments(config_class, 'it')
+    return parser.instantiate(Namespace(it=values)).it
