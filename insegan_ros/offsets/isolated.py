@@ -27,8 +27,8 @@ from insegan_ros.offsets.labels import LabelledBatch
 SMALLEST, LARGEST = 0.4, 1.25
 # A part is on top if this share of its border stands no lower than what is beside it.
 UNCOVERED = 0.95
-# So few cut-outs do not show a part from its sides.
-FEWEST = 30
+# So few crops do not show a part from its sides.
+MIN_CROPS = 30
 # Smaller pieces are noise; pieces are sorted into so many sizes.
 SPECK_PX, SIZES = 8, 120
 # How far from the middle, in half images, centres of parts are laid.
@@ -49,12 +49,12 @@ def part_share(images: Tensor, instances: int) -> float:
     Where the number is not known (instances 0), the most frequent size of a connected piece, or the
     smallest of those that are nearly as frequent: parts alone are all of one size, piles of many.
     On the ten parts of the paper it came within an eighth of the equal share. NaN where there are
-    fewer than FEWEST pieces.
+    fewer than MIN_CROPS pieces.
     """
     if instances:
         return float(above_floor(images).sum()) / len(images) / instances
     areas = np.array([area for _, _, area in _pieces(images) if area >= SPECK_PX])
-    if len(areas) < FEWEST:
+    if len(areas) < MIN_CROPS:
         return float('nan')
     edges = np.linspace(np.log(SPECK_PX), np.log(images.shape[-1] ** 2), SIZES)
     density = gaussian_filter1d(np.histogram(np.log(areas), edges)[0].astype(float), 3.0)
@@ -62,12 +62,12 @@ def part_share(images: Tensor, instances: int) -> float:
     peaks = 1 + np.flatnonzero(
         (inner >= density[:-2]) & (inner > density[2:]) & (inner >= 0.25 * density.max())
     )
-    return (
-        float(np.exp((edges[peaks[0]] + edges[peaks[0] + 1]) / 2)) if len(peaks) else float('nan')
-    )
+    if not len(peaks):
+        return float('nan')
+    return float(np.exp((edges[peaks[0]] + edges[peaks[0] + 1]) / 2))
 
 
-def find_cutouts(images: Tensor, share: float) -> Tensor:
+def find_isolated(images: Tensor, share: float) -> Tensor:
     """Single parts out of unlabelled height maps (N, 1, S, S) in [-1, 1] in which one part covers
     some `share` px (part_share).
 
@@ -78,10 +78,8 @@ def find_cutouts(images: Tensor, share: float) -> Tensor:
     for height, own, area in _pieces(images):
         if SMALLEST * share < area < LARGEST * share:
             # One pixel more all around: the edge's slope down to the floor belongs to the picture.
-            alone = np.where(
-                cv2.dilate(own.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0, height, 0
-            ).astype(np.float32)
-            found.append((alone, own))
+            grown = cv2.dilate(own.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+            found.append((np.where(grown, height, 0).astype(np.float32), own))
     return _patches(found, images.shape[-1]).to(images.device)
 
 
@@ -98,11 +96,11 @@ def _pieces(images: Tensor) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
                 yield height, own, int(stats[piece][cv2.CC_STAT_AREA])
 
 
-def find_tops(images: Tensor, labels: np.ndarray) -> Tensor:
+def find_unoccluded(images: Tensor, labels: np.ndarray) -> Tensor:
     """Parts that nothing lies on, out of height maps (N, 1, S, S) whose instances are known, labels
     (N, S, S): poses that parts have in piles alone are among them.
 
-    Returns patches as find_cutouts does. What holds a part up is not known, so one that touches
+    Returns patches as find_isolated does. What holds a part up is not known, so one that touches
     others is lowered by a random share of its height (torch's generator).
     """
     found: list[tuple[np.ndarray, np.ndarray]] = []
@@ -113,22 +111,18 @@ def find_tops(images: Tensor, labels: np.ndarray) -> Tensor:
             own = instances == label
             if own.sum() < 4 or not _inside(own):
                 continue
-            around = (
-                (cv2.dilate(own.astype(np.uint8), kernel) > 0) & ~own & (height > FOREGROUND_SHARE)
-            )
+            beside = (cv2.dilate(own.astype(np.uint8), kernel) > 0) & ~own
+            around = beside & (height > FOREGROUND_SHARE)
             # A neighbour that stands higher lies on it.
-            lower = (
-                height[around]
-                <= cv2.dilate(np.where(own, height, 0).astype(np.float32), kernel)[around]
-            )
+            border = cv2.dilate(np.where(own, height, 0).astype(np.float32), kernel)
+            lower = height[around] <= border[around]
             if len(lower) and lower.mean() < UNCOVERED:
                 continue
-            room = (
-                max(float(np.quantile(height[own], 0.05)) - 2 * FOREGROUND_SHARE, 0)
-                if around.sum() > 0.1 * own.sum() ** 0.5
-                else 0.0
-            )
-            found.append((np.where(own, height - room * shares[label], 0).astype(np.float32), own))
+            room = 0.0
+            if around.sum() > 0.1 * own.sum() ** 0.5:
+                room = max(float(np.quantile(height[own], 0.05)) - 2 * FOREGROUND_SHARE, 0)
+            lowered = np.where(own, height - room * shares[label], 0)
+            found.append((lowered.astype(np.float32), own))
     return _patches(found, labels.shape[-1]).to(images.device)
 
 
@@ -140,19 +134,16 @@ def _inside(own: np.ndarray) -> bool:
 def _patches(found: list[tuple[np.ndarray, np.ndarray]], size: int) -> Tensor:
     """Pairs of a part's heights and its mask (size, size) as patches (M, 1, P, P) in [-1, 1], the
     masks' centres in the middle; P is as small as the largest part allows."""
-    centred, reach = [], 0.0
+    centred: list[np.ndarray] = []
+    reach = 0.0
     for height, own in found:
         y, x = np.nonzero(own)
         reach = max(reach, float(np.hypot(x - x.mean(), y - y.mean()).max()))
-        shift = np.float32([[1, 0, (size - 1) / 2 - x.mean()], [0, 1, (size - 1) / 2 - y.mean()]])
+        middle = (size - 1) / 2
+        shift = np.array([[1, 0, middle - x.mean()], [0, 1, middle - y.mean()]], np.float32)
         centred.append(cv2.warpAffine(height, shift, (size, size), flags=cv2.INTER_LINEAR))
-    patches = (
-        torch.from_numpy(
-            np.stack(centred)[:, None] if centred else np.zeros((0, 1, size, size), np.float32)
-        )
-        * 2
-        - 1
-    )
+    shares = np.stack(centred)[:, None] if centred else np.zeros((0, 1, size, size), np.float32)
+    patches = signed(torch.from_numpy(shares))
     crop = (size - min(2 * int(np.ceil(reach) + 2), size)) // 2
     return patches[:, :, crop : size - crop, crop : size - crop].contiguous()
 
@@ -177,44 +168,44 @@ def turned(
     """Patches (M, 1, P, P) in [-1, 1], each turned by its angle (M,) or a random one, grown by its
     factor (M,), on canvases (M, 1, size, size) with their centres at shift (M, 2) = (x, y) in half
     canvases. Turned, never mirrored: a mirror image of a chiral part is another part."""
-    count, zoom = len(patches), size / patches.shape[-1]
-    zoom = zoom if grown is None else zoom / grown[:, None, None]
-    angle = 2 * torch.pi * torch.rand(count, device=patches.device) if angle is None else angle
-    turn = (
-        torch.stack(
-            [
-                torch.stack([angle.cos(), -angle.sin()], -1),
-                torch.stack([angle.sin(), angle.cos()], -1),
-            ],
-            1,
-        )
-        * zoom
-    )
+    count = len(patches)
+    zoom: float | Tensor = size / patches.shape[-1]
+    if grown is not None:
+        zoom = zoom / grown[:, None, None]
+    if angle is None:
+        angle = 2 * torch.pi * torch.rand(count, device=patches.device)
+    x_row = torch.stack([angle.cos(), -angle.sin()], -1)
+    y_row = torch.stack([angle.sin(), angle.cos()], -1)
+    turn = torch.stack([x_row, y_row], 1) * zoom
     offset = torch.zeros(count, 2, device=patches.device) if shift is None else shift
     theta = torch.cat([turn, -turn @ offset[..., None]], -1)
     grid = affine_grid(theta, [count, 1, size, size], align_corners=False)
     return grid_sample(patches + 1, grid, align_corners=False, padding_mode='zeros') - 1
 
 
-class CutoutFactory:
-    """Composites of cut-outs (M, 1, P, P), as dense as a bin of `instances` parts, on images of
+class CropFactory:
+    """Composites of crops (M, 1, P, P), as dense as a bin of `instances` parts, on images of
     `size` px. With `varying`, any number up to that is as frequent: a bin that is emptied.
 
     A part that falls on others is raised, or leans: one side of it stays on the floor, the other
     rests on what lies there.
     """
 
-    def __init__(self, cutouts: Tensor, instances: int, size: int, varying: bool = False) -> None:
-        self.cutouts, self.instances, self.size, self.varying = cutouts, instances, size, varying
-        area, radius = sizes(above_floor(cutouts[:, 0]))
+    def __init__(self, crops: Tensor, instances: int, size: int, varying: bool = False) -> None:
+        self.crops, self.instances, self.size, self.varying = crops, instances, size, varying
+        area, radius = sizes(above_floor(crops[:, 0]))
         self.median_area, self.median_radius = float(area.median()), float(radius.median())
-        axis = (torch.arange(size, device=cutouts.device) + 0.5) / size * 2 - 1
+        axis = (torch.arange(size, device=crops.device) + 0.5) / size * 2 - 1
         self.y, self.x = torch.meshgrid(axis, axis, indexing='ij')
+
+    def with_crops(self, crops: Tensor) -> CropFactory:
+        """The same composites of other crops (M, 1, P, P)."""
+        return CropFactory(crops, self.instances, self.size, self.varying)
 
     @torch.no_grad()
     def sample(self, batch: int) -> LabelledBatch:
-        """A batch of composites. See LabelledBatch."""
-        slots, device = self.instances + 1, self.cutouts.device
+        """A batch of composites, with amodal masks."""
+        slots, device = self.instances + 1, self.crops.device
         places = REACH * (2 * torch.rand(batch, CANDIDATES, slots, 2, device=device) - 1)
         # Some layouts as they fall: real piles are now and then more crowded than the least crowded
         # of several.
@@ -225,22 +216,16 @@ class CutoutFactory:
         labels = torch.zeros(batch, self.size, self.size, dtype=torch.long, device=device)
         amodal = []
         for slot in range(slots):
-            chosen = self.cutouts[torch.randint(len(self.cutouts), (batch,), device=device)]
+            chosen = self.crops[torch.randint(len(self.crops), (batch,), device=device)]
             grown = 1 + NEARER * min(slot, 1) * torch.rand(batch, device=device)
-            height = (
-                (turned(chosen, self.size, places[:, slot], grown=grown)[:, 0] + 1)
-                / 2
-                * there[:, slot, None, None]
-            )
+            height = unsigned(turned(chosen, self.size, places[:, slot], grown=grown)[:, 0])
+            height = height * there[:, slot, None, None]
             mask = height > FOREGROUND_SHARE
             height = self._laid_on(height, mask, top, places[:, slot])
             wins = mask & (height > top)
             # Outside of its mask a part still has the slope of its edge.
-            top = torch.where(
-                wins,
-                height,
-                torch.maximum(top, torch.where(mask, torch.zeros_like(height), height)),
-            )
+            slope = torch.where(mask, torch.zeros_like(height), height)
+            top = torch.where(wins, height, torch.maximum(top, slope))
             labels = torch.where(wins, slot + 1, labels)
             amodal.append(mask)
         masks = torch.stack(amodal, 1)
@@ -252,29 +237,22 @@ class CutoutFactory:
         batch = len(height)
         under = mask & (top > FOREGROUND_SHARE)
         weight = under.float().sum((1, 2))
-        support = torch.where(under, top, torch.nan).flatten(1).nanquantile(0.8, dim=1).nan_to_num(
-            0.0
-        ) * (weight > 3)
+        below = torch.where(under, top, torch.nan).flatten(1).nanquantile(0.8, dim=1)
+        support = below.nan_to_num(0.0) * (weight > 3)
         raised = torch.where(torch.rand(batch, device=height.device) < HIGH, 1.0, 0.4)
         support = support * (
             raised + torch.where(raised == 1, 1.0, 0.6) * torch.rand(batch, device=height.device)
         )
         # Towards what it lies on, as a unit vector.
-        towards = (
-            torch.stack([(under * self.x).sum((1, 2)), (under * self.y).sum((1, 2))], -1)
-            / weight.clamp(min=1)[:, None]
-            - place
-        )
+        moment = torch.stack([(under * self.x).sum((1, 2)), (under * self.y).sum((1, 2))], -1)
+        towards = moment / weight.clamp(min=1)[:, None] - place
         towards = towards / (towards.norm(dim=-1, keepdim=True) + 1e-6)
-        along = (self.x - place[:, :1, None]) * towards[:, :1, None] + (
-            self.y - place[:, 1:, None]
-        ) * towards[:, 1:, None]
+        x, y = self.x - place[:, :1, None], self.y - place[:, 1:, None]
+        along = x * towards[:, :1, None] + y * towards[:, 1:, None]
         low = torch.where(mask, along, torch.inf).amin((1, 2)).nan_to_num(posinf=0.0)
         high = torch.where(mask, along, -torch.inf).amax((1, 2)).nan_to_num(neginf=0.0)
         slope = ((along - low[:, None, None]) / (high - low + 1e-6)[:, None, None]).clamp(0, 1)
         slope = slope * (1 + 0.6 * torch.rand(batch, device=height.device))[:, None, None]
         flat = (torch.rand(batch, device=height.device) < 0.3)[:, None, None]
-        return (
-            height
-            + torch.where(flat, torch.ones_like(slope), slope) * support[:, None, None] * mask
-        )
+        lift = torch.where(flat, torch.ones_like(slope), slope)
+        return height + lift * support[:, None, None] * mask

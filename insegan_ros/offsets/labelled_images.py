@@ -1,5 +1,5 @@
-"""Images whose labels are given as a label factory: a segmenter's own sure answers
-(training/rounds.py), or the simulator's truth."""
+"""Images whose labels are given as a label factory: a segmenter's own pseudo-labels
+(self_training.py), or the simulator's truth."""
 
 from __future__ import annotations
 
@@ -11,19 +11,17 @@ from insegan_ros.offsets.labels import LabelledBatch
 
 
 class LabelledImages:
-    """Images (M, 1, S, S) in [-1, 1] with labels (M, S, S) and centres (M, n, 2) px, quarter-turned
-    by chance."""
+    """Images (M, 1, S, S) in [-1, 1] with labels (M, S, S) and centres (M, n, 2) as (x, y) px,
+    turned by a random number of quarter turns."""
 
     def __init__(self, images: Tensor, labels: np.ndarray, centres: np.ndarray) -> None:
         device = images.device
-        self.images, self.labels, self.centres = (
-            images,
-            torch.from_numpy(labels).to(device),
-            torch.from_numpy(centres).to(device),
-        )
+        self.images = images
+        self.labels = torch.from_numpy(labels).to(device)
+        self.centres = torch.from_numpy(centres).to(device)
 
     def sample(self, batch: int) -> LabelledBatch:
-        """A batch of them. See LabelledBatch."""
+        """A batch of them, without amodal masks."""
         chosen = torch.randint(len(self.images), (batch,), device=self.images.device)
         turns, last = int(torch.randint(4, ())), self.images.shape[-1] - 1
         centres = self.centres[chosen]

@@ -1,7 +1,7 @@
 """Label factories: sources of images whose instance masks are known.
 
 One protocol for all: `sample(batch) -> LabelledBatch`. Whatever can do that can teach the dense
-displacement network.
+network of centre offsets.
 """
 
 from __future__ import annotations

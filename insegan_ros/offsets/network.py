@@ -17,7 +17,7 @@ from insegan_ros.nn.unet import UNet
 
 
 @dataclass(frozen=True)
-class DisplacementConfig:
+class OffsetNetConfig:
     """Shape of the dense network."""
 
     width: int = 16
@@ -37,13 +37,15 @@ class DisplacementConfig:
             )
 
 
-class DisplacementNet(UNet):
+class OffsetNet(UNet):
     """U-Net. Output channels: foreground logit; dx, dy and, with height votes, dz in px (pixel +
-    displacement = centre, own height + dz = mean height of what is seen of the instance); log of
-    the displacement's expected error (a Laplace scale, so that it says where it cannot tell)."""
+    offset = centre, own height + dz = mean height of what is seen of the instance); log of the
+    offset's expected error (a Laplace scale, so that it says where it cannot tell)."""
 
-    def __init__(self, config: DisplacementConfig) -> None:
-        # Displacements are tens of px, the convolution's natural scale is one.
+    scale: Tensor
+
+    def __init__(self, config: OffsetNetConfig) -> None:
+        # Offsets are tens of px, the convolution's natural scale is one.
         scale = torch.tensor([1.0, *[8.0] * (2 + config.height_votes), 1.0])
         super().__init__(config.channels, len(scale), config.width, config.levels)
         self.config = config

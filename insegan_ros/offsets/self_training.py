@@ -1,5 +1,4 @@
-"""The alternate training's later rounds: the segmenter labels real height maps, and learns from
-what it is sure of.
+"""Self-training: the dense network labels real height maps, and learns from what it is sure of.
 
 A network that was taught by composites sees real piles. Only those count as labelled in which it
 finds the number of parts that is known, or likely, to be there, and finds the same parts whichever
@@ -18,7 +17,7 @@ from insegan_ros.metrics.masks import honest_miou
 Divide = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
-def relabel(
+def pseudo_labels(
     heights_m: np.ndarray,
     divide: Divide,
     numbers: np.ndarray,
@@ -27,19 +26,21 @@ def relabel(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Answers of `divide` (height map in m -> labels, centres) that agree with themselves.
 
-    heights_m (N, S, S); numbers (N, 2), the fewest and the most parts that may be in each. An
-    answer is kept if its number is one of these and its mean IoU with the answers for the three
+    heights_m (N, S, S); numbers (N, 2), the minimum and the maximum of parts that may be in each.
+    An answer is kept if its number is one of these and its mean IoU with the answers for the three
     quarter turns is `agreement` or more. Returns the indices (M,), labels (M, S, S) and centres (M,
     n, 2) px, n the largest number found; the rest of a picture's row is 0.
     """
-    kept, labels, centres = [], [], []
+    kept: list[int] = []
+    labels: list[np.ndarray] = []
+    centres: list[np.ndarray] = []
     for index, height in enumerate(
-        tqdm(heights_m, desc='relabel', unit='image', disable=not progress)
+        tqdm(heights_m, desc='pseudo-labels', unit='image', disable=not progress)
     ):
         found, centre = divide(height)
-        if not numbers[index][0] <= len(centre) <= numbers[index][1] or len(
-            np.unique(found[found > 0])
-        ) != len(centre):
+        low, high = numbers[index]
+        visible = len(np.unique(found[found > 0]))
+        if not low <= len(centre) <= high or visible != len(centre):
             continue
         again = (
             np.rot90(divide(np.ascontiguousarray(np.rot90(height, turns)))[0], -turns)
@@ -49,10 +50,10 @@ def relabel(
             kept.append(index)
             labels.append(found)
             centres.append(centre)
-    most = max((len(centre) for centre in centres), default=0)
-    padded = [np.pad(centre, ((0, most - len(centre)), (0, 0))) for centre in centres]
+    slots = max((len(centre) for centre in centres), default=0)
+    padded = [np.pad(centre, ((0, slots - len(centre)), (0, 0))) for centre in centres]
     return (
         np.array(kept, int),
         np.array(labels, np.int64).reshape(len(kept), *heights_m.shape[1:]),
-        np.array(padded, np.float32).reshape(len(kept), most, 2),
+        np.array(padded, np.float32).reshape(len(kept), slots, 2),
     )

@@ -17,11 +17,11 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, binary_cross_entropy_with_logits, max_pool2d, pad
 
 from insegan_ros.drawing.tiles import tile
-from insegan_ros.engine.loop import one_cycle, own_share
+from insegan_ros.engine.loop import Stage, one_cycle, own_share
 from insegan_ros.errors import ConfigError
 from insegan_ros.heights import unsigned
 from insegan_ros.offsets.labels import LabelFactory, LabelledBatch
-from insegan_ros.offsets.network import DisplacementConfig, DisplacementNet
+from insegan_ros.offsets.network import OffsetNet, OffsetNetConfig
 
 # Heights that differ by so much of 2 within 3x3 px are a step. At steps so many readings are lost,
 # or lie between the sides, where a D435 is at its worst (config/sensors/d435.yaml).
@@ -29,10 +29,10 @@ STEP, LOST, FLYING = 0.2, 0.7, 0.3
 
 
 @dataclass(frozen=True)
-class DisplacementTrainConfig:
+class OffsetTrainConfig:
     """How the dense network is taught."""
 
-    network: DisplacementConfig = field(default_factory=DisplacementConfig)
+    network: OffsetNetConfig = field(default_factory=OffsetNetConfig)
     """Shape of the network."""
     steps: int = 1500
     """Optimisation steps; 0 leaves the dense segmenter out."""
@@ -49,12 +49,12 @@ class DisplacementTrainConfig:
     """What else a camera does to composites: nothing, or what a stereo camera such as the D435
     does, edges that are lost or fly and noise with a grain. For composites of a generator or of
     ideal depth; those cut out of a camera's own depth have its edges."""
-    rounds: int = 1
-    """Later rounds of the alternate training, in which the network also learns from real height
+    self_training: int = 1
+    """Rounds of self-training after the first, in which the network also learns from real height
     maps that it labels itself; 0 stays with composites."""
-    round_steps: int = 600
+    self_training_steps: int = 600
     """Optimisation steps of each of these rounds, at half the rate."""
-    tops: bool = True
+    unoccluded: bool = True
     """Whether piles are composed in these rounds of what lies on top in these height maps too, cut
     out along the network's own outlines: poses that no part has alone."""
     agreement: float = 0.9
@@ -62,23 +62,24 @@ class DisplacementTrainConfig:
     for its quarter turns agree to this mean IoU."""
 
     def __post_init__(self) -> None:
-        if self.rounds < 0 or self.round_steps < 1 or not 0 <= self.agreement <= 1:
+        if self.self_training < 0 or self.self_training_steps < 1 or not 0 <= self.agreement <= 1:
             raise ConfigError(
-                f'displacement.rounds {self.rounds}, round_steps {self.round_steps}, agreement'
-                f' {self.agreement}: expected 0 or more, 1 or more, 0 to 1'
+                f'offsets.self_training {self.self_training}, self_training_steps'
+                f' {self.self_training_steps}, agreement {self.agreement}: expected 0 or more, 1 or'
+                ' more, 0 to 1'
             )
         if self.steps < 0 or self.batch < 1 or self.noise < 0 or not 0 <= self.blur <= 1:
             raise ConfigError(
-                f'displacement.steps {self.steps}, batch {self.batch}, noise {self.noise}, blur'
+                f'offsets.steps {self.steps}, batch {self.batch}, noise {self.noise}, blur'
                 f' {self.blur}: expected 0 or more, 1 or more, 0 or more, 0 to 1'
             )
 
 
-def displacement_targets(batch: LabelledBatch, relief_px: float = 0.0) -> tuple[Tensor, Tensor]:
-    """Foreground (B, H, W) float and the displacement (B, 2, H, W) in px from every pixel to its
+def offset_targets(batch: LabelledBatch, relief_px: float = 0.0) -> tuple[Tensor, Tensor]:
+    """Foreground (B, H, W) float and the offset (B, 2, H, W) in px from every pixel to its
     instance's amodal centre.
 
-    With relief_px, the height scale in px, the displacement (B, 3, H, W) also leads to the mean
+    With relief_px, the height scale in px, the offset (B, 3, H, W) also leads to the mean
     height of what is seen of it.
     """
     count, height, width = batch.labels.shape
@@ -91,7 +92,7 @@ def displacement_targets(batch: LabelledBatch, relief_px: float = 0.0) -> tuple[
         torch.arange(width, device=slot.device),
         indexing='ij',
     )
-    displacement = (target - torch.stack([x, y], -1)).permute(0, 3, 1, 2)
+    offset = (target - torch.stack([x, y], -1)).permute(0, 3, 1, 2)
     foreground = (batch.labels > 0).float()
     if relief_px:
         own = unsigned(batch.images[:, 0].flatten(1)) * relief_px
@@ -100,9 +101,9 @@ def displacement_targets(batch: LabelledBatch, relief_px: float = 0.0) -> tuple[
         mean = empty.scatter_add(1, slot, own * seen) / empty.scatter_add(1, slot, seen).clamp(
             min=1
         )
-        rise = (mean.gather(1, slot) - own).reshape(count, 1, height, width)
-        displacement = torch.cat([displacement, rise], 1)
-    return foreground, displacement * foreground[:, None]
+        upwards = (mean.gather(1, slot) - own).reshape(count, 1, height, width)
+        offset = torch.cat([offset, upwards], 1)
+    return foreground, offset * foreground[:, None]
 
 
 def degrade(images: Tensor, noise: float, blur: float) -> Tensor:
@@ -139,51 +140,51 @@ def as_stereo(images: Tensor, noise: float) -> Tensor:
     return (seen + 2 * noise * strength * grain * (seen > -0.98)).clamp(min=-1)
 
 
-def displacement_loss(
-    output: Tensor, foreground: Tensor, displacement: Tensor, area: Tensor | None = None
+def offset_loss(
+    output: Tensor, foreground: Tensor, offset: Tensor, area: Tensor | None = None
 ) -> dict[str, Tensor]:
-    """Cross-entropy of the foreground; Laplace likelihood of the displacement's error on the
-    foreground, mean over its pixels, or sum over `area`, where several processes share a batch."""
+    """The losses of a network's output (B, 2 + D + 1, H, W) for foreground (B, H, W) and offset (B,
+    D, H, W) in px, scalars by name: `foreground`, cross-entropy; `offsets`, Laplace likelihood of
+    the offset's error on the foreground, mean over its pixels, or sum over `area`, where several
+    processes share a batch; `error_px`, the mean error, without gradient."""
     log_error = output[:, -1].clamp(-3, 5)
-    distance = (output[:, 1:-1] - displacement).abs().sum(1)
+    distance = (output[:, 1:-1] - offset).abs().sum(1)
     likelihood = distance * torch.exp(-log_error) + log_error
     area = foreground.sum().clamp(min=1) if area is None else area
     return {
         'foreground': binary_cross_entropy_with_logits(output[:, 0], foreground),
-        'displacement': (likelihood * foreground).sum() / area,
+        'offsets': (likelihood * foreground).sum() / area,
         'error_px': ((distance * foreground).sum() / area).detach(),
     }
 
 
-class DisplacementStage:
+class OffsetStage(Stage):
     """The stage that every label factory ends in; relief_px: the height scale in px. Rounds after
-    the first go on from the weights `start`. spoil: what a camera does to composites, noise and
+    the first go on from the weights `start`. augment: what a camera does to composites, noise and
     blur on heights if left out."""
 
     def __init__(
         self,
         fabric: Fabric,
-        config: DisplacementTrainConfig,
+        config: OffsetTrainConfig,
         factory: LabelFactory,
         relief_px: float,
         round_: int = 0,
         start: dict[str, Tensor] | None = None,
-        spoil: Callable[[Tensor], Tensor] | None = None,
+        augment: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
-        self.config, self.fabric, self.factory, self.images_per_step = (
-            config,
-            fabric,
-            factory,
-            config.batch,
-        )
+        self.config = config
+        self.fabric = fabric
+        self.factory = factory
+        self.images_per_step = config.batch
         self.relief_px = relief_px if config.network.height_votes else 0.0
         camera = as_stereo if config.sensor == 'stereo' else lambda images, _: images
-        self.spoil = spoil or (
+        self.augment = augment or (
             lambda images: degrade(camera(images, config.noise), config.noise, config.blur)
         )
-        self.name = f'displacement-{round_}' if round_ else 'displacement'
-        self.steps = config.round_steps if round_ else config.steps
-        network = DisplacementNet(config.network)
+        self.name = f'offsets-{round_}' if round_ else 'offsets'
+        self.steps = config.self_training_steps if round_ else config.steps
+        network = OffsetNet(config.network)
         if start is not None:
             network.load_state_dict(start)
         # Later rounds refine what is there.
@@ -193,23 +194,32 @@ class DisplacementStage:
         )
         self.schedule = one_cycle(self.optimiser, rate, self.steps)
 
+    @property
+    def stream(self) -> str:
+        """The name that earlier versions had: the same seed makes the same weights."""
+        return self.name.replace('offsets', 'displacement')
+
+    def weights(self) -> dict[str, Tensor]:
+        """A copy of the network's weights as they are now."""
+        state = self.network.state_dict()
+        return {name: value.detach().clone() for name, value in state.items()}
+
     def parts(self) -> dict[str, Any]:
-        """See Stage."""
+        """The network, its optimiser and the schedule of its rate."""
         return {'network': self.network, 'optimiser': self.optimiser, 'schedule': self.schedule}
 
     def step(self, index: int) -> dict[str, Tensor]:
         """One step on fresh composites."""
         world = self.fabric.world_size
         batch = self.factory.sample(world * self.config.batch)
-        foreground, displacement = displacement_targets(batch, self.relief_px)
+        foreground, offset = offset_targets(batch, self.relief_px)
         area = foreground.sum().clamp(min=1) / world
-        images, foreground, displacement = (
-            own_share(self.fabric, one)
-            for one in (self.spoil(batch.images), foreground, displacement)
+        images, foreground, offset = (
+            own_share(self.fabric, one) for one in (self.augment(batch.images), foreground, offset)
         )
-        losses = displacement_loss(self.network(images), foreground, displacement, area)
+        losses = offset_loss(self.network(images), foreground, offset, area)
         self.optimiser.zero_grad()
-        self.fabric.backward(losses['foreground'] + losses['displacement'])
+        self.fabric.backward(losses['foreground'] + losses['offsets'])
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
         self.optimiser.step()
         self.schedule.step()
@@ -217,7 +227,8 @@ class DisplacementStage:
 
     @torch.no_grad()
     def pictures(self) -> dict[str, Tensor]:
-        """Composites, their labels, the foreground that the network finds."""
+        """Eight composites, their labels, the foreground that the network finds, as one picture (1,
+        h, w)."""
         batch = self.factory.sample(8)
         found = torch.sigmoid(self.network(batch.images)[:, 0]) * 2 - 1
         labels = batch.labels.float() / batch.labels.max().clamp(min=1) * 2 - 1

@@ -1,5 +1,5 @@
-"""From displacements to instances: every foreground pixel votes for its instance's centre; peaks of
-votes are instances.
+"""From centre offsets to instances: every foreground pixel votes for its instance's centre; peaks
+of votes are instances.
 
 The rule that IRNet has for its displacement field (Ahn et al., CVPR 2019, Eqs. 14 and 15: refine,
 candidate centroids, components), with votes in place of "pixels whose displacement is small", since
@@ -13,9 +13,9 @@ import numpy as np
 from scipy.ndimage import label as label_components
 
 # Peaks looked at in one picture, so that clutter cannot hold a node up.
-MOST_PEAKS = 300
+MAX_PEAKS = 300
 # Layers of the vote map's height.
-MOST_LAYERS = 64
+MAX_LAYERS = 64
 
 
 def vote_map(
@@ -44,8 +44,8 @@ def find_centres(
     radius_px: float,
     min_votes: float,
 ) -> np.ndarray:
-    """Centres (K, 2 or 3) of targets (M, 2 or 3) as (x, y) or (x, y, z) px, z from 0 up; strongest
-    first.
+    """Centres (K, 2 or 3) that targets (M, 2 or 3) with weights (M,) vote for in a picture of
+    `shape` (H, W), as (x, y) or (x, y, z) px, z from 0 up; strongest first.
 
     A centre is a peak of the vote map whose votes within radius_px weigh min_votes or more. Votes
     that a stronger peak has taken do not count again, so one instance is found once; no number of
@@ -53,19 +53,24 @@ def find_centres(
     """
     if not len(targets) or weights.sum() < min_votes:
         return np.zeros((0, targets.shape[1]), np.float32)
-    cell, order = np.ones(targets.shape[1]), [1, 0, 2][: targets.shape[1]]
+    order = [1, 0, 2][: targets.shape[1]]
+    cell = np.ones(len(order))
+    grid: tuple[int, ...] = shape
     if len(order) == 3:
         # Layers half a radius apart, two of them beyond the highest vote.
         cell[2] = max(radius_px / 2, 0.5)
-        shape = (*shape, int(np.clip(targets[:, 2].max() / cell[2] + 3, 1, MOST_LAYERS)))
-    heat = vote_map(targets[:, order] / cell, weights, shape, max(radius_px / 2, 0.5))
+        layers = int(np.clip(targets[:, 2].max() / cell[2] + 3, 1, MAX_LAYERS))
+        grid = (*shape, layers)
+    heat = vote_map(targets[:, order] / cell, weights, grid, max(radius_px / 2, 0.5))
     if len(order) == 3:
-        heat = heat @ _blurring(shape[2])
-    remaining, centres, reach = weights.copy(), [], int(np.ceil(radius_px))
-    for _ in range(MOST_PEAKS):
+        heat = heat @ _blurring(grid[2])
+    remaining = weights.copy()
+    reach = int(np.ceil(radius_px))
+    centres: list[np.ndarray] = []
+    for _ in range(MAX_PEAKS):
         if remaining.sum() < min_votes:
             break
-        peak = np.array(np.unravel_index(int(heat.argmax()), shape))
+        peak = np.array(np.unravel_index(int(heat.argmax()), grid))
         if heat[tuple(peak)] <= 1e-6:
             break
         near = ((targets[:, order] - peak * cell) ** 2).sum(1) < radius_px**2
@@ -73,10 +78,8 @@ def find_centres(
             centres.append(np.average(targets[near], axis=0, weights=remaining[near] + 1e-9))
         remaining[near] = 0
         # Nothing else may stand within one radius of a peak, taken or too light.
-        low, high = (
-            np.ceil(peak - reach / cell).clip(0).astype(int),
-            np.minimum(np.floor(peak + reach / cell) + 1, shape).astype(int),
-        )
+        low = np.ceil(peak - reach / cell).clip(0).astype(int)
+        high = np.minimum(np.floor(peak + reach / cell) + 1, grid).astype(int)
         window = tuple(slice(*ends) for ends in zip(low, high))
         away = sum(((axis - p) * c) ** 2 for axis, p, c in zip(np.ogrid[window], peak, cell))
         heat[window][away <= reach**2] = 0
