@@ -10,8 +10,8 @@ import numpy as np
 from insegan_ros.errors import InputError
 from insegan_ros.frame import Frame, Instances
 from insegan_ros.geometry.registration import MeshRegistration, Registered
-from insegan_ros.methods.insegan.template import template_from_object
-from insegan_ros.tasks.segmenter import Segmenter, WrappedSegmenter
+from insegan_ros.segmenters.base import Segmenter, WrappedSegmenter
+from insegan_ros.workspace import Workspace
 
 # A decoded pose that ICP brings to explain so much of an instance needs no search over all
 # rotations.
@@ -31,12 +31,8 @@ class PosedSegmenter(WrappedSegmenter):
 
     def __init__(self, inner: Segmenter, registration: MeshRegistration) -> None:
         super().__init__(inner)
-        scales = self.scales
-        usual = (
-            2 * math.sqrt(scales.part_area_m2 / math.pi)
-            if scales is not None and scales.part_area_m2
-            else None
-        )
+        area_m2 = self.scales.part_area_m2
+        usual = 2 * math.sqrt(area_m2 / math.pi) if area_m2 else None
         if (
             registration.diameter > LARGEST_M
             or usual
@@ -48,15 +44,12 @@ class PosedSegmenter(WrappedSegmenter):
                 ' scale is 0.001 for a file in millimetres'
             )
         self.registration = registration
-        generator = getattr(inner, 'generator', None)
-        decodes = generator is not None and generator.config.shape != '2d'
-        self.template_from_object = (
-            template_from_object(generator, inner.scales, registration) if decodes else None
-        )
+        self.template_from_object = inner.template_rotation(registration)
 
-    def segment(self, frame: Frame) -> Instances:
-        """See Segmenter. An instance that cannot be registered keeps the pose that it had."""
-        found = self.inner.segment(frame)
+    def segment(self, frame: Frame, workspace: Workspace | None = None) -> Instances:
+        """The wrapped method's instances, each with the pose to which the mesh fits best. One that
+        cannot be registered keeps the pose that it had."""
+        found = self.inner.segment(frame, workspace)
         poses = (
             found.poses.copy()
             if found.poses is not None

@@ -8,41 +8,36 @@ from torch.nn.functional import affine_grid, grid_sample
 
 
 def in_range(pictures: Tensor) -> Tensor:
-    """uint8 pictures as networks see them, float32 in [-1, 1]."""
+    """Pictures of any shape, uint8, as networks see them: float32 in [-1, 1]."""
     return pictures.float() / 127.5 - 1
 
 
-def random_views(pictures: Tensor, least: float = 0.85) -> Tensor:
-    """Mirrored by chance and cut at random to `least` of their side or more, brought back to their
-    size."""
+def random_views(pictures: Tensor, min_side: float = 0.85) -> Tensor:
+    """Random horizontal flips and square crops of pictures (B, C, H, W), resized to (B, C, H, W).
+
+    min_side: the smallest side of a crop, as a share of the picture's.
+    """
     count, device = len(pictures), pictures.device
-    side = least + (1 - least) * torch.rand(count, device=device)
+    side = min_side + (1 - min_side) * torch.rand(count, device=device)
     mirror = torch.where(torch.rand(count, device=device) < 0.5, -1.0, 1.0)
     room = (1 - side)[:, None] * (2 * torch.rand(count, 2, device=device) - 1)
     zero = torch.zeros(count, device=device)
-    theta = torch.stack(
-        [
-            torch.stack([mirror * side, zero, room[:, 0]], -1),
-            torch.stack([zero, side, room[:, 1]], -1),
-        ],
-        1,
+    rows = (
+        torch.stack([mirror * side, zero, room[:, 0]], -1),
+        torch.stack([zero, side, room[:, 1]], -1),
     )
-    return grid_sample(
-        pictures,
-        affine_grid(theta, list(pictures.shape), align_corners=False),
-        padding_mode='border',
-        align_corners=False,
-    )
+    grid = affine_grid(torch.stack(rows, 1), list(pictures.shape), align_corners=False)
+    return grid_sample(pictures, grid, padding_mode='border', align_corners=False)
 
 
 def random_colours(pictures: Tensor, strength: float = 0.4) -> Tensor:
-    """Other brightness, contrast and saturation by up to `strength`, some blur of the hue, a little
-    noise."""
+    """Pictures (B, 3, H, W) with brightness, contrast and saturation changed by up to `strength`,
+    slightly different channel gains, and a little noise; clipped to [-1, 1]."""
 
     def draw(*shape: int) -> Tensor:
-        return 1 + strength * (
-            2 * torch.rand(len(pictures), *shape, 1, 1, device=pictures.device) - 1
-        )
+        """Random factors around 1."""
+        uniform = torch.rand(len(pictures), *shape, 1, 1, device=pictures.device)
+        return 1 + strength * (2 * uniform - 1)
 
     shares = (pictures + 1) / 2 * draw(1)
     mean = shares.mean((1, 2, 3), keepdim=True)

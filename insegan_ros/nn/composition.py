@@ -1,5 +1,5 @@
-"""What all that put single things together share: z-order and alpha blending, when a pixel is a
-part, centres, how many and where."""
+"""Composing pictures of single parts: z-order and alpha blending; centres and sizes of masks; how
+many parts, and where."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from torch import Tensor
 
 from insegan_ros.heights import above_floor
 
-# So many pictures hold any number of parts, the others nearly all.
+# The share of pictures that hold any number of parts; the others hold nearly all.
 FEW = 0.3
 
 
 def compose(singles: Tensor) -> tuple[Tensor, Tensor]:
-    """Z-order of single renders (B, n, H, W): image (B, 1, H, W) and labels (B, H, W), 0 =
-    background."""
+    """Z-order of height maps of single parts (B, n, H, W) in [-1, 1] -> image (B, 1, H, W), at
+    every pixel the highest of them, and labels (B, H, W) int64, 0 = background, i = part i - 1."""
     highest, winner = singles.max(1)
     labels = torch.where(above_floor(highest), winner + 1, torch.zeros_like(winner))
     return highest[:, None], labels
 
 
 def blend(below: Tensor, colours: Tensor, alpha: Tensor) -> Tensor:
-    """Lay colours (B, C, H, W) with their soft mask alpha (B, 1, H, W) on what lies below, (B, C,
-    H, W): one step of the recursive alpha blending of the independence prior (Eq. 5) and of layered
-    GANs (Eq. 2). What is laid later hides what is below."""
+    """Alpha blending of colours (B, C, H, W) with their soft mask alpha (B, 1, H, W) over what lies
+    below (B, C, H, W) -> (B, C, H, W): one step of the recursion of the independence prior (Eq. 5)
+    and of layered GANs (Eq. 2)."""
     return below + alpha * (colours - below)
 
 
 def centres(masks: Tensor) -> Tensor:
-    """Centres of gravity (x, y) in px of masks (..., H, W): (..., 2). (0, 0) for an empty one."""
+    """Centroids (..., 2) as (x, y) px of masks (..., H, W); (0, 0) for an empty one."""
     masks = masks.float()
     height, width = masks.shape[-2:]
     area = masks.sum((-1, -2)).clamp(min=1)
@@ -38,7 +38,7 @@ def centres(masks: Tensor) -> Tensor:
 
 
 def sizes(masks: Tensor) -> tuple[Tensor, Tensor]:
-    """Areas (M,) in px and radii of gyration (M,) in px of masks (M, H, W)."""
+    """Areas (M,) in square px and radii of gyration (M,) in px of masks (M, H, W)."""
     area = masks.sum((1, 2)).float()
     centre = centres(masks)
     y, x = torch.meshgrid(
@@ -49,8 +49,9 @@ def sizes(masks: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def present(batch: int, slots: int, device: torch.device, few_share: float = FEW) -> Tensor:
-    """Which slots hold a part (B, slots), bool: mostly all but one or all, in a share of the
-    pictures few, as a bin is emptied part by part."""
+    """Which slots hold a part, (batch, slots) bool: in a share `few_share` of the pictures the
+    first few of them, any number being equally likely, as a bin is emptied part by part; in the
+    others all, or all but one."""
     few = torch.randint(1, slots + 1, (batch,), device=device)
     many = torch.randint(slots - 1 if slots > 1 else 1, slots + 1, (batch,), device=device)
     count = torch.where(torch.rand(batch, device=device) < few_share, few, many)
@@ -58,7 +59,8 @@ def present(batch: int, slots: int, device: torch.device, few_share: float = FEW
 
 
 def least_crowded(places: Tensor) -> Tensor:
-    """Of candidate layouts (B, K, n, 2) the index (B,) of the one whose nearest pair is farthest
-    apart: parts in a bin exclude each other, independent draws do not."""
+    """The maximin choice among K candidate layouts of n parts, places (B, K, n, 2): the index (B,)
+    of the layout whose smallest distance between two parts is largest. Parts in a bin keep each
+    other away; independent draws do not."""
     distance = torch.cdist(places, places) + 10 * torch.eye(places.shape[2], device=places.device)
     return distance.amin((-1, -2)).argmax(1)

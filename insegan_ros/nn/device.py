@@ -1,4 +1,4 @@
-"""Where networks run."""
+"""The device that networks run on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from insegan_ros.errors import ConfigError
 
 
 def choose_device(name: str) -> torch.device:
-    """auto, cpu, cuda or cuda:N as a torch device. Raises ConfigError where it is not there."""
+    """The torch device called `name`: auto, cpu, cuda or cuda:N; auto is cuda where torch sees one.
+    Raises ConfigError for an unknown name and for a device that is not there."""
     if name == 'auto':
         return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     try:

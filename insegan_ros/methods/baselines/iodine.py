@@ -1,5 +1,5 @@
-"""IODINE (Greff et al., ICML 2019), a baseline of InSeGAN's Table 1, on height maps: slots refined
-by the gradients of their own error."""
+"""IODINE (Greff et al., ICML 2019), a baseline of InSeGAN's Table 1, on height maps: slots are
+refined iteratively by the gradients of their own error."""
 
 from __future__ import annotations
 
@@ -17,21 +17,23 @@ class IodineConfig:
     """Shape of the network."""
 
     slots: int = 6
-    """Slots: the parts and the floor."""
+    """Number of slots: one for each part and one for the floor."""
     latent: int = 16
-    """Length of a slot's code; the paper's size is 64."""
+    """Length of a slot's code; the paper's is 64."""
     width: int = 24
-    """Channels; the paper's size is 64."""
+    """Channels; the paper has 64."""
     rounds: int = 4
-    """Rounds of refinement; the paper has 5."""
+    """Refinement steps; the paper has 5."""
     spread: float = 0.15
-    """Standard deviation of the picture around the slots' mixture."""
+    """Standard deviation of a pixel's height, given the slot that explains it, on the scale of [-1,
+    1]."""
 
 
 class Iodine(nn.Module):
-    """q(z | x) is refined from the prior's mean by a network that sees the picture, the masks, the
-    errors and the gradients."""
+    """The posterior q(z | x) starts from a learnt initial value and is refined by a network that
+    sees the picture, the reconstructions, masks and errors, and their gradients."""
 
+    # Channels of what the refinement network sees.
     SEEN = 11
 
     def __init__(self, config: IodineConfig) -> None:
@@ -61,57 +63,48 @@ class Iodine(nn.Module):
         self.norm_code = nn.LayerNorm(2 * config.latent, elementwise_affine=False)
 
     def _decode(self, code: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Posterior parameters (B, K, 2 latent) -> a sample's pictures and mask logits (B, K, 64,
-        64) and the KL divergence (B,)."""
+        """Posterior parameters (B, K, 2 latent) -> pictures and mask logits (B, K, 64, 64) of a
+        sample, and the KL divergence (B,) from the prior."""
         mean, log_spread = code.chunk(2, -1)
         z = mean + log_spread.exp() * torch.randn_like(mean)
-        pictures, logits = self.decoder(z.flatten(0, 1))
+        decoded = self.decoder(z.flatten(0, 1))
+        pictures, logits = (one.reshape(*code.shape[:2], 64, 64) for one in decoded)
         divergence = (0.5 * (mean**2 + (2 * log_spread).exp() - 1) - log_spread).sum((1, 2))
-        return (
-            pictures.reshape(*code.shape[:2], 64, 64),
-            logits.reshape(*code.shape[:2], 64, 64),
-            divergence,
-        )
+        return pictures, logits, divergence
 
     def _log_likelihood(self, image: Tensor, pictures: Tensor) -> Tensor:
-        """Of every pixel under every slot, (B, K, 64, 64)."""
-        return -0.5 * ((image - pictures) / self.config.spread) ** 2 - math.log(
-            self.config.spread * math.sqrt(2 * math.pi)
-        )
+        """The log-likelihood of every pixel under every slot, (B, K, 64, 64)."""
+        spread = self.config.spread
+        constant = math.log(spread * math.sqrt(2 * math.pi))
+        return -0.5 * ((image - pictures) / spread) ** 2 - constant
 
     def refine(self, image: Tensor, train: bool) -> tuple[list[Tensor], Tensor]:
-        """Negative ELBO (B,) after every round, and the last masks (B, K, 64, 64)."""
+        """Negative ELBO (B,) after every refinement step, and the final masks (B, K, 64, 64) of
+        images (B, 1, 64, 64). train: whether gradients flow from one step to the next."""
         batch, count = len(image), self.config.slots
         code, state = self.start.expand(batch, count, -1), None
         errors: list[Tensor] = []
         masks = image
         for index in range(self.config.rounds + 1):
             with torch.enable_grad():
-                # Outside of training nothing flows from one round to the next.
                 code = code if train else code.detach().clone().requires_grad_()
                 pictures, logits, divergence = self._decode(code)
                 likelihood = self._log_likelihood(image, pictures)
                 whole = torch.logsumexp(logits.log_softmax(1) + likelihood, 1, keepdim=True)
                 error = divergence - whole.sum((1, 2, 3))
-                gradients = (
-                    torch.autograd.grad(error.sum(), (code, pictures, logits), retain_graph=True)
-                    if index < self.config.rounds
-                    else ()
-                )
+                gradients: tuple[Tensor, ...] = ()
+                if index < self.config.rounds:
+                    gradients = torch.autograd.grad(
+                        error.sum(), (code, pictures, logits), retain_graph=True
+                    )
             errors.append(error)
             masks = mix(pictures, logits)[1]
             if index == self.config.rounds:
                 break
             seen = self._seen(image, pictures, logits, likelihood, whole, gradients)
-            found = torch.cat(
-                [
-                    self.look(seen),
-                    code.detach().flatten(0, 1),
-                    self.norm_code(gradients[0].detach()).flatten(0, 1),
-                ],
-                1,
-            )
-            state = self.memory(found, state)
+            gradient = self.norm_code(gradients[0].detach())
+            features = [self.look(seen), code.detach().flatten(0, 1), gradient.flatten(0, 1)]
+            state = self.memory(torch.cat(features, 1), state)
             code = code + self.change(state[0]).reshape(code.shape)
         return errors, masks
 
@@ -124,21 +117,25 @@ class Iodine(nn.Module):
         whole: Tensor,
         gradients: tuple[Tensor, ...],
     ) -> Tensor:
-        """What the refinement network looks at, (B K, 11, 64, 64): no gradient flows back through
-        it."""
+        """The input of the refinement network, (B K, 11, 64, 64), detached: no gradient flows back
+        through it. whole (B, 1, 64, 64): the pixels' log-likelihood under all slots; gradients: of
+        the error by code, pictures and logits."""
         count = pictures.shape[1]
         masks = logits.softmax(1)
         posterior = likelihood.softmax(1)
-        others = torch.logsumexp(
-            torch.where(
-                torch.eye(count, device=image.device, dtype=torch.bool)[None, :, :, None, None],
-                -1e4,
-                (logits.log_softmax(1) + likelihood)[:, None],
-            ),
-            2,
-        )
-        norm = lambda value: self.norm_gradient(value.detach().flatten(0, 1)[:, None])
-        flat = lambda value: value.detach().expand(-1, count, -1, -1).flatten(0, 1)[:, None]
+        # The pixels' log-likelihood without the slot itself.
+        own = torch.eye(count, device=image.device, dtype=torch.bool)[None, :, :, None, None]
+        weighted = (logits.log_softmax(1) + likelihood)[:, None]
+        others = torch.logsumexp(torch.where(own, -1e4, weighted), 2)
+
+        def flat(value: Tensor) -> Tensor:
+            """Values (B, 1 or K, 64, 64) as (B K, 1, 64, 64)."""
+            return value.detach().expand(-1, count, -1, -1).flatten(0, 1)[:, None]
+
+        def norm(value: Tensor) -> Tensor:
+            """The same, normalised."""
+            return self.norm_gradient(flat(value))
+
         where = coordinates(64, 64, image.device).expand(len(image) * count, -1, -1, -1)
         return torch.cat(
             [
@@ -149,7 +146,7 @@ class Iodine(nn.Module):
                 flat(posterior),
                 norm(gradients[1]),
                 norm(gradients[2]),
-                norm(whole.expand(-1, count, -1, -1)),
+                norm(whole),
                 norm(others),
                 where,
             ],
@@ -157,15 +154,14 @@ class Iodine(nn.Module):
         )
 
     def losses(self, image: Tensor) -> dict[str, Tensor]:
-        """Negative ELBO a pixel, later rounds weighing more (Eq. 7)."""
+        """The negative ELBO a pixel of images (B, 1, 64, 64), a scalar: its mean over the
+        refinement steps, of which later ones have a larger weight (Eq. 7)."""
         errors, _ = self.refine(image, True)
         weights = torch.arange(1, len(errors) + 1, device=image.device) / len(errors)
-        return {
-            'negative ELBO': (
-                (torch.stack(errors, 1) * weights).sum(1).mean() / weights.sum() / image[0].numel()
-            )
-        }
+        error = (torch.stack(errors, 1) * weights).sum(1).mean() / weights.sum()
+        return {'negative ELBO': error / image[0].numel()}
 
     def divide(self, image: Tensor) -> Tensor:
-        """image (1, 1, 64, 64) -> the slot that explains every pixel (64, 64)."""
+        """image (1, 1, 64, 64) -> the slot with the largest mask at every pixel, (64, 64)
+        int64."""
         return self.refine(image, False)[1][0].argmax(0)

@@ -1,9 +1,6 @@
-"""The model of Wu et al. (ICCV Workshops 2019), a baseline of InSeGAN's Table 1: a learnt point
-cloud, placed n times to explain the scene's.
-
-"Unsupervised Joint 3D Object Model Learning and 6D Pose Estimation for Depth-Based Instance
-Segmentation."
-"""
+"""The model of Wu et al. ("Unsupervised Joint 3D Object Model Learning and 6D Pose Estimation for
+Depth-Based Instance Segmentation", ICCV Workshops 2019), a baseline of InSeGAN's Table 1: a learnt
+point cloud of the part, placed n times to explain the scene's point cloud."""
 
 from __future__ import annotations
 
@@ -24,21 +21,21 @@ class PointTemplateConfig:
     instances: int = 5
     """Parts in an image."""
     template: int = 128
-    """Points of the learnt part."""
+    """Points of the learnt template."""
     cloud: int = 512
-    """Points taken of a scene."""
+    """Points sampled from a scene."""
     width: int = 64
     """Channels of the pose network's first layer."""
     relief: float = 0.8
-    """The height scale in half images: how tall the highest thing is against the picture's width.
-    Taken from the data in training."""
+    """The height scale in half sides of the image; taken from the data in training."""
     cells: int = 24
-    """Side of the grid in which a higher point hides a lower one."""
+    """Cells along a side of the grid in which higher points hide lower ones."""
 
 
 class PointTemplate(nn.Module):
-    """A PointNet reads n poses off the scene's cloud; the template under these poses, less what is
-    hidden, must lie on the cloud (Chamfer)."""
+    """A PointNet estimates n poses from the scene's cloud; the template in these poses, without its
+    hidden points, must match the cloud (Chamfer distance). Lengths are in half sides of the
+    image."""
 
     def __init__(self, config: PointTemplateConfig) -> None:
         super().__init__()
@@ -54,36 +51,30 @@ class PointTemplate(nn.Module):
             nn.ReLU(),
             nn.Linear(2 * width, 6 * config.instances),
         )
-        # The instances begin in different places, else all of them go for the same part.
+        # The instances begin in different places, or all of them would settle on the same part.
         angle = 2 * torch.pi * torch.arange(config.instances) / config.instances
-        first = torch.stack(
-            [
-                angle,
-                angle,
-                angle,
-                0.4 * angle.cos(),
-                0.4 * angle.sin(),
-                torch.full_like(angle, 0.2),
-            ],
-            -1,
-        )
-        nn.init.normal_(self.poses[-1].weight, 0, 0.01)
-        self.poses[-1].bias.data.copy_(first.flatten())
+        place = [0.4 * angle.cos(), 0.4 * angle.sin(), torch.full_like(angle, 0.2)]
+        initial = torch.stack([angle, angle, angle, *place], -1)
+        nn.init.normal_(self.poses[-1].get_parameter('weight'), 0, 0.01)
+        self.poses[-1].get_parameter('bias').data.copy_(initial.flatten())
 
     def cloud(self, image: Tensor) -> Tensor:
-        """Points (B, M, 3) of the foreground of images (B, 1, S, S), drawn with repetition: x, y in
-        half images, height in the same."""
+        """Points (B, M, 3) of the foreground of images (B, 1, S, S) in [-1, 1], sampled with
+        replacement: x, y and height in half sides of the image."""
         height = image[:, 0].flatten(1)
         weight = above_floor(height).float() + 1e-9
         chosen = torch.multinomial(weight, self.config.cloud, replacement=True)
         return self._at(chosen, height.gather(1, chosen), image.shape[-1])
 
     def _at(self, pixel: Tensor, height: Tensor, size: int) -> Tensor:
-        x, y = ((pixel % size + 0.5) / size * 2 - 1), ((pixel // size + 0.5) / size * 2 - 1)
+        """The points (B, M, 3) of pixels (B, M), counted row by row, and their heights (B, M) in
+        [-1, 1]."""
+        x = (pixel % size + 0.5) / size * 2 - 1
+        y = (pixel // size + 0.5) / size * 2 - 1
         return torch.stack([x, y, unsigned(height) * self.config.relief], -1)
 
     def place(self, cloud: Tensor) -> Tensor:
-        """The template under the n poses that are read off a cloud (B, M, 3): (B, n, P, 3)."""
+        """The template in the n poses that are estimated from a cloud (B, M, 3): (B, n, P, 3)."""
         x = cloud.transpose(1, 2)
         for layer in self.points:
             x = relu(layer(x))
@@ -92,19 +83,18 @@ class PointTemplate(nn.Module):
         return turned + pose[..., None, 3:]
 
     def visible(self, placed: Tensor) -> Tensor:
-        """Which of the placed points (B, n, P, 3) the camera sees, (B, n P): those near the highest
-        one of their cell."""
+        """Which of the placed points (B, n, P, 3) the camera sees, (B, n P) bool: those near the
+        highest point of their cell."""
         flat, cells = placed.detach().flatten(1, 2), self.config.cells
         x, y = (((flat[..., axis] + 1) / 2 * cells).long().clamp(0, cells - 1) for axis in (0, 1))
         cell = y * cells + x
-        highest = torch.full((len(flat), cells * cells), -10.0, device=flat.device).scatter_reduce(
-            1, cell, flat[..., 2], 'amax'
-        )
+        lowest = torch.full((len(flat), cells * cells), -10.0, device=flat.device)
+        highest = lowest.scatter_reduce(1, cell, flat[..., 2], 'amax')
         return flat[..., 2] > highest.gather(1, cell) - 2.0 / cells
 
     def losses(self, image: Tensor) -> dict[str, Tensor]:
-        """Chamfer distance, both ways, between the scene's points and the template's visible
-        ones."""
+        """The Chamfer distance, both ways, between the points of images (B, 1, S, S) and the
+        visible points of the placed templates, a scalar."""
         cloud = self.cloud(image)
         placed = self.place(cloud)
         seen = self.visible(placed)
@@ -114,13 +104,12 @@ class PointTemplate(nn.Module):
         return {'chamfer': to_template + to_cloud}
 
     def divide(self, image: Tensor) -> Tensor:
-        """image (1, 1, S, S) -> the instance whose template lies nearest to every pixel's point (S,
-        S)."""
+        """image (1, 1, S, S) -> the instance whose template is nearest to every pixel's point, (S,
+        S) int64."""
         size = image.shape[-1]
         every = torch.arange(size * size, device=image.device)[None]
         points = self._at(every, image[:, 0].flatten(1), size)
         placed = self.place(self.cloud(image))
-        distance = torch.cdist(points, placed.flatten(1, 2)).reshape(
-            size * size, self.config.instances, -1
-        )
+        distance = torch.cdist(points, placed.flatten(1, 2))
+        distance = distance.reshape(size * size, self.config.instances, -1)
         return distance.amin(2).argmin(1).reshape(size, size)

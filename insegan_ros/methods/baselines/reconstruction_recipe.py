@@ -1,5 +1,5 @@
-"""The learned baselines of InSeGAN's Table 1: Slot Attention, IODINE, Wu et al. They explain
-unlabelled height maps by n slots."""
+"""The learnt baselines of InSeGAN's Table 1: Slot Attention, IODINE and Wu et al.'s point template,
+which learn to reconstruct unlabelled height maps from n slots."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 
 from insegan_ros.drawing.tiles import tile
-from insegan_ros.engine.checkpoint import Checkpoint, Scales
-from insegan_ros.engine.loop import LoopConfig, own_share, run_stage, seed_step
-from insegan_ros.engine.run import claim, prepare
+from insegan_ros.engine.checkpoint import Scales
+from insegan_ros.engine.inputs import read_height_images
+from insegan_ros.engine.loop import LoopConfig, Stage, one_cycle, own_share
+from insegan_ros.engine.run import RunContext
 from insegan_ros.errors import ConfigError
 from insegan_ros.heights import IMAGE_SIZE
 from insegan_ros.methods.baselines.iodine import IodineConfig
@@ -25,7 +26,7 @@ from insegan_ros.methods.baselines.slot_attention import SlotAttentionConfig
 
 @dataclass(frozen=True)
 class TrainReconstructionConfig:
-    """What all three have in common."""
+    """What the three recipes have in common."""
 
     data: str = 'data/nut'
     """Folder of shards, or a file of height maps. Depth alone is read, never a label."""
@@ -40,7 +41,7 @@ class TrainReconstructionConfig:
     batch: int = 16
     """Images a step."""
     rate: float = 4e-4
-    """Adam's highest learning rate; it rises for a tenth of the steps and falls along a cosine."""
+    """Adam's maximum learning rate; it rises for a tenth of the steps and falls along a cosine."""
     loop: LoopConfig = field(default_factory=LoopConfig)
     """Device, precision, how often to save."""
 
@@ -76,49 +77,35 @@ class TrainPointTemplateConfig(TrainReconstructionConfig):
     """Shape of the model."""
 
 
-class ReconstructionStage:
-    """`images` (N, 1, 64, 64) in [-1, 1] on the device: unlabelled height maps."""
+class ReconstructionStage(Stage):
+    """Trains one of the three networks. images (N, 1, 64, 64) in [-1, 1] on the device: unlabelled
+    height maps."""
 
     name = 'reconstruction'
 
     def __init__(
         self, fabric: Fabric, config: TrainReconstructionConfig, network: nn.Module, images: Tensor
     ) -> None:
-        self.fabric, self.config, self.images, self.images_per_step = (
-            fabric,
-            config,
-            images,
-            config.batch,
-        )
+        self.fabric = fabric
+        self.config = config
+        self.images = images
+        self.images_per_step, self.steps = config.batch, config.steps
         self.network, self.optimiser = fabric.setup(
             network, torch.optim.Adam(network.parameters(), config.rate)
         )
         self.network.mark_forward_method('losses')
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimiser,
-            config.rate,
-            total_steps=config.steps,
-            pct_start=0.1,
-            cycle_momentum=False,
-        )
+        self.schedule = one_cycle(self.optimiser, config.rate, config.steps, rise=0.1)
 
     def parts(self) -> dict[str, Any]:
-        """See Stage."""
+        """The network, its optimiser and the learning rate's schedule."""
         return {'network': self.network, 'optimiser': self.optimiser, 'schedule': self.schedule}
 
     def step(self, index: int) -> dict[str, Tensor]:
-        """One step on real height maps, quarter-turned by chance."""
-        chosen = own_share(
-            self.fabric,
-            torch.randint(
-                len(self.images),
-                (self.fabric.world_size * self.config.batch,),
-                device=self.images.device,
-            ),
-        )
-        losses = self.network.losses(
-            torch.rot90(self.images[chosen], int(torch.randint(4, ())), (2, 3))
-        )
+        """One step on height maps that are rotated by random quarter turns."""
+        count = self.fabric.world_size * self.config.batch
+        drawn = torch.randint(len(self.images), (count,), device=self.images.device)
+        images = self.images[own_share(self.fabric, drawn)]
+        losses = self.network.losses(torch.rot90(images, int(torch.randint(4, ())), (2, 3)))
         self.optimiser.zero_grad()
         self.fabric.backward(sum(losses.values()))
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
@@ -128,37 +115,47 @@ class ReconstructionStage:
 
     @torch.no_grad()
     def pictures(self) -> dict[str, Tensor]:
-        """Height maps above, whose pixel is whose below."""
+        """Rows: height maps, the slots of their pixels."""
         images = self.images[:8]
-        owners = torch.stack([self.network.module.divide(image[None]) for image in images]).float()
-        return {
-            'images, owners': tile(
-                torch.cat([images[:, 0], owners / owners.amax().clamp(min=1) * 2 - 1]), 8
-            )
-        }
+        slots = torch.stack([self.network.module.divide(image[None]) for image in images]).float()
+        slots = slots / slots.amax().clamp(min=1) * 2 - 1
+        return {'images, owners': tile(torch.cat([images[:, 0], slots]), 8)}
 
 
-def train_reconstruction(method: str, config: TrainReconstructionConfig) -> Path:
-    """Train one of the learned baselines, or what is left of it; returns the checkpoint's
-    folder."""
-    data, out, shape = prepare(config), Path(config.out), config.network
-    claim(out, config, data.maps.fingerprint)
+def train_slot_attention(config: TrainSlotAttentionConfig) -> Path:
+    """Train Slot Attention, or what is left of it; returns the checkpoint's folder."""
+    return _train('slot-attention', config)
+
+
+def train_iodine(config: TrainIodineConfig) -> Path:
+    """Train IODINE, or what is left of it; returns the checkpoint's folder."""
+    return _train('iodine', config)
+
+
+def train_point_template(config: TrainPointTemplateConfig) -> Path:
+    """Train Wu et al.'s point template, or what is left of it; returns the checkpoint's folder."""
+    return _train('point-template', config)
+
+
+def _train(
+    method: str, config: TrainSlotAttentionConfig | TrainIodineConfig | TrainPointTemplateConfig
+) -> Path:
+    """Train one of RECONSTRUCTIONS; returns the checkpoint's folder."""
+    run = RunContext(config)
+    data = read_height_images(config, run.device)
+    shape: Any = config.network
+    run.claim(data.maps.fingerprint)
     if method == 'point-template':
         shape = replace(shape, relief=data.relief_px / (IMAGE_SIZE / 2))
-    seed_step(config.seed, 'weights', 0)
-    stage = ReconstructionStage(
-        data.fabric, config, RECONSTRUCTIONS[method][0](shape), data.images.clamp(max=1)
+    run.seed('weights', 0)
+    network = RECONSTRUCTIONS[method][0](shape)
+    stage = run.stage(ReconstructionStage(run.fabric, config, network, data.images.clamp(max=1)))
+    return run.save(
+        method,
+        'reconstruction',
+        data.maps.part,
+        Scales(data.maps.pixel_m, data.height_m, 0.0, 0.0),
+        {'network': stage.network.state_dict()},
+        data=f'{len(data.images)} unlabelled scenes',
+        values={'network': asdict(shape)},
     )
-    seconds = run_stage(data.fabric, stage, config.steps, out, config.seed, config.loop)
-    training = data.describe(config, seconds, {stage.name: config.steps})
-    if data.fabric.is_global_zero:
-        Checkpoint(
-            method,
-            'reconstruction',
-            data.maps.part,
-            Scales(data.maps.pixel_m, data.height_m, 0.0, 0.0),
-            {**asdict(config), 'network': asdict(shape)},
-            {'network': stage.network.state_dict()},
-            training,
-        ).save(out / 'checkpoint')
-    return out / 'checkpoint'

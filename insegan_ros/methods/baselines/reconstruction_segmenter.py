@@ -1,5 +1,5 @@
-"""Slot Attention, IODINE and Wu et al.'s point template as segmenters: the slot that explains a
-pixel owns it."""
+"""Slot Attention, IODINE and Wu et al.'s point template as segmenters: a pixel belongs to the slot
+that explains it best."""
 
 from __future__ import annotations
 
@@ -8,34 +8,31 @@ from torch import Tensor
 
 from insegan_ros.engine.checkpoint import Checkpoint
 from insegan_ros.methods.baselines.reconstructions import RECONSTRUCTIONS
-from insegan_ros.tasks.square import Division, SquareSegmenter
-from insegan_ros.workspace import Workspace
+from insegan_ros.segmenters.square import Division, SquareSegmenter
 
 
 class ReconstructionSegmenter(SquareSegmenter):
-    """Runs whichever of them the checkpoint holds. Seeded: equal input, equal output."""
+    """Runs the one of the three that the checkpoint holds. Seeded: equal input, equal output.
+    min_height: what stands higher is foreground, as a share of the training's height scale."""
 
     def __init__(
-        self,
-        checkpoint: Checkpoint,
-        workspace: Workspace | None = None,
-        device: str = 'auto',
-        min_height: float = 0.08,
+        self, checkpoint: Checkpoint, device: str = 'auto', min_height: float = 0.08
     ) -> None:
-        super().__init__(checkpoint, workspace, device, min_height)
+        super().__init__(checkpoint, device, min_height)
         checkpoint.require('network')
-        network, config = RECONSTRUCTIONS[checkpoint.method]
-        self.network = checkpoint.restore(
-            'network', network(config(**checkpoint.config['network']))
-        ).to(self.device)
+        kind, config = RECONSTRUCTIONS[checkpoint.method]
+        network = kind(config(**checkpoint.config['network']))
+        checkpoint.restore('network', network)
+        self.network = network.to(self.device)
 
     @torch.no_grad()
     def divide(self, image: Tensor) -> Division:
-        """See SquareSegmenter."""
+        """image (1, 1, 64, 64) in [-1, 1] -> the slot of every pixel."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             return Division(self.network.divide(image))
 
     def smallest_px(self) -> float:
-        """They do not learn how large a part is."""
+        """Pieces below this area, in square px of the network, are dropped: a few px, as these
+        methods do not know how large a part is."""
         return 4.0

@@ -17,22 +17,22 @@ class SlotAttentionConfig:
     """Shape of the network."""
 
     slots: int = 6
-    """Slots: the parts and the floor."""
+    """Number of slots: one for each part and one for the floor."""
     width: int = 32
     """Channels of encoder, slots and decoder; the paper's size is 64."""
     rounds: int = 3
-    """Rounds of attention."""
+    """Iterations of attention."""
 
 
 class SlotAttention(nn.Module):
-    """Slots compete for the picture's features (Algorithm 1) and are decoded to a picture and a
-    mask each."""
+    """Slots compete for the features of a height map (Algorithm 1); each is decoded to a picture
+    and a mask."""
 
     def __init__(self, config: SlotAttentionConfig) -> None:
         super().__init__()
         self.config, width = config, config.width
-        # The first convolution halves the picture: the paper's encoder at full size is ten times
-        # the work.
+        # The first convolution has stride 2: the paper's encoder, at full resolution, costs ten
+        # times as much.
         self.encoder = nn.Sequential(
             nn.Conv2d(1, width, 5, 2, 2),
             nn.ReLU(),
@@ -42,15 +42,11 @@ class SlotAttention(nn.Module):
         self.features = nn.Sequential(
             nn.LayerNorm(width), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width)
         )
-        self.mean, self.log_spread = (
-            nn.Parameter(torch.randn(width) * 0.2),
-            nn.Parameter(torch.zeros(width)),
-        )
-        self.norm_input, self.norm_slots, self.norm_update = (
-            nn.LayerNorm(width),
-            nn.LayerNorm(width),
-            nn.LayerNorm(width),
-        )
+        self.mean = nn.Parameter(torch.randn(width) * 0.2)
+        self.log_spread = nn.Parameter(torch.zeros(width))
+        self.norm_input = nn.LayerNorm(width)
+        self.norm_slots = nn.LayerNorm(width)
+        self.norm_update = nn.LayerNorm(width)
         self.query, self.key, self.value = (nn.Linear(width, width, bias=False) for _ in range(3))
         self.gru = nn.GRUCell(width, width)
         self.update = nn.Sequential(
@@ -59,15 +55,12 @@ class SlotAttention(nn.Module):
         self.decoder = BroadcastDecoder(width, width)
 
     def slots(self, image: Tensor, start: Tensor) -> Tensor:
-        """Algorithm 1: image (B, 1, S, S), first slots (B, K, width) -> slots (B, K, width)."""
+        """Algorithm 1: image (B, 1, S, S) and initial slots (B, K, width) -> slots (B, K,
+        width)."""
         x = self.encoder(image)
-        where = coordinates(*x.shape[2:], x.device)
-        x = (
-            (x + self.position(torch.cat([1 + where, 1 - where])[None] / 2))
-            .flatten(2)
-            .transpose(1, 2)
-        )
-        x = self.norm_input(self.features(x))
+        where = coordinates(x.shape[2], x.shape[3], x.device)
+        x = x + self.position(torch.cat([1 + where, 1 - where])[None] / 2)
+        x = self.norm_input(self.features(x.flatten(2).transpose(1, 2)))
         key, value, slots = self.key(x), self.value(x), start
         for _ in range(self.config.rounds):
             logits = key @ self.query(self.norm_slots(slots)).transpose(1, 2) / key.shape[-1] ** 0.5
@@ -78,22 +71,19 @@ class SlotAttention(nn.Module):
         return slots
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """image (B, 1, 64, 64) in [-1, 1] -> what the slots make of it (B, 1, 64, 64) and their
-        masks (B, K, 64, 64)."""
-        batch, count = len(image), self.config.slots
-        start = self.mean + self.log_spread.exp() * torch.randn(
-            batch, count, self.config.width, device=image.device
-        )
-        pictures, logits = self.decoder(self.slots(image, start).flatten(0, 1))
-        return mix(
-            pictures.reshape(batch, count, *image.shape[2:]),
-            logits.reshape(batch, count, *image.shape[2:]),
-        )
+        """image (B, 1, 64, 64) in [-1, 1] -> its reconstruction (B, 1, 64, 64) and the slots' masks
+        (B, K, 64, 64)."""
+        shape = len(image), self.config.slots, self.config.width
+        start = self.mean + self.log_spread.exp() * torch.randn(shape, device=image.device)
+        decoded = self.decoder(self.slots(image, start).flatten(0, 1))
+        pictures, logits = (one.reshape(*shape[:2], *image.shape[2:]) for one in decoded)
+        return mix(pictures, logits)
 
     def losses(self, image: Tensor) -> dict[str, Tensor]:
-        """The mean squared error of the reconstruction."""
+        """The mean squared error of the reconstruction of images (B, 1, 64, 64), a scalar."""
         return {'reconstruction': mse_loss(self(image)[0], image)}
 
     def divide(self, image: Tensor) -> Tensor:
-        """image (1, 1, 64, 64) -> the slot that explains every pixel (64, 64)."""
+        """image (1, 1, 64, 64) -> the slot with the largest mask at every pixel, (64, 64)
+        int64."""
         return self(image)[1][0].argmax(0)

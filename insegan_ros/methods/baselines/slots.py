@@ -1,5 +1,5 @@
-"""What Slot Attention and IODINE share: a code a slot, broadcast over the picture and decoded to a
-height map and a mask."""
+"""What Slot Attention and IODINE share: the code of each slot is broadcast over the picture and
+decoded to a height map and a mask."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 def coordinates(height: int, width: int, device: torch.device | None = None) -> Tensor:
-    """(2, H, W): x and y from -1 to 1."""
+    """The coordinates x and y of every pixel, (2, H, W) from -1 to 1."""
     y, x = torch.meshgrid(
         torch.linspace(-1, 1, height, device=device),
         torch.linspace(-1, 1, width, device=device),
@@ -26,14 +26,12 @@ class BroadcastDecoder(nn.Module):
         self.side = size // 8
         layers: list[nn.Module] = []
         for index in range(3):
-            layers += [
-                nn.ConvTranspose2d(code + 2 if index == 0 else width, width, 4, 2, 1),
-                nn.ReLU(),
-            ]
+            inputs = code + 2 if index == 0 else width
+            layers += [nn.ConvTranspose2d(inputs, width, 4, 2, 1), nn.ReLU()]
         self.layers = nn.Sequential(*layers, nn.Conv2d(width, 2, 3, 1, 1))
 
     def forward(self, code: Tensor) -> tuple[Tensor, Tensor]:
-        """See the class."""
+        """code (M, D) -> pictures (M, 1, S, S) and mask logits (M, 1, S, S)."""
         spread = code[..., None, None].expand(-1, -1, self.side, self.side)
         where = coordinates(self.side, self.side, code.device).expand(len(code), -1, -1, -1)
         out = self.layers(torch.cat([spread, where], 1))
@@ -41,7 +39,7 @@ class BroadcastDecoder(nn.Module):
 
 
 def mix(pictures: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Slots' pictures and mask logits (B, K, S, S) -> their mixture (B, 1, S, S) and masks (B, K,
-    S, S) that sum to 1."""
+    """Pictures and mask logits of slots (B, K, S, S) -> their mixture (B, 1, S, S) and masks (B, K,
+    S, S) that sum to 1 over the slots."""
     masks = logits.softmax(1)
     return (masks * pictures).sum(1, keepdim=True), masks

@@ -11,17 +11,19 @@ from insegan_ros.geometry.label_images import points
 from insegan_ros.heights import resize_height
 from insegan_ros.methods.baselines.classical import ClassicalSegmenter
 
-# The affinity is a graph of neighbours between foreground pixels: at 40 px a side its eigenvectors
-# take a tenth of a second.
+# Longest side in px of the height map whose foreground pixels are clustered: at 40 px the
+# eigenvectors of their nearest-neighbour graph take a tenth of a second.
 SIDE = 40
 NEIGHBOURS = 12
 
 
 class SpectralSegmenter(ClassicalSegmenter):
-    """Cuts the nearest-neighbour graph of the foreground's points (x, y, height)."""
+    """Spectral clustering of the foreground's points (x, y, height) by their nearest-neighbour
+    graph."""
 
     def divide(self, height: np.ndarray, pixel_m: float) -> np.ndarray:
-        """See ClassicalSegmenter."""
+        """Labels (h', w') uint16, 0 = background, at a working resolution of up to SIDE px, of a
+        height map (h, w) in metres."""
         small = resize_height(height, min(1.0, SIDE / max(height.shape)))
         foreground = small > self.min_height_m
         labels = np.zeros(small.shape, np.uint16)
@@ -38,7 +40,7 @@ class SpectralSegmenter(ClassicalSegmenter):
             random_state=self.seed,
         )
         with warnings.catch_warnings():
-            # Parts that lie apart make a graph in several pieces: what a bin often is.
+            # Parts that lie apart make a graph of several components, as bins often do.
             warnings.filterwarnings('ignore', message='Graph is not fully connected')
             labels[foreground] = model.fit_predict(found) + 1
         return labels

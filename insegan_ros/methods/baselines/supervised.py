@@ -1,27 +1,30 @@
-"""The dense segmenter taught by the simulator's truth: the ceiling of the tables, and the short way
-where a mesh is known."""
+"""The dense network trained on true labels: the ceiling of the tables, and the direct way where the
+part's mesh is known and can be simulated."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from insegan_ros.engine.checkpoint import Checkpoint, Scales
-from insegan_ros.engine.loop import LoopConfig, run_stage, seed_step
-from insegan_ros.engine.run import claim, prepare
+from insegan_ros.engine.checkpoint import Scales
+from insegan_ros.engine.inputs import read_height_images
+from insegan_ros.engine.loop import LoopConfig
+from insegan_ros.engine.run import RunContext
 from insegan_ros.heights import above_floor
 from insegan_ros.nn.composition import sizes
 from insegan_ros.offsets.labelled_images import LabelledImages
-from insegan_ros.offsets.stage import DisplacementStage, DisplacementTrainConfig
+from insegan_ros.offsets.stage import OffsetStage, OffsetTrainConfig
+
+# Height maps that the size of a part is measured on, and the smallest mask in px that counts there.
+MEASURED, MIN_AREA = 200, 5
 
 
 @dataclass(frozen=True)
 class TrainSupervisedConfig:
-    """`insegan train supervised`: the same dense segmenter, taught by the simulator's truth. The
-    ceiling, and the way where a mesh is known."""
+    """`insegan train supervised`: labelled height maps of bins in, a segmenter of instances out."""
 
     data: str = 'data/nut'
     """Folder of labelled shards, or a file of height maps with their truth."""
@@ -29,8 +32,9 @@ class TrainSupervisedConfig:
     """Folder of the run: states, logs, and at the end the checkpoint."""
     seed: int = 0
     """Seed of everything."""
-    displacement: DisplacementTrainConfig = field(default_factory=DisplacementTrainConfig)
-    """The dense segmenter's training; its later rounds go on with the truth."""
+    offsets: OffsetTrainConfig = field(default_factory=OffsetTrainConfig)
+    """The dense network's training; in its rounds of self-training it continues on the true
+    labels."""
     loop: LoopConfig = field(default_factory=LoopConfig)
     """Device, precision, how often to save."""
     scenes: int = 0
@@ -38,47 +42,34 @@ class TrainSupervisedConfig:
 
 
 def train_supervised(config: TrainSupervisedConfig) -> Path:
-    """Train the dense segmenter on true labels, or what is left of it; returns the checkpoint's
+    """Train the dense network on true labels, or what is left of it; returns the checkpoint's
     folder."""
-    data, out = prepare(config, truth=True), Path(config.out)
-    labels, centres = data.maps.labels, data.maps.centres
-    claim(out, config, data.maps.fingerprint)
-    labels = np.where(above_floor(data.images[:, 0]).cpu().numpy(), labels, 0).astype(np.int64)
-    masks = torch.from_numpy(
-        np.concatenate([labels[:200] == part + 1 for part in range(int(labels.max()))])
+    run = RunContext(config)
+    data = read_height_images(config, run.device, truth=True)
+    run.claim(data.maps.fingerprint)
+    assert data.maps.labels is not None and data.maps.centres is not None, 'the truth was asked for'
+    above = above_floor(data.images[:, 0]).cpu().numpy()
+    labels = np.where(above, data.maps.labels, 0).astype(np.int64)
+    truth = LabelledImages(data.images, labels, data.maps.centres)
+    start: dict[str, torch.Tensor] | None = None
+    for round_ in range(config.offsets.self_training + 1):
+        run.seed('weights', 3 + round_)
+        stage = OffsetStage(run.fabric, config.offsets, truth, data.relief_px, round_, start)
+        start = run.stage(stage).weights()
+    return run.save(
+        'supervised',
+        'offsets',
+        data.maps.part,
+        Scales(data.maps.pixel_m, data.height_m, *median_size(labels[:MEASURED])),
+        {'offsets': stage.weights()},
+        data=f'{len(data.images)} scenes with their true labels',
     )
-    area, radius = sizes(masks)
-    scales = Scales(
-        data.maps.pixel_m,
-        data.height_m,
-        float(area[area > 4].median()),
-        float(radius[area > 4].median()),
-    )
-    seconds, weights, steps = 0.0, None, {}
-    for round_ in range(config.displacement.rounds + 1):
-        seed_step(config.seed, 'weights', 3 + round_)
-        stage = DisplacementStage(
-            data.fabric,
-            config.displacement,
-            LabelledImages(data.images, labels, centres),
-            data.relief_px,
-            round_,
-            weights,
-        )
-        seconds += run_stage(data.fabric, stage, stage.steps, out, config.seed, config.loop)
-        weights = {
-            name: value.detach().clone() for name, value in stage.network.state_dict().items()
-        }
-        steps[stage.name] = stage.steps
-    training = data.describe(config, seconds, steps, 'scenes with their true labels')
-    if data.fabric.is_global_zero:
-        Checkpoint(
-            'supervised',
-            'displacement',
-            data.maps.part,
-            scales,
-            asdict(config),
-            {'displacement': weights},
-            training,
-        ).save(out / 'checkpoint')
-    return out / 'checkpoint'
+
+
+def median_size(labels: np.ndarray) -> tuple[float, float]:
+    """The median area in square px and the median radius of gyration in px of the instances of
+    labels (N, S, S)."""
+    masks = [labels == number + 1 for number in range(int(labels.max()))]
+    area, radius = sizes(torch.from_numpy(np.concatenate(masks)))
+    shown = area >= MIN_AREA
+    return float(area[shown].median()), float(radius[shown].median())

@@ -12,17 +12,17 @@ from insegan_ros.offsets.labels import LabelledBatch
 
 
 class LabelledPictures:
-    """Pictures (N, 3, S, S) uint8 with masks (N, S, S) bool, mirrored and cut at random."""
+    """Pictures (N, 3, S, S) uint8 with masks (N, S, S) bool as a label factory: drawn at random,
+    flipped and cropped at random."""
 
     def __init__(self, images: Tensor, masks: Tensor) -> None:
         self.images, self.masks = images, masks
 
     @torch.no_grad()
     def sample(self, batch: int) -> LabelledBatch:
-        """See LabelFactory."""
+        """A batch of pictures (batch, 3, S, S) in [-1, 1] with one instance each, the object."""
         chosen = torch.randint(len(self.images), (batch,), device=self.images.device)
-        both = random_views(
-            torch.cat([in_range(self.images[chosen]), self.masks[chosen][:, None].float()], 1)
-        )
-        masks = both[:, 3:] > 0.5
-        return LabelledBatch(both[:, :3], masks[:, 0].long(), centres(masks), masks)
+        masks = self.masks[chosen][:, None].float()
+        views = random_views(torch.cat([in_range(self.images[chosen]), masks], 1))
+        masks = views[:, 3:] > 0.5
+        return LabelledBatch(views[:, :3], masks[:, 0].long(), centres(masks), masks)

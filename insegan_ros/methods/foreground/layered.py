@@ -1,9 +1,9 @@
-"""Improved layered GANs (Yang et al., 2022): a background, and a foreground with its mask, made
-apart and laid on one another.
+"""Improved layered GANs (Yang et al., 2022): a background, and a foreground with its mask, are
+generated separately and blended.
 
 The public code z drives both; the private code c drives the foreground alone: its parent code the
-mask and the colours, its child code the colours. So the background cannot know c, and what tells c
-from a picture is the foreground.
+mask and the colours, its child code the colours. The background therefore holds nothing of c, and c
+can be estimated from a picture only by its foreground.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss, one_hot
+from torch.nn.utils.parametrize import is_parametrized
 
 from insegan_ros.errors import ConfigError
 from insegan_ros.nn.composition import blend
@@ -31,15 +32,14 @@ class LayeredConfig:
     z: int = 100
     """Length of the public code, N(0, I)."""
     prior: Literal['categorical', 'normal'] = 'categorical'
-    """Of the private code: one of `codes` categories as likely as another, or N(0, I) of that
-    length."""
+    """Prior of the private code: `codes` equally likely categories, or N(0, I) of that length."""
     codes: int = 50
-    """Categories, or the length of a normal code; the paper has 200 for birds."""
+    """Number of categories, or the length of a normal code; the paper has 200 for birds."""
     group: int = 10
-    """Child codes that share a parent: neighbouring categories, or numbers of a normal code of
-    which the first is the parent's."""
+    """Child codes that share a parent: neighbouring categories, or neighbouring numbers of a normal
+    code, the first of which is the parent code."""
     width: int = 16
-    """Channels at full resolution; doubled at every level below, at most eight times as many."""
+    """Channels at full resolution; doubled at every coarser level, up to eight times as many."""
 
     def __post_init__(self) -> None:
         if (
@@ -58,7 +58,7 @@ class LayeredConfig:
 
     @property
     def parents(self) -> int:
-        """Parent codes."""
+        """Number of parent codes."""
         return self.codes // self.group
 
 
@@ -71,8 +71,8 @@ class Codes(NamedTuple):
 
 
 class Layers(NamedTuple):
-    """image and background (B, 3, S, S), foreground (B, 3, S, S), mask (B, 1, S, S) in [0, 1]
-    before it is moved; moved, the mask in the image. Colours are in [-1, 1]."""
+    """image, background and foreground (B, 3, S, S) in [-1, 1]; mask (B, 1, S, S) in [0, 1], of the
+    foreground as generated; moved (B, 1, S, S), the mask as it was moved and is in the image."""
 
     image: Tensor
     background: Tensor
@@ -82,7 +82,7 @@ class Layers(NamedTuple):
 
 
 def draw_codes(config: LayeredConfig, count: int, device: torch.device) -> Codes:
-    """Codes from their priors."""
+    """`count` codes drawn from their priors."""
     z = torch.randn(count, config.z, device=device)
     if config.prior == 'normal':
         child = torch.randn(count, config.codes, device=device)
@@ -95,18 +95,17 @@ def draw_codes(config: LayeredConfig, count: int, device: torch.device) -> Codes
     )
 
 
-def code_loss(config: LayeredConfig, guess: Tensor, code: Tensor) -> Tensor:
-    """-log q(code | what was seen) up to a constant, mean over the batch: Eq. 5 with the minus that
-    a loss needs."""
-    return (
-        cross_entropy(guess, code.argmax(1))
-        if config.prior == 'categorical'
-        else 0.5 * mse_loss(guess, code)
-    )
+def code_loss(config: LayeredConfig, estimate: Tensor, code: Tensor) -> Tensor:
+    """−log q(code | picture) up to a constant, mean over the batch, from an encoder's estimate (B,
+    K) of the code (B, K): Eq. 5 with the minus that a loss needs."""
+    if config.prior == 'categorical':
+        return cross_entropy(estimate, code.argmax(1))
+    return 0.5 * mse_loss(estimate, code)
 
 
 class LayeredGenerator(nn.Module):
-    """G_b(z) and G_f(z, c). Orthogonal first weights, as in the paper."""
+    """The generators G_b(z) of the background and G_f(z, c) of the foreground and its mask. Weights
+    are initialised orthogonally, as in the paper."""
 
     def __init__(self, config: LayeredConfig, perturbation: PerturbationConfig) -> None:
         super().__init__()
@@ -131,7 +130,8 @@ class LayeredGenerator(nn.Module):
         self.apply(orthogonal)
 
     def forward(self, codes: Codes, motions: Tensor | None = None) -> Layers:
-        """The picture of these codes, its foreground moved by A (B, 2, 3) if given (Eq. 3)."""
+        """The picture of the codes, its foreground moved by the affine maps A (B, 2, 3) if given
+        (Eq. 3)."""
         background = self.background(codes.z)
         hidden = self.foreground(torch.cat([codes.z, codes.parent], 1))
         mask = torch.sigmoid(self.mask(hidden))
@@ -141,22 +141,21 @@ class LayeredGenerator(nn.Module):
         laid, colours, moved = background, foreground, mask
         if motions is not None:
             both = warp(torch.cat([foreground, mask], 1), motions)
-            colours, moved, laid = (
-                both[:, :3],
-                both[:, 3:],
-                jitter_contrast(background, self.perturbation),
-            )
+            colours = both[:, :3]
+            moved = both[:, 3:]
+            laid = jitter_contrast(background, self.perturbation)
         return Layers(blend(laid, colours, moved), background, foreground, mask, moved)
 
     def sample(self, count: int) -> tuple[Codes, Layers]:
-        """Pictures of random codes, perturbed, which is how they look real."""
+        """`count` random codes and their pictures, perturbed as in training."""
         device = self.mask.weight.device
         codes = draw_codes(self.config, count, device)
         return codes, self(codes, draw_motions(self.perturbation, count, device))
 
 
 class LayeredDiscriminator(nn.Module):
-    """D with E_x on its body, and E_pi, which stands alone."""
+    """The discriminator D; the encoder E_x of the private code, on D's features; the encoder E_pi
+    of the parent code, a network of its own."""
 
     def __init__(self, config: LayeredConfig, width: int = 32) -> None:
         super().__init__()
@@ -175,23 +174,22 @@ class LayeredDiscriminator(nn.Module):
         self.apply(orthogonal)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """image (B, 3, S, S) -> logit (B, 1) of D, guess (B, codes) of E_x at the private code."""
-        body = self.image.body(image)
-        return self.image.judge(body)[0], self.image.read(body)
+        """image (B, 3, S, S) -> logit (B, 1) of D, and E_x's estimate (B, codes) of the private
+        code."""
+        features = self.image.features(image)
+        return self.image.logits(features)[0], self.image.encode(features)
 
-    def read_mask(self, mask: Tensor) -> Tensor:
-        """mask (B, 1, S, S) -> guess (B, parents) of E_pi at the parent code."""
+    def encode_mask(self, mask: Tensor) -> Tensor:
+        """mask (B, 1, S, S) -> E_pi's estimate (B, parents) of the parent code."""
         return self.mask(mask)
 
 
 def orthogonal(module: nn.Module) -> None:
-    """Orthogonal weights, no bias, for a convolution or a linear layer."""
+    """Initialise a convolution or a linear layer with orthogonal weights and a bias of zero; other
+    modules stay as they are."""
     if isinstance(module, (nn.Conv2d, nn.Linear)):
-        weight = (
-            module.parametrizations.weight.original
-            if hasattr(module, 'parametrizations')
-            else module.weight
-        )
-        nn.init.orthogonal_(weight.data)
+        # With spectral norm the weight that is used is computed from the original one.
+        name = 'parametrizations.weight.original' if is_parametrized(module) else 'weight'
+        nn.init.orthogonal_(module.get_parameter(name).data)
         if module.bias is not None:
             nn.init.zeros_(module.bias)

@@ -11,14 +11,15 @@ from insegan_ros.offsets.labels import LabelledBatch
 
 
 class LayeredFactory:
-    """Perturbed composites (B, 3, S, S) of a trained generator, one instance each."""
+    """Perturbed composites of a trained generator, which is put into evaluation mode and frozen."""
 
     def __init__(self, generator: LayeredGenerator) -> None:
         self.generator = generator.eval().requires_grad_(False)
 
     @torch.no_grad()
     def sample(self, batch: int) -> LabelledBatch:
-        """See LabelFactory."""
+        """A batch of generated pictures (batch, 3, S, S) in [-1, 1] with one instance each, the
+        foreground."""
         layers = self.generator.sample(batch)[1]
         masks = layers.moved > 0.5
         return LabelledBatch(layers.image, masks[:, 0].long(), centres(masks), masks)

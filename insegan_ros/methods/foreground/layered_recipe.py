@@ -1,14 +1,15 @@
 """Improved layered GANs with alternate training (Yang et al., 2022, Algorithm 1): unlabelled
 pictures of single objects in, a foreground segmenter out.
 
-K rounds: the layered GAN learns to make pictures with masks, a U-Net learns from these, and from
-the second round on the U-Net, frozen, keeps the generated backgrounds empty. No mask is opened.
+In each of K rounds the layered GAN learns to generate pictures with masks, and a U-Net learns from
+these; from the second round on the U-Net of the round before, frozen, keeps the generated
+backgrounds empty. No mask is read.
 """
 
 from __future__ import annotations
 
 import copy
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from insegan_ros.drawing.tiles import save_picture, tile_colour
-from insegan_ros.engine.checkpoint import Checkpoint, Scales
-from insegan_ros.engine.loop import run_stage, seed_step
-from insegan_ros.engine.run import PicturesConfig, claim, prepare_pictures, take_over
+from insegan_ros.engine.checkpoint import Scales
+from insegan_ros.engine.inputs import PictureImages, PicturesConfig, read_picture_images
+from insegan_ros.engine.loop import Stage
+from insegan_ros.engine.run import RunContext, take_over
 from insegan_ros.engine.state import Record, average_into
 from insegan_ros.errors import ConfigError
 from insegan_ros.methods.foreground.layered import (
@@ -35,13 +37,14 @@ from insegan_ros.methods.foreground.layered import (
 from insegan_ros.methods.foreground.layered_labels import LayeredFactory
 from insegan_ros.methods.foreground.random_features import RandomFeatures, frechet
 from insegan_ros.methods.foreground.stage import ForegroundStage, ForegroundTrainConfig
-from insegan_ros.nn.adversarial import fooling_loss, judge_loss
+from insegan_ros.nn.adversarial import discriminator_loss, generator_loss
 from insegan_ros.nn.augmentation import in_range, random_views
 from insegan_ros.nn.perturbation import PerturbationConfig, draw_motions
 
-# A mean mask beyond these is a decomposition that failed: all is background, or all is foreground.
+# Where the share of the picture that masks cover on average is beyond these, the decomposition has
+# failed: all is background, or all is foreground.
 ALARM = (0.01, 0.95)
-# So many pictures on either side tell which snapshot is best.
+# Pictures, real ones and generated ones, whose distance tells which snapshot is best.
 SNAPSHOT_PICTURES = 512
 
 
@@ -54,30 +57,30 @@ class LayeredGanConfig:
     batch: int = 16
     """Pictures a step; the paper's is 32."""
     rate: float = 2e-4
-    """Adam's learning rate of both."""
+    """Adam's learning rate of generator and discriminator."""
     betas: tuple[float, float] = (0.5, 0.999)
-    """Adam's."""
+    """Adam's β₁ and β₂."""
     discriminator_width: int = 32
     """Channels of the discriminator's first layer."""
     gamma_mi: float = 1.0
-    """Weight of the mutual information of private code and picture, private code and mask; 0 leaves
-    it out."""
+    """Weight of the mutual information of private code and picture and of parent code and mask; 0
+    leaves it out."""
     gamma_b: float = 2.0
     """Weight of the binarisation of masks."""
     gamma_bg: float = 2.0
-    """Weight of the U-Net's word that backgrounds are empty, from the second round on; 0 is no
-    alternate training."""
+    """Weight of the loss by which the U-Net keeps backgrounds empty, from the second round on; 0 is
+    no alternate training."""
     gamma_size: float = 0.0
     """Weight of PerturbGAN's mask-size loss instead of mutual information (2 there)."""
     smallest_mask: float = 0.25
     """Share of the picture below which a mask is too small for that loss."""
     average: float = 0.995
-    """Decay of the moving average of the generator's weights, which is what is used."""
+    """Decay of the exponential moving average of the generator's weights, which is what is used."""
     views: bool = True
-    """Whether real pictures are mirrored and cut at random."""
+    """Whether real pictures are flipped and cropped at random."""
     snapshots: int = 500
-    """Steps between looks at the image distance; the round ends with the generator of the smallest.
-    0 takes the last."""
+    """Steps between snapshots of the generator; the round ends with the one whose pictures are
+    nearest to the real ones (random-conv distance). 0 takes the last."""
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch < 2 or self.snapshots < 0:
@@ -90,10 +93,13 @@ class LayeredGanConfig:
                 raise ConfigError(f'gan.{name} is {getattr(self, name)}: expected 0 or more')
 
 
-class LayeredGanStage:
-    """One round of lines 3 to 5 of Algorithm 1. `pictures` (N, 3, S, S) uint8 on the device;
-    segmenter: the U-Net of the round before, or None in the first; before: that round's stage,
-    whose networks go on."""
+class LayeredGanStage(Stage):
+    """One round of lines 3 to 5 of Algorithm 1; `best` is the generator that it ends with.
+
+    images (N, 3, S, S) uint8 on the device; round_: its number, from 1; segmenter: the U-Net of the
+    round before, frozen, or None in the first; before: that round's stage, whose networks and
+    optimisers are taken over.
+    """
 
     def __init__(
         self,
@@ -101,23 +107,22 @@ class LayeredGanStage:
         config: LayeredGanConfig,
         network: LayeredConfig,
         perturbation: PerturbationConfig,
-        pictures: Tensor,
+        images: Tensor,
         round_: int,
         segmenter: nn.Module | None = None,
         before: LayeredGanStage | None = None,
     ) -> None:
-        self.fabric, self.config, self.network, self.pictures_seen, self.images_per_step = (
-            fabric,
-            config,
-            network,
-            pictures,
-            config.batch,
-        )
-        self.name, self.segmenter, self.perturbation = f'gan-{round_}', segmenter, perturbation
-        generator, discriminator = (
-            LayeredGenerator(network, perturbation),
-            LayeredDiscriminator(network, config.discriminator_width),
-        )
+        self.fabric = fabric
+        self.config = config
+        self.network = network
+        self.perturbation = perturbation
+        self.images = images
+        self.segmenter = segmenter
+        self.name = f'gan-{round_}'
+        self.steps = config.steps
+        self.images_per_step = config.batch
+        generator = LayeredGenerator(network, perturbation)
+        discriminator = LayeredDiscriminator(network, config.discriminator_width)
         self.average = copy.deepcopy(generator).to(fabric.device).requires_grad_(False)
         self.best = copy.deepcopy(self.average)
         self.generator, self.optimiser_g = fabric.setup(
@@ -126,7 +131,7 @@ class LayeredGanStage:
         self.discriminator, self.optimiser_d = fabric.setup(
             discriminator, torch.optim.Adam(discriminator.parameters(), config.rate, config.betas)
         )
-        self.discriminator.mark_forward_method('read_mask')
+        self.discriminator.mark_forward_method('encode_mask')
         self.distance = Record(float('inf'))
         self.features = RandomFeatures().to(fabric.device)
         self._real: Tensor | None = None
@@ -136,7 +141,8 @@ class LayeredGanStage:
                     self.parts()[name].load_state_dict(part.state_dict())
 
     def parts(self) -> dict[str, Any]:
-        """See Stage."""
+        """Both networks and their optimisers, the generator's exponential moving average, its best
+        snapshot so far and that one's distance."""
         return {
             'generator': self.generator,
             'discriminator': self.discriminator,
@@ -148,25 +154,37 @@ class LayeredGanStage:
         }
 
     def step(self, index: int) -> dict[str, Tensor]:
-        """One step of G_b and G_f, one of D, E_x and E_pi on the same composites (Eq. 6)."""
+        """One step of G_b and G_f, then one of D, E_x and E_pi on the same composites (Eq. 6)."""
         config = self.config
-        chosen = torch.randint(
-            len(self.pictures_seen), (config.batch,), device=self.pictures_seen.device
-        )
-        real = in_range(self.pictures_seen[chosen])
-        real = random_views(real) if config.views else real
+        chosen = torch.randint(len(self.images), (config.batch,), device=self.images.device)
+        real = in_range(self.images[chosen])
+        if config.views:
+            real = random_views(real)
         codes = draw_codes(self.network, config.batch, real.device)
         layers = self.generator(codes, draw_motions(self.perturbation, config.batch, real.device))
-        judged, guess = self.discriminator(layers.image)
+        losses = self._step_generator(codes, layers)
+        losses['L_D'] = self._step_discriminator(real, codes, layers)
+        average_into(self.average, self.generator, min(config.average, index / (index + 10)))
+        if config.snapshots and ((index + 1) % config.snapshots == 0 or index + 1 == config.steps):
+            self._keep_best()
+        elif not config.snapshots and index + 1 == config.steps:
+            self.best.load_state_dict(self.average.state_dict())
+        mask = layers.mask.detach().mean()
+        return {**{name: loss.detach() for name, loss in losses.items()}, 'mask': mask}
+
+    def _step_generator(self, codes: Codes, layers: Layers) -> dict[str, Tensor]:
+        """One step of G_b and G_f; returns its losses."""
+        config = self.config
+        logits, estimate = self.discriminator(layers.image)
         losses = {
-            'L_adv': fooling_loss([judged], 'hinge'),
+            'L_adv': generator_loss([logits], 'hinge'),
             'L_b': torch.minimum(layers.mask, 1 - layers.mask).mean(),
         }
         total = losses['L_adv'] + config.gamma_b * losses['L_b']
         if config.gamma_mi:
-            losses['L_mi x'] = code_loss(self.network, guess, codes.child)
+            losses['L_mi x'] = code_loss(self.network, estimate, codes.child)
             losses['L_mi pi'] = code_loss(
-                self.network, self.discriminator.read_mask(layers.mask), codes.parent
+                self.network, self.discriminator.encode_mask(layers.mask), codes.parent
             )
             total = total + config.gamma_mi * (losses['L_mi x'] + losses['L_mi pi'])
         if config.gamma_size:
@@ -178,28 +196,19 @@ class LayeredGanStage:
         self.optimiser_g.zero_grad()
         self.fabric.backward(total)
         self.optimiser_g.step()
-        losses['L_D'] = self._step_discriminator(real, codes, layers)
-        average_into(self.average, self.generator, min(config.average, index / (index + 10)))
-        if config.snapshots and ((index + 1) % config.snapshots == 0 or index + 1 == config.steps):
-            self._keep_best()
-        elif not config.snapshots and index + 1 == config.steps:
-            self.best.load_state_dict(self.average.state_dict())
-        return {
-            **{name: loss.detach() for name, loss in losses.items()},
-            'mask': layers.mask.detach().mean(),
-        }
+        return losses
 
     def _step_discriminator(self, real: Tensor, codes: Codes, layers: Layers) -> Tensor:
-        """Hinge loss of D, and E_x and E_pi on what G made, which is all that can be read."""
-        fake, guess = self.discriminator(layers.image.detach())
-        loss = judge_loss([self.discriminator(real)[0]], [fake], 'hinge')
+        """One step of D on real pictures (B, 3, S, S) and generated ones, and of E_x and E_pi on
+        generated ones, whose codes alone are known; returns D's loss."""
+        fake, estimate = self.discriminator(layers.image.detach())
+        loss = discriminator_loss([self.discriminator(real)[0]], [fake], 'hinge')
         total = loss
         if self.config.gamma_mi:
+            parents = self.discriminator.encode_mask(layers.mask.detach())
             total = total + self.config.gamma_mi * (
-                code_loss(self.network, guess, codes.child)
-                + code_loss(
-                    self.network, self.discriminator.read_mask(layers.mask.detach()), codes.parent
-                )
+                code_loss(self.network, estimate, codes.child)
+                + code_loss(self.network, parents, codes.parent)
             )
         self.optimiser_d.zero_grad()
         self.fabric.backward(total)
@@ -208,18 +217,15 @@ class LayeredGanStage:
 
     @torch.no_grad()
     def _keep_best(self) -> None:
-        """Keep the averaged generator if its pictures are nearer to the real ones than those of the
-        snapshots before."""
+        """Keep the averaged generator if its pictures are no farther from the real ones than those
+        of the best snapshot."""
         if self._real is None:
-            self._real = self.features(in_range(self.pictures_seen[:SNAPSHOT_PICTURES]))
+            self._real = self.features(in_range(self.images[:SNAPSHOT_PICTURES]))
         self.average.eval()
-        made = torch.cat(
-            [
-                self.features(self.average.sample(64)[1].image)
-                for _ in range(SNAPSHOT_PICTURES // 64)
-            ]
-        )
-        distance = frechet(self._real, made)
+        generated = [
+            self.features(self.average.sample(64)[1].image) for _ in range(SNAPSHOT_PICTURES // 64)
+        ]
+        distance = frechet(self._real, torch.cat(generated))
         if distance <= float(self.distance.value):
             self.distance.value.fill_(distance)
             self.best.load_state_dict(self.average.state_dict())
@@ -230,7 +236,7 @@ class LayeredGanStage:
         self.average.eval()
         layers = self.average.sample(8)[1]
         rows = [
-            in_range(self.pictures_seen[:8]),
+            in_range(self.images[:8]),
             layers.image,
             layers.background,
             layers.foreground,
@@ -240,13 +246,14 @@ class LayeredGanStage:
 
 
 def background_loss(segmenter: nn.Module, background: Tensor) -> Tensor:
-    """-log(1 - F(x_b)), mean over pixels: Eq. 8 with the minus that a loss needs. F (logits) takes
-    no gradient of its weights."""
+    """−log(1 − F(x_b)), mean over pixels, of backgrounds (B, 3, S, S): Eq. 8 with the minus that a
+    loss needs. segmenter: F, which gives logits; its weights must be frozen."""
     return softplus(segmenter(background)).mean()
 
 
 def mask_alarm(share: float) -> str:
-    """What is wrong with a mean mask, in a line; empty where nothing is."""
+    """What is wrong where masks cover this share of the pictures on average, in one line; empty
+    where nothing is."""
     if share < ALARM[0]:
         return (
             f'masks cover {share:.1%} of the pictures on average: all is background; raise'
@@ -290,55 +297,70 @@ class TrainLayeredGanConfig(PicturesConfig):
 
 
 def train_layered_gan(config: TrainLayeredGanConfig) -> Path:
-    """Algorithm 1, or what is left of it; returns the checkpoint's folder. Raises DatasetError for
-    pictures that cannot be read."""
-    data, out = prepare_pictures(config, config.size), Path(config.out)
-    stages = [
-        f'{name}-{round_}' for round_ in range(1, config.rounds + 1) for name in ('gan', 'unet')
-    ]
-    claim(out, config, data.fingerprint)
-    take_over(config.begin, out, stages)
+    """Run Algorithm 1, or what is left of it; returns the checkpoint's folder. Raises DatasetError
+    for pictures that cannot be read."""
+    run = RunContext(config)
+    data = read_picture_images(config, config.size, run.device)
+    rounds = range(1, config.rounds + 1)
+    run.claim(data.fingerprint)
+    take_over(
+        config.begin, run.out, [f'{name}-{round_}' for round_ in rounds for name in ('gan', 'unet')]
+    )
     gan: LayeredGanStage | None = None
     unet: ForegroundStage | None = None
-    seconds, steps, alarms = 0.0, {}, []
-    for round_ in range(1, config.rounds + 1):
-        seed_step(config.seed, 'weights', round_)
-        judge = unet.best.eval() if unet is not None else None
-        gan = LayeredGanStage(
-            data.fabric,
-            config.gan,
-            config.generator,
-            config.perturbation,
-            data.images,
-            round_,
-            judge,
-            gan,
-        )
-        seconds += run_stage(data.fabric, gan, config.gan.steps, out, config.seed, config.loop)
-        seed_step(config.seed, 'alarm', round_)
-        alarm = mask_alarm(float(gan.best.eval().sample(256)[1].mask.mean()))
-        if data.fabric.is_global_zero:
-            save_picture(out / f'round-{round_}.png', next(iter(gan.pictures().values())))
-            if alarm:
-                print(f'round {round_}: {alarm}')
-        alarms += [f'round {round_}: {alarm}'] if alarm else []
+    alarms: list[str] = []
+    for round_ in rounds:
+        gan, alarm = _train_gan(run, data, round_, unet, gan)
+        alarms += [alarm] if alarm else []
         start = unet.best.state_dict() if unet is not None else None
-        unet = ForegroundStage(
-            data.fabric, config.unet, LayeredFactory(gan.best), f'unet-{round_}', start
-        )
-        seconds += run_stage(data.fabric, unet, config.unet.steps, out, config.seed, config.loop)
-        steps |= {gan.name: config.gan.steps, unet.name: config.unet.steps}
-    if data.fabric.is_global_zero:
-        training = data.describe(config, seconds, steps) | {
-            'synthetic_seed': config.seed,
-            'alarms': alarms,
-        }
-        weights = {
-            'unet': unet.best.state_dict(),
-            'generator': gan.best.state_dict(),
-            'reader': gan.discriminator.module.image.state_dict(),
-        }
-        Checkpoint(
-            'layered-gan', 'foreground', data.name, Scales.none(), asdict(config), weights, training
-        ).save(out / 'checkpoint')
-    return out / 'checkpoint'
+        factory = LayeredFactory(gan.best)
+        unet = ForegroundStage(run.fabric, config.unet, factory, f'unet-{round_}', start)
+        run.stage(unet)
+    assert gan is not None and unet is not None, 'there is one round or more'
+    weights = {
+        'unet': unet.best.state_dict(),
+        'generator': gan.best.state_dict(),
+        'reader': gan.discriminator.module.image.state_dict(),
+    }
+    return run.save(
+        'layered-gan',
+        'foreground',
+        data.name,
+        Scales.none(),
+        weights,
+        data=f'{len(data.images)} unlabelled pictures',
+        synthetic_seed=config.seed,
+        alarms=alarms,
+    )
+
+
+def _train_gan(
+    run: RunContext,
+    data: PictureImages,
+    round_: int,
+    unet: ForegroundStage | None,
+    before: LayeredGanStage | None,
+) -> tuple[LayeredGanStage, str]:
+    """The layered GAN of a round, trained, and what is wrong with its masks, in one line, empty
+    where nothing is; draws round-N.png. unet, before: the round before's stages, or None."""
+    config: TrainLayeredGanConfig = run.config
+    run.seed('weights', round_)
+    gan = LayeredGanStage(
+        run.fabric,
+        config.gan,
+        config.generator,
+        config.perturbation,
+        data.images,
+        round_,
+        unet.best.eval() if unet is not None else None,
+        before,
+    )
+    run.stage(gan)
+    run.seed('alarm', round_)
+    alarm = mask_alarm(float(gan.best.eval().sample(256)[1].mask.mean()))
+    if run.speaks:
+        save_picture(run.out / f'round-{round_}.png', next(iter(gan.pictures().values())))
+    if alarm:
+        alarm = f'round {round_}: {alarm}'
+    run.say(alarm)
+    return gan, alarm

@@ -1,4 +1,4 @@
-"""Foreground or background, for every pixel of a colour picture: a U-Net."""
+"""The U-Net that tells foreground from background at every pixel of a colour picture."""
 
 from __future__ import annotations
 
@@ -28,14 +28,15 @@ class ForegroundConfig:
 
 
 class ForegroundNet(UNet):
-    """(B, 3, H, W) RGB in [-1, 1] -> (B, 1, H, W) logits of the foreground, batch norm."""
+    """A U-Net with batch norm: RGB pictures (B, 3, H, W) in [-1, 1] -> logits of the foreground (B,
+    1, H, W)."""
 
     def __init__(self, config: ForegroundConfig) -> None:
         super().__init__(3, 1, config.width, config.levels, 'batch')
 
 
 def inner_square(size: int, context: float) -> Tensor:
-    """(1, 1, size, size), 1 in the middle square that a box `context` times as small as the picture
-    can fill, 0 around it."""
+    """A mask (1, 1, size, size) of pictures that show `context` times the object's box: 1 in the
+    middle square, which the box lies in, 0 around it."""
     axis = ((torch.arange(size) + 0.5) / size - 0.5).abs() <= 0.5 / context
     return (axis[:, None] & axis).float()[None, None]

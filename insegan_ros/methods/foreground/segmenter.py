@@ -1,4 +1,5 @@
-"""A foreground U-Net from a checkpoint: the layered GANs' and the independence prior's end."""
+"""The foreground U-Net of a checkpoint as a segmenter; layered GANs, the independence prior and
+supervised training all end in it."""
 
 from __future__ import annotations
 
@@ -11,49 +12,37 @@ from insegan_ros.methods.foreground.network import ForegroundConfig, ForegroundN
 from insegan_ros.nn.augmentation import in_range
 from insegan_ros.nn.device import choose_device
 from insegan_ros.nn.unet import fold_norms
-from insegan_ros.tasks.foreground_segmenter import PictureSegmenter
-from insegan_ros.workspace import Workspace
+from insegan_ros.segmenters.foreground import PictureSegmenter
 
 
 class ForegroundSegmenter(PictureSegmenter):
-    """The picture is brought to the size of the training's, and the answer back."""
+    """Resizes the picture to the training's size, and the answer back."""
 
-    def __init__(
-        self, checkpoint: Checkpoint, workspace: Workspace | None = None, device: str = 'auto'
-    ) -> None:
+    def __init__(self, checkpoint: Checkpoint, device: str = 'auto') -> None:
         checkpoint.require('unet')
-        self.part, self.scales, self.workspace = checkpoint.part, checkpoint.scales, workspace
+        self.part, self.scales = checkpoint.part, checkpoint.scales
         self.device = choose_device(device)
-        self.network = fold_norms(
-            checkpoint.restore(
-                'unet', ForegroundNet(ForegroundConfig(**checkpoint.config['unet']['network']))
-            )
-        ).to(self.device, memory_format=torch.channels_last)
-        self.view, self.context = checkpoint.config['view'], checkpoint.config['context']
-        # Learnt from crops in which nothing but the object's box can be foreground.
-        self.boxed = self.view == 'box' and checkpoint.config.get('gan', {}).get(
-            'within_box', False
-        )
-        self.size = int(checkpoint.config.get('size') or checkpoint.config['generator']['size'])
+        config = checkpoint.config
+        shape = ForegroundConfig(**config['unet']['network'])
+        network = ForegroundNet(shape)
+        checkpoint.restore('unet', network)
+        self.network = fold_norms(network).to(self.device).to(memory_format=torch.channels_last)
+        self.view, self.context = config['view'], config['context']
+        self.size = int(config.get('size') or config['generator']['size'])
+        # Where it was learnt from crops in which only the object's box can be foreground.
+        self.box: torch.Tensor | None = None
+        if self.view == 'box' and config.get('gan', {}).get('within_box', False):
+            self.box = inner_square(self.size, self.context).to(self.device)
 
     @torch.inference_mode()
     def foreground(self, picture: np.ndarray) -> np.ndarray:
-        """See PictureSegmenter."""
+        """picture (S, S, 3) uint8 RGB -> probability of foreground (S, S) float32."""
         small = cv2.resize(picture, (self.size, self.size), interpolation=cv2.INTER_AREA)
-        # A picture's own order of bytes, in which convolutions are quicker too.
-        image = in_range(
-            torch.from_numpy(small)
-            .permute(2, 0, 1)[None]
-            .to(self.device, memory_format=torch.channels_last)
-        )
-        share = torch.sigmoid(self.network(image))
-        share = (
-            (
-                share * inner_square(self.size, self.context).to(self.device)
-                if self.boxed
-                else share
-            )[0, 0]
-            .cpu()
-            .numpy()
-        )
+        # The picture's own memory layout, in which convolutions are faster too.
+        image = torch.from_numpy(small).permute(2, 0, 1)[None]
+        image = in_range(image.to(self.device, memory_format=torch.channels_last))
+        found = torch.sigmoid(self.network(image))
+        if self.box is not None:
+            found = found * self.box
+        share = found[0, 0].cpu().numpy()
         return cv2.resize(share, picture.shape[1::-1], interpolation=cv2.INTER_LINEAR)

@@ -1,11 +1,10 @@
-"""A foreground U-Net, taught by any label factory of colour pictures: line 6 to 8 of the layered
-GANs' Algorithm 1, and the student of data distillation."""
+"""The training of the foreground U-Net by any label factory of colour pictures: lines 6 to 8 of the
+layered GANs' Algorithm 1, the student of data distillation, and the supervised ceiling."""
 
 from __future__ import annotations
 
 import copy
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -14,23 +13,22 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from insegan_ros.drawing.tiles import tile_colour
-from insegan_ros.engine.checkpoint import Checkpoint, Scales
-from insegan_ros.engine.loop import run_stage, seed_step
-from insegan_ros.engine.run import PicturesConfig, claim, prepare_pictures
+from insegan_ros.engine.loop import Stage
 from insegan_ros.engine.state import Record
 from insegan_ros.errors import ConfigError
-from insegan_ros.methods.foreground.labelled_pictures import LabelledPictures
 from insegan_ros.methods.foreground.network import ForegroundConfig, ForegroundNet
 from insegan_ros.nn.augmentation import random_colours
 from insegan_ros.offsets.labels import LabelFactory
 
-# Pictures of the factory that choose the best weights: synthetic ones, so no true mask has a say.
-VALIDATION = 256
+# Pictures of the factory that the best weights are chosen on; their masks are the factory's own, so
+# no true mask is needed.
+VALIDATION, VALIDATION_BATCH = 256, 32
+VALIDATION_SEED = 987_654_321
 
 
 @dataclass(frozen=True)
 class ForegroundTrainConfig:
-    """How the U-Net is taught."""
+    """How the U-Net is trained."""
 
     network: ForegroundConfig = field(default_factory=ForegroundConfig)
     """Shape of the network."""
@@ -43,7 +41,7 @@ class ForegroundTrainConfig:
     colours: float = 0.4
     """How much brightness, contrast and saturation are varied; 0 leaves colours as they are."""
     validate_every: int = 250
-    """Steps between looks at pictures kept for validation, on which the best weights are chosen."""
+    """Steps between validations, by which the best weights are chosen."""
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch < 1 or self.validate_every < 1 or not 0 <= self.colours < 1:
@@ -54,8 +52,11 @@ class ForegroundTrainConfig:
             )
 
 
-class ForegroundStage:
-    """`start`: weights to go on from, or None."""
+class ForegroundStage(Stage):
+    """Trains a foreground U-Net on pictures of a label factory; `best` is what it ends with.
+
+    name: the stage's; start: weights to continue from, or None.
+    """
 
     def __init__(
         self,
@@ -65,13 +66,12 @@ class ForegroundStage:
         name: str,
         start: dict[str, Tensor] | None = None,
     ) -> None:
-        self.fabric, self.config, self.factory, self.name, self.images_per_step = (
-            fabric,
-            config,
-            factory,
-            name,
-            config.batch,
-        )
+        self.fabric = fabric
+        self.config = config
+        self.factory = factory
+        self.name = name
+        self.steps = config.steps
+        self.images_per_step = config.batch
         network = ForegroundNet(config.network)
         if start is not None:
             network.load_state_dict(start)
@@ -86,7 +86,7 @@ class ForegroundStage:
         self._validation: list[tuple[Tensor, Tensor]] = []
 
     def parts(self) -> dict[str, Any]:
-        """See Stage."""
+        """The network and its optimiser, the best weights so far and their IoU."""
         return {
             'network': self.network,
             'optimiser': self.optimiser,
@@ -96,16 +96,13 @@ class ForegroundStage:
         }
 
     def step(self, index: int) -> dict[str, Tensor]:
-        """One step on fresh pictures."""
+        """One step on fresh pictures; every validate_every steps, and at the end, a validation."""
         batch = self.factory.sample(self.config.batch)
-        images = (
-            random_colours(batch.images, self.config.colours)
-            if self.config.colours
-            else batch.images
-        )
-        loss = binary_cross_entropy_with_logits(
-            self.network(images)[:, 0], (batch.labels > 0).float()
-        )
+        images = batch.images
+        if self.config.colours:
+            images = random_colours(images, self.config.colours)
+        masks = (batch.labels > 0).float()
+        loss = binary_cross_entropy_with_logits(self.network(images)[:, 0], masks)
         self.optimiser.zero_grad()
         self.fabric.backward(loss)
         self.optimiser.step()
@@ -116,25 +113,30 @@ class ForegroundStage:
 
     @torch.no_grad()
     def _keep_best(self) -> None:
-        """Keep the weights if they are better on the validation pictures than those before."""
+        """Keep the weights if their IoU on the validation pictures is no smaller than the best."""
         if not self._validation:
-            # The same ones after a resume, and other ones than any step's.
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(987_654_321)
-                self._validation = [
-                    (batch.images, batch.labels > 0)
-                    for batch in (self.factory.sample(32) for _ in range(VALIDATION // 32))
-                ]
+            self._validation = self._draw_validation()
         self.network.eval()
-        both, either = 0, 0
+        intersection, union = 0, 0
         for images, masks in self._validation:
             found = self.network(images)[:, 0] > 0
-            both, either = both + int((found & masks).sum()), either + int((found | masks).sum())
+            intersection += int((found & masks).sum())
+            union += int((found | masks).sum())
         self.network.train()
-        quality = both / max(either, 1)
+        quality = intersection / max(union, 1)
         if quality >= float(self.quality.value):
             self.quality.value.fill_(quality)
             self.best.load_state_dict(self.network.state_dict())
+
+    def _draw_validation(self) -> list[tuple[Tensor, Tensor]]:
+        """Batches of pictures (B, 3, S, S) with masks (B, S, S) bool: the same ones after a resume,
+        and other ones than any step's."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(VALIDATION_SEED)
+            drawn = (
+                self.factory.sample(VALIDATION_BATCH) for _ in range(VALIDATION // VALIDATION_BATCH)
+            )
+            return [(batch.images, batch.labels > 0) for batch in drawn]
 
     @torch.no_grad()
     def pictures(self) -> dict[str, Tensor]:
@@ -142,47 +144,5 @@ class ForegroundStage:
         batch = self.factory.sample(8)
         found = torch.sigmoid(self.network(batch.images)) * 2 - 1
         masks = (batch.labels > 0).float()[:, None] * 2 - 1
-        return {
-            'pictures, masks, found': tile_colour(
-                torch.cat([batch.images, masks.expand(-1, 3, -1, -1), found.expand(-1, 3, -1, -1)]),
-                8,
-            )
-        }
-
-
-@dataclass(frozen=True)
-class TrainForegroundConfig(PicturesConfig):
-    """`insegan train supervised-foreground`: the same U-Net, taught by true masks. The ceiling, and
-    the way where masks are at hand."""
-
-    out: str = 'runs/supervised-foreground'
-    """Folder of the run: states, logs, and at the end the checkpoint."""
-    size: int = 64
-    """Side of the pictures in px, a multiple of 16."""
-    unet: ForegroundTrainConfig = field(default_factory=ForegroundTrainConfig)
-    """The U-Net's training."""
-
-
-def train_supervised_foreground(config: TrainForegroundConfig) -> Path:
-    """Train the U-Net on true masks, or what is left of it; returns the checkpoint's folder. Raises
-    DatasetError for pictures without masks."""
-    data, out = prepare_pictures(config, config.size, truth=True), Path(config.out)
-    claim(out, config, data.fingerprint)
-    seed_step(config.seed, 'weights', 0)
-    stage = ForegroundStage(
-        data.fabric, config.unet, LabelledPictures(data.images, data.masks), 'unet'
-    )
-    seconds = run_stage(data.fabric, stage, config.unet.steps, out, config.seed, config.loop)
-    if data.fabric.is_global_zero:
-        Checkpoint(
-            'supervised-foreground',
-            'foreground',
-            data.name,
-            Scales.none(),
-            asdict(config),
-            {'unet': stage.best.state_dict()},
-            data.describe(
-                config, seconds, {'unet': config.unet.steps}, 'pictures with their true masks'
-            ),
-        ).save(out / 'checkpoint')
-    return out / 'checkpoint'
+        rows = [batch.images, masks.expand(-1, 3, -1, -1), found.expand(-1, 3, -1, -1)]
+        return {'pictures, masks, found': tile_colour(torch.cat(rows), 8)}

@@ -1,5 +1,5 @@
-"""The HOC generator as a label factory: objects laid as densely as in the picture that taught it,
-each with its mask."""
+"""The HOC generator as a label factory: composites of single objects, as dense as the picture that
+it was trained on."""
 
 from __future__ import annotations
 
@@ -11,49 +11,39 @@ from insegan_ros.methods.hoc.generator import HocGenerator, lay
 from insegan_ros.nn.composition import centres, sizes
 from insegan_ros.offsets.labels import LabelledBatch
 
-# Objects made beforehand, of which all composites are; a new one for every place would cost more
-# than the network that learns from them.
-BANK = 2048
-# Objects whose masks are looked at.
-MEASURED = 256
-
-
-# A generated object is one if nearly all of its mask is one piece, of an area within these shares
-# of the median.
+# Objects generated beforehand, which all composites are made of; a new one for every place would
+# cost more than the network that learns from them.
+BANK, BANK_BATCH = 2048, 256
+# Objects whose masks are checked.
+CHECKED = 256
+# A generated mask is a single object if its largest connected piece holds this share of it, and its
+# area is within these shares of the median.
 ONE_PIECE, ONE_AREA = 0.95, (0.5, 1.6)
-# Fewer such objects, or a median area beyond these shares of a disk of the assumed size, and that
-# size is doubted.
-FEWEST_SINGLE, USUAL_AREA = 0.7, (0.3, 1.3)
+# The assumed size is doubted where a smaller share of masks is single, or the median area is beyond
+# these shares of a disk of that size.
+MIN_SINGLE, USUAL_AREA = 0.7, (0.3, 1.3)
 
 
 @torch.no_grad()
 def draw_masks(generator: HocGenerator, count: int) -> torch.Tensor:
     """Masks (count, S, S) bool of random objects."""
-    return (
-        generator.provide(
-            torch.randn(count, generator.config.z, device=generator.head.weight.device)
-        )[1][:, 0]
-        > 0.5
-    )
+    codes = torch.randn(count, generator.config.z, device=generator.head.weight.device)
+    return generator.provide(codes)[1][:, 0] > 0.5
 
 
 def are_single(masks: np.ndarray) -> np.ndarray:
-    """Which of the masks (M, S, S) are one object (M,): one connected piece of an ordinary area."""
+    """Which of the masks (M, S, S) bool are a single object, (M,) bool: one connected piece of an
+    ordinary area."""
     areas = masks.sum((1, 2))
     usual = max(float(np.median(areas)), 1.0)
-    pieces = np.array(
-        [np.bincount(label(mask)[0].ravel(), minlength=2)[1:].max() for mask in masks]
-    )
-    return (
-        (areas >= ONE_AREA[0] * usual)
-        & (areas <= ONE_AREA[1] * usual)
-        & (pieces >= ONE_PIECE * areas)
-    )
+    largest = [np.bincount(label(mask)[0].ravel(), minlength=2)[1:].max() for mask in masks]
+    ordinary = (areas >= ONE_AREA[0] * usual) & (areas <= ONE_AREA[1] * usual)
+    return ordinary & (np.array(largest) >= ONE_PIECE * areas)
 
 
 def mask_warning(masks: np.ndarray) -> str:
-    """What generated masks (M, S, S) say against the size that patches were cut by, in a line;
-    empty where nothing does."""
+    """What generated masks (M, S, S) bool say against the size that patches were cut by, in one
+    line; empty where nothing does."""
     share, size = float(are_single(masks).mean()), masks.shape[-1]
     filled = float(np.median(masks.sum((1, 2)))) / (np.pi * (size / 3) ** 2)
     if filled > USUAL_AREA[1]:
@@ -66,7 +56,7 @@ def mask_warning(masks: np.ndarray) -> str:
             f'objects fill {filled:.0%} of a disk of the size assumed: --instance_px is too large;'
             ' see contact.png'
         )
-    if share < FEWEST_SINGLE:
+    if share < MIN_SINGLE:
         return (
             f'{share:.0%} of the generated masks are one connected object: --instance_px may be'
             ' wrong, or more steps are needed; see contact.png'
@@ -75,54 +65,52 @@ def mask_warning(masks: np.ndarray) -> str:
 
 
 class HocFactory:
-    """Composites (B, C, canvas, canvas) on black; an object counts where its mask is above one half
-    and nothing lies on it."""
+    """Composites of canvas x canvas px on black. A pixel is an object's where its mask is above one
+    half and no other object covers it. The generator is put into evaluation mode and frozen.
+
+    median_area, median_radius: of single objects, in square px and px; warning: what is wrong with
+    their masks, in one line, empty where nothing is.
+    """
 
     def __init__(self, generator: HocGenerator, canvas: int) -> None:
         self.generator, self.canvas = generator.eval().requires_grad_(False), canvas
         config = generator.config
-        # As many to the pixel as in the patches that the discriminator saw.
+        # As dense as the patches that the discriminator saw.
         reach = (canvas - config.size) / 2 / config.size + config.padding
-        self.reach, self.objects = (
-            reach,
-            max(round(config.providers * (reach / config.padding) ** 2), 1),
-        )
+        self.reach = reach
+        self.objects = max(round(config.providers * (reach / config.padding) ** 2), 1)
         with torch.no_grad():
             made = [
-                generator.provide(torch.randn(256, config.z, device=self.device))
-                for _ in range(BANK // 256)
+                generator.provide(torch.randn(BANK_BATCH, config.z, device=self.device))
+                for _ in range(BANK // BANK_BATCH)
             ]
         self.colours, self.masks = (torch.cat(some) for some in zip(*made))
         alone = self.masks[:, 0] > 0.5
         area, radius = sizes(alone)
         self.centres = centres(alone) - (config.size - 1) / 2
         self.median_area, self.median_radius = float(area.median()), float(radius.median())
-        self.warning = mask_warning(alone[:MEASURED].cpu().numpy())
+        self.warning = mask_warning(alone[:CHECKED].cpu().numpy())
 
     @property
     def device(self) -> torch.device:
-        """The generator's."""
+        """The generator's device, which composites are made on."""
         return self.generator.head.weight.device
 
     @torch.no_grad()
     def sample(self, batch: int) -> LabelledBatch:
-        """See LabelFactory. Centres are those of whole objects, also of such that are partly out of
-        the picture."""
+        """A batch of composites (batch, C, canvas, canvas) in [-1, 1]. Centres are those of whole
+        objects, also of those that lie partly outside of the picture."""
         chosen = torch.randint(BANK, (batch, self.objects), device=self.device)
         places = self.generator.draw_places(batch, self.objects, self.reach, self.device)
         # From the lowest to the highest, as they are laid.
-        places = places[torch.arange(batch, device=self.device)[:, None], places[..., 2].argsort(1)]
-        below = torch.full(
-            (batch, self.generator.channels, self.canvas, self.canvas), -1.0, device=self.device
-        )
+        rows = torch.arange(batch, device=self.device)[:, None]
+        places = places[rows, places[..., 2].argsort(1)]
+        shape = batch, self.generator.channels, self.canvas, self.canvas
+        below = torch.full(shape, -1.0, device=self.device)
         heap = lay(self.colours[chosen], self.masks[chosen], places, below)
         amodal = heap.moved[:, :, 0] > 0.5
         labels = torch.zeros(batch, self.canvas, self.canvas, dtype=torch.long, device=self.device)
         for index in range(self.objects):
             labels = torch.where(amodal[:, index], index + 1, labels)
-        return LabelledBatch(
-            heap.image,
-            labels,
-            self.centres[chosen] + places[..., :2] + (self.canvas - 1) / 2,
-            amodal,
-        )
+        middles = self.centres[chosen] + places[..., :2] + (self.canvas - 1) / 2
+        return LabelledBatch(heap.image, labels, middles, amodal)

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.error import URLError
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 from torchvision.models import get_weight, resnet18, resnet50
 from torchvision.models.resnet import BasicBlock
 from torchvision.ops import FrozenBatchNorm2d
@@ -19,6 +21,7 @@ from insegan_ros.errors import ConfigError
 # ImageNet's, by channel of a picture in [0, 1]; a fourth channel is height.
 MEAN, STD = (0.485, 0.456, 0.406, 0.3), (0.229, 0.224, 0.225, 0.3)
 SMALL_WIDTHS = (32, 64, 128, 256)
+Norm = Callable[[int], nn.Module]
 RESNETS = {
     'resnet18': (resnet18, 'ResNet18_Weights', (64, 64, 128, 256, 512)),
     'resnet50': (resnet50, 'ResNet50_Weights', (64, 256, 512, 1024, 2048)),
@@ -52,7 +55,8 @@ class Backbone(nn.Module):
     """Pictures (B, C, H, W), normalised -> five levels at 1/4, 1/4, 1/8, 1/16 and 1/16 of their
     size (1/32 with last_stride 2), of `widths` channels.
 
-    channels: 3 for colour, 4 with height. ImageNet weights are taken by `load_imagenet`.
+    channels: 3 for colour, 4 with height. frozen_norm: batch norm keeps the statistics and the
+    scale that the weights bring, such as those of `imagenet_state`.
     """
 
     def __init__(
@@ -63,43 +67,45 @@ class Backbone(nn.Module):
         frozen_norm: bool = False,
     ) -> None:
         super().__init__()
-        norm: Callable[[int], nn.Module] = FrozenBatchNorm2d if frozen_norm else nn.BatchNorm2d
+        norm: Norm = FrozenBatchNorm2d if frozen_norm else nn.BatchNorm2d
         if config.name == 'small':
-            self.widths = (SMALL_WIDTHS[0], *SMALL_WIDTHS)
-            self.stem = nn.Sequential(
-                nn.Conv2d(channels, SMALL_WIDTHS[0], 7, 2, 3, bias=False),
-                norm(SMALL_WIDTHS[0]),
-                nn.ReLU(inplace=True),
-                nn.MaxPool2d(3, 2, 1),
-            )
-            self.layer1, self.layer2, self.layer3, self.layer4 = (
-                _block(before, after, stride, norm)
-                for before, after, stride in zip(
-                    self.widths, self.widths[1:], (1, 2, 2, last_stride)
-                )
-            )
-            for module in self.modules():
-                if isinstance(module, nn.Conv2d):
-                    nn.init.kaiming_normal_(module.weight, mode='fan_out', nonlinearity='relu')
-            return
-        make, _, self.widths = RESNETS[config.name]
+            self._make_small(channels, last_stride, norm)
+        else:
+            self._take_resnet(config.name, channels, last_stride, norm)
+
+    def _make_small(self, channels: int, last_stride: int, norm: Norm) -> None:
+        self.widths = (SMALL_WIDTHS[0], *SMALL_WIDTHS)
+        self.stem = nn.Sequential(
+            nn.Conv2d(channels, SMALL_WIDTHS[0], 7, 2, 3, bias=False),
+            norm(SMALL_WIDTHS[0]),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(3, 2, 1),
+        )
+        self.layer1, self.layer2, self.layer3, self.layer4 = (
+            _block(before, after, stride, norm)
+            for before, after, stride in zip(self.widths, self.widths[1:], (1, 2, 2, last_stride))
+        )
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode='fan_out', nonlinearity='relu')
+
+    def _take_resnet(self, name: str, channels: int, last_stride: int, norm: Norm) -> None:
+        make, _, self.widths = RESNETS[name]
         network = make(weights=None, norm_layer=norm)
         if channels != 3:
             network.conv1 = nn.Conv2d(channels, 64, 7, 2, 3, bias=False)
         self.stem = nn.Sequential(network.conv1, network.bn1, network.relu, network.maxpool)
-        self.layer1, self.layer2, self.layer3, self.layer4 = (
-            network.layer1,
-            network.layer2,
-            network.layer3,
-            network.layer4,
-        )
+        self.layer1 = network.layer1
+        self.layer2 = network.layer2
+        self.layer3 = network.layer3
+        self.layer4 = network.layer4
         if last_stride == 1:
             for module in self.layer4[0].modules():
                 if isinstance(module, nn.Conv2d) and module.stride == (2, 2):
                     module.stride = (1, 1)
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
-        """The five levels."""
+        """The five levels, (B, widths[i], h, w) each."""
         out = [self.stem(pictures)]
         for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
             out.append(layer(out[-1]))
@@ -115,12 +121,24 @@ class FrozenBackbone(Backbone):
         self.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> FrozenBackbone:
-        """Stays in evaluation mode."""
+        """Itself, still in evaluation mode."""
         return super().train(False)
 
 
+def to_tensor(picture: np.ndarray, device: torch.device) -> Tensor:
+    """A picture (H, W, C) uint8 as (C, H, W) on a device."""
+    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))).to(device)
+
+
+def padded(picture: Tensor) -> Tensor:
+    """A picture (C, H, W) whose sides are multiples of 16; what is missing to the right and below
+    is black."""
+    return pad(picture, (0, -picture.shape[2] % 16, 0, -picture.shape[1] % 16))
+
+
 def normalise(pictures: Tensor) -> Tensor:
-    """uint8 pictures (B, C, H, W) as backbones see them."""
+    """uint8 pictures (B, C, H, W) as float32 of ImageNet's mean and deviation, which backbones
+    expect."""
     mean, std = (
         torch.tensor(values[: pictures.shape[1]], device=pictures.device)[:, None, None]
         for values in (MEAN, STD)
@@ -129,8 +147,9 @@ def normalise(pictures: Tensor) -> Tensor:
 
 
 def imagenet_state(config: BackboneConfig, channels: int) -> dict[str, Tensor] | None:
-    """ImageNet weights for a Backbone, or None where there are none for it or none can be had; says
-    so. Height begins as the mean of colours."""
+    """ImageNet weights for a Backbone of 3 or 4 channels; None where the configuration names none,
+    or they cannot be fetched, which it says. The weights of height begin as the mean of the
+    colours'."""
     if config.name not in RESNETS or not config.weights:
         return None
     try:
@@ -155,7 +174,8 @@ def imagenet_state(config: BackboneConfig, channels: int) -> dict[str, Tensor] |
     }
 
 
-def _block(before: int, after: int, stride: int, norm: Callable[[int], nn.Module]) -> nn.Sequential:
+def _block(before: int, after: int, stride: int, norm: Norm) -> nn.Sequential:
+    """A residual block, with a 1x1 convolution beside it where the shape changes."""
     change = (
         nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), norm(after))
         if stride != 1 or before != after

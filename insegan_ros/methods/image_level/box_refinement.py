@@ -11,21 +11,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from insegan_ros.data.image_sets import ImageSet
 from insegan_ros.data.mask_sets import Mask
 from insegan_ros.errors import ConfigError
 from insegan_ros.geometry.label_images import drop_fragments
+from insegan_ros.methods.image_level.backbone import padded
 from insegan_ros.methods.image_level.context_gap import Kind, refine_boxes
 from insegan_ros.methods.image_level.dense_crf import Edges
-from insegan_ros.methods.image_level.mask_rcnn_stage import LEAST_PX
+from insegan_ros.methods.image_level.mask_rcnn_recipe import MIN_PX
 from insegan_ros.methods.image_level.proposals import overlaps
-from insegan_ros.methods.image_level.run import padded, to_picture
-from insegan_ros.methods.image_level.semantic import SemanticNet, class_shares
+from insegan_ros.methods.image_level.semantic import SemanticNet, class_probabilities
 
-# Score maps and boxes are refined at this share of a picture.
+# Boxes are refined at this share of a picture's resolution, and so are their score maps.
 STRIDE = 4
-# A box: class, score, and (4,) px.
+# A box: class id, score, and (x1, y1, x2, y2) px of the picture, (4,).
 Box = tuple[int, float, np.ndarray]
+# The same with the number of its picture before it.
+NumberedBox = tuple[int, int, float, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -38,14 +39,14 @@ class RefinementConfig:
     steps: int = 200
     """Steps of the refinement; 0 leaves boxes as they are (no CCGR)."""
     rate: float = 0.01
-    """Length of a step, in shares of the box."""
+    """Length of a step, as a share of the box's size."""
     gap: Kind = 'ring'
     """How the context's score is averaged: over its own area (ring), or as the paper prints it."""
     overlap: float = 0.5
     """Of boxes of a class that overlap more (IoU), the one with the lower score is dropped: two
     peaks may be of one object."""
     reach: float = 1.5
-    """How far from its box's middle a mask reaches, in half boxes: 1.5 takes in what connects with
+    """How far from its box's centre a mask reaches, in half boxes: 1.5 takes in what connects with
     the box in its context, 1 cuts at the box. The box of an object that lies askew holds corners of
     background, so the best box (Eq. 10) is smaller than the object, and what cuts masks there makes
     the next round's boxes smaller still."""
@@ -58,42 +59,37 @@ class RefinementConfig:
             )
 
 
-def boxes_of_pieces(
-    network: SemanticNet, images: ImageSet, index: int, device: torch.device
-) -> list[Box]:
-    """Without the multiple instance branch: the box of every connected piece of every class that is
-    in the picture."""
-    best = best_class(
-        score_maps(network, to_picture(images, index, device), images.present[index]).cpu().numpy()
-    )
+def corners_of(boxes: list[Box]) -> np.ndarray:
+    """Their corners (N, 4) px."""
+    return np.array([corners for _, _, corners in boxes], np.float32).reshape(-1, 4)
+
+
+def boxes_of_pieces(scores: Tensor, present: np.ndarray) -> list[Box]:
+    """Without the multiple instance branch: of a picture's score maps (K, h, w) the box of every
+    connected piece of every class that is in the picture, present (K,) bool."""
+    best = best_class(scores.cpu().numpy())
     out = []
-    for kind in np.flatnonzero(images.present[index]):
+    for class_id in np.flatnonzero(present):
         count, _, stats, _ = cv2.connectedComponentsWithStats(
-            (best == kind + 1).astype(np.uint8), connectivity=4
+            (best == class_id + 1).astype(np.uint8), connectivity=4
         )
         for left, top, width, height, area in stats[1:count]:
-            if area >= LEAST_PX:
-                out.append(
-                    (
-                        int(kind),
-                        1.0,
-                        STRIDE * np.array([left, top, left + width, top + height], np.float32),
-                    )
-                )
+            if area >= MIN_PX:
+                box = np.array([left, top, left + width, top + height], np.float32)
+                out.append((int(class_id), 1.0, STRIDE * box))
     return out
 
 
 @torch.no_grad()
 def score_maps(network: SemanticNet, picture: Tensor, present: np.ndarray) -> Tensor:
-    """The semantic branch's score maps (K, h, w) of a picture (C, H, W), without the background's,
-    at a quarter of its size; shared out among the background and the classes that are in the
-    picture, present (K,) bool: their list is known."""
-    shares = class_shares(network, padded(picture), (1.0,))
-    shares = shares * torch.from_numpy(np.concatenate([[True], present])).to(shares)[:, None, None]
-    shares = (shares / shares.sum(0).clamp(min=1e-9))[1:]
-    return torch.nn.functional.avg_pool2d(shares, STRIDE)[
-        :, : -(-picture.shape[1] // STRIDE), : -(-picture.shape[2] // STRIDE)
-    ]
+    """The semantic branch's score maps (K, h, w) in [0, 1] of a picture (C, H, W) uint8, without
+    the background's, at a quarter of its size; normalised over the background and the classes that
+    are in the picture, present (K,) bool: their list is known."""
+    scores = class_probabilities(network, padded(picture), (1.0,))
+    scores = scores * torch.from_numpy(np.concatenate([[True], present])).to(scores)[:, None, None]
+    scores = (scores / scores.sum(0).clamp(min=1e-9))[1:]
+    height, width = -(-picture.shape[1] // STRIDE), -(-picture.shape[2] // STRIDE)
+    return torch.nn.functional.avg_pool2d(scores, STRIDE)[:, :height, :width]
 
 
 def refine_chosen(
@@ -102,53 +98,60 @@ def refine_chosen(
     config: RefinementConfig,
     way: list[np.ndarray] | None = None,
 ) -> list[list[Box]]:
-    """The boxes of several pictures, each (class, score, box (4,) px), refined on their class's
-    score map (K, h, w); the other boxes' middles of the same class are peaks that none may take in.
-    way: is given the boxes (steps + 1, N, 4) px on their way."""
+    """The boxes of several pictures, refined on their class's score map (K, h, w); the centres of
+    other boxes of the same class are peaks that none may take in. way: is given the boxes (steps +
+    1, N, 4) px on their way."""
     flat = [(number, *one) for number, some in enumerate(chosen) for one in some]
     if not flat or not config.steps:
         return chosen
-    height, width = (max(one.shape[axis] for one in maps) for axis in (1, 2))
-    device = maps[0].device
-    scores = torch.zeros(len(flat), height, width, device=device)
+    scores = _own_maps(maps, flat)
     boxes = torch.tensor(
-        np.stack([box for _, _, _, box in flat]) / STRIDE, device=device, dtype=torch.float32
+        np.stack([box for _, _, _, box in flat]) / STRIDE, device=scores.device, dtype=scores.dtype
     )
-    middles = (boxes[:, :2] + boxes[:, 2:]) / 2
-    most = max(len(some) for some in chosen)
-    peaks = torch.full((len(flat), most, 2), torch.nan, device=device)
-    for row, (number, kind, _, _) in enumerate(flat):
-        one = maps[number][kind]
-        scores[row, : one.shape[0], : one.shape[1]] = one
-        same = [
-            other
-            for other, (their, kind_, _, _) in enumerate(flat)
-            if their == number and kind_ == kind
-        ]
-        # Boxes that lie on each other are of one object: their middles are one peak.
-        apart = [row] + [
-            other
-            for other in same
-            if other != row
-            and overlaps(flat[row][3][None], flat[other][3][None])[0, 0] <= config.overlap
-        ]
-        peaks[row, : len(apart)] = middles[apart]
+    peaks = _peaks(boxes, flat, max(len(some) for some in chosen), config.overlap)
     path, _ = refine_boxes(scores, boxes, config.steps, config.rate, config.gap, peaks)
     if way is not None:
         way.append(path.cpu().numpy() * STRIDE)
     out: list[list[Box]] = [[] for _ in chosen]
-    for (number, kind, score, _), box in zip(flat, path[-1].cpu().numpy() * STRIDE):
-        out[number].append((kind, score, box))
+    for (number, class_id, score, _), box in zip(flat, path[-1].cpu().numpy() * STRIDE):
+        out[number].append((class_id, score, box))
     return out
+
+
+def _own_maps(maps: list[Tensor], flat: list[NumberedBox]) -> Tensor:
+    """Of every box the score map (N, h, w) of its picture and its class, filled up with 0."""
+    height, width = (max(one.shape[axis] for one in maps) for axis in (1, 2))
+    scores = torch.zeros(len(flat), height, width, device=maps[0].device)
+    for row, (number, class_id, _, _) in zip(scores, flat):
+        one = maps[number][class_id]
+        row[: one.shape[0], : one.shape[1]] = one
+    return scores
+
+
+def _peaks(boxes: Tensor, flat: list[NumberedBox], count: int, max_overlap: float) -> Tensor:
+    """Of every box (N, 4) the peaks (N, count, 2), NaN for none: its own centre, and those of its
+    class in its picture. Boxes that overlap more are of one object: their centres are one peak."""
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    peaks = torch.full((len(flat), count, 2), torch.nan, device=boxes.device)
+    for row, (number, class_id, _, box) in enumerate(flat):
+        apart = [row] + [
+            other
+            for other, (their_number, their_id, _, theirs) in enumerate(flat)
+            if other != row
+            and (their_number, their_id) == (number, class_id)
+            and overlaps(box[None], theirs[None])[0, 0] <= max_overlap
+        ]
+        peaks[row, : len(apart)] = centres[apart]
+    return peaks
 
 
 def best_class(scores: np.ndarray, edges: Edges | None = None) -> np.ndarray:
     """Of score maps (K, H, W) that sum to 1 with the background's, the best of every pixel (H, W):
     0 background, class + 1. edges: see `synthesise`."""
-    kinds = np.flatnonzero(scores.any((1, 2)))
-    shares = np.concatenate([1 - scores.sum(0, keepdims=True), scores[kinds]])
-    best = edges(shares) if edges and len(kinds) else shares.argmax(0)
-    return np.array([0, *(kinds + 1)])[best]
+    class_ids = np.flatnonzero(scores.any((1, 2)))
+    all_scores = np.concatenate([1 - scores.sum(0, keepdims=True), scores[class_ids]])
+    best = edges(all_scores) if edges and len(class_ids) else all_scores.argmax(0)
+    return np.array([0, *(class_ids + 1)])[best]
 
 
 def cut_masks(
@@ -158,41 +161,51 @@ def cut_masks(
     config: RefinementConfig,
     edges: Edges | None = None,
 ) -> tuple[Mask, ...]:
-    """Masks of a picture of `size` (H, W): what within a box, or connected with that in the box's
-    reach, is rather of its class than of another, or background. Doubled boxes are dropped; a pixel
-    in the reach of two is the nearer middle's. edges: see `synthesise`."""
-    kept: list[Box] = []
-    for one in sorted(boxes, key=lambda box: -box[1]):
-        if all(
-            one[0] != other[0] or overlaps(one[2][None], other[2][None])[0, 0] <= config.overlap
-            for other in kept
-        ):
-            kept.append(one)
-    best = best_class(
-        np.stack(
-            [
-                cv2.resize(one, size[::-1], interpolation=cv2.INTER_LINEAR)
-                for one in scores.cpu().numpy()
-            ]
-        ),
-        edges,
-    )
+    """Masks of a picture of `size` (H, W), from its score maps (K, h, w): what within a box, or
+    connected with that in the box's reach, is rather of its class than of another, or background.
+    Duplicate boxes are dropped; a pixel in the reach of two is the nearer centre's. edges: see
+    `synthesise`."""
+    kept = _without_duplicates(boxes, config.overlap)
+    large = [
+        cv2.resize(one, size[::-1], interpolation=cv2.INTER_LINEAR) for one in scores.cpu().numpy()
+    ]
+    owner = _owners(kept, best_class(np.stack(large), edges), config.reach)
     y, x = np.indices(size) + 0.5
-    owner, nearest = np.zeros(size, int), np.full(size, np.inf)
-    for number, (kind, _, (x1, y1, x2, y2)) in enumerate(kept, 1):
-        aside, along = (
-            np.abs(2 * x - x1 - x2) / max(x2 - x1, 1),
-            np.abs(2 * y - y1 - y2) / max(y2 - y1, 1),
-        )
-        far = np.hypot(aside, along)
-        mine = (np.maximum(aside, along) <= config.reach) & (best == kind + 1) & (far < nearest)
-        owner[mine], nearest[mine] = number, far[mine]
     out = []
-    for number, (kind, score, (x1, y1, x2, y2)) in enumerate(kept, 1):
+    for number, (class_id, score, (x1, y1, x2, y2)) in enumerate(kept, 1):
         pixels = owner == number
         _, pieces = cv2.connectedComponents(pixels.astype(np.uint8), connectivity=4)
         within = pieces[pixels & (x >= x1) & (x <= x2) & (y >= y1) & (y <= y2)]
-        pixels = drop_fragments((pixels & np.isin(pieces, within)).astype(np.uint16), LEAST_PX) > 0
-        if pixels.sum() >= LEAST_PX:
-            out.append(Mask.of(kind, score, pixels))
+        pixels = drop_fragments((pixels & np.isin(pieces, within)).astype(np.uint16), MIN_PX) > 0
+        if pixels.sum() >= MIN_PX:
+            out.append(Mask.of(class_id, score, pixels))
     return tuple(out)
+
+
+def _without_duplicates(boxes: list[Box], max_overlap: float) -> list[Box]:
+    """Those that overlap no box of their class with a higher score by more than this IoU, highest
+    score first."""
+    kept: list[Box] = []
+    for one in sorted(boxes, key=lambda box: -box[1]):
+        if all(
+            one[0] != other[0] or overlaps(one[2][None], other[2][None])[0, 0] <= max_overlap
+            for other in kept
+        ):
+            kept.append(one)
+    return kept
+
+
+def _owners(boxes: list[Box], best: np.ndarray, reach: float) -> np.ndarray:
+    """For every pixel (H, W) the number of the box, from 1, whose it is, 0 for none: of those of
+    its class `best` (H, W) in whose reach it lies the one with the nearest centre, in half
+    boxes."""
+    y, x = np.indices(best.shape) + 0.5
+    owner, nearest = np.zeros(best.shape, int), np.full(best.shape, np.inf)
+    for number, (class_id, _, (x1, y1, x2, y2)) in enumerate(boxes, 1):
+        across = np.abs(2 * x - x1 - x2) / max(x2 - x1, 1)
+        down = np.abs(2 * y - y1 - y2) / max(y2 - y1, 1)
+        far = np.hypot(across, down)
+        reached = np.maximum(across, down) <= reach
+        mine = reached & (best == class_id + 1) & (far < nearest)
+        owner[mine], nearest[mine] = number, far[mine]
+    return owner

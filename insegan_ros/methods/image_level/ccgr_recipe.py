@@ -1,12 +1,12 @@
 """CCGR: from image-level labels to instance masks with classes by boxes (center-context-gap
 refinement).
 
-1. cam: a classifier; the peaks of its attention maps are where objects are thought to be;
+1. cam: a classifier; the peaks of its attention maps are where objects are taken to be;
 2. relations, affinity_net: AffinityNet, which gives the first semantic labels;
-3. proposals: regions of like colour and depth;
+3. proposals: regions of similar colour and depth;
 then in every round
-4. boxes: the multiple instance branch chooses of each bag's proposals the best;
-5. semantic: the semantic branch learns where the classes are;
+4. semantic: the semantic branch learns where the classes are;
+5. boxes: the multiple instance branch chooses the best of each bag's proposals;
 6. labels: boxes are moved until scores are high within them and low around, and cut masks out of
 the scores;
 7. mask_rcnn: the instance branch learns from these, and gives the next round its bags and its
@@ -15,75 +15,61 @@ semantic labels.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import cv2
 import numpy as np
-import torch
-from lightning.fabric import Fabric
-from torch import Tensor
 from torchvision.models.detection import MaskRCNN
-from tqdm import tqdm
 
-from insegan_ros.data.image_sets import CHANNELS, ImageSet
-from insegan_ros.data.mask_sets import Mask, MaskSet
+from insegan_ros.data.folders import read_png
+from insegan_ros.data.image_sets import CHANNELS
+from insegan_ros.data.mask_sets import Mask, MaskSet, sizes_of
 from insegan_ros.engine.checkpoint import Checkpoint
-from insegan_ros.engine.loop import run_stage, seed_step
-from insegan_ros.errors import ConfigError, DatasetError
+from insegan_ros.errors import ConfigError
 from insegan_ros.methods.image_level.bags import Bag, bags_of_masks, bags_of_peaks, peaks_of
 from insegan_ros.methods.image_level.box_refinement import (
     Box,
     RefinementConfig,
     boxes_of_pieces,
+    corners_of,
     cut_masks,
     refine_chosen,
     score_maps,
 )
-from insegan_ros.methods.image_level.class_maps_stage import (
+from insegan_ros.methods.image_level.class_maps import (
     ClassMapsConfig,
     load_backbone,
     train_class_maps,
 )
 from insegan_ros.methods.image_level.confident_areas import ConfidentAreasConfig
 from insegan_ros.methods.image_level.dense_crf import DenseCrfConfig, edges_of
-from insegan_ros.methods.image_level.irnet_recipe import (
-    AffinityNetStage,
-    IRNetTrainConfig,
-    collect_masks,
-    make_semantic_labels,
-    mine_relations,
-    read_class_maps,
-    read_labels,
-    train_relations,
-)
+from insegan_ros.methods.image_level.irnet import IRNetTrainConfig
 from insegan_ros.methods.image_level.label_synthesis import SynthesisConfig
-from insegan_ros.methods.image_level.mask_rcnn_stage import (
-    MaskRcnnStage,
-    MaskRcnnTrainConfig,
-    detect,
-)
-from insegan_ros.methods.image_level.mask_segmenter import MaskSegmenter
-from insegan_ros.methods.image_level.multiple_instance import MultipleInstanceNet, bag_loss
+from insegan_ros.methods.image_level.mask_rcnn import MaskSegmenter, detect
+from insegan_ros.methods.image_level.mask_rcnn_recipe import MaskRcnnStage, MaskRcnnTrainConfig
+from insegan_ros.methods.image_level.multiple_instance import BoxesStage, MultipleInstanceConfig
 from insegan_ros.methods.image_level.proposals import (
     Proposals,
     ProposalsConfig,
     propose,
     propose_by_network,
 )
+from insegan_ros.methods.image_level.pseudo_labels import (
+    collect_masks,
+    make_semantic_labels,
+    mine_relations,
+    pack_masks,
+    read_class_maps,
+    read_labels,
+    train_affinity_net,
+)
 from insegan_ros.methods.image_level.run import (
     ImageLevelConfig,
-    PreparedImages,
+    ImageRun,
     check_begun,
-    for_every_picture,
-    prepare_images,
-    read_pictures,
     take_over_relations,
-    to_picture,
-    vary_colours,
 )
 from insegan_ros.methods.image_level.semantic import SemanticNet
 from insegan_ros.methods.image_level.semantic_stage import SemanticStage, SemanticTrainConfig
@@ -92,30 +78,8 @@ from insegan_ros.methods.registry import find_checkpoint
 
 # Pictures whose boxes are refined together.
 TOGETHER = 64
-
-
-@dataclass(frozen=True)
-class MultipleInstanceConfig:
-    """How the multiple instance branch is trained."""
-
-    steps: int = 500
-    """Optimisation steps a round."""
-    batch: int = 4
-    """Pictures a step."""
-    rate: float = 1e-4
-    """Adam's learning rate."""
-    decay: float = 1e-4
-    """Weight decay."""
-    width: int = 256
-    """Width of its fully connected layers."""
-
-    def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch < 1 or self.width < 1:
-            raise ConfigError(
-                f'boxes.steps is {self.steps}, batch {self.batch}, width {self.width}: expected 1'
-                ' or more'
-            )
-
+# The score from which on masks of the instance branch teach the next round.
+MIN_SCORE = 0.5
 
 Stop = Literal['', 'cam', 'relations', 'proposals', 'boxes', 'semantic', 'labels']
 
@@ -130,11 +94,11 @@ class TrainCcgrConfig(ImageLevelConfig):
     class_maps: ClassMapsConfig = field(default_factory=ClassMapsConfig)
     """The classifier's training."""
     relations: ConfidentAreasConfig = field(default_factory=ConfidentAreasConfig)
-    """What is sure in attention maps."""
+    """Where attention maps are confident."""
     affinity_net: IRNetTrainConfig = field(default_factory=IRNetTrainConfig)
     """AffinityNet's training."""
     crf: DenseCrfConfig = field(default_factory=DenseCrfConfig)
-    """What is brought to the picture's edges."""
+    """What a dense CRF brings to the picture's edges."""
     proposals: ProposalsConfig = field(default_factory=ProposalsConfig)
     """How regions are grouped."""
     boxes: MultipleInstanceConfig = field(default_factory=MultipleInstanceConfig)
@@ -160,340 +124,185 @@ class TrainCcgrConfig(ImageLevelConfig):
             raise ConfigError(f'rounds is {self.rounds}: expected 1 or more')
 
 
-class BoxesStage:
-    """The multiple instance branch on the bags of every picture."""
-
-    def __init__(
-        self,
-        fabric: Fabric,
-        config: TrainCcgrConfig,
-        images: ImageSet,
-        bags: list[list[Bag]],
-        boxes: list[np.ndarray],
-        start: dict[str, Tensor],
-        frozen_norm: bool,
-        round_: int,
-    ) -> None:
-        self.fabric, self.config, self.images, self.bags, self.boxes, self.name = (
-            fabric,
-            config,
-            images,
-            bags,
-            boxes,
-            f'boxes-{round_}',
-        )
-        self.images_per_step = config.boxes.batch
-        self.usable = [index for index, some in enumerate(bags) if some]
-        if not self.usable:
-            raise DatasetError(
-                f'there is no bag in {len(bags)} pictures: expected proposals that hold one peak;'
-                ' train the classifier longer, or lower proposals.least'
-            )
-        network = MultipleInstanceNet(
-            config.backbone, images.channels, len(images.classes), config.boxes.width, frozen_norm
-        )
-        network.backbone.load_state_dict(start)
-        self.network, self.optimiser = fabric.setup(
-            network,
-            torch.optim.AdamW(
-                network.parameters(), config.boxes.rate, weight_decay=config.boxes.decay
-            ),
-        )
-        _keep_norm(network)
-
-    def parts(self) -> dict[str, Any]:
-        """See Stage."""
-        return {'network': self.network, 'optimiser': self.optimiser}
-
-    def step(self, index: int) -> dict[str, Tensor]:
-        """One step: the mean of the bags' losses. Pictures are not turned: their boxes are not."""
-        chosen = [
-            self.usable[number]
-            for number in torch.randint(len(self.usable), (self.config.boxes.batch,)).tolist()
-        ]
-        pictures = vary_colours(
-            read_pictures(self.images, chosen, self.config.size).to(self.fabric.device),
-            self.config.colours,
-        )
-        scores = self.network(pictures, [self._inputs(number) for number in chosen])
-        kinds = [bag.kind for number in chosen for bag in self.bags[number]]
-        loss = torch.stack([bag_loss(one, kind) for one, kind in zip(scores, kinds)]).mean()
-        self.optimiser.zero_grad()
-        self.fabric.backward(loss)
-        self.optimiser.step()
-        return {'L_MIL': loss.detach()}
-
-    def _inputs(self, number: int) -> list[Tensor]:
-        return [
-            torch.from_numpy(self.boxes[number][bag.proposals]).to(self.fabric.device)
-            for bag in self.bags[number]
-        ]
-
-    @torch.no_grad()
-    def choose(self, number: int) -> list[tuple[int, float, np.ndarray]]:
-        """Of every bag of a picture its class, the score and the box (4,) of its best proposal."""
-        if not self.bags[number]:
-            return []
-        scores = self.network(
-            read_pictures(self.images, [number], self.config.size).to(self.fabric.device),
-            [self._inputs(number)],
-        )
-        best = [one[bag.kind].argmax().item() for one, bag in zip(scores, self.bags[number])]
-        return [
-            (bag.kind, float(one[bag.kind].sum()), self.boxes[number][bag.proposals[index]])
-            for one, bag, index in zip(scores, self.bags[number], best)
-        ]
-
-    def pictures(self) -> dict[str, Tensor]:
-        """Nothing: `pictures.png` in the run's folder shows more."""
-        return {}
-
-
-def _keep_norm(network: MultipleInstanceNet) -> None:
-    """Few pictures a step: batch norm stays as the classifier left it."""
-    for module in network.backbone.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.eval()
-
-
 def train_ccgr(config: TrainCcgrConfig) -> Path:
     """Train all stages, or what is left of them; returns the checkpoint's folder, or the run's
     where `stop_after` ended it before.
 
     Raises DatasetError for pictures that cannot teach, TrainingError where a stage diverges.
     """
-
-    def check(images: ImageSet) -> None:
-        if config.begin:
-            check_begun(Path(config.begin), config, images)
-        done = Path(config.out) / 'checkpoint'
-        before = Checkpoint.load(done).training['steps'].get('rounds', 0) if done.exists() else 0
-        if before > config.rounds and not config.stop_after:
-            raise ConfigError(
-                f'rounds is {config.rounds}, and {done} has had {before}: expected {before} or'
-                ' more, or another --out'
-            )
-        if config.proposals.network:
-            proposing_network(config.proposals, images, 'cpu')
-
-    data = prepare_images(config, check)
+    run = ImageRun(config)
+    _check(run)
+    run.claim_folder()
     if config.begin:
-        take_over_relations(Path(config.begin), data)
-    seconds = train_class_maps(data, config, config.class_maps)
+        take_over_relations(Path(config.begin), run)
+    train_class_maps(run, config.class_maps)
     if config.stop_after == 'cam':
-        return data.out
-    mine_relations(data, config.relations, config.crf)
-    network, took = train_relations(data, config, config.affinity_net, AffinityNetStage)
-    make_semantic_labels(data, SynthesisConfig(), config.crf, network)
+        return run.out
+    mine_relations(run, config.relations, config.crf)
+    affinity_net = train_affinity_net(run, config.affinity_net)
+    make_semantic_labels(run, SynthesisConfig(), config.crf, affinity_net)
     if config.stop_after == 'relations':
-        return draw_ccgr(data.out, data.images)
-    make_proposals(data, config.proposals)
+        return draw_ccgr(run)
+    make_proposals(run)
     if config.stop_after == 'proposals':
-        return draw_ccgr(data.out, data.images)
-    seconds += took
-    start: dict[str, Tensor] | None = None
+        return draw_ccgr(run)
     found: MaskSet | None = None
+    stage: MaskRcnnStage | None = None
     for round_ in range(1, config.rounds + 1):
-        labels, took = make_round_labels(data, config, round_, found)
-        seconds += took
+        labels = make_round_labels(run, round_, found)
         if labels is None or (config.stop_after == 'labels' and round_ == 1):
-            return data.out
-        backbone, frozen_norm = load_backbone(data.out)
-        seed_step(config.seed, 'weights', 10 * round_ + 3)
-        stage = MaskRcnnStage(
-            data.fabric,
-            config,
-            config.mask_rcnn,
-            data.images,
-            labels,
-            backbone,
-            frozen_norm,
-            f'mask_rcnn-{round_}',
-        )
-        if start is not None:
-            # The instance branch goes on learning, from better labels.
-            stage.network.module.load_state_dict(start)
-        seconds += run_stage(
-            data.fabric, stage, config.mask_rcnn.steps, data.out, config.seed, config.loop
-        )
-        start = {
-            name: value.detach().clone()
-            for name, value in stage.network.module.state_dict().items()
-        }
+            return run.out
+        stage = train_instances(run, round_, labels, stage)
         if round_ < config.rounds:
-            found = instance_answers(data, stage.network.module.eval(), round_)
-    steps = {
+            found = find_instances(run, stage.network.module.eval(), round_)
+    assert stage is not None, 'there is one round or more'
+    run.steps = {
         'cam': config.class_maps.steps,
         'rounds': config.rounds,
         'boxes': config.boxes.steps,
         'semantic': config.semantic.steps,
         'mask_rcnn': config.mask_rcnn.steps,
     }
-    data.checkpoint(
-        'ccgr', 'masks', config, {'mask_rcnn': stage.network}, frozen_norm, seconds, steps
-    ).save(data.out / 'checkpoint')
-    return data.out / 'checkpoint'
+    _, frozen_norm = load_backbone(run.out)
+    return run.save_network('ccgr', 'masks', 'mask_rcnn', stage.network, frozen_norm)
 
 
-def proposing_network(config: ProposalsConfig, images: ImageSet, device: str) -> MaskRCNN:
+def _check(run: ImageRun) -> None:
+    """Raise what is wrong with the runs and checkpoints that the configuration names, before the
+    folder is claimed."""
+    config: TrainCcgrConfig = run.config
+    if config.begin:
+        check_begun(Path(config.begin), run)
+    done = run.out / 'checkpoint'
+    before = Checkpoint.load(done).training['steps'].get('rounds', 0) if done.exists() else 0
+    if before > config.rounds and not config.stop_after:
+        raise ConfigError(
+            f'rounds is {config.rounds}, and {done} has had {before}: expected {before} or more, or'
+            ' another --out'
+        )
+    if config.proposals.network:
+        proposing_network(run, 'cpu')
+
+
+def proposing_network(run: ImageRun, device: str) -> MaskRCNN:
     """The Mask R-CNN whose region proposal network proposes. Raises CheckpointError, or ConfigError
     for a model that is none, or of other pictures."""
-    checkpoint = Checkpoint.load(find_checkpoint(config.network))
+    name, channels = run.config.proposals.network, run.images.channels
+    checkpoint = Checkpoint.load(find_checkpoint(name))
     if checkpoint.segmenter != 'masks':
         raise ConfigError(
-            f'proposals.network is {config.network}, a checkpoint for {checkpoint.segmenter}:'
-            ' expected a Mask R-CNN, such as one of insegan train supervised-masks'
+            f'proposals.network is {name}, a checkpoint for {checkpoint.segmenter}: expected a Mask'
+            ' R-CNN, such as one of insegan train supervised-masks'
         )
     segmenter = MaskSegmenter(checkpoint, device=device)
-    if CHANNELS[segmenter.look] != images.channels:
+    if CHANNELS[segmenter.modality] != channels:
         raise ConfigError(
-            f'proposals.network is {config.network}, which looks at {segmenter.look}; the pictures'
-            f' have {images.channels} channels: expected one that was taught such pictures'
+            f'proposals.network is {name}, which looks at {segmenter.modality}; the pictures have'
+            f' {channels} channels: expected one that was taught such pictures'
         )
     return segmenter.network
 
 
-def make_proposals(data: PreparedImages, config: ProposalsConfig) -> None:
+def make_proposals(run: ImageRun) -> None:
     """Proposals of every picture: `proposals/NAME.npz`. Raises what proposing_network raises."""
-    network = (
-        proposing_network(config, data.images, str(data.fabric.device)) if config.network else None
-    )
+    config: ProposalsConfig = run.config.proposals
+    network = proposing_network(run, str(run.device)) if config.network else None
 
     def make(index: int) -> bytes | None:
-        if network is None:
-            found = propose(data.images.picture(index), config)
-        else:
-            found = propose_by_network(
-                network, to_picture(data.images, index, data.fabric.device), config
-            )
+        found = (
+            propose(run.images.picture(index), config)
+            if network is None
+            else propose_by_network(network, run.picture(index), config)
+        )
         return found.pack() if found else None
 
-    for_every_picture(data.out / 'proposals', data.images, 'npz', make)
+    run.for_every_picture('proposals', 'npz', make)
 
 
-def make_round_labels(
-    data: PreparedImages, config: TrainCcgrConfig, round_: int, found: MaskSet | None
-) -> tuple[MaskSet | None, float]:
-    """Pseudo masks of a round, and the seconds; None where `stop_after` ended it before. found:
-    what the instance branch of the round before answered."""
-    images, whole = data.images, data.out / f'labels-{round_}.json'
-    semantic, took = train_semantic(data, config, round_, found)
+def make_round_labels(run: ImageRun, round_: int, found: MaskSet | None) -> MaskSet | None:
+    """The pseudo-masks of a round; None where `stop_after` ended it before. found: the masks of the
+    instance branch of the round before."""
+    config: TrainCcgrConfig = run.config
+    semantic = train_semantic(run, round_, found)
     if config.stop_after == 'semantic':
-        return None, took
+        return None
+    choose = _choice(run, round_, found, semantic)
+    whole, stop = run.out / f'labels-{round_}.json', config.stop_after == 'boxes'
+    if whole.exists() and not stop:
+        return MaskSet.load(whole)
+    indices = range(len(run.images))
+    chosen = [choose(index) for index in run.progress(indices, f'chosen-{round_}')]
+    corners = [corners_of(boxes) for boxes in chosen]
+    if stop:
+        draw_ccgr(run, round_, chosen=corners)
+        return None
+    masks, refined = _refine_and_cut(run, semantic, chosen, round_)
+    MaskSet(run.images.classes, sizes_of(run.images), tuple(masks)).save(whole)
+    labels = MaskSet.load(whole)
+    draw_ccgr(run, round_, labels, corners, [corners_of(boxes) for boxes in refined])
+    empty = sum(not some for some in masks)
+    if empty:
+        run.say(f'round {round_}: no box in {empty} of {len(masks)} pictures, they are left out')
+    return labels
 
-    def chosen_by(choose: Callable[[int], list[Box]]) -> list[list[Box]]:
-        return (
-            []
-            if whole.exists()
-            else [
-                choose(index)
-                for index in tqdm(
-                    range(len(images)),
-                    desc=f'chosen-{round_}',
-                    unit='picture',
-                    disable=not data.fabric.is_global_zero,
-                )
-            ]
-        )
 
-    if config.refinement.choose == 'semantic':
-        chosen = chosen_by(
-            lambda index: boxes_of_pieces(semantic, images, index, data.fabric.device)
-        )
-    else:
-        stage, more = train_boxes(data, config, round_, found)
-        took += more
-        chosen = chosen_by(stage.choose)
-        if config.stop_after == 'boxes':
-            draw_ccgr(
-                data.out,
-                images,
-                round_,
-                None,
-                ([np.array([box for _, _, box in some]).reshape(-1, 4) for some in chosen],),
-            )
-            return None, took
-    if whole.exists():
-        return MaskSet.load(whole), took
+def _choice(
+    run: ImageRun, round_: int, found: MaskSet | None, semantic: SemanticNet
+) -> Callable[[int], list[Box]]:
+    """What chooses a picture's boxes: the multiple instance branch, trained, or without it the
+    pieces of the semantic branch's labels."""
+    if run.config.refinement.choose == 'boxes':
+        return train_boxes(run, round_, found).choose
+
+    def choose(index: int) -> list[Box]:
+        present = run.images.present[index]
+        return boxes_of_pieces(score_maps(semantic, run.picture(index), present), present)
+
+    return choose
+
+
+def _refine_and_cut(
+    run: ImageRun, semantic: SemanticNet, chosen: list[list[Box]], round_: int
+) -> tuple[list[tuple[Mask, ...]], list[list[Box]]]:
+    """The masks of every picture, and the refined boxes that cut them."""
+    config, images = run.config, run.images
     masks: list[tuple[Mask, ...]] = []
     after: list[list[Box]] = []
-    for first in tqdm(
-        range(0, len(images), TOGETHER),
-        desc=f'labels-{round_}',
-        unit=f'{TOGETHER} pictures',
-        disable=not data.fabric.is_global_zero,
-    ):
+    begins = range(0, len(images), TOGETHER)
+    for first in run.progress(begins, f'labels-{round_}', f'{TOGETHER} pictures'):
         together = range(first, min(first + TOGETHER, len(images)))
         maps = [
-            score_maps(
-                semantic, to_picture(images, index, data.fabric.device), images.present[index]
-            )
-            for index in together
+            score_maps(semantic, run.picture(index), images.present[index]) for index in together
         ]
         refined = refine_chosen(maps, [chosen[index] for index in together], config.refinement)
         after += refined
         for index, scores, boxes in zip(together, maps, refined):
             picture = images.picture(index)
-            masks.append(
-                cut_masks(
-                    scores,
-                    boxes,
-                    picture.shape[:2],
-                    config.refinement,
-                    edges_of(picture, config.crf),
-                )
-            )
-    MaskSet(
-        images.classes,
-        tuple(images.picture(index).shape[:2] for index in range(len(images))),
-        tuple(masks),
-    ).save(whole)
-    draw_ccgr(
-        data.out,
-        images,
-        round_,
-        MaskSet.load(whole),
-        tuple(
-            [np.array([box for _, _, box in some]).reshape(-1, 4) for some in boxes]
-            for boxes in (chosen, after)
-        ),
-    )
-    empty = sum(not some for some in masks)
-    if empty:
-        print(f'round {round_}: no box in {empty} of {len(images)} pictures, they are left out')
-    return MaskSet.load(whole), took
+            edges = edges_of(picture, config.crf)
+            masks.append(cut_masks(scores, boxes, picture.shape[:2], config.refinement, edges))
+    return masks, after
 
 
-def train_semantic(
-    data: PreparedImages, config: TrainCcgrConfig, round_: int, found: MaskSet | None
-) -> tuple[SemanticNet, float]:
-    """The semantic branch of a round, taught by AffinityNet's labels, later by the union of the
-    masks that the instance branch found."""
-    labels = read_labels(data.out, data.images, config.size)
+def train_semantic(run: ImageRun, round_: int, found: MaskSet | None) -> SemanticNet:
+    """The semantic branch of a round, in evaluation mode: taught by AffinityNet's labels, later by
+    the union of the masks that the instance branch found."""
+    config: TrainCcgrConfig = run.config
+    labels = read_labels(run.out, run.images, config.size)
     if found is not None:
         # Where the instance branch found nothing, what is known from before is kept.
         answered = np.array([bool(masks) for masks in found.masks])
         labels[answered] = union_of(found, config.size)[answered]
-    backbone, frozen_norm = load_backbone(data.out)
-    seed_step(config.seed, 'weights', 10 * round_ + 1)
+    backbone, frozen_norm = load_backbone(run.out)
+    run.seed('weights', 10 * round_ + 1)
     stage = SemanticStage(
-        data.fabric,
-        config,
-        config.semantic,
-        data.images,
-        labels,
-        'pyramid',
-        backbone,
-        frozen_norm,
-        f'semantic-{round_}',
+        run, config.semantic, labels, 'pyramid', backbone, frozen_norm, f'semantic-{round_}'
     )
-    took = run_stage(data.fabric, stage, config.semantic.steps, data.out, config.seed, config.loop)
-    return stage.network.module.eval(), took
+    return run.stage(stage).network.module.eval()
 
 
 def union_of(found: MaskSet, size: int) -> np.ndarray:
-    """Semantic labels (N, size, size) uint8 of all masks of a class together; where classes
-    overlap, of the surest."""
+    """Semantic labels (N, size, size) uint8 of all masks of a class together: 0 background, class +
+    1. Where classes overlap, the one with the highest score."""
     out = np.zeros((len(found), size, size), np.uint8)
     for label, masks in zip(out, found.masks):
         for one in sorted(masks, key=lambda mask: mask.score):
@@ -502,59 +311,68 @@ def union_of(found: MaskSet, size: int) -> np.ndarray:
     return out
 
 
-def train_boxes(
-    data: PreparedImages, config: TrainCcgrConfig, round_: int, found: MaskSet | None
-) -> tuple[BoxesStage, float]:
-    """The multiple instance branch of a round: bags of peaks, later of the boxes that the instance
-    branch found."""
-    images, bags, boxes = data.images, [], []
-    for index in tqdm(
-        range(len(images)),
-        desc=f'bags-{round_}',
-        unit='picture',
-        disable=not data.fabric.is_global_zero,
-    ):
-        proposals = Proposals.load(data.out / 'proposals' / f'{images.names[index]}.npz')
-        own, some = proposals.boxes if proposals else np.zeros((0, 4), np.float32), []
-        if found is not None and found.masks[index]:
-            some, own = bags_of_masks(found.masks[index], own)
-        elif proposals:
-            maps, kinds = read_class_maps(data.out, images.names[index])
-            scores = semantic_scores(
-                cv2.imread(
-                    str(data.out / 'semantic' / f'{images.names[index]}.png'), cv2.IMREAD_UNCHANGED
-                ),
-                len(images.classes),
-            )
-            some = bags_of_peaks(peaks_of(maps, kinds), proposals, scores)
+def train_boxes(run: ImageRun, round_: int, found: MaskSet | None) -> BoxesStage:
+    """The multiple instance branch of a round, taught by bags of peaks, later by those of the boxes
+    that the instance branch found."""
+    bags, boxes = [], []
+    for index in run.progress(range(len(run.images)), f'bags-{round_}'):
+        some, own = _bags(run, index, found.masks[index] if found else ())
         bags.append(some)
         boxes.append(own)
-    if data.fabric.is_global_zero and not all(bags):
-        print(
-            f'round {round_}: no bag in {sum(not some for some in bags)} of {len(images)} pictures,'
+    if not all(bags):
+        run.say(
+            f'round {round_}: no bag in {sum(not some for some in bags)} of {len(bags)} pictures,'
             ' they are left out'
         )
-    backbone, frozen_norm = load_backbone(data.out)
-    seed_step(config.seed, 'weights', 10 * round_ + 2)
-    stage = BoxesStage(data.fabric, config, images, bags, boxes, backbone, frozen_norm, round_)
-    took = run_stage(data.fabric, stage, config.boxes.steps, data.out, config.seed, config.loop)
-    return stage, took
+    backbone, frozen_norm = load_backbone(run.out)
+    run.seed('weights', 10 * round_ + 2)
+    stage = BoxesStage(run, run.config.boxes, bags, boxes, backbone, frozen_norm, f'boxes-{round_}')
+    return run.stage(stage)
+
+
+def _bags(run: ImageRun, index: int, found: tuple[Mask, ...]) -> tuple[list[Bag], np.ndarray]:
+    """The bags of a picture, of the masks that were found in it, or without any of the peaks of its
+    attention maps; and the boxes (P, 4) px that their proposals are numbers of."""
+    name = run.images.names[index]
+    proposals = Proposals.load(run.out / 'proposals' / f'{name}.npz')
+    boxes = proposals.boxes if proposals else np.zeros((0, 4), np.float32)
+    if found:
+        return bags_of_masks(found, boxes)
+    if proposals is None:
+        return [], boxes
+    peaks = peaks_of(*read_class_maps(run.out, name))
+    label = read_png(run.out / 'semantic' / f'{name}.png')
+    scores = semantic_scores(label, len(run.images.classes))
+    return bags_of_peaks(peaks, proposals, scores), boxes
 
 
 def semantic_scores(label: np.ndarray, classes: int) -> np.ndarray:
-    """Score maps (K, H, W) of a semantic label (H, W), 0 background, class + 1: AffinityNet's
-    labels as Eq. 4 asks them."""
+    """Score maps (K, H, W), 0 or 1, of a semantic label (H, W), 0 background, class + 1:
+    AffinityNet's labels as Eq. 4 asks for them."""
     return (label[None] == np.arange(1, classes + 1)[:, None, None]).astype(np.float32)
 
 
-def instance_answers(data: PreparedImages, network: torch.nn.Module, round_: int) -> MaskSet:
+def train_instances(
+    run: ImageRun, round_: int, labels: MaskSet, before: MaskRcnnStage | None
+) -> MaskRcnnStage:
+    """The instance branch of a round, which goes on learning from better labels where that of the
+    round before stopped."""
+    backbone, frozen_norm = load_backbone(run.out)
+    run.seed('weights', 10 * round_ + 3)
+    stage = MaskRcnnStage(
+        run, run.config.mask_rcnn, labels, backbone, frozen_norm, f'mask_rcnn-{round_}'
+    )
+    if before is not None:
+        stage.network.module.load_state_dict(before.network.module.state_dict())
+    return run.stage(stage)
+
+
+def find_instances(run: ImageRun, network: MaskRCNN, round_: int) -> MaskSet:
     """What the instance branch finds in the training pictures, of classes that are in them: the
     next round's bags and semantic labels."""
 
     def make(index: int) -> bytes:
-        found = detect(network, to_picture(data.images, index, data.fabric.device), 0.5)
-        return json.dumps(
-            [asdict(one) for one in found if data.images.present[index, one.kind]]
-        ).encode()
+        found = detect(network, run.picture(index), MIN_SCORE)
+        return pack_masks(tuple(one for one in found if run.images.present[index, one.kind]))
 
-    return collect_masks(data, f'answers-{round_}', make)
+    return collect_masks(run, f'answers-{round_}', make)

@@ -1,5 +1,5 @@
-"""From attention maps to pseudo class labels that are sure: what IRNet, and AffinityNet before it,
-learn pixels' relations from (IRNet, section 4.2)."""
+"""From attention maps to pseudo-labels of the classes where the maps are confident: what IRNet, and
+AffinityNet before it, learn the relations of pixels from (IRNet, section 4.2)."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from insegan_ros.errors import ConfigError
 from insegan_ros.methods.image_level.dense_crf import DenseCrfConfig, dense_crf
 from insegan_ros.methods.image_level.relations import IGNORED
 
-# How sure the dense CRF is of the labels it is given.
+# The probability with which the labels that the dense CRF is given are right.
 LABELS_RIGHT = 0.7
 
 
 @dataclass(frozen=True)
 class ConfidentAreasConfig:
-    """What counts as sure."""
+    """Where attention maps are confident."""
 
     foreground: float = 0.3
-    """Attention of a class from which on a pixel surely is of it."""
+    """Attention of a class from which on a pixel is labelled with it."""
     background: float = 0.05
-    """Attention of all classes below which a pixel surely is background."""
+    """Attention of all classes below which a pixel is labelled background; between the two it is
+    ignored."""
 
     def __post_init__(self) -> None:
         if not 0 < self.background <= self.foreground < 1:
@@ -35,13 +36,13 @@ class ConfidentAreasConfig:
 
 def confident_areas(
     maps: np.ndarray,
-    kinds: np.ndarray,
+    class_ids: np.ndarray,
     picture: np.ndarray,
     config: ConfidentAreasConfig,
     crf: DenseCrfConfig,
 ) -> np.ndarray:
-    """Maps (k, h, w) of the classes `kinds` (k,) and the picture (H, W, C) -> labels (h, w) uint8:
-    0 background, kind + 1, or IGNORED."""
+    """Labels (h, w) uint8: 0 background, class id + 1, or IGNORED. Of attention maps (k, h, w) in
+    [0, 1] of the classes (k,), and of the picture (H, W, C) uint8 that the dense CRF looks at."""
     height, width = picture.shape[:2]
     large = np.stack(
         [cv2.resize(one, (width, height), interpolation=cv2.INTER_LINEAR) for one in maps]
@@ -50,13 +51,12 @@ def confident_areas(
     for level in (config.foreground, config.background):
         label = np.concatenate([np.full((1, height, width), level, large.dtype), large]).argmax(0)
         if crf.relations:
-            sure = label == np.arange(len(kinds) + 1)[:, None, None]
-            label = dense_crf(
-                picture, np.where(sure, LABELS_RIGHT, (1 - LABELS_RIGHT) / len(kinds)), crf
-            )
+            given = label == np.arange(len(class_ids) + 1)[:, None, None]
+            wrong = (1 - LABELS_RIGHT) / len(class_ids)
+            label = dense_crf(picture, np.where(given, LABELS_RIGHT, wrong), crf)
         areas.append(label)
     foreground, either = areas
-    label = np.concatenate([[0], np.asarray(kinds) + 1])[foreground]
+    label = np.concatenate([[0], np.asarray(class_ids) + 1])[foreground]
     label[foreground == 0] = IGNORED
     label[(foreground == 0) & (either == 0)] = 0
     return cv2.resize(label.astype(np.uint8), maps.shape[:0:-1], interpolation=cv2.INTER_NEAREST)

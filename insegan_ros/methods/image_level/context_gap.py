@@ -16,17 +16,17 @@ from insegan_ros.errors import ConfigError
 
 # The context box is so many times as wide and as high as the box, about the same centre.
 CONTEXT = 1.5
-# Boxes stay so wide and so high at least.
-LEAST_PX = 2.0
+# Minimum width and height of a box.
+MIN_PX = 2.0
 # How the context's score is averaged: over its own area, or as Eq. 3 is printed, a difference of
 # averages over different areas.
 Kind = Literal['ring', 'printed']
 
 
 def box_sums(scores: Tensor, boxes: Tensor) -> Tensor:
-    """Exact integrals of scores (H, W), or (N, H, W) one a box, constant within a pixel and 0
-    outside, over boxes (N, 4): (N,). Differentiable by coordinates that lie within pixels, where
-    the derivative is what lies along the moved edge."""
+    """Exact integrals (N,) over boxes (N, 4) px of scores (H, W), or (N, H, W) one a box, constant
+    within a pixel and 0 outside. Differentiable by coordinates that lie within pixels, where the
+    derivative is what lies along the moved edge."""
 
     def covered(low: Tensor, high: Tensor, length: int) -> Tensor:
         cell = torch.arange(length, dtype=scores.dtype, device=scores.device)
@@ -35,16 +35,14 @@ def box_sums(scores: Tensor, boxes: Tensor) -> Tensor:
         )
 
     height, width = scores.shape[-2:]
-    columns, rows = (
-        covered(boxes[:, 0], boxes[:, 2], width),
-        covered(boxes[:, 1], boxes[:, 3], height),
-    )
+    columns = covered(boxes[:, 0], boxes[:, 2], width)
+    rows = covered(boxes[:, 1], boxes[:, 3], height)
     along = rows @ scores if scores.dim() == 2 else (rows[:, None] @ scores)[:, 0]
     return (along * columns).sum(1)
 
 
 def areas(boxes: Tensor) -> Tensor:
-    """Areas (N,) of boxes (N, 4)."""
+    """Areas (N,) in px² of boxes (N, 4)."""
     return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
 
@@ -74,7 +72,7 @@ def refine_boxes(
     kind: Kind = 'ring',
     peaks: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """The way (steps + 1, N, 4) of boxes (N, 4) by gradient descent on Eq. 3, in steps of about
+    """The path (steps + 1, N, 4) of boxes (N, 4) px by gradient descent on Eq. 3, in steps of about
     `rate` box sizes, and the losses (steps + 1, N).
 
     scores (H, W), or (N, H, W) one a box. peaks (P, 2) as (x, y) px, or (N, P, 2) one set a box,
@@ -103,7 +101,7 @@ def refine_boxes(
         schedule.step()
         with torch.no_grad():
             moved = (corners * size).clamp(min=0).minimum(limit)
-            small = (moved[:, 2:] - moved[:, :2] < LEAST_PX).any(1)
+            small = (moved[:, 2:] - moved[:, :2] < MIN_PX).any(1)
             if peaks is not None:
                 stopped |= (peaks_in(moved, peaks) > 1) & (peaks_in(before * size, peaks) <= 1)
             corners.copy_(torch.where((stopped | small)[:, None], before, moved / size))

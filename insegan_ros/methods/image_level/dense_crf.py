@@ -1,4 +1,4 @@
-"""The dense CRF that brings labels to a picture's edges (Krähenbühl and Koltun, NIPS 2011), of
+"""The dense CRF that makes labels follow a picture's edges (Krähenbühl and Koltun, NIPS 2011), by
 pydensecrf."""
 
 from __future__ import annotations
@@ -11,23 +11,24 @@ import numpy as np
 
 from insegan_ros.errors import ConfigError
 
-# From how much speaks for each label (C, H, W) to the labels (H, W) of all pixels.
+# From scores (C, H, W) of every label, 0 or more, to the labels (H, W) of all pixels.
 Edges = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
 class DenseCrfConfig:
-    """What is brought to the picture's edges by a dense CRF, and how. It needs pydensecrf2, `pip
-    install insegan_ros[crf]`."""
+    """Which labels a dense CRF makes follow the picture's edges, and how. It needs pydensecrf2,
+    `pip install insegan_ros[crf]`."""
 
     relations: bool = True
-    """What is sure in attention maps, as IRNet's paper has it."""
+    """Those where attention maps are confident, as IRNet's paper has it."""
     labels: bool = True
-    """The pseudo labels themselves, which are made at a quarter of the picture's size."""
+    """The pseudo-labels themselves, which are made at a quarter of the picture's size."""
     reach: float = 0.1
-    """How far pixels of one colour pull each other, as a share of the picture's longer side."""
+    """How far apart pixels of similar colours pull each other to one label, as a share of the
+    picture's longer side."""
     likeness: float = 5.0
-    """How alike colours are that do, in grey levels."""
+    """How similar their colours are, in grey levels."""
     steps: int = 10
     """Mean-field steps."""
 
@@ -46,13 +47,13 @@ class DenseCrfConfig:
                 ) from error
 
 
-def dense_crf(picture: np.ndarray, shares: np.ndarray, config: DenseCrfConfig) -> np.ndarray:
-    """Labels (H, W) of a picture (H, W, 3 or more) uint8, whose colours are looked at, from how
-    much speaks for each (C, H, W), C of 2 or more."""
+def dense_crf(picture: np.ndarray, scores: np.ndarray, config: DenseCrfConfig) -> np.ndarray:
+    """Labels (H, W) of a picture (H, W, 3 or more) uint8, whose colours are looked at, from scores
+    (C, H, W) of every label, 0 or more, C of 2 or more."""
     import pydensecrf.densecrf as crf
 
-    count, height, width = shares.shape
-    probable = np.clip(shares / np.maximum(shares.sum(0), 1e-9), 1e-5, 1)
+    count, height, width = scores.shape
+    probable = np.clip(scores / np.maximum(scores.sum(0), 1e-9), 1e-5, 1)
     model = crf.DenseCRF2D(width, height, count)
     model.setUnaryEnergy(np.ascontiguousarray(-np.log(probable).reshape(count, -1), np.float32))
     model.addPairwiseGaussian(sxy=3, compat=3)
@@ -66,5 +67,6 @@ def dense_crf(picture: np.ndarray, shares: np.ndarray, config: DenseCrfConfig) -
 
 
 def edges_of(picture: np.ndarray, config: DenseCrfConfig) -> Edges | None:
-    """What brings labels to a picture's edges; None where nothing is to."""
+    """What makes labels follow the edges of a picture (H, W, 3 or more) uint8; None where they are
+    to stay as they are."""
     return partial(dense_crf, picture, config=config) if config.labels else None

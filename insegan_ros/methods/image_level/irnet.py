@@ -1,16 +1,28 @@
 """IRNet (Ahn, Cho, Kwak, CVPR 2019): boundaries between classes, and displacements to instances'
-centres, from five levels of a frozen classifier."""
+centres, from five levels of a frozen classifier; and how they are learnt from inter-pixel
+relations."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from abc import abstractmethod
+from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from insegan_ros.errors import ConfigError
 from insegan_ros.methods.image_level.backbone import BackboneConfig, FrozenBackbone, normalise
+from insegan_ros.methods.image_level.relations import IGNORED, relation_losses
+from insegan_ros.methods.image_level.run import ImageRun
+from insegan_ros.methods.image_level.stage import ImageStage, draw_turns, vary_colours
+
+# Pictures whose mean displacement is subtracted.
+MEAN_OF = 200
+# The displacement branch's learning rate is so many times that of the boundary branch.
+HEAD_RATE = 10
 
 
 @dataclass(frozen=True)
@@ -30,9 +42,11 @@ class IRNet(nn.Module):
     """uint8 pictures (B, C, H, W) -> boundary (B, h, w) in [0, 1] and displacement (B, 2, h, w) as
     (x, y) in its own px, at 1/4 of their size.
 
-    `mean` is what a trained displacement has on average, which is taken off: the second condition
-    of a displacement field (section 4.3).
+    `mean` is a trained displacement's mean, which is subtracted: the second condition of a
+    displacement field (section 4.3).
     """
+
+    mean: Tensor
 
     def __init__(
         self,
@@ -69,7 +83,7 @@ class IRNet(nn.Module):
         ]
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """See the class."""
+        """Boundary (B, h, w) and displacement (B, 2, h, w) px."""
         with torch.no_grad():
             levels = self.backbone(normalise(pictures))
         size = levels[0].shape[2:]
@@ -82,8 +96,8 @@ class IRNet(nn.Module):
 
     @torch.no_grad()
     def predict(self, picture: Tensor) -> tuple[Tensor, Tensor]:
-        """Boundary (h, w), averaged with that of the mirror image, and displacement (2, h, w) of
-        one picture (C, H, W)."""
+        """Boundary (h, w) in [0, 1], averaged with that of the mirror image, and displacement (2,
+        h, w) px of one picture (C, H, W) uint8."""
         boundary, displacement = self(torch.stack([picture, picture.flip(-1)]))
         return (boundary[0] + boundary[1].flip(-1)) / 2, displacement[0]
 
@@ -98,3 +112,101 @@ def _resize(features: Tensor, size: torch.Size) -> Tensor:
         if features.shape[2:] == size
         else interpolate(features, size, mode='bilinear', align_corners=False)
     )
+
+
+@dataclass(frozen=True)
+class IRNetTrainConfig:
+    """How IRNet's branches are taught."""
+
+    network: IRNetConfig = field(default_factory=IRNetConfig)
+    """Shape of the branches."""
+    steps: int = 500
+    """Optimisation steps; the paper's are three epochs."""
+    batch: int = 16
+    """Pictures a step; the paper's are 32."""
+    rate: float = 0.1
+    """Rate of gradient descent without momentum, as the well-known settings have it in effect; the
+    displacement branch's is ten times as much. It falls to nothing as (1 - step / steps)^0.9."""
+    decay: float = 1e-4
+    """Weight decay."""
+    radius: int = 10
+    """Pairs of pixels are nearer than this, at a quarter of the picture's size."""
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.batch < 1 or self.radius < 2:
+            raise ConfigError(
+                f'irnet.steps is {self.steps}, batch {self.batch}, radius {self.radius}: expected 1'
+                ' or more, 1 or more, 2 or more'
+            )
+
+
+class RelationStage(ImageStage):
+    """A network on a frozen backbone that learns from pairs of pixels. labels (N, h, w) uint8 at a
+    quarter of the pictures' size: 0 background, class + 1, or IGNORED. backbone: its weights;
+    frozen_norm: whether its batch norm is ImageNet's."""
+
+    def __init__(
+        self,
+        run: ImageRun,
+        settings: IRNetTrainConfig,
+        labels: np.ndarray,
+        backbone: dict[str, Tensor],
+        frozen_norm: bool,
+    ) -> None:
+        super().__init__(run, settings)
+        self.labels = labels
+        self.usable = np.flatnonzero(((labels > 0) & (labels != IGNORED)).any((1, 2)))
+        network, groups = self.make(frozen_norm)
+        network.backbone.load_state_dict(backbone)
+        self.set_up(network, torch.optim.SGD(groups, settings.rate, weight_decay=settings.decay))
+        self.schedule = torch.optim.lr_scheduler.PolynomialLR(
+            self.optimiser, settings.steps, power=0.9
+        )
+
+    @abstractmethod
+    def make(self, frozen_norm: bool) -> tuple[Any, list[Any]]:
+        """The network, and the groups of its weights that learn, as optimisers take them."""
+
+    def draw_labelled(self) -> tuple[Tensor, Tensor]:
+        """A step's pictures (B, C, S, S) uint8, before their colours are varied, and labels (B, h,
+        w), both turned."""
+        chosen = self.draw(self.usable)
+        pictures = self.read(chosen)
+        turns = draw_turns(len(chosen), self.run.config.above)
+        labels = torch.from_numpy(self.labels[chosen]).long()
+        return self.turned(pictures, turns), self.turned(labels, turns)
+
+
+class IRNetStage(RelationStage):
+    """Boundaries and displacements from pseudo-labels of the classes."""
+
+    name = 'irnet'
+
+    def make(self, frozen_norm: bool) -> tuple[IRNet, list[Any]]:
+        """IRNet; its boundary branch, and its displacement branch, which learns faster."""
+        network = IRNet(
+            self.settings.network, self.run.config.backbone, self.run.images.channels, frozen_norm
+        )
+        boundary = [*network.boundary.parameters(), *network.boundary_out.parameters()]
+        heads = {'params': network.heads(), 'lr': HEAD_RATE * self.settings.rate}
+        return network, [{'params': boundary}, heads]
+
+    def step(self, index: int) -> dict[str, Tensor]:
+        """One optimisation step; returns L_D of foreground and background, and L_B."""
+        pictures, labels = self.draw_labelled()
+        boundary, displacement = self.network(vary_colours(pictures, self.run.config.colours))
+        losses = relation_losses(boundary, displacement, labels, self.settings.radius)
+        self.learn(losses['L_D fg'] + losses['L_D bg'] + losses['L_B'])
+        if index + 1 == self.steps:
+            self._subtract_mean()
+        return {name: value.detach() for name, value in losses.items()}
+
+    @torch.no_grad()
+    def _subtract_mean(self) -> None:
+        """From now on the mean of the displacements over the pictures is 0."""
+        network = self.network.module
+        means = []
+        for index in self.usable[:MEAN_OF]:
+            _, displacement = network(self.read([int(index)]).to(self.run.device))
+            means.append(displacement.mean((0, 2, 3)))
+        network.mean += torch.stack(means).mean(0)

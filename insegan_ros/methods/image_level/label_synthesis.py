@@ -1,4 +1,4 @@
-"""From attention maps, boundaries and displacements to pseudo masks (IRNet, section 5)."""
+"""From attention maps, boundaries and displacements to pseudo-masks (IRNet, section 5)."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ from insegan_ros.offsets.votes import find_components
 
 @dataclass(frozen=True)
 class SynthesisConfig:
-    """How labels are made of what IRNet says; every ablation of the paper's Table 1 is a switch."""
+    """How labels are made of what IRNet answers; every ablation of the paper's Table 1 is a
+    switch."""
 
     boundaries: bool = True
-    """Attention walks to all that no boundary parts from it (Eqs. 12, 13); false leaves it where it
-    is."""
+    """Attention walks to all that no boundary separates from it (Eqs. 12, 13); false leaves it
+    where it is."""
     displacements: bool = True
     """Instances by displacements (Eqs. 10, 14, 15); false takes connected pieces of a class for
     instances."""
@@ -44,13 +45,8 @@ class SynthesisConfig:
     """Pieces that cover less of the picture are dropped."""
 
     def __post_init__(self) -> None:
-        if (
-            not 0 < self.background < 1
-            or self.radius < 2
-            or self.walk < 1
-            or self.refine < 0
-            or not 0 <= self.fragment < 1
-        ):
+        in_range = 0 < self.background < 1 and 0 <= self.fragment < 1
+        if not in_range or self.radius < 2 or self.walk < 1 or self.refine < 0:
             raise ConfigError(
                 'labels: expected background in (0, 1), radius of 2 or more, walk of 1 or more,'
                 f' refine of 0 or more, fragment in [0, 1), found {self}'
@@ -58,15 +54,15 @@ class SynthesisConfig:
 
 
 def instance_map(displacement: torch.Tensor, config: SynthesisConfig) -> np.ndarray:
-    """Displacement (2, h, w) -> I (h, w), the number of the centroid that every pixel points at, 0
-    where at none (Eqs. 10, 14, 15)."""
+    """I (h, w), the number of the centroid that every pixel of a displacement (2, h, w) px points
+    at, 0 where at none (Eqs. 10, 14, 15)."""
     field = refine_displacement(displacement, config.refine) if config.refine else displacement
     return find_components(displacement.cpu().numpy(), field.cpu().numpy(), config.centroid)
 
 
 def synthesise(
     maps: np.ndarray,
-    kinds: np.ndarray,
+    class_ids: np.ndarray,
     boundary: np.ndarray,
     instances: np.ndarray | None,
     size: tuple[int, int],
@@ -74,47 +70,59 @@ def synthesise(
     matrix: sparse.csr_matrix | None = None,
     edges: Edges | None = None,
 ) -> tuple[tuple[Mask, ...], np.ndarray]:
-    """Masks of a picture of `size` (H, W), and its semantic label (H, W) uint8, 0 background, kind
-    + 1.
+    """Masks of a picture of `size` (H, W), and its semantic label (H, W) uint8, 0 background, class
+    id + 1.
 
-    maps (k, h, w) of the classes `kinds` (k,), boundary (h, w) in [0, 1], instances (h, w) by
+    maps (k, h, w) in [0, 1] of the classes (k,), boundary (h, w) in [0, 1], instances (h, w) by
     instance_map or None. matrix: transitions by another's affinities than the boundary's. edges:
-    from how much speaks for the background and every group, (C, H, W), to the labels (H, W) of all
-    pixels; the largest if None. There are no masks where nothing stands out.
+    what makes labels follow the picture's edges, from scores (C, H, W) of the background and every
+    group to the labels (H, W) of all pixels; the highest score's if None. There are no masks where
+    nothing stands out.
     """
-    groups = [
-        (kind, number, one if instances is None else one * (instances == number))
-        for kind, one in zip(kinds, maps)
-        for number in ([0] if instances is None else range(1, int(instances.max(initial=0)) + 1))
-    ]
-    groups = [group for group in groups if group[2].max() > config.background / 2]
+    groups = _groups(maps, class_ids, instances)
+    groups = [group for group in groups if group[1].max() > config.background / 2]
     if not groups:
         return (), np.zeros(size, np.uint8)
-    scores = np.stack([group[2] for group in groups]).astype(np.float32)
+    scores = np.stack([map_ for _, map_ in groups]).astype(np.float32)
     if config.boundaries:
-        scores = walk(
-            scores * (1 - boundary),
-            (
-                matrix
-                if matrix is not None
-                else transition_matrix(boundary, config.radius, config.beta)
-            ),
-            config.walk,
-        )
+        if matrix is None:
+            matrix = transition_matrix(boundary, config.radius, config.beta)
+        scores = walk(scores * (1 - boundary), matrix, config.walk)
     large = np.stack(
         [cv2.resize(one, size[::-1], interpolation=cv2.INTER_LINEAR) for one in scores]
     )
     large /= max(float(large.max()), 1e-9)
-    shares = np.concatenate([np.full((1, *size), config.background, np.float32), large])
-    best = edges(shares) if edges else shares.argmax(0)
-    lookup = np.array([0, *(int(kind) + 1 for kind, _, _ in groups)], np.uint8)
+    all_scores = np.concatenate([np.full((1, *size), config.background, np.float32), large])
+    best = edges(all_scores) if edges else all_scores.argmax(0)
     masks = []
-    for index, (kind, _, _) in enumerate(groups, 1):
-        pieces = (best == index).astype(np.uint16)
-        if instances is None:
-            pieces = components(pieces)[0].astype(np.uint16)
-        pieces = drop_fragments(pieces, config.fragment * pieces.size)
-        for number in range(1, int(pieces.max(initial=0)) + 1):
-            pixels = pieces == number
-            masks.append(Mask.of(int(kind), float(large[index - 1][pixels].max()), pixels))
-    return tuple(masks), lookup[best]
+    for number, (class_id, _) in enumerate(groups, 1):
+        for pixels in _pieces(best == number, instances is None, config.fragment):
+            score = float(large[number - 1][pixels].max())
+            masks.append(Mask.of(class_id, score, pixels))
+    class_number = np.array([0, *(class_id + 1 for class_id, _ in groups)], np.uint8)
+    return tuple(masks), class_number[best]
+
+
+def _groups(
+    maps: np.ndarray, class_ids: np.ndarray, instances: np.ndarray | None
+) -> list[tuple[int, np.ndarray]]:
+    """The maps (h, w) of every class, with its id; of every instance of it where these are known:
+    what of the map points at its centroid."""
+    groups = [(int(class_id), one) for class_id, one in zip(class_ids, maps)]
+    if instances is None:
+        return groups
+    numbers = range(1, int(instances.max(initial=0)) + 1)
+    return [
+        (class_id, one * (instances == number)) for class_id, one in groups for number in numbers
+    ]
+
+
+def _pieces(inside: np.ndarray, apart: bool, min_share: float) -> list[np.ndarray]:
+    """Masks (H, W) bool of what is inside (H, W) bool: one for all of it, or, with `apart`, one for
+    each connected piece; fragments that cover less than this share of the picture are left
+    out."""
+    pieces = inside.astype(np.uint16)
+    if apart:
+        pieces = components(pieces)[0].astype(np.uint16)
+    pieces = drop_fragments(pieces, min_share * pieces.size)
+    return [pieces == number for number in range(1, int(pieces.max(initial=0)) + 1)]

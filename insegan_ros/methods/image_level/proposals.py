@@ -1,14 +1,15 @@
-"""Object proposals by grouping regions of like colour and depth, in place of the papers' multiscale
-combinatorial grouping: no training, no labels.
+"""Object proposals by grouping regions of similar colour and depth, in place of the papers'
+multiscale combinatorial grouping: no training, no labels.
 
-A fine over-segmentation is merged, likest neighbours first; every region on the way is a proposal,
-and so are pairs of neighbours of every level.
+A fine over-segmentation is merged, the most similar neighbours first; every region on the way is a
+proposal, and so are pairs of neighbours of every level.
 """
 
 from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +18,10 @@ import numpy as np
 import torch
 from skimage.segmentation import felzenszwalb
 from torch import Tensor
-from torch.nn.functional import pad
 from torchvision.models.detection import MaskRCNN
 
 from insegan_ros.errors import ConfigError, DatasetError
+from insegan_ros.methods.image_level.mask_rcnn import filled_up
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,8 @@ class ProposalsConfig:
     learnt from other labels than image-level ones."""
 
     def __post_init__(self) -> None:
-        if (
-            self.scale <= 0
-            or self.regions < 2
-            or not 0 < self.least < self.most <= 1
-            or self.count < 1
-        ):
+        in_range = 0 < self.least < self.most <= 1
+        if self.scale <= 0 or self.regions < 2 or not in_range or self.count < 1:
             raise ConfigError(
                 'proposals: expected a positive scale, 2 regions or more, 0 < least < most <= 1, a'
                 f' count of 1 or more, found {self}'
@@ -56,8 +53,8 @@ class ProposalsConfig:
 
 @dataclass(frozen=True)
 class Proposals:
-    """boxes (P, 4) x1 y1 x2 y2 px, masks (P, H, W) bool, objectness (P,) in [0, 1], the most
-    object-like first."""
+    """boxes (P, 4) float32 as x1, y1, x2, y2 px, masks (P, H, W) bool, objectness (P,) in [0, 1],
+    highest first."""
 
     boxes: np.ndarray
     masks: np.ndarray
@@ -95,23 +92,10 @@ class Proposals:
 
 
 def propose(picture: np.ndarray, config: ProposalsConfig) -> Proposals | None:
-    """Proposals of a picture (H, W, 3 or 4) uint8, None where nothing stands out."""
-    height, width = picture.shape[:2]
+    """Proposals of a picture (H, W, 3 or 4) uint8; None where nothing stands out."""
     lab = cv2.cvtColor(np.ascontiguousarray(picture[..., :3]), cv2.COLOR_RGB2LAB)
     layers = np.concatenate([lab, picture[..., 3:]], -1).astype(np.float32)
-    with warnings.catch_warnings():
-        # It asks whether four channels are meant. They are: colour and height.
-        warnings.simplefilter('ignore', RuntimeWarning)
-        fine = _largest(
-            felzenszwalb(
-                layers / 255,
-                scale=config.scale,
-                sigma=0.8,
-                min_size=max(int(config.least * height * width / 4), 8),
-                channel_axis=-1,
-            ),
-            config.regions,
-        )
+    fine = _over_segment(layers, config)
     groups = _merge(fine, layers)
     masks, boxes, seen = [], [], set()
     for group in groups:
@@ -134,18 +118,31 @@ def propose(picture: np.ndarray, config: ProposalsConfig) -> Proposals | None:
     return Proposals(np.array(boxes, np.float32)[order], np.stack(masks)[order], objectness[order])
 
 
+def _over_segment(layers: np.ndarray, config: ProposalsConfig) -> np.ndarray:
+    """Labels (H, W) of the largest small regions of layers (H, W, C), from 1; 0 for the rest."""
+    height, width = layers.shape[:2]
+    with warnings.catch_warnings():
+        # It asks whether four channels are meant. They are: colour and height.
+        warnings.simplefilter('ignore', RuntimeWarning)
+        labels = felzenszwalb(
+            layers / 255,
+            scale=config.scale,
+            sigma=0.8,
+            min_size=max(int(config.least * height * width / 4), 8),
+            channel_axis=-1,
+        )
+    return _largest(labels, config.regions)
+
+
 @torch.inference_mode()
 def propose_by_network(
     network: MaskRCNN, picture: Tensor, config: ProposalsConfig
 ) -> Proposals | None:
-    """Proposals of a picture (C, H, W) uint8 by a region proposal network: the boxes that it holds
+    """Proposals of a picture (C, H, W) uint8 by a region proposal network: the boxes that it takes
     for objects of any class, whose masks are all that is in them. It tells their order alone, so
-    objectness falls evenly from 1."""
+    objectness falls evenly from 1. None where it proposes nothing."""
     height, width = picture.shape[1:]
-    side = network.transform.max_size
-    images, _ = network.transform(
-        [pad(picture.float() / 255, (0, max(side - width, 0), 0, max(side - height, 0)))]
-    )
+    images, _ = network.transform([filled_up(picture, network)])
     boxes, _ = network.rpn(images, network.backbone(images.tensors))
     corners = boxes[0].round().cpu().numpy().clip(0, (width, height, width, height))
     share = (corners[:, 2:] - corners[:, :2]).prod(1) / (height * width)
@@ -153,17 +150,14 @@ def propose_by_network(
     if not len(corners):
         return None
     x, y = np.arange(width), np.arange(height)
-    masks = (
-        (((y >= corners[:, 1:2]) & (y < corners[:, 3:]))[:, :, None])
-        & (((x >= corners[:, :1]) & (x < corners[:, 2:3]))[:, None])
-    )
-    return Proposals(
-        corners.astype(np.float32), masks, np.linspace(1, 0, len(corners), dtype=np.float32)
-    )
+    rows = (y >= corners[:, 1:2]) & (y < corners[:, 3:])
+    columns = (x >= corners[:, :1]) & (x < corners[:, 2:3])
+    objectness = np.linspace(1, 0, len(corners), dtype=np.float32)
+    return Proposals(corners.astype(np.float32), rows[:, :, None] & columns[:, None], objectness)
 
 
 def _largest(labels: np.ndarray, count: int) -> np.ndarray:
-    """Labels of which only the `count` largest are told apart, the others are 0, from 1 on."""
+    """The `count` largest labels, numbered from 1; the others are 0."""
     sizes = np.bincount(labels.ravel())
     lookup = np.zeros(len(sizes), int)
     lookup[np.argsort(-sizes, kind='stable')[:count]] = np.arange(1, min(count, len(sizes)) + 1)
@@ -171,31 +165,11 @@ def _largest(labels: np.ndarray, count: int) -> np.ndarray:
 
 
 def _merge(labels: np.ndarray, layers: np.ndarray) -> list[list[int]]:
-    """Groups of regions: every region, every merger of the two likest neighbours until all are one,
-    and every pair of neighbours on the way."""
-    count = int(labels.max()) + 1
-    size = np.bincount(labels.ravel(), minlength=count).astype(float)
-    mean = (
-        np.stack(
-            [
-                np.bincount(labels.ravel(), layers[..., channel].ravel(), count)
-                for channel in range(layers.shape[-1])
-            ],
-            1,
-        )
-        / np.maximum(size, 1)[:, None]
-    )
-    touching: dict[int, set[int]] = {number: set() for number in range(1, count) if size[number]}
-    for one, other in ((labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])):
-        for a, b in np.unique(np.stack([one[one != other], other[one != other]], 1), axis=0):
-            if a and b:
-                touching[int(a)].add(int(b))
-                touching[int(b)].add(int(a))
+    """Groups of regions: every region, every merger of the two most similar neighbours until all
+    are one, and every pair of neighbours on the way."""
+    sizes, means = _sizes_and_means(labels, layers)
+    touching = _neighbours(labels, sizes)
     members = {number: [number] for number in touching}
-    means, sizes = (
-        {number: mean[number] for number in touching},
-        {number: size[number] for number in touching},
-    )
     out = [list(group) for group in members.values()]
     distance = {
         (a, b): float(np.linalg.norm(means[a] - means[b]))
@@ -204,7 +178,7 @@ def _merge(labels: np.ndarray, layers: np.ndarray) -> list[list[int]]:
         if a < b
     }
     out += [members[a] + members[b] for a, b in distance]
-    fresh = count
+    fresh = int(labels.max()) + 1
     while distance:
         a, b = min(distance, key=distance.__getitem__)
         members[fresh], sizes[fresh] = members[a] + members[b], sizes[a] + sizes[b]
@@ -224,14 +198,35 @@ def _merge(labels: np.ndarray, layers: np.ndarray) -> list[list[int]]:
     return out
 
 
+def _sizes_and_means(
+    labels: np.ndarray, layers: np.ndarray
+) -> tuple[dict[int, float], dict[int, np.ndarray]]:
+    """Of every region its pixels, and its mean (C,) of layers (H, W, C)."""
+    count = int(labels.max()) + 1
+    size = np.bincount(labels.ravel(), minlength=count).astype(float)
+    channels = [layers[..., channel].ravel() for channel in range(layers.shape[-1])]
+    total = np.stack([np.bincount(labels.ravel(), one, count) for one in channels], 1)
+    mean = total / np.maximum(size, 1)[:, None]
+    there = [number for number in range(1, count) if size[number]]
+    return {number: size[number] for number in there}, {number: mean[number] for number in there}
+
+
+def _neighbours(labels: np.ndarray, regions: Iterable[int]) -> dict[int, set[int]]:
+    """Of every region those that touch it."""
+    touching: dict[int, set[int]] = {number: set() for number in regions}
+    for one, other in ((labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])):
+        for a, b in np.unique(np.stack([one[one != other], other[one != other]], 1), axis=0):
+            if a and b:
+                touching[int(a)].add(int(b))
+                touching[int(b)].add(int(a))
+    return touching
+
+
 def _edges(layers: np.ndarray) -> np.ndarray:
-    """How strong the picture's edges are (H, W), in shares of its strongest."""
+    """How strong the picture's edges are (H, W) in [0, 1], 1 for its strongest."""
     smooth = cv2.GaussianBlur(layers, (0, 0), 1.0)
-    strength = (
-        np.hypot(cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1))
-        .reshape(*layers.shape[:2], -1)
-        .max(-1)
-    )
+    across, down = cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
+    strength = np.hypot(across, down).reshape(*layers.shape[:2], -1).max(-1)
     return np.minimum(strength / max(float(np.percentile(strength, 98)), 1e-6), 1)
 
 
@@ -246,10 +241,8 @@ def _outline(mask: np.ndarray, edges: np.ndarray) -> float:
 
 def overlaps(boxes: np.ndarray, other: np.ndarray) -> np.ndarray:
     """IoU (P, Q) of boxes (P, 4) and (Q, 4)."""
-    low, high = (
-        np.maximum(boxes[:, None, :2], other[None, :, :2]),
-        np.minimum(boxes[:, None, 2:], other[None, :, 2:]),
-    )
+    low = np.maximum(boxes[:, None, :2], other[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], other[None, :, 2:])
     both = (high - low).clip(min=0).prod(2)
     area, areas = ((some[:, 2:] - some[:, :2]).prod(1) for some in (boxes, other))
     return both / np.maximum(area[:, None] + areas[None] - both, 1e-9)

@@ -18,7 +18,7 @@ from scipy import sparse
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-# Pseudo class labels: 0 is background, 1 and up are classes, this is unknown.
+# In pseudo-labels of classes 0 is background, 1 and up are classes, and this is unknown.
 IGNORED = 255
 Offset = tuple[int, int]
 # An offset, the pixels that pairs by it begin at, and their affinities.
@@ -27,8 +27,8 @@ Pair = tuple[Offset, tuple[slice, slice], Tensor]
 
 @lru_cache
 def offsets(radius: int) -> tuple[tuple[Offset, tuple[Offset, ...]], ...]:
-    """All offsets (dy, dx) shorter than the radius, one of each opposite pair, with the pixels on
-    the line to them, ends included (Eqs. 2 and 7)."""
+    """All offsets (dy, dx) px shorter than the radius, one of each opposite pair, with the pixels
+    on the line to them, ends included (Eqs. 2 and 7)."""
     out = []
     for dy in range(radius):
         for dx in range(-radius + 1, radius):
@@ -60,8 +60,8 @@ def _shifted(image: Tensor, rows: slice, columns: slice, offset: Offset) -> Tens
 
 
 def affinities(boundary: Tensor, radius: int) -> Iterator[Pair]:
-    """boundary (..., H, W) in [0, 1] -> for every offset the pixels that pairs begin at, and their
-    affinity 1 - max over the line (Eq. 7)."""
+    """Of a boundary (..., H, W) in [0, 1], for every offset the pixels that pairs begin at, and
+    their affinities in [0, 1], 1 - max over the line (Eq. 7)."""
     height, width = boundary.shape[-2:]
     for offset, line in offsets(radius):
         rows, columns = _pairs(height, width, offset)
@@ -98,53 +98,45 @@ class _HighestOnLine(torch.autograd.Function):
         return out, None, None, None
 
 
-def likenesses(features: Tensor, radius: int) -> Iterator[Pair]:
-    """The same by features (..., C, H, W) of the pixels: exp(-mean over channels of their
-    difference), AffinityNet's (Ahn and Kwak, CVPR 2018, Eq. 2), with the mean for its sum, so that
-    the number of channels does not matter."""
+def feature_affinities(features: Tensor, radius: int) -> Iterator[Pair]:
+    """The same by the features (..., C, H, W) of the pixels: exp(-mean over channels of their
+    absolute difference), AffinityNet's (Ahn and Kwak, CVPR 2018, Eq. 2), with the mean for its sum,
+    so that the number of channels does not matter."""
     height, width = features.shape[-2:]
     for offset, _ in offsets(radius):
         rows, columns = _pairs(height, width, offset)
         if rows.stop > rows.start and columns.stop > columns.start:
-            yield (
-                offset,
-                (rows, columns),
-                torch.exp(
-                    -(features[..., rows, columns] - _shifted(features, rows, columns, offset))
-                    .abs()
-                    .mean(-3)
-                ),
-            )
+            here, there = features[..., rows, columns], _shifted(features, rows, columns, offset)
+            yield offset, (rows, columns), torch.exp(-(here - there).abs().mean(-3))
 
 
 def affinity_loss(pairs: Iterable[Pair], labels: Tensor) -> Tensor:
-    """L_B of affinities, and of pseudo class labels (B, H, W), 0 background, IGNORED unknown (Eq.
-    8). A kind of pair of which there is none counts 0."""
+    """L_B (Eq. 8) of affinities, for pseudo-labels (B, H, W): 0 background, class + 1, or IGNORED.
+    Pairs are of one class, of the background, or of two classes; where there is none of a sort, it
+    adds 0."""
     sums, counts = ([labels.new_zeros((), dtype=torch.float32) for _ in range(3)] for _ in range(2))
     for offset, (rows, columns), affinity in pairs:
         here, there = labels[..., rows, columns], _shifted(labels, rows, columns, offset)
         known, same = (here != IGNORED) & (there != IGNORED), here == there
-        together, apart = (
-            -torch.log(affinity.clamp(min=1e-5)),
-            -torch.log((1 - affinity).clamp(min=1e-5)),
+        together = -torch.log(affinity.clamp(min=1e-5))
+        apart = -torch.log((1 - affinity).clamp(min=1e-5))
+        terms = (
+            (known & same & (here > 0), together),
+            (known & same & (here == 0), together),
+            (known & ~same, apart),
         )
-        for kind, (mask, cost) in enumerate(
-            (
-                (known & same & (here > 0), together),
-                (known & same & (here == 0), together),
-                (known & ~same, apart),
-            )
-        ):
-            sums[kind] = sums[kind] + (cost * mask).sum()
-            counts[kind] = counts[kind] + mask.sum()
-    return sum(
-        share * total / count.clamp(min=1)
-        for share, total, count in zip((0.5, 0.5, 1.0), sums, counts)
+        for sort, (mask, cost) in enumerate(terms):
+            sums[sort] = sums[sort] + (cost * mask).sum()
+            counts[sort] = counts[sort] + mask.sum()
+    foreground, background, between = (
+        total / count.clamp(min=1) for total, count in zip(sums, counts)
     )
+    return 0.5 * foreground + 0.5 * background + between
 
 
 def displacement_losses(displacement: Tensor, labels: Tensor, radius: int) -> dict[str, Tensor]:
-    """L_D fg (Eq. 5) and L_D bg (Eq. 6) of displacement (B, 2, H, W) as (x, y) px."""
+    """L_D fg (Eq. 5) and L_D bg (Eq. 6) of displacement (B, 2, H, W) as (x, y) px, for
+    pseudo-labels (B, H, W)."""
     height, width = displacement.shape[-2:]
     sums, counts = ([displacement.new_zeros(()) for _ in range(2)] for _ in range(2))
     for offset, _ in offsets(radius):
@@ -156,11 +148,10 @@ def displacement_losses(displacement: Tensor, labels: Tensor, radius: int) -> di
         change = displacement[..., rows, columns] - _shifted(displacement, rows, columns, offset)
         # Eq. 5: both ends point at one place.
         way = change.new_tensor([offset[1], offset[0]])[:, None, None]
-        for kind, (mask, miss) in enumerate(
-            ((same & (here > 0), change - way), (same & (here == 0), change))
-        ):
-            sums[kind] = sums[kind] + (miss.abs().sum(1) * mask).sum()
-            counts[kind] = counts[kind] + mask.sum()
+        terms = (same & (here > 0), change - way), (same & (here == 0), change)
+        for sort, (mask, miss) in enumerate(terms):
+            sums[sort] = sums[sort] + (miss.abs().sum(1) * mask).sum()
+            counts[sort] = counts[sort] + mask.sum()
     return {
         name: total / count.clamp(min=1)
         for name, total, count in zip(('L_D fg', 'L_D bg'), sums, counts)
@@ -171,7 +162,7 @@ def relation_losses(
     boundary: Tensor, displacement: Tensor, labels: Tensor, radius: int = 10
 ) -> dict[str, Tensor]:
     """L_D fg (Eq. 5), L_D bg (Eq. 6) and L_B (Eq. 8) of boundary (B, H, W) in [0, 1], displacement
-    (B, 2, H, W) as (x, y) px, and pseudo class labels (B, H, W), 0 background, IGNORED unknown."""
+    (B, 2, H, W) as (x, y) px, and pseudo-labels (B, H, W): 0 background, class + 1, or IGNORED."""
     return {
         **displacement_losses(displacement, labels, radius),
         'L_B': affinity_loss(affinities(boundary, radius), labels),
@@ -207,13 +198,11 @@ def refine_displacement(displacement: Tensor, steps: int = 300) -> Tensor:
 def transition_matrix(
     boundary: np.ndarray, radius: int = 5, beta: float = 10.0
 ) -> sparse.csr_matrix:
-    """T of Eq. 12, (HW, HW): affinities to the power of beta of pairs within the radius and of
-    every pixel with itself, rows summing to one. Memory is linear in the pixels."""
-    return transitions(
-        affinities(torch.from_numpy(np.ascontiguousarray(boundary, dtype=np.float32)), radius),
-        boundary.shape,
-        beta,
-    )
+    """T of Eq. 12, (HW, HW), of a boundary (H, W) in [0, 1]: affinities to the power of beta of
+    pairs within the radius in px, and of every pixel with itself, rows summing to one. Memory is
+    linear in the pixels."""
+    map_ = torch.from_numpy(np.ascontiguousarray(boundary, dtype=np.float32))
+    return transitions(affinities(map_, radius), boundary.shape, beta)
 
 
 def transitions(pairs: Iterable[Pair], shape: tuple[int, int], beta: float) -> sparse.csr_matrix:
@@ -222,42 +211,27 @@ def transitions(pairs: Iterable[Pair], shape: tuple[int, int], beta: float) -> s
     number = np.arange(height * width).reshape(height, width)
     starts, ends, values = [], [], []
     for (dy, dx), (rows, columns), affinity in pairs:
+        there = number[rows.start + dy : rows.stop + dy, columns.start + dx : columns.stop + dx]
         starts.append(number[rows, columns].ravel())
-        ends.append(
-            number[rows.start + dy : rows.stop + dy, columns.start + dx : columns.stop + dx].ravel()
-        )
+        ends.append(there.ravel())
         values.append(affinity.cpu().numpy().ravel() ** beta)
     start, end, value = (
         np.concatenate(some) if some else np.zeros(0) for some in (starts, ends, values)
     )
     own = number.ravel()
-    matrix = sparse.csr_matrix(
-        (
-            np.concatenate([value, value, np.ones(len(own), np.float32)]),
-            (
-                np.concatenate([start, end, own]).astype(np.int32),
-                np.concatenate([end, start, own]).astype(np.int32),
-            ),
-        ),
-        shape=(len(own),) * 2,
-    )
-    return (
-        sparse.diags_array(1 / np.asarray(matrix.sum(1)).ravel().astype(np.float32)) @ matrix
-    ).tocsr()
+    both = np.concatenate([value, value, np.ones(len(own), np.float32)])
+    begin = np.concatenate([start, end, own]).astype(np.int32)
+    stop = np.concatenate([end, start, own]).astype(np.int32)
+    matrix = sparse.csr_matrix((both, (begin, stop)), shape=(len(own), len(own)))
+    total = np.asarray(matrix.sum(1)).ravel().astype(np.float32)
+    return (sparse.diags_array(1 / total) @ matrix).tocsr()
 
 
 def walk(scores: np.ndarray, matrix: sparse.csr_matrix, steps: int = 256) -> np.ndarray:
-    """Scores (K, H, W) after `steps` steps by a transition matrix (HW, HW). As sparse products: a
-    dense power takes minutes where these take a second."""
+    """A random walk: scores (K, H, W) after `steps` steps by a transition matrix (HW, HW). For
+    IRNet's T^steps (M (1 - B)) of Eq. 13, scores are M (1 - B). As sparse products: a dense power
+    takes minutes where these take a second."""
     spread = np.ascontiguousarray(scores.reshape(len(scores), -1).T, dtype=np.float32)
     for _ in range(steps):
         spread = matrix @ spread
     return spread.T.reshape(scores.shape)
-
-
-def random_walk(
-    scores: np.ndarray, boundary: np.ndarray, radius: int = 5, beta: float = 10.0, steps: int = 256
-) -> np.ndarray:
-    """Attention scores (K, H, W) spread to what belongs together, T^steps (M (1 - B)) (Eq. 13);
-    boundary (H, W) in [0, 1]."""
-    return walk(scores * (1 - boundary), transition_matrix(boundary, radius, beta), steps)

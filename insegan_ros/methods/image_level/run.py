@@ -1,39 +1,34 @@
-"""What the recipes share that learn from image-level labels: their configuration, their pictures,
-and how a step draws some."""
+"""What the recipes that learn from image-level labels share: their configuration, the pictures of a
+run, the files that a run makes of every picture, and what one run takes over from another."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import torch
 import yaml
-from lightning.fabric import Fabric
 from torch import Tensor, nn
-from torch.nn.functional import pad
 from tqdm import tqdm
 
 from insegan_ros.data.image_sets import (
     RELIEF_M,
-    ImageSet,
-    Look,
+    ColourModality,
     read_image_set,
     require_every_class,
 )
-from insegan_ros.data.mask_sets import MaskSet, from_instances
-from insegan_ros.engine.checkpoint import Checkpoint, Scales
-from insegan_ros.engine.loop import LoopConfig, make_fabric
-from insegan_ros.engine.run import claim, history
+from insegan_ros.engine.checkpoint import Scales
+from insegan_ros.engine.loop import LoopConfig
+from insegan_ros.engine.run import RunContext
 from insegan_ros.errors import ConfigError, DatasetError
 from insegan_ros.files import write_whole
-from insegan_ros.methods.image_level.backbone import BackboneConfig
-from insegan_ros.nn.augmentation import in_range, random_colours
+from insegan_ros.methods.image_level.backbone import BackboneConfig, to_tensor
+from insegan_ros.renamed import modern_config
+
+# Where a training stops is no part of what it is.
+MAY_DIFFER = ('stop_after', 'rounds')
 
 
 @dataclass(frozen=True)
@@ -54,7 +49,7 @@ class ImageLevelConfig:
     PASCAL VOC."""
     size: int = 224
     """Longer side of the pictures in px, a multiple of 16; 512 for photographs."""
-    look: Look = 'colour'
+    modality: ColourModality = 'colour'
     """colour, or both: height above the floor as a fourth channel."""
     above: bool = True
     """The camera looks down, so pictures turned by quarters and mirrored are pictures too; false
@@ -80,151 +75,87 @@ class ImageLevelConfig:
             )
 
 
-@dataclass(frozen=True)
-class PreparedImages:
-    """The pictures, Fabric, launched, and the run's folder, claimed."""
+class ImageRun(RunContext):
+    """A training on pictures of which image-level labels are known. images: what `config.data`
+    names. Raises DatasetError for pictures that cannot teach; makes nothing before `claim_folder`.
 
-    images: ImageSet
-    fabric: Fabric
-    out: Path
+    run = ImageRun(config)
+    run.claim_folder()
+    """
 
-    def checkpoint(
+    def __init__(self, config: ImageLevelConfig) -> None:
+        super().__init__(config)
+        self.images = read_image_set(
+            config.data, config.size, config.modality, config.split, config.scenes
+        )
+        require_every_class(self.images)
+
+    def claim_folder(self) -> None:
+        """Take the run's folder for these pictures, or go on in it. Raises ConfigError where it
+        holds another training."""
+        self.claim(self.images.fingerprint, MAY_DIFFER)
+
+    def picture(self, index: int) -> Tensor:
+        """One picture (C, H, W) uint8 on the training's device."""
+        return to_tensor(self.images.picture(index), self.device)
+
+    def save_network(
         self,
         method: str,
-        kind: str,
-        config: ImageLevelConfig,
-        networks: dict[str, nn.Module],
+        segmenter: str,
+        name: str,
+        network: nn.Module,
         frozen_norm: bool,
-        seconds: float,
-        steps: dict[str, int],
-        what: str = 'image-level labels',
-    ) -> Checkpoint:
-        """What was trained as a checkpoint that the robot's node runs: `kind` is the segmenter.
-        frozen_norm: its batch norm is ImageNet's. what: taught it."""
-        values = {
-            **asdict(config),
-            'classes': list(self.images.classes),
-            'frozen_norm': frozen_norm,
-        }
-        scales = Scales(0.0, RELIEF_M if config.look == 'both' else 0.0, 0.0, 0.0)
-        told = history(
-            self.fabric,
-            config.seed,
-            f'{len(self.images)} pictures with {what}',
-            self.images.fingerprint,
-            seconds,
-            steps,
-        )
-        return Checkpoint(
+        taught_by: str = 'image-level labels',
+    ) -> Path:
+        """Write the checkpoint of what was trained; returns its folder. segmenter: what runs it;
+        name: of its weights; frozen_norm: whether its batch norm is ImageNet's."""
+        relief_m = RELIEF_M if self.config.modality == 'both' else 0.0
+        return self.save(
             method,
-            kind,
+            segmenter,
             self.images.name,
-            scales,
-            values,
-            {name: network.state_dict() for name, network in networks.items()},
-            told,
+            Scales(0.0, relief_m, 0.0, 0.0),
+            {name: network.state_dict()},
+            data=f'{len(self.images)} pictures with {taught_by}',
+            values={'classes': list(self.images.classes), 'frozen_norm': frozen_norm},
         )
 
-
-def prepare_images(
-    config: ImageLevelConfig, check: Callable[[ImageSet], Any] | None = None
-) -> PreparedImages:
-    """Read what `config.data` names, launch, claim the run's folder. check: what raises where other
-    things that the configuration names cannot be used, before the folder is claimed for them.
-    Raises DatasetError, or ConfigError for a folder that holds another training."""
-    images = read_image_set(config.data, config.size, config.look, config.split, config.scenes)
-    require_every_class(images)
-    if check is not None:
-        check(images)
-    fabric, out = make_fabric(config.loop), Path(config.out)
-    # Where a training is to stop is no part of what it is.
-    claim(out, config, images.fingerprint, without=('stop_after', 'rounds'))
-    return PreparedImages(images, fabric, out)
-
-
-def read_pictures(images: ImageSet, chosen: Sequence[int], size: int) -> Tensor:
-    """Pictures (B, C, size, size) uint8, what is missing to the right and below black."""
-    out = torch.zeros(len(chosen), images.channels, size, size, dtype=torch.uint8)
-    with ThreadPoolExecutor(8) as readers:
-        for row, picture in zip(out, readers.map(images.picture, chosen)):
-            row[:, : picture.shape[0], : picture.shape[1]] = torch.from_numpy(picture).permute(
-                2, 0, 1
+    def for_every_picture(
+        self, folder: str, suffix: str, make: Callable[[int], bytes | None]
+    ) -> list[str]:
+        """Make a file FOLDER/NAME.suffix of every picture, those that are missing; `make` gives its
+        bytes, or None where nothing can be made of the picture. Stopped and started again it goes
+        on. Returns the names of pictures of which nothing was made. Raises DatasetError where that
+        is all of them."""
+        place, images, nothing = self.out / folder, self.images, []
+        place.mkdir(parents=True, exist_ok=True)
+        for index in self.progress(range(len(images)), folder):
+            path = place / f'{images.names[index]}.{suffix}'
+            if not path.exists():
+                write_whole(path, make(index) or b'')
+            if not path.stat().st_size:
+                nothing.append(images.names[index])
+        if len(nothing) == len(images):
+            raise DatasetError(
+                f'{folder}: nothing could be made of any of {len(images)} pictures: expected some;'
+                ' was the stage before it trained long enough?'
             )
-    return out
+        if nothing:
+            self.say(
+                f'{folder}: nothing in {len(nothing)} of {len(images)} pictures (such as'
+                f' {nothing[0]}), they are left out'
+            )
+        return nothing
 
-
-def turn(image: Tensor, quarters: int, mirror: bool) -> Tensor:
-    """Any (..., H, W) turned by quarters and mirrored sideways."""
-    turned = torch.rot90(image, quarters, (-2, -1))
-    return turned.flip(-1) if mirror else turned
-
-
-def draw_turns(count: int, above: bool) -> list[tuple[int, bool]]:
-    """For each picture of a step by how many quarters it is turned and whether it is mirrored."""
-    quarters = torch.randint(4 if above else 1, (count,))
-    return [
-        (int(quarter), bool(mirror)) for quarter, mirror in zip(quarters, torch.rand(count) < 0.5)
-    ]
-
-
-def vary_colours(pictures: Tensor, strength: float) -> Tensor:
-    """uint8 pictures (B, C, H, W) in other light; height stays as it is."""
-    if not strength:
-        return pictures
-    colour = (
-        ((random_colours(in_range(pictures[:, :3]), strength) + 1) * 127.5).round().to(torch.uint8)
-    )
-    return torch.cat([colour, pictures[:, 3:]], 1)
-
-
-def truth_of(images: ImageSet, progress: bool = True) -> MaskSet:
-    """The true masks of a set, for its evaluation and for the supervised ceiling. Raises InputError
-    where it has none."""
-    return from_instances(
-        images.classes,
-        tqdm(
-            (images.masks(index) for index in range(len(images))),
-            total=len(images),
-            desc='true masks',
-            disable=not progress,
-        ),
-    )
-
-
-def for_every_picture(
-    folder: Path,
-    images: ImageSet,
-    suffix: str,
-    make: Callable[[int], bytes | None],
-    progress: bool = True,
-) -> list[str]:
-    """Make a file NAME.suffix of every picture in a folder, those that are missing; `make` gives
-    its bytes, or None where there is nothing to be made of it. Stopped and started again it goes
-    on. Returns the names of pictures of which nothing was made."""
-    folder.mkdir(parents=True, exist_ok=True)
-    nothing = []
-    for index in tqdm(range(len(images)), desc=folder.name, unit='picture', disable=not progress):
-        path = folder / f'{images.names[index]}.{suffix}'
-        if not path.exists():
-            write_whole(path, make(index) or b'')
-        if not path.stat().st_size:
-            nothing.append(images.names[index])
-    if len(nothing) == len(images):
-        raise DatasetError(
-            f'{folder.name}: nothing could be made of any of {len(images)} pictures: expected some;'
-            ' was the stage before it trained long enough?'
-        )
-    if nothing and progress:
-        print(
-            f'{folder.name}: nothing in {len(nothing)} of {len(images)} pictures (such as'
-            f' {nothing[0]}), they are left out'
-        )
-    return nothing
+    def progress(self, indices: Sequence[int], what: str, unit: str = 'picture') -> tqdm:
+        """The indices behind a progress bar."""
+        return tqdm(indices, desc=what, unit=unit, disable=not self.speaks)
 
 
 def share(run: Path, other: Path, names: Sequence[str]) -> None:
-    """Give a run what another has made, as far as it is there and the run has none of its own: hard
-    links, which take no room, or copies."""
+    """Give another run the files and folders of these names, those that `run` has and `other` has
+    not: as hard links, which take no room, or as copies."""
 
     def link(source: str, target: str) -> None:
         try:
@@ -244,42 +175,29 @@ def share(run: Path, other: Path, names: Sequence[str]) -> None:
             link(str(source), str(target))
 
 
-def check_begun(run: Path, config: ImageLevelConfig, images: ImageSet) -> None:
-    """Raise ConfigError where a run holds no classifier and relations that this configuration could
-    take over."""
-    note = run / 'config.yaml'
-    if not (run / 'class_maps' / 'weights.safetensors').is_file() or not note.is_file():
+def check_begun(begun: Path, run: ImageRun) -> None:
+    """Raise ConfigError where the run in the folder `begun` holds no classifier and relations that
+    this one could take over."""
+    note = begun / 'config.yaml'
+    if not (begun / 'class_maps' / 'weights.safetensors').is_file() or not note.is_file():
         raise ConfigError(
-            f'begin is {run}, which holds no classifier: expected the folder of a run of irnet or'
+            f'begin is {begun}, which holds no classifier: expected the folder of a run of irnet or'
             ' ccgr'
         )
-    before, now = yaml.safe_load(note.read_text()) or {}, asdict(config)
-    for name in ('backbone', 'size', 'look', 'split', 'scenes'):
+    before, now = modern_config(yaml.safe_load(note.read_text()) or {}), asdict(run.config)
+    for name in ('backbone', 'size', 'modality', 'split', 'scenes'):
         if before.get(name) != now[name]:
             raise ConfigError(
-                f'begin is {run}, whose {name} is {before.get(name)} and here {now[name]}: expected'
-                ' the same'
+                f'begin is {begun}, whose {name} is {before.get(name)} and here {now[name]}:'
+                ' expected the same'
             )
-    if before.get('fingerprint') != images.fingerprint:
+    if before.get('fingerprint') != run.images.fingerprint:
         raise ConfigError(
-            f'begin is {run}, a run on other pictures or labels: expected the same --data'
+            f'begin is {begun}, a run on other pictures or labels: expected the same --data'
         )
 
 
-def take_over_relations(run: Path, data: PreparedImages) -> None:
+def take_over_relations(begun: Path, run: ImageRun) -> None:
     """Give a run the classifier, attention maps and relations that another has made of the same
     pictures, see check_begun."""
-    share(run, data.out, ('class_maps', 'cams', 'relations'))
-
-
-def padded(picture: Tensor) -> Tensor:
-    """A picture (C, H, W) whose sides are multiples of 16, what is missing to the right and below
-    black."""
-    return pad(picture, (0, -picture.shape[2] % 16, 0, -picture.shape[1] % 16))
-
-
-def to_picture(images: ImageSet, index: int, device: torch.device) -> Tensor:
-    """One picture (C, H, W) uint8 on a device."""
-    return torch.from_numpy(np.ascontiguousarray(images.picture(index).transpose(2, 0, 1))).to(
-        device
-    )
+    share(begun, run.out, ('class_maps', 'cams', 'relations'))

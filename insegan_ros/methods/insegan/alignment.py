@@ -34,8 +34,8 @@ def align(cost: Tensor, method: Method = 'exact') -> Tensor:
 
 
 def exact(cost: Tensor) -> Tensor:
-    """The optimal permutation. Up to n = 6 all are enumerated on the device; above, scipy's
-    Hungarian method solves each."""
+    """The optimal permutation (B, n) for cost (B, n, n), as `align` has it. Up to n = 6 all are
+    enumerated on the device; above, scipy's Hungarian method solves each."""
     count = cost.shape[-1]
     if count > MAX_ENUMERATED:
         return _hungarian(cost)
@@ -50,7 +50,7 @@ def ipot(cost: Tensor, strength: float = 0.1, steps: int = 200) -> Tensor:
 
     `strength` is the proximal weight beta as a share of the mean cost. The plan tends to a vertex,
     which is a permutation; what is not one after `steps` (equal costs) is rounded to the
-    permutation that holds most of the plan.
+    permutation that holds most of the plan. cost (B, n, n) -> (B, n), as `align` has it.
     """
     kernel = -cost / (strength * cost.mean((-1, -2), keepdim=True).clamp(min=1e-12))
     plan, column = torch.zeros_like(cost), torch.zeros_like(cost[:, :1])
@@ -63,7 +63,8 @@ def ipot(cost: Tensor, strength: float = 0.1, steps: int = 200) -> Tensor:
 
 
 def greedy(cost: Tensor) -> Tensor:
-    """The cheapest pair first, then the cheapest of what is left (the ablation of Table 2)."""
+    """The permutation (B, n) for cost (B, n, n) that takes the cheapest pair first, then the
+    cheapest of what is left (the ablation of Table 2)."""
     batch, count = cost.shape[:2]
     left, order = cost.clone(), torch.zeros(batch, count, dtype=torch.long, device=cost.device)
     entries = torch.arange(batch, device=cost.device)

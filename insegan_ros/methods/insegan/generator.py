@@ -75,13 +75,12 @@ class PoseDecoder(nn.Module):
 
     def __init__(self, latent: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(
-            nn.Linear(a, b, bias=False) for a, b in ((latent, 64), (64, 32), (32, 6))
-        )
-        for layer in self.layers:
+        layers = [nn.Linear(a, b, bias=False) for a, b in ((latent, 64), (64, 32), (32, 6))]
+        for layer in layers:
             # Wide first poses: with N(0, .02) all parts begin in one place and the GAN stays in one
             # layout.
             nn.init.xavier_normal_(layer.weight)
+        self.layers = nn.ModuleList(layers)
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """z (..., latent) -> rotation (..., 3, 3), translation (..., 3) in half images."""
@@ -171,9 +170,21 @@ class Scene(NamedTuple):
     translation: Tensor
     patches: Tensor | None = None
 
+    def require_singles(self) -> Tensor:
+        """The instances rendered alone (B, n, S, S). Raises ConfigError where the composition is an
+        average."""
+        if self.singles is None:
+            raise ConfigError(
+                'averaged pictures hold no single renders: expected composition z_order'
+            )
+        return self.singles
+
 
 class Generator(nn.Module):
     """T -> STN -> G_s -> composition -> G_r (Eqs. 1 and 2). Nothing but the pose depends on z."""
+
+    ball: Tensor
+    disk: Tensor
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
@@ -219,7 +230,7 @@ class Generator(nn.Module):
             self.solid.apply(_init_he)
             self.template_layers.apply(_init_he)
             # The first thing is a ball, dense in the middle: an empty volume has no gradient.
-            nn.init.constant_(self.solid[-1].bias, -1.0)
+            nn.init.constant_(self.solid[-1].get_parameter('bias'), -1.0)
             return
         self.render = nn.Sequential(
             nn.ConvTranspose2d(2 * width, width, 4, 2, 1),
@@ -232,7 +243,12 @@ class Generator(nn.Module):
         for layers in (self.template_layers, self.project, self.render):
             layers.apply(_init_he)
         # The first pictures are floor with something on it.
-        nn.init.constant_(self.render[-1].bias, -1.0)
+        nn.init.constant_(self.render[-1].get_parameter('bias'), -1.0)
+
+    @property
+    def device(self) -> torch.device:
+        """The device that its weights are on."""
+        return next(self.parameters()).device
 
     @property
     def feature_channels(self) -> int:
@@ -278,9 +294,8 @@ class Generator(nn.Module):
         """Every instance before it is shifted to its place: feature maps (B, n, C, s, s) -> (B n,
         1, P, P) in [-1, 1]."""
         if self.config.shape == 'occupancy':
-            layers = (
-                torch.arange(features.shape[2], device=features.device) + 0.5
-            ) / features.shape[2] * 2 - 1
+            count = features.shape[2]
+            layers = (torch.arange(count, device=features.device) + 0.5) / count * 2 - 1
             heights = torch.relu(self.relief[0] + self.relief[1] * layers)
             return 2 * look_from_above(features.flatten(0, 1), heights) - 1
         return (torch.tanh(self.render(features.flatten(0, 1))) + 1) * self.disk - 1
@@ -308,7 +323,7 @@ class Generator(nn.Module):
         """Z ~ N(0, I), (batch, count, latent). With several candidates an image takes the one whose
         parts keep the largest distance in the plane: parts in a bin exclude each other, independent
         draws do not."""
-        device = self.pose_decoder.layers[0].weight.device
+        device = self.device
         z = torch.randn(batch, candidates, count, self.config.latent, device=device)
         if candidates == 1 or count == 1 or self.config.shape == '2d':
             return z[:, 0]
@@ -351,9 +366,8 @@ class PoseEncoder(nn.Module):
         """image (B, 1, 64, 64) -> latents (B, n, latent), features (B, C, s, s) as the
         generator's."""
         features = self.derender(image)
-        return self.decode(features).reshape(-1, self.instances, self.latent), self.to_pooled(
-            features
-        )
+        z = self.decode(features).reshape(-1, self.instances, self.latent)
+        return z, self.to_pooled(features)
 
 
 def _down(a: int, b: int) -> nn.Sequential:
@@ -364,4 +378,4 @@ def _init_he(module: nn.Module) -> None:
     # Without normalisation layers the paper's N(0, .02) would fade the first images to nothing.
     if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d, nn.ConvTranspose3d)):
         nn.init.kaiming_normal_(module.weight, 0.2)
-        nn.init.zeros_(module.bias)
+        nn.init.zeros_(module.get_parameter('bias'))

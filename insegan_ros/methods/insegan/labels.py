@@ -10,7 +10,7 @@ from torch import Tensor
 
 from insegan_ros.errors import ConfigError
 from insegan_ros.heights import above_floor
-from insegan_ros.methods.insegan.generator import Scene
+from insegan_ros.methods.insegan.generator import Generator, Scene
 from insegan_ros.nn.composition import centres, compose, present, sizes
 from insegan_ros.offsets.labels import LabelledBatch
 
@@ -23,7 +23,7 @@ class InSeGANFactory:
     needs no known n.
     """
 
-    def __init__(self, generator: torch.nn.Module, instances: int) -> None:
+    def __init__(self, generator: Generator, instances: int) -> None:
         if generator.config.composition != 'z_order':
             raise ConfigError(
                 'a label factory needs single renders: expected composition z_order, found average'
@@ -41,7 +41,8 @@ class InSeGANFactory:
     def _measure(self) -> tuple[float, float]:
         """Median area (px) and radius of gyration (px) of single renders: the part's size, learnt
         without a label."""
-        area, radius = sizes(above_floor(self._singles(64, self.instances).singles).flatten(0, 1))
+        singles = self._singles(64, self.instances).require_singles()
+        area, radius = sizes(above_floor(singles).flatten(0, 1))
         seen = area > 4
         if not bool(seen.any()):
             raise ConfigError(
@@ -52,14 +53,13 @@ class InSeGANFactory:
 
     @torch.no_grad()
     def sample(self, batch: int) -> LabelledBatch:
-        """A batch of composites. See LabelledBatch."""
-        scene = self._singles(batch, self.instances + 1)
-        keep = self._well_formed(above_floor(scene.singles)) & present(
-            batch, self.instances + 1, self.device
-        )
-        singles = torch.where(
-            keep[..., None, None], scene.singles, torch.full_like(scene.singles, -1.0)
-        )
+        """A batch of composites of well-formed single renders, with amodal masks and poses."""
+        slots = self.instances + 1
+        scene = self._singles(batch, slots)
+        rendered = scene.require_singles()
+        well_formed = self._well_formed(above_floor(rendered))
+        keep = well_formed & present(batch, slots, self.device)
+        singles = torch.where(keep[..., None, None], rendered, torch.full_like(rendered, -1.0))
         images, labels = compose(singles)
         amodal = above_floor(singles)
         return LabelledBatch(
@@ -67,15 +67,14 @@ class InSeGANFactory:
         )
 
     def _well_formed(self, masks: Tensor) -> Tensor:
-        """Leaves out renders of which more than a fifth hangs apart, or whose size is far from the
-        part's."""
+        """Which of the masks (B, n, H, W) look like one part, (B, n) bool: not those of which more
+        than a fifth hangs apart, or whose size is far from the part's."""
         flat = masks.flatten(0, 1).cpu().numpy().astype(np.uint8)
         good = np.zeros(len(flat), bool)
         for index, mask in enumerate(flat):
             area = mask.sum()
             if 0.25 * self.median_area < area < 3 * self.median_area:
-                largest = cv2.connectedComponentsWithStats(mask, connectivity=8)[2][
-                    1:, cv2.CC_STAT_AREA
-                ].max()
+                _, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+                largest = stats[1:, cv2.CC_STAT_AREA].max()
                 good[index] = largest > 0.8 * area
         return torch.from_numpy(good).to(masks.device).reshape(masks.shape[:2])

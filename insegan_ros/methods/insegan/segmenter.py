@@ -3,27 +3,29 @@ threshold, filter."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import numpy as np
 import torch
 from torch import Tensor
 
 from insegan_ros.engine.checkpoint import Checkpoint
 from insegan_ros.heights import above_floor
 from insegan_ros.methods.insegan.generator import Generator, GeneratorConfig, PoseEncoder
-from insegan_ros.tasks.square import Division, SquareSegmenter
-from insegan_ros.workspace import Workspace
+from insegan_ros.segmenters.square import Division, SquareSegmenter
+
+if TYPE_CHECKING:
+    # It brings Open3D.
+    from insegan_ros.geometry.registration import MeshRegistration
 
 
 class InSeGANSegmenter(SquareSegmenter):
     """The paper's segmenter: for every pixel the instance that is rendered highest."""
 
     def __init__(
-        self,
-        checkpoint: Checkpoint,
-        workspace: Workspace | None = None,
-        device: str = 'auto',
-        min_height: float = 0.08,
+        self, checkpoint: Checkpoint, device: str = 'auto', min_height: float = 0.08
     ) -> None:
-        super().__init__(checkpoint, workspace, device, min_height)
+        super().__init__(checkpoint, device, min_height)
         checkpoint.require('encoder')
         config = checkpoint.config['insegan']
         self.slots = config['instances']
@@ -40,10 +42,19 @@ class InSeGANSegmenter(SquareSegmenter):
         )
         self.encoder = checkpoint.restore('encoder', encoder).to(self.device).requires_grad_(False)
 
+    def template_rotation(self, registration: MeshRegistration) -> np.ndarray | None:
+        """The rotation (3, 3) from a mesh to the learnt template: how the template is turned is
+        what the encoder tells."""
+        if self.generator.config.shape == '2d':
+            return None
+        from insegan_ros.methods.insegan.template import template_from_object
+
+        return template_from_object(self.generator, self.scales, registration)
+
     @torch.no_grad()
     def divide(self, image: Tensor) -> Division:
-        """See SquareSegmenter. Every instance is rendered whole, so its hidden part is known too,
-        and how its template is turned."""
+        """An image (1, 1, 64, 64) by the instances that the generator renders of its latents. Each
+        is rendered whole, so its hidden part is known too, and how its template is turned."""
         z = self.latents(image)
         singles = self.generator.render_alone(z)[0]
         turned = (
@@ -66,7 +77,7 @@ class RefinedInSeGANSegmenter(InSeGANSegmenter):
     STEPS, RATE = 30, 0.05
 
     def latents(self, image: Tensor) -> Tensor:
-        """See InSeGANSegmenter."""
+        """image (1, 1, 64, 64) -> its latents (1, n, latent), refined."""
         return self.refine(super().latents(image), image)
 
     @torch.enable_grad()

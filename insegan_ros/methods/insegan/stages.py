@@ -5,8 +5,7 @@ three stages:
 alone;
 2. encoder: the instance pose encoder learns to invert the frozen generator, L_E = L_E^a + L_E^i +
 L_E^p (Eq. 6);
-3. displacement: the generator is the label factory that teaches the dense segmenter
-(training/displacement.py).
+3. offsets: the generator is the label factory that teaches the dense segmenter (offsets/stage.py).
 
 No stage opens a label.
 """
@@ -23,13 +22,13 @@ from torch import Tensor
 from torch.nn.functional import l1_loss, mse_loss
 
 from insegan_ros.drawing.tiles import tile
-from insegan_ros.engine.loop import one_cycle, own_share
+from insegan_ros.engine.loop import Stage, one_cycle, own_share
 from insegan_ros.engine.state import average_into
 from insegan_ros.errors import ConfigError
 from insegan_ros.heights import FOREGROUND_SHARE, signed, unsigned
 from insegan_ros.methods.insegan.alignment import Method, align
 from insegan_ros.methods.insegan.generator import Generator, GeneratorConfig, PoseEncoder, Scene
-from insegan_ros.nn.adversarial import fooling_loss, judge_loss
+from insegan_ros.nn.adversarial import discriminator_loss, generator_loss
 from insegan_ros.nn.discriminator import Discriminator
 from insegan_ros.offsets.isolated import turned
 
@@ -39,8 +38,7 @@ class GanConfig:
     """Stage 1."""
 
     steps: int = 3000
-    """Optimisation steps; 0 leaves the generator out, and cut-outs alone teach the dense
-    segmenter."""
+    """Optimisation steps."""
     batch: int = 32
     """Images of each kind a step; the paper's size is 128."""
     loss: Literal['hinge', 'cross_entropy'] = 'hinge'
@@ -64,9 +62,10 @@ class GanConfig:
     of the real images' foreground: equal parts are neither absent nor double. 0 is the paper's."""
     alone: float = 1.0
     """Weight of a second discriminator, which compares single renders with the parts that lie alone
-    in the data, where there are such (factories/cutouts.py). 0 is the paper's."""
+    in the data, where there are such (offsets/isolated.py). 0 is the paper's."""
     average: float = 0.995
-    """Decay of the moving average of G's weights, which is what the later stages use."""
+    """Decay of the exponential moving average of G's weights, which is what the later stages
+    use."""
     rounds: int = 0
     """Alternate rounds: a dense network that G has taught finds parts in the real height maps, and
     what lies on top in them is what single renders are compared with (`alone`) while G goes on. 0
@@ -75,10 +74,11 @@ class GanConfig:
     """Optimisation steps of G in each of these rounds."""
 
     def __post_init__(self) -> None:
-        if self.steps < 0 or self.batch < 1 or not 0 <= self.average < 1:
+        if self.steps < 1 or self.batch < 1 or not 0 <= self.average < 1:
             raise ConfigError(
                 f'gan.steps is {self.steps}, gan.batch {self.batch}, gan.average {self.average}:'
-                ' expected 0 or more, 1 or more, 0 to below 1'
+                ' expected 1 or more, 1 or more, 0 to below 1 (what isolated parts alone teach is'
+                ' insegan train cutpaste)'
             )
         if self.rounds < 0 or self.round_steps < 1 or self.rounds and not self.alone:
             raise ConfigError(
@@ -133,8 +133,7 @@ class InseganConfig:
     """What the two networks are."""
 
     instances: int = 5
-    """Parts in a training image; 0 where it is not known or varies, as in a recording: the
-    generator cannot learn then, cut-outs can."""
+    """Parts in a training image."""
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     """Shape of the generator."""
     gan: GanConfig = field(default_factory=GanConfig)
@@ -143,14 +142,10 @@ class InseganConfig:
     """Stage 2."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.instances <= 50:
+        if not 1 <= self.instances <= 50:
             raise ConfigError(
-                f'instances is {self.instances}: expected 1 to 50, or 0 where it is not known'
-            )
-        if not self.instances and self.gan.steps:
-            raise ConfigError(
-                'insegan.instances is 0 (not known) and insegan.gan.steps above 0: expected the'
-                ' number of parts for the generator, or gan.steps 0'
+                f'insegan.instances is {self.instances}: expected 1 to 50; where the number is not'
+                ' known, insegan train cutpaste needs none'
             )
         if self.generator.shape == '2d' and self.encoder.steps and self.encoder.align_in == 'pose':
             raise ConfigError(
@@ -164,11 +159,6 @@ class InseganConfig:
                 f'gan.rounds is {self.gan.rounds}: expected generator.composition z_order and'
                 ' placement patch, whose single renders can be compared with parts'
             )
-        if self.encoder.steps and not self.gan.steps:
-            raise ConfigError(
-                'encoder.steps is above 0 and gan.steps is 0: expected a generator for the encoder'
-                ' to invert'
-            )
 
 
 def spread(scene: Scene, side_px: int) -> Tensor:
@@ -178,7 +168,7 @@ def spread(scene: Scene, side_px: int) -> Tensor:
     size = scene.image.shape[-1]
     axis = ((torch.arange(size, device=scene.image.device) + 0.5) / size * 2 - 1) * size / side_px
     centre = scene.translation[..., :2].detach() * size / side_px
-    mass = unsigned(scene.singles)
+    mass = unsigned(scene.require_singles())
     squared_x, squared_y = ((axis - centre[..., i : i + 1]) ** 2 for i in (0, 1))
     moment = (mass * (squared_y[..., :, None] + squared_x[..., None, :])).sum((-1, -2))
     return (moment / (mass.sum((-1, -2)) + 1)).mean()
@@ -196,27 +186,29 @@ def unequal_area(singles: Tensor, share_px: float) -> Tensor:
     return ((0.5 - ratio).relu() ** 2 + (ratio - 1.6).relu() ** 2).mean()
 
 
-class GanStage:
-    """Stage 1. `images` (N, 1, 64, 64) in [-1, 1] on the device: unlabelled height maps; `cutouts`
+class GanStage(Stage):
+    """Stage 1. `images` (N, 1, 64, 64) in [-1, 1] on the device: unlabelled height maps; `crops`
     (M, 1, P, P): parts in them that lie alone, or None. Rounds after the first go on from the
     networks of the stage `before`."""
+
+    generator: torch.nn.Module
+    discriminator: torch.nn.Module
 
     def __init__(
         self,
         fabric: Fabric,
         config: InseganConfig,
         images: Tensor,
-        cutouts: Tensor | None = None,
+        crops: Tensor | None = None,
         round_: int = 0,
         before: GanStage | None = None,
     ) -> None:
         gan = config.gan
         self.name, self.steps = (f'gan-{round_}', gan.round_steps) if round_ else ('gan', gan.steps)
         self.config, self.images, self.images_per_step = config, images, gan.batch
+        norm: Literal['spectral', 'instance'] = 'spectral' if gan.loss == 'hinge' else 'instance'
         generator = Generator(config.generator)
-        discriminator = Discriminator(
-            gan.discriminator_width, 'spectral' if gan.loss == 'hinge' else 'instance', gan.scope
-        )
+        discriminator = Discriminator(gan.discriminator_width, norm, gan.scope)
         if before is not None:
             generator.load_state_dict(before.generator.state_dict())
             discriminator.load_state_dict(before.discriminator.state_dict())
@@ -227,16 +219,12 @@ class GanStage:
         self.discriminator, self.optimiser_d = fabric.setup(
             discriminator, torch.optim.Adam(discriminator.parameters(), gan.rate, gan.betas)
         )
-        self.cutouts = cutouts if gan.alone and config.generator.placement == 'patch' else None
-        self.alone = None
-        if self.cutouts is not None:
+        self.crops = crops if gan.alone and config.generator.placement == 'patch' else None
+        self.alone: torch.nn.Module | None = None
+        if self.crops is not None:
             # Their own sides, so that nothing but the shape can tell them apart from renders.
-            alone = Discriminator(
-                gan.discriminator_width,
-                'spectral' if gan.loss == 'hinge' else 'instance',
-                gan.scope,
-                config.generator.side_px,
-            )
+            side_px = config.generator.side_px
+            alone = Discriminator(gan.discriminator_width, norm, gan.scope, side_px)
             if before is not None and before.alone is not None:
                 alone.load_state_dict(before.alone.state_dict())
             self.alone, self.optimiser_alone = fabric.setup(
@@ -249,7 +237,8 @@ class GanStage:
         self.sampler, self.fabric = generator, fabric
 
     def parts(self) -> dict[str, Any]:
-        """See Stage."""
+        """Generator, discriminator, the generator's exponential moving average, and both
+        optimisers."""
         parts = {
             'generator': self.generator,
             'discriminator': self.discriminator,
@@ -257,11 +246,9 @@ class GanStage:
             'optimiser_g': self.optimiser_g,
             'optimiser_d': self.optimiser_d,
         }
-        return (
-            parts
-            if self.alone is None
-            else {**parts, 'alone': self.alone, 'optimiser_alone': self.optimiser_alone}
-        )
+        if self.alone is None:
+            return parts
+        return {**parts, 'alone': self.alone, 'optimiser_alone': self.optimiser_alone}
 
     def step(self, index: int) -> dict[str, Tensor]:
         """One step of D on real and generated images, one of G through the new D, with the same
@@ -273,22 +260,16 @@ class GanStage:
         )
         # Quarter turns alone: a mirror image of a chiral part is another part.
         real = torch.rot90(self.images[chosen], int(torch.randint(4, ())), (2, 3))
-        scene = self.generator(
-            own_share(
-                self.fabric,
-                self.sampler.sample_latents(
-                    world * gan.batch, self.config.instances, gan.candidates
-                ),
-            )
-        )
+        z = self.sampler.sample_latents(world * gan.batch, self.config.instances, gan.candidates)
+        scene: Scene = self.generator(own_share(self.fabric, z))
         loss_d = self._loss_d(self.discriminator(real), self.discriminator(scene.image.detach()))
         self.optimiser_d.zero_grad()
         self.fabric.backward(loss_d)
         self.optimiser_d.step()
         loss_g = self._loss_g(self.discriminator(scene.image))
         total, losses = loss_g, {'L_D': loss_d.detach(), 'L_G': loss_g.detach()}
-        if self.alone is not None:
-            losses['L_D alone'], fooled = self._step_alone(scene.patches)
+        if self.alone is not None and self.crops is not None and scene.patches is not None:
+            losses['L_D alone'], fooled = self._step_alone(self.alone, self.crops, scene.patches)
             total = total + gan.alone * fooled
         if scene.singles is not None:
             total = (
@@ -299,37 +280,36 @@ class GanStage:
         self.optimiser_g.zero_grad()
         self.fabric.backward(total)
         self.optimiser_g.step()
-        average_into(
-            self.average, self.generator, min(self.config.gan.average, index / (index + 10))
-        )
+        average_into(self.average, self.generator, min(gan.average, index / (index + 10)))
         return losses
 
-    def _step_alone(self, patches: Tensor) -> tuple[Tensor, Tensor]:
-        """One step of the discriminator of single parts; its loss, and the generator's through the
-        new one. patches (M, 1, P, P)."""
+    def _step_alone(
+        self, alone: torch.nn.Module, crops: Tensor, patches: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """One step of the discriminator of single parts on crops and renders (M, 1, P, P); its
+        loss, and the generator's through the new one."""
         # Two parts of every image: a small picture costs little, and this one teaches most.
         some = patches.reshape(self.config.gan.batch, -1, *patches.shape[1:])[:, :2].flatten(0, 1)
         drawn = self.fabric.world_size * len(some)
-        chosen = own_share(
-            self.fabric, torch.randint(len(self.cutouts), (drawn,), device=patches.device)
-        )
+        chosen = own_share(self.fabric, torch.randint(len(crops), (drawn,), device=patches.device))
         angle = own_share(self.fabric, 2 * torch.pi * torch.rand(drawn, device=patches.device))
-        real = turned(self.cutouts[chosen], patches.shape[-1], angle=angle)
-        loss = self._loss_d(self.alone(real), self.alone(some.detach()))
+        real = turned(crops[chosen], patches.shape[-1], angle=angle)
+        loss = self._loss_d(alone(real), alone(some.detach()))
         self.optimiser_alone.zero_grad()
         self.fabric.backward(loss)
         self.optimiser_alone.step()
-        return loss.detach(), self._loss_g(self.alone(some))
+        return loss.detach(), self._loss_g(alone(some))
 
     def _loss_d(self, real: list[Tensor], fake: list[Tensor]) -> Tensor:
-        return judge_loss(real, fake, self.config.gan.loss)
+        return discriminator_loss(real, fake, self.config.gan.loss)
 
     def _loss_g(self, fake: list[Tensor]) -> Tensor:
-        return fooling_loss(fake, self.config.gan.loss)
+        return generator_loss(fake, self.config.gan.loss)
 
     @torch.no_grad()
     def pictures(self) -> dict[str, Tensor]:
-        """Real images, composites, and singles: the singles tell sooner than any loss."""
+        """Real images, composites, and singles as one picture (1, h, w): the singles tell sooner
+        than any loss."""
         scene = self.average(
             self.average.sample_latents(8, self.config.instances, self.config.gan.candidates)
         )
@@ -339,7 +319,7 @@ class GanStage:
         return {'real, composites, singles': tile(torch.cat(rows), 8)}
 
 
-class EncoderStage:
+class EncoderStage(Stage):
     """Stage 2: the frozen generator's composites are read back to their latents; `images` (N, 1,
     64, 64) for `weight_real`."""
 
@@ -352,12 +332,10 @@ class EncoderStage:
         generator: Generator,
         images: Tensor | None = None,
     ) -> None:
-        self.config, self.fabric, self.images_per_step, self.images = (
-            config,
-            fabric,
-            config.encoder.batch,
-            images,
-        )
+        self.config = config
+        self.fabric = fabric
+        self.images_per_step, self.steps = config.encoder.batch, config.encoder.steps
+        self.images = images
         self.generator = generator.eval().requires_grad_(False)
         encoder = PoseEncoder(
             config.instances,
@@ -372,7 +350,7 @@ class EncoderStage:
         self.schedule = one_cycle(self.optimiser, config.encoder.rate, config.encoder.steps)
 
     def parts(self) -> dict[str, Any]:
-        """See Stage."""
+        """The encoder, its optimiser and the schedule of its rate."""
         return {'encoder': self.encoder, 'optimiser': self.optimiser, 'schedule': self.schedule}
 
     def step(self, index: int) -> dict[str, Tensor]:
@@ -416,7 +394,7 @@ class EncoderStage:
         self.schedule.step()
         return {name: loss.detach() for name, loss in losses.items()}
 
-    def _alignment_loss(self, z: Tensor, z_hat: Tensor, scene: Any, again: Any) -> Tensor:
+    def _alignment_loss(self, z: Tensor, z_hat: Tensor, scene: Scene, again: Scene) -> Tensor:
         if self.config.encoder.align_in == 'latent':
             target, found = z, z_hat
         else:
@@ -427,7 +405,7 @@ class EncoderStage:
 
     @torch.no_grad()
     def pictures(self) -> dict[str, Tensor]:
-        """Composites above, what the encoder makes of them below."""
+        """Composites above, what the encoder makes of them below, as one picture (1, h, w)."""
         device = next(self.generator.parameters()).device
         scene = self.generator(
             torch.randn(8, self.config.instances, self.config.generator.latent, device=device)

@@ -25,13 +25,8 @@ def template_from_object(
     the one that explains all views best. None where no view of the template looks like the mesh."""
     # Of poses that the generator has been trained in: it knows no others.
     z = torch.randn(VIEWS, generator.config.latent, generator=torch.Generator().manual_seed(seed))
-    turns = (
-        generator.pose_decoder(z.to(generator.pose_decoder.layers[0].weight.device))[0]
-        .detach()
-        .cpu()
-        .double()
-        .numpy()
-    )
+    rotations, _ = generator.pose_decoder(z.to(generator.device))
+    turns = rotations.detach().cpu().double().numpy()
     views = [_look(generator, scales, turn) for turn in turns]
     seen = camera_from_picture(turns)
     found = [registration.register(*view) for view in views]
@@ -51,22 +46,12 @@ def template_from_object(
 def _look(generator: Generator, scales: Scales, turn: np.ndarray) -> tuple[Frame, np.ndarray]:
     """The template in the middle of an empty bin, turned, as a depth camera far above would see it:
     the frame, and where the template is."""
-    rotation = (
-        torch.from_numpy(turn)
-        .float()[None, None]
-        .to(generator.pose_decoder.layers[0].weight.device)
-    )
+    rotation = torch.from_numpy(turn).float()[None, None].to(generator.device)
     middle = rotation.new_zeros(1, 1, 3)
-    heights = (
-        generator.render_singles(generator.features_of_pose(rotation, middle), middle)[0, 0]
-        .cpu()
-        .numpy()
-    )
-    share = unsigned(heights)
+    features = generator.features_of_pose(rotation, middle)
+    share = unsigned(generator.render_singles(features, middle)[0, 0].cpu().numpy())
     distance = FAR * IMAGE_SIZE * scales.pixel_m
     centre = (IMAGE_SIZE - 1) / 2
     camera = Intrinsics(FAR * IMAGE_SIZE, FAR * IMAGE_SIZE, centre, centre, IMAGE_SIZE, IMAGE_SIZE)
-    return (
-        Frame((distance - share * scales.height_m).astype(np.float32), camera),
-        share > FOREGROUND_SHARE,
-    )
+    depth_m = (distance - share * scales.height_m).astype(np.float32)
+    return Frame(depth_m, camera), share > FOREGROUND_SHARE
