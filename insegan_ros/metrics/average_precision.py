@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from pycocotools.coco import COCO
@@ -110,7 +110,7 @@ def _precision(
     return np.where(precision.min(1) >= 0, precision.mean(1), np.nan)
 
 
-def _annotations(masks: MaskSet, classes: tuple[str, ...]) -> list[dict]:
+def _annotations(masks: MaskSet, classes: tuple[str, ...]) -> list[dict[str, Any]]:
     numbers = {
         kind: classes.index(name) + 1 for kind, name in enumerate(masks.classes) if name in classes
     }

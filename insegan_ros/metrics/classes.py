@@ -9,7 +9,7 @@ from insegan_ros.metrics.average_precision import class_average_precision
 
 
 def score_masks(truth: MaskSet, found: MaskSet) -> dict[str, float]:
-    """ap25, ap50, ap75 of masks, box_ap50 of their boxes, means over the classes."""
+    """ap25, ap50, ap75 of masks and box_ap50 of their boxes in [0, 1], means over the classes."""
     values = {
         **class_average_precision(truth, found),
         'box_ap50': class_average_precision(truth, found, (0.5,), 'bbox')['ap50'],
@@ -18,8 +18,8 @@ def score_masks(truth: MaskSet, found: MaskSet) -> dict[str, float]:
 
 
 def semantic_of(masks: MaskSet, index: int) -> np.ndarray:
-    """The semantic label (H, W) of a picture's masks, 0 background, class + 1; the surest on
-    top."""
+    """The semantic label (H, W) uint8 of a picture's masks: 0 background, class + 1. Where they
+    overlap, the one with the highest score is on top."""
     out = np.zeros(masks.sizes[index], np.uint8)
     for one in sorted(masks.masks[index], key=lambda mask: mask.score):
         out[one.pixels()] = one.kind + 1
@@ -27,21 +27,22 @@ def semantic_of(masks: MaskSet, index: int) -> np.ndarray:
 
 
 class Confusion:
-    """How many pixels of each class were taken for which, over many pictures; for the mean IoU over
-    classes and background."""
+    """The confusion matrix of pixels over many pictures, for the mean IoU over the classes and the
+    background."""
 
     def __init__(self, classes: int) -> None:
         self.counts = np.zeros((classes + 1, classes + 1), np.int64)
 
     def add(self, truth: np.ndarray, found: np.ndarray) -> None:
-        """Count a picture's labels (H, W), 0 background."""
+        """Count a picture's true and found labels (H, W): 0 background, class + 1."""
         size = len(self.counts)
         self.counts += np.bincount(
             truth.ravel().astype(int) * size + found.ravel(), minlength=size * size
         ).reshape(size, size)
 
     def miou(self) -> float:
-        """Mean over the classes that are there, or were found, background among them."""
+        """The mean IoU in [0, 1] over the classes that are in the truth or were found, background
+        among them."""
         both = np.diag(self.counts)
         either = self.counts.sum(0) + self.counts.sum(1) - both
         return round(float((both[either > 0] / either[either > 0]).mean()), 4)

@@ -1,4 +1,5 @@
-"""How good instance masks are. Labels are (H, W) integers, 0 = background."""
+"""How good instance masks are. truth and predicted are labels (H, W) of integers, 0 =
+background."""
 
 from __future__ import annotations
 
@@ -11,8 +12,8 @@ from insegan_ros.frame import Instances
 
 
 def iou_matrix(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """(T, P) intersection over union of every true with every predicted instance that has a
-    pixel."""
+    """Intersection over union (T, P) of every true with every predicted instance that has a pixel,
+    of labels (H, W)."""
     true_ids, true_flat = np.unique(truth, return_inverse=True)
     pred_ids, pred_flat = np.unique(predicted, return_inverse=True)
     shape = len(true_ids), len(pred_ids)
@@ -26,8 +27,8 @@ def iou_matrix(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
 
 
 def honest_miou(truth: np.ndarray, predicted: np.ndarray) -> float:
-    """Mean IoU over the visible true instances, matched one to one (Hungarian); an unmatched one
-    counts 0.
+    """Mean IoU in [0, 1] over the visible true instances, matched one to one (Hungarian); an
+    unmatched one counts 0.
 
     NaN where the truth has no instance.
     """
@@ -51,13 +52,13 @@ def paper_miou(truth: np.ndarray, predicted: np.ndarray) -> float:
 
 
 def foreground_iou(truth: np.ndarray, predicted: np.ndarray) -> float:
-    """IoU of everything that is not background."""
+    """IoU in [0, 1] of everything that is not background; NaN where both are empty."""
     union = ((truth > 0) | (predicted > 0)).sum()
     return float(((truth > 0) & (predicted > 0)).sum() / union) if union else float('nan')
 
 
 def count_error(truth: np.ndarray, predicted: np.ndarray) -> int:
-    """Predicted minus true number of visible instances."""
+    """The number of instances that are predicted, less the number of visible true ones."""
     return int(len(np.unique(predicted[predicted > 0])) - len(np.unique(truth[truth > 0])))
 
 
@@ -69,10 +70,8 @@ def foreground_scores(truth: np.ndarray, found: np.ndarray) -> dict[str, float]:
     object). A foreground that is empty in both counts 1."""
     both, either = int((truth & found).sum()), int((truth | found).sum())
     neither, size = truth.size - either, truth.size
-    iou, background = (
-        both / either if either else 1.0,
-        neither / (size - both) if size > both else 1.0,
-    )
+    iou = both / either if either else 1.0
+    background = neither / (size - both) if size > both else 1.0
     inverted = (truth & ~found).sum() / (truth | ~found).sum() if (truth | ~found).any() else 0.0
     return {
         'acc': (both + neither) / size,
@@ -89,13 +88,13 @@ def _adjusted_rand(truth: np.ndarray, found: np.ndarray) -> float:
     )
     pairs = [(x * (x - 1) / 2).sum() for x in (table, table.sum(0), table.sum(1))]
     expected = pairs[1] * pairs[2] / (table.sum() * (table.sum() - 1) / 2)
-    most = (pairs[1] + pairs[2]) / 2
-    return 1.0 if most == expected else (pairs[0] - expected) / (most - expected)
+    maximum = (pairs[1] + pairs[2]) / 2
+    return 1.0 if maximum == expected else (pairs[0] - expected) / (maximum - expected)
 
 
 @dataclass(frozen=True)
 class SceneScore:
-    """One scene's measures; NaN nowhere, since scenes without a part are refused."""
+    """One scene's measures, as the functions of these names give them."""
 
     honest_miou: float
     paper_miou: float
@@ -104,8 +103,11 @@ class SceneScore:
 
 
 def score(truth: Instances, found: Instances) -> SceneScore:
-    """Compare two label images of the same size."""
-    labels = truth.labels, found.labels
+    """All measures of one scene: its true instances and those that were found, of one size."""
+    true, own = truth.labels, found.labels
     return SceneScore(
-        honest_miou(*labels), paper_miou(*labels), foreground_iou(*labels), count_error(*labels)
+        honest_miou(true, own),
+        paper_miou(true, own),
+        foreground_iou(true, own),
+        count_error(true, own),
     )

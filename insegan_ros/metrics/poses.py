@@ -19,13 +19,14 @@ def transform(pose: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 def add_s(truth: np.ndarray, found: np.ndarray, points: np.ndarray) -> float:
     """ADD-S (Hinterstoisser et al., 2012): mean distance of the model's points (N, 3) under one
-    pose to the nearest under the other."""
+    pose to the nearest under the other, in their unit."""
     return float(cKDTree(transform(found, points)).query(transform(truth, points))[0].mean())
 
 
 def mssd(truth: np.ndarray, found: np.ndarray, points: np.ndarray, symmetries: np.ndarray) -> float:
     """Maximum symmetry-aware surface distance (Hodan et al., 2020): the largest distance of a
-    point, for the best of the symmetries (S, 3, 3), the identity among them."""
+    point of points (N, 3), in their unit, for the best of the symmetries (S, 3, 3), the identity
+    among them."""
     moved = transform(found, points)
     return float(
         min(
@@ -50,16 +51,12 @@ def errors_of(
     ]
 
 
-def match(
-    truth: np.ndarray, predicted: np.ndarray, least_iou: float = 0.5
-) -> list[tuple[int, int]]:
-    """Pairs (true instance, predicted instance), from 0, of label images, one to one and with IoU
-    of least_iou or more."""
+def match(truth: np.ndarray, predicted: np.ndarray, min_iou: float = 0.5) -> list[tuple[int, int]]:
+    """Pairs (true instance, predicted instance), from 0, of labels (H, W), one to one and with IoU
+    of min_iou or more."""
     iou = iou_matrix(truth, predicted)
     true_ids, found_ids = (np.unique(labels[labels > 0]) - 1 for labels in (truth, predicted))
     rows, columns = linear_sum_assignment(iou, maximize=True)
     return [
-        (int(true_ids[r]), int(found_ids[c]))
-        for r, c in zip(rows, columns)
-        if iou[r, c] >= least_iou
+        (int(true_ids[r]), int(found_ids[c])) for r, c in zip(rows, columns) if iou[r, c] >= min_iou
     ]

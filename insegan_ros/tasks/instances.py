@@ -3,25 +3,36 @@ scenes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
+import torch
 from tqdm import tqdm
 
+from insegan_ros.data.convert import open_dataset
 from insegan_ros.data.scene import Scene
 from insegan_ros.drawing.panels import compared, write_picture
+from insegan_ros.drawing.tiles import tile
+from insegan_ros.engine.checkpoint import Checkpoint
 from insegan_ros.errors import DatasetError
 from insegan_ros.frame import Instances
 from insegan_ros.geometry.clusters import kmeans_instances
+from insegan_ros.methods.insegan.generator import Generator, GeneratorConfig
 from insegan_ros.methods.posed import PosedSegmenter
+from insegan_ros.methods.registry import load_segmenter
 from insegan_ros.metrics.average_precision import average_precision
 from insegan_ros.metrics.hard import KMEANS_FAILS_BELOW
 from insegan_ros.metrics.masks import SceneScore, score
 from insegan_ros.metrics.picks import first_pick_is_free
 from insegan_ros.metrics.poses import errors_of
-from insegan_ros.tasks.segmenter import Segmenter
+from insegan_ros.segmenters.base import Segmenter
+from insegan_ros.tasks.base import TEST_SEED, Card, Result, Source, Task, card_values, training_line
+from insegan_sim.scenes import bin_setup, scene_stream
 
 
 @dataclass(frozen=True)
@@ -103,7 +114,6 @@ def evaluate(
     """
     results: list[SceneResult] = []
     pairs: dict[str, list[tuple[Instances, Instances]]] = {'': [], '_hard': []}
-    scales = getattr(segmenter, 'scales', None)
     hard_found, index = 0, -1
     with tqdm(total=2 * limit, desc='evaluate', unit='scene', disable=not progress) as bar:
         for index, scene in enumerate(scenes):
@@ -113,22 +123,17 @@ def evaluate(
             frame, truth = scene.frame, scene.labelled()
             if not truth.labels.any():
                 raise DatasetError(f'scene {index} has no visible part: expected labelled scenes')
-            segmenter.workspace = scene.workspace
             theirs = score(truth, kmeans_instances(frame, scene.workspace, len(truth)))
-            random, hard = (
-                index < limit,
-                theirs.paper_miou < KMEANS_FAILS_BELOW and hard_found < limit,
-            )
+            random = index < limit
+            hard = theirs.paper_miou < KMEANS_FAILS_BELOW and hard_found < limit
             if random or hard:
-                found = segmenter.segment(frame)
+                found = segmenter.segment(frame, scene.workspace)
                 # Masks alone are kept: amodal ones of hundreds of scenes would fill the memory.
                 pair = Instances(truth.labels, truth.scores), Instances(found.labels, found.scores)
                 for suffix, member in (('', random), ('_hard', hard)):
                     if member:
                         pairs[suffix].append(pair)
-                free = first_pick_is_free(
-                    scene, found, part_area_m2=scales.part_area_m2 if scales else 0.0
-                )
+                free = first_pick_is_free(scene, found, part_area_m2=segmenter.scales.part_area_m2)
                 errors = (
                     errors_of(
                         truth, found, segmenter.registration.points, segmenter.registration.diameter
@@ -154,57 +159,29 @@ def evaluate(
     )
 
 
-def print_summary(summary: dict[str, float | int]) -> None:
+def summary_text(summary: dict[str, float | int]) -> str:
     """Ours beside K-means, random scenes beside those where K-means fails."""
-    print(f'{"":24}{"random":>10}{"K-means":>10}{"hard":>12}{"K-means":>10}')
-    print(f'{"scenes":24}{summary["scenes"]:>10}{"":10}{summary["scenes_hard"]:>12}')
-    for name, title in (
-        ('honest_miou', 'honest mIoU'),
-        ('paper_miou', "paper's mIoU"),
-        ('foreground_iou', 'foreground IoU'),
-        ('count_error', 'count error'),
-    ):
-        cells = [
-            summary.get(key)
-            for key in (name, f'kmeans_{name}', f'{name}_hard', f'kmeans_{name}_hard')
-        ]
-        print(
-            f'{title:24}'
-            + ''.join(
-                f'{"-" if cell is None else f"{cell:.3f}":>{width}}'
-                for cell, width in zip(cells, (10, 10, 12, 10))
-            )
-        )
-    for name, title in (
-        ('ap50', 'AP50'),
-        ('ap75', 'AP75'),
-        ('first_pick_free', 'first pick truly free'),
-    ):
-        cells = [summary.get(key) for key in (name, f'{name}_hard')]
-        print(
-            f'{title:24}'
-            + ''.join(
-                f'{"-" if cell is None else f"{cell:.3f}":>{width}}{"":10}'
-                for cell, width in zip(cells, (10, 12))
-            ).rstrip()
-        )
-    for name, title in (
-        ('add_s_below_tenth', 'ADD-S below .1 diameter'),
-        ('median_add_s', 'median ADD-S, diameters'),
-    ):
+    lines = [
+        f'{"":24}{"random":>10}{"K-means":>10}{"hard":>12}{"K-means":>10}',
+        f'{"scenes":24}{summary["scenes"]:>10}{"":10}{summary["scenes_hard"]:>12}',
+    ]
+    for name, title in BESIDE_KMEANS:
+        keys = (name, f'kmeans_{name}', f'{name}_hard', f'kmeans_{name}_hard')
+        cells = zip((summary.get(key) for key in keys), (10, 10, 12, 10))
+        lines.append(f'{title:24}' + ''.join(f'{_figure(one):>{width}}' for one, width in cells))
+    for name, title in ALONE:
         if name in summary:
-            print(
-                f'{title:24}{summary[name]:>10.3f}{"":10}'
-                + (
-                    f'{summary[f"{name}_hard"]:>12.3f}'
-                    if f'{name}_hard' in summary
-                    else f'{"-":>12}'
-                )
-            )
-    print(
+            both = _figure(summary[name]), _figure(summary.get(f'{name}_hard'))
+            lines.append(f'{title:24}{both[0]:>10}{"":10}{both[1]:>12}')
+    lines.append(
         "hard: the scenes on which K-means has a best-IoU below 0.7 (the paper's test set). honest:"
         ' one to one, predicted foreground.'
     )
+    return '\n'.join(lines)
+
+
+def _figure(value: float | None) -> str:
+    return '-' if value is None else f'{value:.3f}'
 
 
 def worst_to_best(
@@ -223,13 +200,207 @@ def worst_to_best(
     columns = []
     for title, scene in chosen.items():
         frame, truth = kept[scene.index].frame, kept[scene.index].labelled()
-        segmenter.workspace = kept[scene.index].workspace
         columns.append(
             compared(
                 f'{title} {scene.ours.honest_miou:.2f}',
                 frame.depth_m,
-                segmenter.segment(frame).labels,
+                segmenter.segment(frame, kept[scene.index].workspace).labels,
                 truth.labels,
             )
         )
     write_picture(path, np.hstack(columns))
+
+
+def evaluate_simulated(
+    segmenter: Segmenter, part: str, limit: int = 100, instances: int = 5, most: int = 1000
+) -> Evaluation:
+    """Evaluate on bins simulated on the way, of a seed that no training uses; at most `most` are
+    looked at for hard ones."""
+    return evaluate(
+        segmenter, islice(scene_stream(bin_setup(part, instances, TEST_SEED)), most), limit
+    )
+
+
+# What a summary shows, by its keys: beside K-means' and alone.
+BESIDE_KMEANS = (
+    ('honest_miou', 'honest mIoU'),
+    ('paper_miou', "paper's mIoU"),
+    ('foreground_iou', 'foreground IoU'),
+    ('count_error', 'count error'),
+)
+ALONE = (
+    ('ap50', 'AP50'),
+    ('ap75', 'AP75'),
+    ('first_pick_free', 'first pick truly free'),
+    ('add_s_below_tenth', 'ADD-S below .1 diameter'),
+    ('median_add_s', 'median ADD-S, diameters'),
+)
+# How a checkpoint with a pose encoder can be run besides its own segmenter.
+POSE_ENCODER = {
+    'insegan': 'the pose encoder',
+    'insegan-refined': 'the pose encoder, its codes refined',
+}
+
+
+@dataclass(frozen=True)
+class LabelledScenes:
+    """Scenes that can be gone through again, their source, and the names of what they show."""
+
+    names: tuple[str, ...]
+    open: Callable[[], Iterable[Scene]]
+    limit: int
+
+
+class InstancesTask(Task):
+    """Equal parts in a bin, told apart: by the honest and by the paper's protocol, and K-means
+    beside."""
+
+    def load(self, segmenter: Segmenter, source: Source) -> LabelledScenes:
+        """Shards, BOP, COCO, Insta-10, or a recording with labels."""
+
+        def scenes() -> tuple[tuple[str, ...], Iterable[Scene]]:
+            return open_dataset(source.path, source.workspace, segmenter.needs_colour)
+
+        return LabelledScenes(scenes()[0], lambda: scenes()[1], source.limit)
+
+    def evaluate(self, segmenter: Segmenter, data: LabelledScenes) -> Result:
+        """The first scenes, and the first ones on which K-means fails."""
+        found = evaluate(segmenter, data.open(), data.limit)
+        return Result(
+            found.summary(),
+            {'rows': found.rows()},
+            lambda path: worst_to_best(segmenter, data.open(), found, path),
+            summary_text(found.summary()),
+        )
+
+    def card(self, checkpoint: Checkpoint, model: Path, limit: int) -> Card:
+        """On bins simulated on the way."""
+        segmenter = load_segmenter(str(model))
+        result = evaluate_simulated(segmenter, checkpoint.part, limit)
+        metrics = result.summary()
+        for other in POSE_ENCODER if 'encoder' in checkpoint.weights else ():
+            if other != checkpoint.segmenter:
+                way = load_segmenter(str(model), other)
+                found = evaluate_simulated(way, checkpoint.part, limit).summary()
+                metrics |= {
+                    f'{other}_{key}': value
+                    for key, value in found.items()
+                    if not key.startswith(('kmeans_', 'scenes', 'looked_at'))
+                }
+        training, name = checkpoint.training, shipped_name(checkpoint)
+        supervised = checkpoint.method == 'supervised'
+        values = card_values(
+            checkpoint,
+            checkpoint.part,
+            f'{training["data"]} of {_number(checkpoint)}simulated parts, fingerprint'
+            f' {training["fingerprint"]};'
+            f' {"true labels were read" if supervised else "no label was read"}',
+            metrics,
+            f'insegan card --model checkpoints/{name} --out NEW_FOLDER',
+        )
+        drawn: dict[str, Callable[[Path], None]] = {}
+        if _renders_singles(checkpoint):
+            drawn['singles'] = lambda path: draw_singles(checkpoint, path)
+        drawn['scenes'] = lambda path: worst_to_best(
+            segmenter, scene_stream(bin_setup(checkpoint.part, seed=TEST_SEED)), result, path
+        )
+        return Card(values, card_text(values, name, list(drawn)), drawn)
+
+
+def _renders_singles(checkpoint: Checkpoint) -> bool:
+    """Whether a checkpoint holds a generator that renders instances alone."""
+    if 'generator' not in checkpoint.weights:
+        return False
+    return checkpoint.config['insegan']['generator']['composition'] == 'z_order'
+
+
+def shipped_name(checkpoint: Checkpoint) -> str:
+    """What the folder of a shipped checkpoint for one part is called: one that holds a generator
+    says so."""
+    whole = checkpoint.method == 'insegan' and 'generator' in checkpoint.weights
+    return f'{checkpoint.method}{"-generator" if whole else ""}-{checkpoint.part}'
+
+
+def _number(checkpoint: Checkpoint) -> str:
+    """How many parts a training picture held, as far as its configuration tells, with a space
+    behind."""
+    config = checkpoint.config
+    instances = config.get('instances', config.get('insegan', {}).get('instances'))
+    return '' if instances is None else f'{instances} ' if instances else 'any number of '
+
+
+def draw_singles(checkpoint: Checkpoint, path: Path, count: int = 32, seed: int = 0) -> None:
+    """Single renders of the generator: they tell sooner than any score whether it has learnt the
+    part."""
+    generator = checkpoint.restore(
+        'generator', Generator(GeneratorConfig(**checkpoint.config['insegan']['generator']))
+    )
+    z = torch.randn(
+        count // 4, 4, generator.config.latent, generator=torch.Generator().manual_seed(seed)
+    )
+    with torch.inference_mode():
+        picture = tile(generator(z).singles.flatten(0, 1), 8)[0].numpy()
+    grey = (cv2.resize(picture, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST) * 255).astype(
+        np.uint8
+    )
+    write_picture(path, cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB))
+
+
+def card_text(card: dict[str, Any], name: str, pictures: list[str]) -> str:
+    """The card for people."""
+    metrics = card['metrics']
+    titles = {
+        'singles': 'What the generator renders, one instance each:',
+        'scenes': 'Worst, median and best of the random scenes: depth, masks, truth:',
+    }
+    rows = {
+        'honest_miou': 'honest mIoU (one to one)',
+        'paper_miou': "paper's mIoU (flatters)",
+        'count_error': 'count error',
+        **{
+            f'{method}_honest_miou': f'honest mIoU of {title} (`--segmenter {method}`)'
+            for method, title in POSE_ENCODER.items()
+        },
+    }
+
+    def cell(name: str) -> str:
+        return f'{metrics[name]:.3f}' if name in metrics else '-'
+
+    lines = [
+        f'# {name}',
+        '',
+        (
+            f'Segments simulated {card["part"]}s in a bin from depth. Runs as'
+            f' `{card["segmenter"]}`, learnt from {card["data"]}.'
+        ),
+        '',
+        *(
+            [f'The dense network was taught by {card["taught_by"]}.', '']
+            if 'taught_by' in card
+            else []
+        ),
+        training_line(card),
+        '',
+        (
+            f'| | {metrics["scenes"]} random scenes | K-means | {metrics["scenes_hard"]} scenes'
+            ' where K-means fails | K-means |'
+        ),
+        '|---|---|---|---|---|',
+    ]
+    for metric, title in rows.items():
+        if metric in metrics:
+            lines.append(
+                f'| {title} | {cell(metric)} | {cell("kmeans_" + metric)} |'
+                f' {cell(metric + "_hard")} | {cell("kmeans_" + metric + "_hard")} |'
+            )
+    lines += [
+        '',
+        (
+            f'Recompute: `{card["command"]}`. K-means is told the number of parts, the dense'
+            ' network is not.'
+        ),
+        '',
+    ]
+    for picture in pictures:
+        lines += [titles[picture], '', f'![{picture}]({picture}.png)', '']
+    return '\n'.join(lines)
