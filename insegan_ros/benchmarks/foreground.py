@@ -5,198 +5,132 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-import yaml
 from sklearn.metrics import normalized_mutual_info_score
-from tqdm import tqdm
 
+from insegan_ros.benchmarks.budgets import BenchmarkBudget, Training
 from insegan_ros.benchmarks.cells import run_cells, shipped_hash, table_lines
-from insegan_ros.benchmarks.changes import changed
+from insegan_ros.benchmarks.rows import Row, budget_sentence, budget_suffix, table_row, write_tables
+from insegan_ros.benchmarks.shipped import is_shipped
 from insegan_ros.data.pictures import Pictures, View, read_pictures
-from insegan_ros.data.scene import Scene
-from insegan_ros.data.shards import ShardDataset
-from insegan_ros.engine.checkpoint import WEIGHTS, Checkpoint
-from insegan_ros.engine.run import to_tensor
-from insegan_ros.files import shipped_file
-from insegan_ros.methods.foreground.independence_recipe import (
-    IndependenceGanConfig,
-    TrainIndependenceConfig,
-)
-from insegan_ros.methods.foreground.layered import LayeredConfig, LayeredGenerator
-from insegan_ros.methods.foreground.layered_recipe import LayeredGanConfig, TrainLayeredGanConfig
+from insegan_ros.engine.checkpoint import Checkpoint
+from insegan_ros.engine.inputs import to_tensor
+from insegan_ros.methods.foreground.layered import LayeredConfig
+from insegan_ros.methods.foreground.layered_recipe import LayeredGanConfig
 from insegan_ros.methods.foreground.random_features import NAME, RandomFeatures, frechet
-from insegan_ros.methods.foreground.stage import ForegroundTrainConfig, TrainForegroundConfig
-from insegan_ros.methods.recipes import RECIPES
-from insegan_ros.methods.registry import FOREGROUND, load_segmenter
-from insegan_ros.metrics.masks import foreground_scores
+from insegan_ros.methods.registry import METHODS, load_segmenter, ready
 from insegan_ros.nn.augmentation import in_range
 from insegan_ros.nn.discriminator import Discriminator
-from insegan_ros.nn.perturbation import PerturbationConfig
-from insegan_ros.tasks.segmenter import Segmenter
-from insegan_ros.workspace import TRAINING_MARGIN
-from insegan_sim.camera import Jitter
-from insegan_sim.generate import SimulateConfig, simulate
+from insegan_ros.tasks.base import machine
+from insegan_ros.tasks.foreground import (
+    SCORES,
+    SETS,
+    evaluate_view,
+    make_totes,
+    mean_scores,
+    restore_generator,
+)
 
-# Parts, instances and seed of the sets: objects and totes of the test set are in no training.
-SETS = {
-    'training': ('product-0:200', '1', 1),
-    'empty': ('product-0:200', '0-1', 5),
-    'test': ('product-800:900', '1', 2),
-}
 # Table, shipped checkpoint, what it looks at.
-SHIPPED = (
+SHIPPED: tuple[tuple[str, str, View], ...] = (
     ('methods', 'layered-gan-tote', 'scene'),
     ('independence prior', 'independence-foreground-tote', 'box'),
 )
-# Sides of test pictures. Crops of the preset's pictures are smaller than the pictures: enlarged
-# ones would show nothing more.
-TEST_PX = {'scene': 128, 'box': 64}
-SCORES = ('iou', 'miou', 'acc', 'ari', 'msc')
-
-
-def shipped() -> list[tuple[str, str, View]]:
-    """Those of SHIPPED that are there."""
-    return [one for one in SHIPPED if shipped_file(f'checkpoints/{one[1]}', WEIGHTS)]
-
-
-def make_totes(name: str, scenes: int, out: Path) -> Path:
-    """One of SETS by the shipped preset, or what is missing of it."""
-    part, instances, seed = SETS[name]
-    preset = yaml.safe_load(shipped_file('config/simulate', 'single-tote.yaml').read_text())
-    own = {
-        'part': part,
-        'instances': instances,
-        'seed': seed,
-        'scenes': scenes,
-        'out': str(out),
-        'shard_scenes': min(100, scenes),
-    }
-    return simulate(SimulateConfig(**{**preset, 'jitter': Jitter(**preset['jitter']), **own}))
-
-
-@dataclass(frozen=True)
-class Budget:
-    """How much of everything."""
-
-    name: str
-    pictures: int
-    test: int
-    layered: TrainLayeredGanConfig
-    independence: TrainIndependenceConfig
-    supervised: TrainForegroundConfig
-
-
-def _budget(
-    name: str,
-    pictures: int,
-    test: int,
-    size: int,
-    gan: int,
-    unet: int,
-    rounds: int,
-    width: int,
-    batch: int,
-    snapshots: int,
-    codes: int = 50,
-) -> Budget:
-    student = ForegroundTrainConfig(steps=unet, batch=batch, validate_every=max(unet // 4, 1))
-    layered = TrainLayeredGanConfig(
-        rounds=rounds,
-        generator=LayeredConfig(size=size, width=width, codes=codes),
-        gan=LayeredGanConfig(steps=gan, batch=batch, snapshots=snapshots),
-        unet=student,
-    )
-    independence = TrainIndependenceConfig(
-        size=size,
-        view='box',
-        context=1.3,
-        gan=IndependenceGanConfig(steps=max(gan // 2, 1), batch=2 * batch),
-        student=student,
-    )
-    return Budget(
-        name, pictures, test, layered, independence, TrainForegroundConfig(size=size, unet=student)
-    )
-
-
-BUDGETS = {
-    # Every row in minutes: it shows that all of it runs, not how good it is.
-    'small': _budget('small', 60, 6, 32, 2, 2, 2, 8, 4, 2),
-    # Four hours on two cores.
-    'medium': _budget('medium', 6000, 300, 32, 4000, 600, 2, 16, 16, 500),
-    # The papers' size, for a GPU.
-    'full': _budget('full', 20_000, 1000, 64, 30_000, 4000, 5, 64, 32, 2000, 200),
+# The independence prior: distilled, or the raw masks of its generator.
+RAW = {'distillation': False}
+PRIORS: dict[str, dict[str, Any]] = {
+    'distilled': {},
+    'raw': RAW,
+    'no area penalty': {**RAW, 'gan.area': 0.0},
+    'dependent background': {**RAW, 'gan.background': 'dependent'},
+}
+# Layered GANs, of one round where it is not said otherwise.
+ONCE = {'rounds': 1}
+INFORMATION: dict[str, dict[str, Any]] = {
+    'gamma_mi 1': {**ONCE, 'gan.gamma_mi': 1.0},
+    'gamma_mi 0': {**ONCE, 'gan.gamma_mi': 0.0},
+    'mask-size loss (PerturbGAN)': {**ONCE, 'gan.gamma_mi': 0.0, 'gan.gamma_size': 2.0},
+    **{f'gamma_mi {value:g}': {**ONCE, 'gan.gamma_mi': value} for value in (0.5, 0.1, 5.0, 10.0)},
+}
+CODES: dict[str, dict[str, Any]] = {
+    '200 categories': {**ONCE, 'generator.codes': 200},
+    'normal of 40 numbers': {**ONCE, 'generator.prior': 'normal', 'generator.codes': 40},
+    'no perturbation': {
+        **ONCE,
+        'perturbation.scale': (0.0, 0.0),
+        'perturbation.shift': 0.0,
+        'perturbation.rotation_deg': 0.0,
+    },
+}
+LAYERED: dict[str, dict[str, dict[str, Any]]] = {
+    'mutual information': INFORMATION,
+    # Of as many rounds as the budget has.
+    'alternate training': {'with': {}, 'without': {'gan.gamma_bg': 0.0}},
+    'private code': CODES,
 }
 
 
+def shipped_foregrounds() -> list[tuple[str, str, View]]:
+    """Those of SHIPPED that are there."""
+    return [one for one in SHIPPED if is_shipped(one[1])]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForegroundBudget(BenchmarkBudget):
+    """How much of everything `insegan benchmark foreground` takes."""
+
+    benchmark = 'foreground'
+    trainings = {
+        'layered-gan': Training('layered-gan', 'layered-gan'),
+        'independence-foreground': Training('independence-foreground', 'independence-foreground'),
+        'supervised-foreground': Training('supervised-foreground'),
+    }
+
+    pictures: int
+    """Training pictures; of backgrounds, half as many."""
+    test: int
+    """Test pictures."""
+
+
 @dataclass(frozen=True)
-class Row:
-    """One method. `recipe` and `config` say how it is trained; without them `model` is ready as it
-    is. view: whole totes, or crops around the object's box, as the independence prior has them."""
+class ForegroundCell:
+    """One method. `training` and `changes` say how it is trained; without them `model` is ready as
+    it is. view: whole totes, or crops around the object's box, as the independence prior has
+    them."""
 
     table: str
     method: str
     model: str = ''
-    recipe: str = ''
-    config: Any = None
+    training: str = ''
+    changes: dict[str, Any] = field(default_factory=dict)
     view: View = 'scene'
 
 
-def rows(budget: Budget) -> Iterator[Row]:
+def cells() -> Iterator[ForegroundCell]:
     """All rows of all tables, quick ones first."""
-    for model in FOREGROUND:
-        yield Row('methods', model, model=model)
+    for model in ready('foreground'):
+        yield ForegroundCell('methods', model, model)
     for model in ('grabcut-colour', 'kmeans-colour'):
-        yield Row('independence prior', f'{model} on crops', model=model, view='box')
-    for table, model, view in shipped():
-        yield Row(table, f'shipped {model}', model=model, view=view)
-    yield Row('methods', 'supervised', recipe='supervised-foreground', config=budget.supervised)
-    for changes, method in (
-        ({}, 'distilled'),
-        ({'distillation': False}, 'raw'),
-        ({'distillation': False, 'gan.area': 0.0}, 'no area penalty'),
-        ({'distillation': False, 'gan.background': 'dependent'}, 'dependent background'),
-    ):
-        yield Row(
+        yield ForegroundCell('independence prior', f'{model} on crops', model, view='box')
+    for table, model, view in shipped_foregrounds():
+        yield ForegroundCell(table, f'shipped {model}', model, view=view)
+    yield ForegroundCell('methods', 'supervised', training='supervised-foreground')
+    for method, changes in PRIORS.items():
+        yield ForegroundCell(
             'independence prior',
             method,
-            recipe='independence-foreground',
-            config=changed(budget.independence, changes),
+            training='independence-foreground',
+            changes=changes,
             view='box',
         )
-    one = replace(budget.layered, rounds=1)
-    for changes, method in (
-        ({'gan.gamma_mi': 1.0}, 'gamma_mi 1'),
-        ({'gan.gamma_mi': 0.0}, 'gamma_mi 0'),
-        ({'gan.gamma_mi': 0.0, 'gan.gamma_size': 2.0}, 'mask-size loss (PerturbGAN)'),
-        *(({'gan.gamma_mi': value}, f'gamma_mi {value:g}') for value in (0.5, 0.1, 5.0, 10.0)),
-    ):
-        yield Row('mutual information', method, recipe='layered-gan', config=changed(one, changes))
-    yield Row('alternate training', 'with', recipe='layered-gan', config=budget.layered)
-    yield Row(
-        'alternate training',
-        'without',
-        recipe='layered-gan',
-        config=changed(budget.layered, {'gan.gamma_bg': 0.0}),
-    )
-    for changes, method in (
-        ({'generator.codes': 200}, '200 categories'),
-        ({'generator.prior': 'normal', 'generator.codes': 40}, 'normal of 40 numbers'),
-        (
-            {
-                'perturbation.scale': (0.0, 0.0),
-                'perturbation.shift': 0.0,
-                'perturbation.rotation_deg': 0.0,
-            },
-            'no perturbation',
-        ),
-    ):
-        yield Row('private code', method, recipe='layered-gan', config=changed(one, changes))
+    for table, rows in LAYERED.items():
+        for method, changes in rows.items():
+            yield ForegroundCell(table, method, training='layered-gan', changes=changes)
 
 
 class ForegroundBenchmark:
@@ -204,139 +138,98 @@ class ForegroundBenchmark:
     tables.md."""
 
     def __init__(
-        self, folder: Path, budget: Budget, device: str = 'auto', threads: int = 0
+        self, folder: Path, budget: ForegroundBudget, device: str = 'auto', threads: int = 0
     ) -> None:
         self.folder, self.budget, self.device, self.threads = folder, budget, device, threads
 
+    @property
+    def size(self) -> int:
+        """Side of the training pictures in px."""
+        return self.budget.config('layered-gan').size
+
     def data(self, name: str) -> Path:
         """One of SETS, made where it is missing."""
-        count = (
-            self.budget.test
-            if name == 'test'
-            else self.budget.pictures // (2 if name == 'empty' else 1)
-        )
+        pictures, test = self.budget.pictures, self.budget.test
+        count = {'training': pictures, 'empty': pictures // 2, 'test': test}[name]
         return make_totes(name, count, self.folder / 'data' / name)
 
     def run(self, only: set[str], measured: bool = False) -> list[dict[str, Any]]:
-        """The rows' results, see run_cells; `only` names tables and methods. measured: only those
-        that are there already."""
-
-        def identity(row: Row) -> str:
-            weights = shipped_hash(row.model) if row.method.startswith('shipped') else ''
-            return json.dumps(
-                [asdict(row), self.budget.pictures, self.budget.test, weights],
-                sort_keys=True,
-                default=str,
-            )
-
+        """The rows' results, as run_cells gives them; `only` names tables and methods. measured:
+        only those that are there already."""
         return run_cells(
             'foreground',
             self.folder,
-            list(rows(self.budget)),
+            list(cells()),
             ('table', 'method'),
             only,
-            identity,
+            self._identity,
             None if measured else self._measure,
         )
 
-    def _measure(self, row: Row) -> dict[str, Any]:
-        model = row.model or str(self.train(row))
+    def config(self, cell: ForegroundCell) -> Any:
+        """The configuration of a cell that is trained."""
+        return self.budget.config(cell.training, cell.changes)
+
+    def _identity(self, cell: ForegroundCell) -> str:
+        """What decides whether an earlier result of a cell still holds."""
+        config = asdict(self.config(cell)) if cell.training else {}
+        weights = shipped_hash(cell.model) if cell.method.startswith('shipped') else ''
+        decides = [asdict(cell), config, self.budget.pictures, self.budget.test, weights]
+        return json.dumps(decides, sort_keys=True, default=str)
+
+    def _measure(self, cell: ForegroundCell) -> dict[str, Any]:
+        """Train if need be, segment the test pictures, score."""
+        model = cell.model or str(self.train(cell))
         segmenter = load_segmenter(model, device=self.device)
-        scores = evaluate_view(
-            segmenter, self.data('test'), row.view, self.budget.independence.context
-        )
+        context = self.budget.config('independence-foreground').context
+        scores = evaluate_view(segmenter, self.data('test'), cell.view, context)
         out = {
-            'table': row.table,
-            'method': row.method,
+            'table': cell.table,
+            'method': cell.method,
             'budget': self.budget.name,
-            'size': self.budget.layered.size,
+            'size': self.size,
             'pictures': self.budget.pictures,
             'test': self.budget.test,
             **mean_scores(scores),
             'iou_of_each': [round(one['iou'], 4) for one in scores],
         }
-        if row.recipe:
+        if cell.training:
             checkpoint = Checkpoint.load(model)
             out |= {
                 'minutes': checkpoint.training['minutes'],
                 'alarms': checkpoint.training.get('alarms', []),
             }
             if 'generator' in checkpoint.weights:
-                real = read_pictures(self.data('training'), self.budget.layered.size, most=2000)
+                real = read_pictures(self.data('training'), self.size, most=2000)
                 out |= distances(checkpoint, real)
                 out['nmi'] = clustering(checkpoint, real)
         return out
 
-    def train(self, row: Row) -> Path:
-        """The checkpoint of a row's configuration, trained once for all rows that share it."""
+    def train(self, cell: ForegroundCell) -> Path:
+        """The checkpoint of a cell's configuration, trained once for all rows that share it."""
+        config, recipe = self.config(cell), self.budget.trainings[cell.training].recipe
         values = {
             'data': str(self.data('training')),
-            'loop': replace(row.config.loop, device=self.device, threads=self.threads),
+            'loop': replace(config.loop, device=self.device, threads=self.threads),
         }
-        if row.recipe == 'independence-foreground':
+        if recipe == 'independence-foreground':
             values['backgrounds'] = str(self.data('empty'))
-        config = replace(row.config, **values)
+        config = replace(config, **values)
         # Rows that differ in what comes later share what comes first.
         shared: dict[str, Any] = {}
-        if row.recipe == 'layered-gan' and config.rounds > 1:
+        if recipe == 'layered-gan' and config.rounds > 1:
             shared = {'rounds': 1, 'gan.gamma_bg': LayeredGanConfig().gamma_bg}
-        elif row.recipe == 'independence-foreground' and config.distillation:
-            shared = {'distillation': False}
+        elif recipe == 'independence-foreground' and config.distillation:
+            shared = RAW
         if shared:
-            config = replace(
-                config,
-                begin=str(self.train(replace(row, config=changed(row.config, shared))).parent),
-            )
-        key = hashlib.sha256(
-            json.dumps([row.recipe, asdict(config)], sort_keys=True, default=str).encode()
-        ).hexdigest()[:10]
-        out = self.folder / 'runs' / f'{row.recipe}-{key}'
-        return (
-            out / 'checkpoint'
-            if (out / 'checkpoint').exists()
-            else RECIPES[row.recipe][1](replace(config, out=str(out)))
-        )
-
-
-def evaluate_view(
-    segmenter: Segmenter, test: Path, view: View, context: float
-) -> list[dict[str, float]]:
-    """Scores of every test scene, as the node would see it, or as a crop around the object's
-    box."""
-    if view == 'scene':
-        return evaluate_foreground(segmenter, ShardDataset(test))
-    return score_pictures(
-        segmenter, read_pictures(test, TEST_PX['box'], 'box', context, truth=True)
-    )
-
-
-def score_pictures(segmenter: Any, pictures: Pictures) -> list[dict[str, float]]:
-    """Scores of a PictureSegmenter on every picture of a set with masks."""
-    return [
-        foreground_scores(mask, segmenter.foreground(image) > 0.5)
-        for image, mask in zip(pictures.images, pictures.masks)
-    ]
-
-
-def mean_scores(scores: list[dict[str, float]]) -> dict[str, float]:
-    """Means over pictures."""
-    return {name: round(float(np.mean([one[name] for one in scores])), 4) for name in SCORES}
-
-
-def evaluate_foreground(segmenter: Segmenter, scenes: Iterable[Scene]) -> list[dict[str, float]]:
-    """Scores of every scene, within its bin; where a scene has none, of the whole picture."""
-    out = []
-    for scene in tqdm(scenes, desc='evaluate', unit='scene', leave=False):
-        segmenter.workspace = scene.workspace
-        found = segmenter.segment(scene.frame).labels > 0
-        truth = scene.labelled().labels > 0
-        if scene.workspace is not None:
-            left, top, right, bottom = scene.workspace.window(
-                scene.frame.intrinsics, TRAINING_MARGIN
-            )
-            found, truth = found[top:bottom, left:right], truth[top:bottom, left:right]
-        out.append(foreground_scores(truth, found))
-    return out
+            first = self.train(replace(cell, changes={**cell.changes, **shared}))
+            config = replace(config, begin=str(first.parent))
+        text = json.dumps([recipe, asdict(config)], sort_keys=True, default=str)
+        key = hashlib.sha256(text.encode()).hexdigest()[:10]
+        out = self.folder / 'runs' / f'{recipe}-{key}'
+        if (out / 'checkpoint').exists():
+            return out / 'checkpoint'
+        return METHODS[recipe].run(replace(config, out=str(out)))
 
 
 @torch.no_grad()
@@ -365,17 +258,6 @@ def distances(
     }
 
 
-def restore_generator(checkpoint: Checkpoint) -> LayeredGenerator:
-    """The layered generator of a checkpoint."""
-    return checkpoint.restore(
-        'generator',
-        LayeredGenerator(
-            LayeredConfig(**checkpoint.config['generator']),
-            PerturbationConfig(**_tuples(checkpoint.config['perturbation'])),
-        ),
-    )
-
-
 @torch.no_grad()
 def clustering(checkpoint: Checkpoint, real: Pictures) -> float:
     """Normalised mutual information of the child code that E_x reads off real pictures and what
@@ -394,76 +276,64 @@ def clustering(checkpoint: Checkpoint, real: Pictures) -> float:
     )
     guesses = torch.cat(
         [
-            reader.read(reader.body(in_range(some))).argmax(1)
+            reader.encode(reader.features(in_range(some))).argmax(1)
             for some in to_tensor(real.images).split(128)
         ]
     )
     return float(normalized_mutual_info_score(real.kinds, guesses.numpy()))
 
 
-def _tuples(values: dict[str, Any]) -> dict[str, Any]:
-    """JSON's lists as the tuples that they were."""
-    return {
-        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
-    }
+# Figures beside the scores, of rows whose generator is there.
+DISTANCES = f'image {NAME}', f'background {NAME}'
 
 
-def as_rows(results: list[dict[str, Any]], machine: str, command: str) -> list[dict[str, Any]]:
+def as_rows(results: list[dict[str, Any]], machine: str, command: str) -> list[Row]:
     """One row a figure, as all benchmarks write them."""
+    common = {'seed': SETS['test'][2], 'machine': machine, 'command': command}
     out = []
     for one in results:
-        small = '' if one['budget'] == 'full' else f' ({one["budget"]} budget)'
         protocol = (
             f'{one["test"]} totes with unseen objects, {one["size"]} px, {one["pictures"]} training'
-            f' pictures{small}'
+            f' pictures{budget_suffix(one["budget"])}'
         )
-        for metric in (*SCORES, f'image {NAME}', f'background {NAME}', 'nmi', 'minutes'):
+        for metric in (*SCORES, *DISTANCES, 'nmi', 'minutes'):
             if metric in one:
+                unit, value = 'min' if metric == 'minutes' else '', round(one[metric], 4)
                 out.append(
-                    {
-                        'benchmark': 'foreground',
-                        'table': one['table'],
-                        'method': one['method'],
-                        'part': 'tote',
-                        'protocol': protocol,
-                        'metric': metric,
-                        'value': round(one[metric], 4),
-                        'unit': 'min' if metric == 'minutes' else '',
-                        'seed': SETS['test'][2],
-                        'reference': '',
-                        'machine': machine,
-                        'command': command,
-                    }
+                    table_row('foreground', one, 'tote', protocol, metric, value, unit, **common)
                 )
     return out
 
 
-def markdown(results: list[dict[str, Any]], budget: Budget, machine: str) -> str:
-    """All tables that there are results for."""
+def markdown(
+    results: list[dict[str, Any]], budget: ForegroundBudget, size: int, machine: str
+) -> str:
+    """All tables that there are results for. size: side of the training pictures in px."""
     lines = [
         '# Foreground segmenters on simulated totes',
         '',
-        f'Budget **{budget.name}**'
-        + ('.' if budget.name == 'full' else ': a shrunken run, not the figures of the full one.')
-        + f' {machine}. One product a tote; {budget.pictures} unlabelled training pictures of'
-        f' {budget.layered.size} px, {budget.test} test pictures of products and totes that no'
-        ' training has seen, scored at 128 px within the tote, crops at 64 px. IoU of the'
-        f' foreground; mIoU, mean of foreground and background. {NAME}: a Frechet distance of the'
-        ' features of convolutions with fixed random weights (no ImageNet network was at hand),'
-        ' small for pictures, large for backgrounds where they hold no object.',
+        f'{budget_sentence(budget.name)} {machine}. One product a tote; {budget.pictures}'
+        f' unlabelled training pictures of {size} px, {budget.test} test pictures of products and'
+        ' totes that no training has seen, scored at 128 px within the tote, crops at 64 px. IoU'
+        f' of the foreground; mIoU, mean of foreground and background. {NAME}: a Frechet distance'
+        ' of the features of convolutions with fixed random weights (no ImageNet network was at'
+        ' hand), small for pictures, large for backgrounds where they hold no object.',
         '',
     ]
     for table in dict.fromkeys(one['table'] for one in results):
         own = [one for one in results if one['table'] == table]
-        columns = [
-            name
-            for name in (*SCORES, f'image {NAME}', f'background {NAME}', 'mask', 'nmi', 'minutes')
-            if any(name in one for one in own)
-        ]
-        lines += table_lines(table, own, columns)
-        lines += [
-            '',
-            *(f'{one["method"]}: {alarm}.' for one in own for alarm in one.get('alarms', [])),
-            '',
-        ]
+        names = (*SCORES, *DISTANCES, 'mask', 'nmi', 'minutes')
+        columns = [name for name in names if any(name in one for one in own)]
+        alarms = [f'{one["method"]}: {alarm}.' for one in own for alarm in one.get('alarms', [])]
+        lines += [*table_lines(table, own, columns), '', *alarms, '']
     return '\n'.join(lines)
+
+
+def run_foreground(folder: Path, budget: str, only: set[str], measured: bool = False) -> list[Row]:
+    """The tables of the foreground segmenters in a folder, and printed. A second start goes on
+    where the first was stopped."""
+    benchmark = ForegroundBenchmark(folder, ForegroundBudget.read(budget))
+    results = benchmark.run(only, measured)
+    rows = as_rows(results, machine(), f'insegan benchmark foreground --budget {budget}')
+    text = markdown(results, benchmark.budget, benchmark.size, machine())
+    return write_tables(folder, rows, text)

@@ -6,149 +6,104 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
-from itertools import product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-import yaml
-from tqdm import tqdm
-
+from insegan_ros.benchmarks.budgets import BenchmarkBudget, Training
 from insegan_ros.benchmarks.cells import run_cells, shipped_hash, table_lines
-from insegan_ros.benchmarks.changes import changed
-from insegan_ros.data.heap import Look
+from insegan_ros.benchmarks.rows import Row, budget_sentence, budget_suffix, table_row, write_tables
+from insegan_ros.benchmarks.shipped import is_shipped
 from insegan_ros.engine.checkpoint import Checkpoint
-from insegan_ros.files import HEAP_MODEL, shipped_file
-from insegan_ros.methods.baselines.heaps import (
-    ClustersSegmenter,
-    RegionsSegmenter,
-    TemplateSegmenter,
-    WatershedSegmenter,
-)
-from insegan_ros.methods.hoc.generator import HocConfig, HocGenerator
-from insegan_ros.methods.hoc.labels import are_single, draw_masks
-from insegan_ros.methods.hoc.recipe import HocGanConfig, TrainHocConfig, train_hoc
-from insegan_ros.methods.registry import find_checkpoint, load_segmenter
-from insegan_ros.offsets.network import DisplacementConfig
-from insegan_ros.offsets.stage import DisplacementTrainConfig
+from insegan_ros.errors import ConfigError
+from insegan_ros.files import HEAP_MODEL
+from insegan_ros.frame import Modality
+from insegan_ros.methods.registry import METHODS, find_checkpoint, load_segmenter
+from insegan_ros.tasks.base import machine
 from insegan_ros.tasks.heaps import (
+    GRIDS,
+    TEST,
+    TRAINING,
     Heap,
+    best_baseline,
     divide_heap,
     draw_heaps,
     evaluate_heaps,
+    heap_width,
+    make_heaps,
     photographed_heaps,
     score_heaps,
     simulated_heaps,
+    single_share,
 )
-from insegan_sim.camera import Jitter
-from insegan_sim.generate import SimulateConfig, simulate
 
-# Seeds of the simulated heaps: one is learnt from, others are judged.
-TRAINING, TEST = 1, 2
-NUTS = '150-250'
-SCORES = ('ap25', 'ap50', 'ap75', 'honest_miou', 'count_error', 'count_error_share')
-
-# Everything that is tried for a baseline; the best by the truth of the very pictures is quoted.
-GRIDS: dict[str, tuple[type, dict[str, tuple[Any, ...]]]] = {
-    'watershed': (
-        WatershedSegmenter,
-        {
-            'on': ('distance', 'picture'),
-            'spacing': (0.25, 0.4, 0.55),
-            'smoothing': (0.04, 0.1, 0.2),
-        },
-    ),
-    'felzenszwalb': (
-        RegionsSegmenter,
-        {'scale': (10.0, 30.0, 100.0, 300.0), 'sigma': (0.5, 1.0, 2.0)},
-    ),
-    'template': (TemplateSegmenter, {'least': (0.3, 0.4, 0.5, 0.6)}),
-    'kmeans': (ClustersSegmenter, {'value': (0.3, 1.0, 3.0)}),
+MODALITIES: tuple[Modality, ...] = ('depth', 'colour', 'both')
+# The learner, and less one thing each.
+ABLATION: dict[str, dict[str, Any]] = {
+    'hoc': {},
+    'no area penalty': {'gan.area': 0.0},
+    'a disk in a real patch as background': {'generator.disk': 0.31},
+    "the paper's padding": {'generator.padding': 0.47},
+    'masks not made binary': {'gan.binary': 0.0},
+    'objects not raised': {'generator.relief': 0.0},
 }
 
 
-@dataclass(frozen=True)
-class Budget:
-    """How much of everything."""
+@dataclass(frozen=True, kw_only=True)
+class HeapBudget(BenchmarkBudget):
+    """How much of everything `insegan benchmark hoc` takes."""
 
-    name: str
+    benchmark = 'hoc'
+    trainings = {'hoc': Training('hoc', 'hoc')}
+
     heaps: int
+    """Test pictures."""
     nuts: str
-    recipe: TrainHocConfig
-
-
-def _budget(
-    name: str, heaps: int, nuts: str, size: int, width: int, gan: int, batch: int, dense: int
-) -> Budget:
-    displacement = DisplacementTrainConfig(
-        DisplacementConfig(8 if name == 'small' else 24, height_votes=False),
-        steps=dense,
-        rounds=0,
-        batch=min(batch, 16),
-    )
-    return Budget(
-        name,
-        heaps,
-        nuts,
-        TrainHocConfig(
-            generator=HocConfig(size=size, width=width),
-            gan=HocGanConfig(steps=gan, batch=batch),
-            displacement=displacement,
-        ),
-    )
-
-
-BUDGETS = {
-    # Every row in minutes: it shows that all of it runs, not how good it is.
-    'small': _budget('small', 1, '80-100', 32, 8, 3, 2, 3),
-    # Half an hour a row on two cores.
-    'medium': _budget('medium', 8, NUTS, 32, 16, 3000, 8, 1000),
-    # The paper's size, for a GPU.
-    'full': _budget('full', 20, NUTS, 64, 32, 40_000, 32, 6000),
-}
+    """Nuts in a heap, as `instances` of SimulateConfig."""
+    max_tried: int = 0
+    """Sets of parameters tried for every baseline, the first ones; 0 is all."""
 
 
 @dataclass(frozen=True)
-class Cell:
+class HeapCell:
     """One method on one set. `changes` of the recipe, or the name of a baseline or of a shipped
     checkpoint."""
 
     table: str
     method: str
     set: str
-    look: Look
+    modality: Modality
     changes: dict[str, Any] = field(default_factory=dict)
     baseline: str = ''
     model: str = ''
 
 
-def cells(pictures: bool) -> Iterator[Cell]:
+def cells(pictures: bool) -> Iterator[HeapCell]:
     """All cells, quick ones first. pictures: whether there are photographs."""
-    shipped = shipped_file(f'checkpoints/{HEAP_MODEL}', 'card.json')
-    for look in ('depth', 'colour', 'both'):
+    shipped = _shipped_modality()
+    for modality in MODALITIES:
+        table = f'heaps of nuts by {modality}'
         for name in GRIDS:
-            yield Cell(f'heaps of nuts by {look}', name, 'heaps', look, baseline=name)
-        if shipped and json.loads(shipped.read_text()).get('look') == look:
-            yield Cell(f'heaps of nuts by {look}', 'shipped', 'heaps', look, model=HEAP_MODEL)
+            yield HeapCell(table, name, 'heaps', modality, baseline=name)
+        if shipped == modality:
+            yield HeapCell(table, 'shipped', 'heaps', modality, model=HEAP_MODEL)
     if pictures:
         for name in GRIDS:
-            yield Cell('photographs', name, 'pictures', 'colour', baseline=name)
-        yield Cell('photographs', 'hoc', 'pictures', 'colour', {'generator.providers': 4})
-    for look in ('depth', 'colour', 'both'):
-        yield Cell(f'heaps of nuts by {look}', 'hoc', 'heaps', look)
-    for changes, method in (
-        ({}, 'hoc'),
-        ({'gan.area': 0.0}, 'no area penalty'),
-        ({'generator.disk': 0.31}, 'a disk in a real patch as background'),
-        ({'generator.padding': 0.47}, "the paper's padding"),
-        ({'gan.binary': 0.0}, 'masks not made binary'),
-        ({'generator.relief': 0.0}, 'objects not raised'),
-    ):
-        yield Cell('ablation by depth', method, 'heaps', 'depth', changes)
+            yield HeapCell('photographs', name, 'pictures', 'colour', baseline=name)
+        yield HeapCell('photographs', 'hoc', 'pictures', 'colour', {'generator.providers': 4})
+    for modality in MODALITIES:
+        yield HeapCell(f'heaps of nuts by {modality}', 'hoc', 'heaps', modality)
+    for method, changes in ABLATION.items():
+        yield HeapCell('ablation by depth', method, 'heaps', 'depth', changes)
 
 
-class HocBenchmark:
+def _shipped_modality() -> str:
+    """What the shipped checkpoint looks at; empty where it is not there."""
+    if not is_shipped(HEAP_MODEL):
+        return ''
+    return Checkpoint.load(find_checkpoint(HEAP_MODEL)).config['modality']
+
+
+class HeapBenchmark:
     """The benchmark in a folder: `data`, `runs`, `results`, `pictures`, and at the end tables.json
     and tables.md. pictures: photographs with labels, of which the first in order of name is learnt
     from, or None."""
@@ -156,63 +111,67 @@ class HocBenchmark:
     def __init__(
         self,
         folder: Path,
-        budget: Budget,
+        budget: HeapBudget,
         pictures: Path | None = None,
         device: str = 'auto',
         threads: int = 0,
     ) -> None:
-        self.folder, self.budget, self.pictures, self.device, self.threads = (
-            folder,
-            budget,
-            pictures,
-            device,
-            threads,
-        )
+        self.folder = folder
+        self.budget = budget
+        self.pictures = pictures
+        self.device = device
+        self.threads = threads
+
+    @property
+    def photographs(self) -> Path:
+        """Their folder. Raises ConfigError where none is given."""
+        if self.pictures is None:
+            raise ConfigError('no photographs are given: expected a folder of them')
+        return self.pictures
 
     def heaps(self, name: str) -> list[Heap]:
-        """The test pictures of a set."""
-        return (
-            photographed_heaps(self.pictures)
-            if name == 'pictures'
-            else list(
-                simulated_heaps(
-                    make_heaps(self.budget.heaps, TEST, self.folder / 'data/test', self.budget.nuts)
-                )
-            )
-        )
+        """The test pictures of a set: photographs, or simulated heaps, made where they are
+        missing."""
+        if name == 'pictures':
+            return photographed_heaps(self.photographs)
+        folder = self.folder / 'data/test'
+        return list(simulated_heaps(make_heaps(self.budget.heaps, TEST, folder, self.budget.nuts)))
 
     def run(self, only: set[str], measured: bool = False) -> list[dict[str, Any]]:
-        """The cells' results, see run_cells; `only` names tables and methods. measured: only those
-        that are there already."""
-        names = [path.name for path in sorted(self.pictures.glob('*.png'))] if self.pictures else []
-
-        def identity(cell: Cell) -> str:
-            budget = self.budget
-            decides = names if cell.set == 'pictures' else [budget.heaps, budget.nuts]
-            trained = (
-                shipped_hash(cell.model)
-                if cell.model
-                else ''
-                if cell.baseline
-                else asdict(budget.recipe)
-            )
-            return json.dumps(
-                [asdict(cell), budget.name, decides, trained], sort_keys=True, default=str
-            )
-
+        """The cells' results, as run_cells gives them; `only` names tables and methods. measured:
+        only those that are there already."""
         return run_cells(
             'hoc',
             self.folder,
             list(cells(self.pictures is not None)),
             ('table', 'method'),
             only,
-            identity,
+            self._identity,
             None if measured else self._measure,
         )
 
-    def _measure(self, cell: Cell) -> dict[str, Any]:
-        out = {'table': cell.table, 'method': cell.method, 'budget': self.budget.name}
+    def config(self, cell: HeapCell) -> Any:
+        """The configuration of a cell that is trained; objects of photographs are not measured."""
+        own = {'modality': cell.modality, 'instance_px': 0.0}
+        return self.budget.config('hoc', {**own, **cell.changes})
+
+    def _identity(self, cell: HeapCell) -> str:
+        """What decides whether an earlier result of a cell still holds."""
+        budget = self.budget
+        decides: list[Any] = [budget.heaps, budget.nuts]
+        if cell.set == 'pictures':
+            decides = [path.name for path in sorted(self.photographs.glob('*.png'))]
+        if cell.baseline:
+            made: Any = budget.max_tried
+        else:
+            made = shipped_hash(cell.model) if cell.model else asdict(self.config(cell))
+        return json.dumps([asdict(cell), budget.name, decides, made], sort_keys=True, default=str)
+
+    def _measure(self, cell: HeapCell) -> dict[str, Any]:
+        """Train if need be, divide the test pictures, score, draw."""
         heaps = self.heaps(cell.set)
+        out: dict[str, Any] = {'table': cell.table, 'method': cell.method}
+        out['budget'] = self.budget.name
         if cell.baseline:
             return out | self._baseline(cell, heaps)
         model = cell.model or str(self.train(cell))
@@ -233,164 +192,86 @@ class HocBenchmark:
             }
         return out
 
-    def _baseline(self, cell: Cell, heaps: list[Heap]) -> dict[str, Any]:
-        scores, chosen = best_baseline(
-            cell.baseline, cell.look, heaps, 2 if self.budget.name == 'small' else None
-        )
-        out = scores | {'parameters': chosen}
+    def _baseline(self, cell: HeapCell, heaps: list[Heap]) -> dict[str, Any]:
+        """Scores of a baseline with the best of its parameters, and these."""
+        tried = self.budget.max_tried or None
+        scores, chosen = best_baseline(cell.baseline, cell.modality, heaps, tried)
+        out: dict[str, Any] = {**scores, 'parameters': chosen}
         if cell.set == 'pictures':
-            segmenter = GRIDS[cell.baseline][0](look=cell.look, size_px=heap_width(heaps), **chosen)
+            kind, _ = GRIDS[cell.baseline]
+            segmenter = kind(modality=cell.modality, size_px=heap_width(heaps), **chosen)
             out |= {
                 f'ap50 {heap.name}': evaluate_heaps(segmenter, [heap])['ap50'] for heap in heaps
             }
         return out
 
-    def train(self, cell: Cell) -> Path:
+    def train(self, cell: HeapCell) -> Path:
         """The checkpoint of a cell's configuration, trained once for all cells that share it."""
+        changes = '-'.join(f'{name}={value}' for name, value in cell.changes.items())
+        name = '-'.join(filter(None, [cell.set, cell.modality, changes]))
+        out = self.folder / 'runs' / name
+        if (out / 'checkpoint').exists():
+            return out / 'checkpoint'
         if cell.set == 'pictures':
-            first = self.heaps('pictures')[0]
-            image, width = self.pictures / f'{first.name}.png', 0.0
+            image, width = self.photographs / f'{self.heaps("pictures")[0].name}.png', 0.0
         else:
             image = make_heaps(1, TRAINING, self.folder / 'data/training', self.budget.nuts)
             width = heap_width(list(simulated_heaps(image)))
-        config = replace(
-            changed(self.budget.recipe, cell.changes),
-            image=str(image),
-            look=cell.look,
-            instance_px=round(width, 1),
-            loop=replace(self.budget.recipe.loop, device=self.device, threads=self.threads),
-        )
-        name = '-'.join(
-            [cell.set, cell.look, *(f'{key}={value}' for key, value in cell.changes.items())]
-        )
-        out = self.folder / 'runs' / name
-        return (
-            out / 'checkpoint'
-            if (out / 'checkpoint').exists()
-            else train_hoc(replace(config, out=str(out)))
+        config = self.config(cell)
+        return METHODS['hoc'].run(
+            replace(
+                config,
+                image=str(image),
+                out=str(out),
+                instance_px=round(width, 1),
+                loop=replace(config.loop, device=self.device, threads=self.threads),
+            )
         )
 
 
-def best_baseline(
-    name: str, look: Look, heaps: list[Heap], most: int | None = None
-) -> tuple[dict[str, float], dict[str, Any]]:
-    """Scores and parameters of one of GRIDS that are best (AP50) on these very heaps: told by the
-    truth, which is more than ours is. most: try only so many."""
-    kind, grid = GRIDS[name]
-    # Depth is bright where it is near; whether the objects of a photograph are bright or dark is
-    # part of what is tried.
-    tried = [
-        dict(zip(grid, values)) | {'dark': dark}
-        for values in product(*grid.values())
-        for dark in ((False,) if look == 'depth' else (False, True))
-    ][:most]
-    width = heap_width(heaps)
-    scored = [
-        (evaluate_heaps(kind(look=look, size_px=width, **parameters), heaps), parameters)
-        for parameters in tqdm(tried, desc=name, leave=False)
-    ]
-    return max(scored, key=lambda pair: pair[0]['ap50'])
-
-
-def make_heaps(scenes: int, seed: int, out: Path, nuts: str = NUTS) -> Path:
-    """Heaps of nuts by the shipped preset, or what is missing of them."""
-    preset = yaml.safe_load(shipped_file('config/simulate', 'heap.yaml').read_text())
-    if 'jitter' in preset:
-        preset['jitter'] = Jitter(**preset['jitter'])
-    return simulate(
-        SimulateConfig(
-            **{
-                **preset,
-                'scenes': scenes,
-                'instances': nuts,
-                'seed': seed,
-                'out': str(out),
-                'shard_scenes': 1,
-                'workers': 1,
-            }
-        )
-    )
-
-
-def heap_width(heaps: list[Heap]) -> float:
-    """About how wide the judged objects of these pictures are, in px: what a user measures with a
-    ruler on the screen, here by the larger masks."""
-    areas = np.concatenate([np.bincount(heap.labels.ravel())[1:] for heap in heaps])
-    return float(np.sqrt(np.percentile(areas[areas > 0], 75) / 0.7))
-
-
-def restore_hoc_generator(checkpoint: Checkpoint) -> HocGenerator:
-    """The generator of a checkpoint, in evaluation mode."""
-    config = checkpoint.config
-    return checkpoint.restore(
-        'generator',
-        HocGenerator(
-            HocConfig(**config['generator']), {'depth': 1, 'colour': 3, 'both': 4}[config['look']]
-        ),
-    ).eval()
-
-
-def single_share(checkpoint: Checkpoint, count: int = 500, seed: int = 0) -> float:
-    """The share of generated objects that are one: one connected piece of an ordinary area."""
-    generator = restore_hoc_generator(checkpoint)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return round(float(are_single(draw_masks(generator, count).numpy()).mean()), 4)
-
-
-def as_rows(results: list[dict[str, Any]], machine: str, command: str) -> list[dict[str, Any]]:
+def as_rows(results: list[dict[str, Any]], machine: str, command: str) -> list[Row]:
     """One row a figure, as all benchmarks write them."""
+    common = {'seed': TEST, 'machine': machine, 'command': command}
     out = []
     for one in results:
-        small = '' if one['budget'] == 'full' else f' ({one["budget"]} budget)'
+        part = 'cell' if one['table'] == 'photographs' else 'nut'
+        protocol = f'learnt from one picture{budget_suffix(one["budget"])}'
         for metric, value in one.items():
             if isinstance(value, float):
-                out.append(
-                    {
-                        'benchmark': 'hoc',
-                        'table': one['table'],
-                        'method': one['method'],
-                        'part': 'cell' if one['table'] == 'photographs' else 'nut',
-                        'protocol': f'learnt from one picture{small}',
-                        'metric': metric,
-                        'value': value,
-                        'unit': 'min' if metric == 'minutes' else '',
-                        'seed': TEST,
-                        'reference': '',
-                        'machine': machine,
-                        'command': command,
-                    }
-                )
+                unit = 'min' if metric == 'minutes' else ''
+                out.append(table_row('hoc', one, part, protocol, metric, value, unit, **common))
     return out
 
 
-def markdown(results: list[dict[str, Any]], budget: Budget, machine: str) -> str:
+def markdown(results: list[dict[str, Any]], budget: HeapBudget, machine: str) -> str:
     """All tables that there are results for."""
     lines = [
         '# Heaps, learnt from one picture',
         '',
-        f'Budget **{budget.name}**'
-        + ('.' if budget.name == 'full' else ': a shrunken run, not the figures of the full one.')
-        + f' {machine}. Simulated heaps: one picture of {budget.nuts.replace("-", " to ")} nuts is'
-        f' learnt from without a label, {budget.heaps} others are judged, parts seen by half or'
-        ' more. Methods that learn nothing are given the width of an object and the best of all'
-        ' parameters tried, told by the truth of the very pictures. single: share of generated'
-        ' objects that are one connected piece of an ordinary area.',
+        f'{budget_sentence(budget.name)} {machine}. Simulated heaps: one picture of'
+        f' {budget.nuts.replace("-", " to ")} nuts is learnt from without its masks, but'
+        f' patches are cut for the width of an object in its true masks; {budget.heaps}'
+        ' others are judged, parts seen by half or more. Methods that learn nothing are given the'
+        ' width of an object and the best of all parameters tried, told by the truth of the very'
+        ' pictures. single: share of generated objects that are one connected piece of an ordinary'
+        ' area.',
         '',
     ]
     for table in dict.fromkeys(one['table'] for one in results):
         own = [one for one in results if one['table'] == table]
-        columns = [
-            name
-            for name in dict.fromkeys(
-                key for one in own for key, value in one.items() if isinstance(value, float)
-            )
-            if name != 'instances'
-        ]
-        lines += table_lines(table, own, columns)
-        lines += [
-            '',
-            *(f'{one["method"]}: {one["parameters"]}.' for one in own if 'parameters' in one),
-            '',
-        ]
+        figures = [key for one in own for key, value in one.items() if isinstance(value, float)]
+        columns = [name for name in dict.fromkeys(figures) if name != 'instances']
+        chosen = [f'{one["method"]}: {one["parameters"]}.' for one in own if 'parameters' in one]
+        lines += [*table_lines(table, own, columns), '', *chosen, '']
     return '\n'.join(lines)
+
+
+def run_hoc(
+    folder: Path, budget: str, only: set[str], measured: bool = False, pictures: Path | None = None
+) -> list[Row]:
+    """The tables of the HOC learner in a folder, and printed; pictures: photographs with labels,
+    which are measured too. A second start goes on where the first was stopped."""
+    benchmark = HeapBenchmark(folder, HeapBudget.read(budget), pictures)
+    results = benchmark.run(only, measured)
+    rows = as_rows(results, machine(), f'insegan benchmark hoc --budget {budget}')
+    return write_tables(folder, rows, markdown(results, benchmark.budget, machine()))

@@ -13,11 +13,9 @@ from insegan_ros.data.scene import Scene
 from insegan_ros.data.shards import ShardDataset, ShardInfo, pack_shard, shard_path
 from insegan_ros.files import write_whole
 from insegan_ros.metrics.hard import kmeans_fails
+from insegan_ros.tasks.base import TEST_SEED
 from insegan_sim.generate import SimulateConfig
 from insegan_sim.scenes import scene_stream
-
-# The seed of all test scenes; no training uses it.
-TEST_SEED = 2
 
 
 @dataclass(frozen=True)
@@ -31,11 +29,17 @@ class HeldOut:
     looked_at: int
 
 
-def held_out(folder: Path, part: str, sensor: str, limit: int, most: int) -> HeldOut:
-    """The first `limit` scenes and the first `limit` hard ones among `most`, made once and kept in
-    the folder."""
+def held_out(folder: Path, part: str, sensor: str, limit: int, max_scenes: int) -> HeldOut:
+    """The first `limit` scenes, and the first `limit` hard ones among `max_scenes`, made once and
+    kept in the folder."""
     note = folder / 'sets.json'
-    wanted = {'part': part, 'sensor': sensor, 'limit': limit, 'most': most, 'seed': TEST_SEED}
+    wanted = {
+        'part': part,
+        'sensor': sensor,
+        'limit': limit,
+        'max_scenes': max_scenes,
+        'seed': TEST_SEED,
+    }
     if note.exists():
         known = json.loads(note.read_text())
         if {key: known.get(key) for key in wanted} == wanted:
@@ -44,7 +48,7 @@ def held_out(folder: Path, part: str, sensor: str, limit: int, most: int) -> Hel
             )
     config = SimulateConfig(part=part, sensor=sensor, seed=TEST_SEED)
     setup = config.setup(config.parts())
-    scenes, random, hard, index = [], [], [], -1
+    scenes, random, hard, index = list[Scene](), list[bool](), list[bool](), -1
     with tqdm(total=2 * limit, desc=f'test scenes {part}', unit='scene') as bar:
         for index, scene in enumerate(scene_stream(setup)):
             fails = sum(hard) < limit and kmeans_fails(scene)
@@ -53,7 +57,7 @@ def held_out(folder: Path, part: str, sensor: str, limit: int, most: int) -> Hel
                 random.append(index < limit)
                 hard.append(fails)
                 bar.update(int(index < limit) + int(fails))
-            if index + 1 >= most or (index + 1 >= limit and sum(hard) >= limit):
+            if index + 1 >= max_scenes or (index + 1 >= limit and sum(hard) >= limit):
                 break
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.glob('scenes-*.h5'):

@@ -12,33 +12,27 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
+from insegan_ros.benchmarks.budgets import BenchmarkBudget, Training, differing
 from insegan_ros.benchmarks.cells import run_cells, shipped_hash
-from insegan_ros.benchmarks.changes import changed
 from insegan_ros.benchmarks.held_out import HeldOut, held_out
+from insegan_ros.benchmarks.rows import Row
 from insegan_ros.data.scene import Scene
 from insegan_ros.engine.checkpoint import Checkpoint
-from insegan_ros.engine.loop import LoopConfig
-from insegan_ros.errors import CheckpointError
+from insegan_ros.errors import CheckpointError, ConfigError, unknown
 from insegan_ros.frame import Instances
-from insegan_ros.methods.baselines.reconstruction_recipe import (
-    TrainIodineConfig,
-    TrainPointTemplateConfig,
-    TrainSlotAttentionConfig,
-)
-from insegan_ros.methods.baselines.supervised import TrainSupervisedConfig
-from insegan_ros.methods.insegan.stages import EncoderConfig, GanConfig, InseganConfig
-from insegan_ros.methods.recipes import RECIPES, TrainInseganConfig
-from insegan_ros.methods.registry import UNTRAINED, load_segmenter
+from insegan_ros.methods.insegan.stages import EncoderConfig
+from insegan_ros.methods.registry import METHODS, load_segmenter, ready
 from insegan_ros.metrics.masks import score
-from insegan_ros.offsets.stage import DisplacementTrainConfig
-from insegan_ros.tasks.segmenter import Segmenter
+from insegan_ros.offsets.stage import OffsetTrainConfig
+from insegan_ros.segmenters.base import Segmenter
+from insegan_ros.tasks.base import machine
 from insegan_sim.generate import SimulateConfig, simulate
 
 INSTANCES = 5
@@ -68,57 +62,58 @@ PAPER = {
     'insegan-2d': (0.215, 0.365, 0.258, 0.524, 0.435, 0.585, 0.628, 0.365, 0.286, 0.532),
     'insegan-paper': (0.773, 0.301, 0.760, 0.539, 0.47, 0.655, 0.642, 0.686, 0.591, 0.483),
 }
-# What the paper's own form differs in from the product's.
-PAPER_FORM = {
-    'factory': 'generator',
-    'insegan.generator.composition': 'average',
-    'insegan.generator.placement': 'volume',
-    'insegan.gan.loss': 'cross_entropy',
-    'insegan.gan.scope': 'image',
-    'insegan.gan.candidates': 1,
-    'insegan.gan.compactness': 0.0,
-    'insegan.gan.equal_area': 0.0,
-    'insegan.gan.alone': 0.0,
-    'insegan.gan.average': 0.0,
-    'insegan.encoder.align_in': 'latent',
-    'insegan.encoder.alignment': 'ipot',
-    # Averaged pictures hold no single renders that could teach a dense network.
-    'displacement.steps': 0,
-}
-TWO_D = {**PAPER_FORM, 'insegan.generator.shape': '2d'}
-LOSSES = {
+BASELINES = 'point-template', 'slot-attention', 'iodine'
+SENSORS = {'methods': 'ideal', 'noisy': 'd435'}
+
+
+class Trained(NamedTuple):
+    """How a row is trained, whatever its part and seed, and run. training: of
+    Insta10Budget.trainings; changes: of its configuration; segmenter: another way to run it than
+    its own."""
+
+    training: str
+    changes: dict[str, Any] = {}
+    segmenter: str = ''
+
+
+# As a pose encoder: no dense network. As a teacher of the dense network: no pose encoder.
+ENCODER: dict[str, Any] = {'offsets.steps': 0}
+TEACHER: dict[str, Any] = {'factory': 'generator', 'insegan.encoder.steps': 0}
+LOSSES: dict[str, dict[str, Any]] = {
     'OT + i + p': {},
     'greedy + i + p': {'insegan.encoder.alignment': 'greedy'},
     'OT + i': {'insegan.encoder.weight_pose': 0.0},
     'OT': {'insegan.encoder.weight_pose': 0.0, 'insegan.encoder.weight_intermediate': 0.0},
 }
-BASELINES = {
-    'point-template': TrainPointTemplateConfig,
-    'slot-attention': TrainSlotAttentionConfig,
-    'iodine': TrainIodineConfig,
-}
-# As shipped: cut-outs teach, so no generator need be trained.
-CUTOUTS = {'insegan.gan.steps': 0, 'insegan.encoder.steps': 0}
-# As the pose encoder: no dense network. As a teacher: no pose encoder.
-ENCODER, TEACHER = {'displacement.steps': 0}, {'factory': 'generator', 'insegan.encoder.steps': 0}
-# The product less one thing each. Rows whose segmenter is insegan end in the pose encoder instead
-# of the dense network.
+PAPERS_RECIPE = "the paper's recipe"
+# The product less one thing each, and what InSeGAN's generator and its pose encoder give.
 ABLATION = {
-    'product': (CUTOUTS, ''),
-    'votes in the plane': ({**CUTOUTS, 'displacement.network.height_votes': False}, ''),
-    'no tops': ({**CUTOUTS, 'displacement.tops': False}, ''),
-    'no alternate round': ({**CUTOUTS, 'displacement.rounds': 0}, ''),
-    'generator alone teaches': (TEACHER, ''),
-    'both teach': ({**TEACHER, 'factory': 'both'}, ''),
-    'generator in an alternate round': ({**TEACHER, 'insegan.gan.rounds': 1}, ''),
-    'generator sees no cut-outs': ({**TEACHER, 'insegan.gan.alone': 0.0}, ''),
-    'cross-entropy and instance norm': ({**TEACHER, 'insegan.gan.loss': 'cross_entropy'}, ''),
-    'occupancy instead of features': ({**TEACHER, 'insegan.generator.shape': 'occupancy'}, ''),
-    'pose encoder': (ENCODER, 'insegan'),
-    'pose encoder refined': (ENCODER, 'insegan-refined'),
-    'pose encoder with real images': ({**ENCODER, 'insegan.encoder.weight_real': 1.0}, 'insegan'),
-    'pose encoder aligned in z': ({**ENCODER, 'insegan.encoder.align_in': 'latent'}, 'insegan'),
-    'pose encoder on averaged features': (
+    # The same training as the first of the losses.
+    PAPERS_RECIPE: Trained('insegan-paper', segmenter='insegan'),
+    'product': Trained('cutpaste'),
+    'votes in the plane': Trained('cutpaste', {'offsets.network.height_votes': False}),
+    'no unoccluded crops': Trained('cutpaste', {'offsets.unoccluded': False}),
+    'no self-training': Trained('cutpaste', {'offsets.self_training': 0}),
+    'generator alone teaches': Trained('insegan', TEACHER),
+    'both teach': Trained('insegan', {**TEACHER, 'factory': 'both'}),
+    'generator in an alternate round': Trained('insegan', {**TEACHER, 'insegan.gan.rounds': 1}),
+    'generator sees no isolated crops': Trained('insegan', {**TEACHER, 'insegan.gan.alone': 0.0}),
+    'cross-entropy and instance norm': Trained(
+        'insegan', {**TEACHER, 'insegan.gan.loss': 'cross_entropy'}
+    ),
+    'occupancy instead of features': Trained(
+        'insegan', {**TEACHER, 'insegan.generator.shape': 'occupancy'}
+    ),
+    'pose encoder': Trained('insegan', ENCODER, 'insegan'),
+    'pose encoder refined': Trained('insegan', ENCODER, 'insegan-refined'),
+    'pose encoder with real images': Trained(
+        'insegan', {**ENCODER, 'insegan.encoder.weight_real': 1.0}, 'insegan'
+    ),
+    'pose encoder aligned in z': Trained(
+        'insegan', {**ENCODER, 'insegan.encoder.align_in': 'latent'}, 'insegan'
+    ),
+    'pose encoder on averaged features': Trained(
+        'insegan',
         {
             **ENCODER,
             'insegan.generator.composition': 'average',
@@ -129,203 +124,157 @@ ABLATION = {
 }
 
 
-@dataclass(frozen=True)
-class Budget:
-    """How much of everything."""
+@dataclass(frozen=True, kw_only=True)
+class Insta10Budget(BenchmarkBudget):
+    """How much of everything `insegan benchmark insta10` takes."""
 
-    name: str
+    benchmark = 'insta10'
+    trainings = {
+        'cutpaste': Training('cutpaste', 'cutpaste'),
+        'supervised': Training('supervised'),
+        'insegan': Training('insegan', 'insegan-generator'),
+        'insegan-paper': Training('insegan', 'insegan-paper'),
+        **{name: Training(name) for name in BASELINES},
+    }
+
     parts: tuple[str, ...]
+    """Parts of the tables of methods."""
     seeds: tuple[int, ...]
+    """Seeds that every training is run with."""
     scenes: int
+    """Training scenes a part."""
     limit: int
-    most: int
-    insegan: TrainInseganConfig
-    baseline_steps: dict[str, int]
-    baseline_batch: int
-    ablated: tuple[str, ...] = ('bolt', 'obj01')
-    # Parts on which the product is trained with all SEEDS, where the budget has fewer.
+    """Random test scenes a part, and those on which K-means fails."""
+    max_scenes: int
+    """Test scenes a part that are looked at for the latter."""
+    ablated: tuple[str, ...]
+    """Parts of the other tables."""
     seeded: tuple[str, ...] = ()
-    shares: tuple[int, ...] = (16, 8, 4, 2)
-    numbers: tuple[int, ...] = (1, 2, 3, 4, 6, 7)
+    """Parts on which the product is trained with all SEEDS, where the budget has fewer."""
+    shares: tuple[int, ...]
+    """Of the training scenes, one in so many: rows of Fig. 4a, beside all of them."""
+    numbers: tuple[int, ...]
+    """Parts in a bin that the methods are told: rows of Fig. 4b, beside the true five."""
 
-
-def _insegan(
-    gan: int, batch: int, encoder: int, dense: int, rounds: int, later: int, patch: int = 48
-) -> TrainInseganConfig:
-    config = InseganConfig(
-        INSTANCES, gan=GanConfig(gan, batch), encoder=EncoderConfig(encoder, batch)
-    )
-    config = replace(config, generator=replace(config.generator, patch=patch))
-    return TrainInseganConfig(
-        insegan=config,
-        displacement=DisplacementTrainConfig(steps=dense, rounds=rounds, round_steps=later),
-        loop=LoopConfig(),
-    )
-
-
-BUDGETS = {
-    # Every method, table and file in minutes: it shows that all of it runs, not how good it is.
-    'small': Budget(
-        'small',
-        ('nut', 'bolt'),
-        (0,),
-        600,
-        3,
-        6,
-        _insegan(3, 2, 2, 3, 1, 2),
-        dict.fromkeys(BASELINES, 2),
-        2,
-        ('bolt',),
-        (),
-        (2,),
-        (1, 7),
-    ),
-    # A day and a night on two cores. Baselines learn half as long as the product's dense network
-    # does.
-    'medium': Budget(
-        'medium',
-        INSTA10,
-        (0,),
-        2000,
-        100,
-        1000,
-        _insegan(800, 16, 400, 1000, 1, 500),
-        {'point-template': 1000, 'slot-attention': 400, 'iodine': 100},
-        8,
-        ('bolt',),
-        ('nut', 'bolt', 'obj01'),
-        (8, 2),
-        (3, 7),
-    ),
-    # The paper's size, for a GPU.
-    'full': Budget(
-        'full',
-        INSTA10,
-        SEEDS,
-        10_000,
-        100,
-        1000,
-        _insegan(6000, 64, 6000, 3000, 2, 1500),
-        dict.fromkeys(BASELINES, 20_000),
-        32,
-    ),
-}
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for part in (*self.parts, *self.ablated, *self.seeded):
+            if part not in INSTA10:
+                raise unknown('part', part, list(INSTA10))
+        if min(self.scenes, self.limit, self.max_scenes) < 1:
+            raise ConfigError(
+                f'scenes is {self.scenes}, limit {self.limit}, max_scenes {self.max_scenes}:'
+                ' expected 1 or more'
+            )
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One method on one part. `recipe` and `config` say how it is trained; without them `model` is
-    ready as it is."""
+class Insta10Cell:
+    """One method on one part. `training` and `changes` say how it is trained; without them `model`
+    is ready as it is. sensor: of the scenes that it is trained and tested on."""
 
     table: str
     method: str
     part: str
     seed: int = 0
     model: str = ''
-    recipe: str = ''
-    config: Any = None
+    training: str = ''
+    changes: dict[str, Any] = field(default_factory=dict)
     segmenter: str = ''
     sensor: str = 'ideal'
-    trained_on: str = 'ideal'
 
 
-def cells(budget: Budget) -> Iterator[Cell]:
+def cells(budget: Insta10Budget) -> Iterator[Insta10Cell]:
     """All cells of all tables, quick ones first."""
-    product = budget.insegan
-    paper, two_d = changed(product, PAPER_FORM), changed(product, TWO_D)
-    for table, sensor in (('methods', 'ideal'), ('noisy', 'd435')):
+    for table, sensor in SENSORS.items():
         for part in budget.parts:
-            for method in UNTRAINED:
-                yield Cell(table, method, part, model=method, sensor=sensor)
-            yield Cell(table, 'shipped', part, model=f'insegan-{part}', sensor=sensor)
-    for table, sensor in (('methods', 'ideal'), ('noisy', 'd435')):
+            for method in ready('instances'):
+                yield Insta10Cell(table, method, part, model=method, sensor=sensor)
+            yield Insta10Cell(table, 'shipped', part, model=f'cutpaste-{part}', sensor=sensor)
+    for table, sensor in SENSORS.items():
         for part in budget.parts:
             for seed in budget.seeds:
-
-                def cell(method: str, recipe: str, config: Any, segmenter: str = '') -> Cell:
-                    return Cell(
-                        table,
-                        method,
-                        part,
-                        seed,
-                        recipe=recipe,
-                        config=config,
-                        segmenter=segmenter,
-                        sensor=sensor,
-                        trained_on=sensor,
-                    )
-
-                yield cell(
-                    'supervised',
-                    'supervised',
-                    TrainSupervisedConfig(displacement=product.displacement),
-                )
-                yield cell('product', 'insegan', changed(product, CUTOUTS))
-                yield cell(
-                    'product as pose encoder', 'insegan', changed(product, ENCODER), 'insegan'
-                )
-                if table == 'methods':
-                    for baseline, config in BASELINES.items():
-                        yield cell(
-                            baseline,
-                            baseline,
-                            config(
-                                steps=budget.baseline_steps[baseline], batch=budget.baseline_batch
-                            ),
-                        )
-                    yield cell('insegan-2d', 'insegan', two_d)
-                yield cell('insegan-paper', 'insegan', paper)
+                yield from _trained_cells(table, trained_methods(table), part, seed, sensor)
+    product = {'product': Trained('cutpaste')}
     for part in budget.seeded:
         for seed in sorted({*SEEDS} - {*budget.seeds}):
-            yield Cell(
-                'methods', 'product', part, seed, recipe='insegan', config=changed(product, CUTOUTS)
-            )
+            yield from _trained_cells('methods', product, part, seed)
+    studies = {
+        'losses': trained_losses(),
+        'ablation': ABLATION,
+        'images': trained_on_fewer(budget),
+        'number': trained_for_numbers(budget),
+    }
     for part in budget.ablated:
         for seed in budget.seeds:
+            for table, rows in studies.items():
+                yield from _trained_cells(table, rows, part, seed)
 
-            def cell(table: str, method: str, config: Any, segmenter: str = '') -> Cell:
-                return Cell(
-                    table, method, part, seed, recipe='insegan', config=config, segmenter=segmenter
-                )
 
-            for form, base in (('paper', paper), ('product', product)):
-                for losses, changes in LOSSES.items():
-                    yield cell(
-                        'losses',
-                        f'{form}: {losses}',
-                        changed(
-                            base,
-                            {
-                                'insegan.encoder.alignment': 'ipot',
-                                'displacement.steps': 0,
-                                **changes,
-                            },
-                        ),
-                        'insegan',
-                    )
-            # The same training as the first of the losses.
-            yield cell('ablation', "the paper's recipe", paper, 'insegan')
-            for method, (changes, segmenter) in ABLATION.items():
-                yield cell('ablation', method, changed(product, changes), segmenter)
-            for share in (*budget.shares, 1):
-                scenes = max(budget.scenes // share, 1)
-                # On all of them it is the same training as in the other tables.
-                learnt = {'scenes': scenes if share > 1 else 0}
-                yield cell(
-                    'images', f'product on {scenes} images', changed(product, {**CUTOUTS, **learnt})
-                )
-                yield cell('images', f'paper on {scenes} images', changed(paper, learnt))
-            for number in sorted({*budget.numbers, INSTANCES}):
-                yield cell(
-                    'number',
-                    f'product with n = {number}',
-                    changed(product, {**CUTOUTS, 'insegan.instances': number}),
-                )
-                yield cell(
-                    'number',
-                    f'paper with n = {number}',
-                    changed(paper, {'insegan.instances': number}),
-                )
+def _trained_cells(
+    table: str, rows: dict[str, Trained], part: str, seed: int, sensor: str = 'ideal'
+) -> Iterator[Insta10Cell]:
+    """The rows of a table on one part."""
+    for method, (training, changes, segmenter) in rows.items():
+        yield Insta10Cell(
+            table,
+            method,
+            part,
+            seed,
+            training=training,
+            changes=changes,
+            segmenter=segmenter,
+            sensor=sensor,
+        )
+
+
+def trained_methods(table: str) -> dict[str, Trained]:
+    """The methods of Table 1 that learn; of noisy depth the product and its ancestors alone."""
+    two_d = Trained('insegan-paper', {'insegan.generator.shape': '2d'})
+    baselines = {name: Trained(name) for name in BASELINES} | {'insegan-2d': two_d}
+    return {
+        'supervised': Trained('supervised'),
+        'product': Trained('cutpaste'),
+        'product as pose encoder': Trained('insegan', ENCODER, 'insegan'),
+        **(baselines if table == 'methods' else {}),
+        'insegan-paper': Trained('insegan-paper'),
+    }
+
+
+def trained_losses() -> dict[str, Trained]:
+    """Table 2: the encoder's losses, in the paper's form and the product's."""
+    common = {'insegan.encoder.alignment': 'ipot', **ENCODER}
+    return {
+        f'{form}: {losses}': Trained(training, {**common, **changes}, 'insegan')
+        for form, training in (('paper', 'insegan-paper'), ('product', 'insegan'))
+        for losses, changes in LOSSES.items()
+    }
+
+
+def trained_on_fewer(budget: Insta10Budget) -> dict[str, Trained]:
+    """Fig. 4a: fewer training images. On all of them it is the same training as in the other
+    tables."""
+    out = {}
+    for share in (*budget.shares, 1):
+        scenes = max(budget.scenes // share, 1)
+        changes = {'scenes': scenes if share > 1 else 0}
+        out[f'product on {scenes} images'] = Trained('cutpaste', changes)
+        out[f'paper on {scenes} images'] = Trained('insegan-paper', changes)
+    return out
+
+
+def trained_for_numbers(budget: Insta10Budget) -> dict[str, Trained]:
+    """Fig. 4b: another number of parts than there are in a bin."""
+    out = {}
+    for number in sorted({*budget.numbers, INSTANCES}):
+        out[f'product with n = {number}'] = Trained('cutpaste', {'instances': number})
+        out[f'paper with n = {number}'] = Trained('insegan-paper', {'insegan.instances': number})
+    return out
+
+
+def is_papers_form(method: str) -> bool:
+    """Whether a row is of the paper's own form."""
+    return method in ('insegan-2d', 'insegan-paper', PAPERS_RECIPE) or method.startswith('paper')
 
 
 class Insta10:
@@ -333,7 +282,7 @@ class Insta10:
     tables.json, tables.md, report.html."""
 
     def __init__(
-        self, folder: Path, budget: Budget, device: str = 'auto', threads: int = 0
+        self, folder: Path, budget: Insta10Budget, device: str = 'auto', threads: int = 0
     ) -> None:
         self.folder, self.budget, self.device, self.threads = folder, budget, device, threads
         self._tests: dict[tuple[str, str], HeldOut] = {}
@@ -341,45 +290,41 @@ class Insta10:
     def tests(self, part: str, sensor: str) -> HeldOut:
         """The test scenes of a part under a sensor. One set is kept in memory at a time."""
         if (part, sensor) not in self._tests:
-            self._tests = {
-                (part, sensor): held_out(
-                    self.folder / 'test' / f'{part}-{sensor}',
-                    part,
-                    sensor,
-                    self.budget.limit,
-                    self.budget.most,
-                )
-            }
+            folder = self.folder / 'test' / f'{part}-{sensor}'
+            limit, max_scenes = self.budget.limit, self.budget.max_scenes
+            self._tests = {(part, sensor): held_out(folder, part, sensor, limit, max_scenes)}
         return self._tests[part, sensor]
 
     def run(self, only: set[str], measured: bool = False) -> list[dict[str, Any]]:
-        """The cells' results, see run_cells; `only` names tables, methods and parts. measured: only
-        those that are there already."""
-
-        def identity(cell: Cell) -> str:
-            text = json.dumps(
-                [asdict(cell), self.budget.scenes, self.budget.limit, self.budget.most],
-                sort_keys=True,
-                default=str,
-            )
-            return text + (shipped_hash(cell.model) if cell.method == 'shipped' else '')
-
+        """The cells' results, as run_cells gives them; `only` names tables, methods and parts.
+        measured: only those that are there already."""
         return run_cells(
             'insta10',
             self.folder,
             list(cells(self.budget)),
             ('table', 'method', 'part'),
             only,
-            identity,
+            self._identity,
             None if measured else self._measure,
             ('table', 'method', 'part', 'seed'),
         )
 
-    def _measure(self, cell: Cell) -> dict[str, Any] | None:
+    def config(self, cell: Insta10Cell) -> Any:
+        """The configuration of a cell that is trained, without its part and its seed."""
+        return self.budget.config(cell.training, cell.changes)
+
+    def _identity(self, cell: Insta10Cell) -> str:
+        """What decides whether an earlier result of a cell still holds."""
+        config = asdict(self.config(cell)) if cell.training else {}
+        numbers = [self.budget.scenes, self.budget.limit, self.budget.max_scenes]
+        text = json.dumps([asdict(cell), config, *numbers], sort_keys=True, default=str)
+        return text + (shipped_hash(cell.model) if cell.method == 'shipped' else '')
+
+    def _measure(self, cell: Insta10Cell) -> dict[str, Any] | None:
         """Train if need be, segment the test scenes, score. None where a shipped checkpoint is not
         there."""
         model, minutes = cell.model, None
-        if cell.recipe:
+        if cell.training:
             checkpoint = self.train(cell)
             trained = Checkpoint.load(checkpoint)
             model, minutes = str(checkpoint), trained.training['minutes']
@@ -392,13 +337,11 @@ class Insta10:
                 return None
             raise
         tests = self.tests(cell.part, cell.sensor)
-        begun, found = (
-            time.perf_counter(),
-            [
-                segment_scene(segmenter, scene)
-                for scene in tqdm(tests.scenes, desc=f'{cell.method} {cell.part}', leave=False)
-            ],
-        )
+        begun = time.perf_counter()
+        found = [
+            segment_scene(segmenter, scene)
+            for scene in tqdm(tests.scenes, desc=f'{cell.method} {cell.part}', leave=False)
+        ]
         scene_ms = 1000 * (time.perf_counter() - begun) / len(found)
         scores = [asdict(score(scene.labelled(), one)) for scene, one in zip(tests.scenes, found)]
         return {
@@ -409,7 +352,8 @@ class Insta10:
             'sensor': cell.sensor,
             'budget': self.budget.name,
             'model': cell.model,
-            'checkpoint': str(Path(model).relative_to(self.folder)) if cell.recipe else model,
+            'config': differing(self.config(cell)) if cell.training else {},
+            'checkpoint': str(Path(model).relative_to(self.folder)) if cell.training else model,
             'segmenter': cell.segmenter,
             'minutes': minutes,
             'scene_ms': round(scene_ms, 1),
@@ -419,48 +363,46 @@ class Insta10:
             'scores': scores,
         }
 
-    def train(self, cell: Cell) -> Path:
+    def train(self, cell: Insta10Cell) -> Path:
         """The checkpoint of a cell's configuration, trained once for all cells that share it."""
-        data = self.folder / 'data' / f'{cell.part}-{cell.trained_on}'
-        config = replace(
-            cell.config,
-            data=str(data),
-            seed=cell.seed,
-            loop=replace(cell.config.loop, device=self.device, threads=self.threads),
-        )
-        key = hashlib.sha256(
-            json.dumps([cell.recipe, asdict(config)], sort_keys=True, default=str).encode()
-        ).hexdigest()[:10]
-        out = self.folder / 'runs' / f'{cell.part}-{cell.recipe}-{key}'
-        if not (out / 'checkpoint').exists():
-            if (
-                cell.recipe == 'insegan'
-                and config.insegan.gan.steps
-                and (config.insegan.encoder.steps or config.displacement.steps)
-            ):
-                # Rows that differ in what comes after the generator share one: nothing of that may
-                # be in its configuration.
-                alone = changed(
-                    cell.config,
-                    {
-                        'insegan.encoder': EncoderConfig(0),
-                        'displacement': DisplacementTrainConfig(steps=0),
-                        'factory': 'generator',
-                    },
-                )
-                config = replace(config, generator=str(self.train(replace(cell, config=alone))))
-            simulate(
-                SimulateConfig(
-                    part=cell.part,
-                    scenes=self.budget.scenes,
-                    out=str(data),
-                    sensor=cell.trained_on,
-                    seed=0,
-                    shard_scenes=min(100, self.budget.scenes),
-                )
+        recipe = self.budget.trainings[cell.training].recipe
+        return self._train(recipe, cell.part, cell.sensor, cell.seed, self.config(cell))
+
+    def _train(self, recipe: str, part: str, sensor: str, seed: int, own: Any) -> Path:
+        """The same. own: the configuration without part and seed."""
+        data = self.folder / 'data' / f'{part}-{sensor}'
+        loop = replace(own.loop, device=self.device, threads=self.threads)
+        config = replace(own, data=str(data), seed=seed, loop=loop)
+        text = json.dumps([recipe, asdict(config)], sort_keys=True, default=str)
+        key = hashlib.sha256(text.encode()).hexdigest()[:10]
+        out = self.folder / 'runs' / f'{part}-{recipe}-{key}'
+        if (out / 'checkpoint').exists():
+            return out / 'checkpoint'
+        if recipe == 'insegan' and (alone := generator_alone(own)) != own:
+            generator = self._train(recipe, part, sensor, seed, alone)
+            config = replace(config, generator=str(generator))
+        simulate(
+            SimulateConfig(
+                part=part,
+                scenes=self.budget.scenes,
+                out=str(data),
+                sensor=sensor,
+                seed=0,
+                shard_scenes=min(100, self.budget.scenes),
             )
-            RECIPES[cell.recipe][1](replace(config, out=str(out)))
-        return out / 'checkpoint'
+        )
+        return METHODS[recipe].run(replace(config, out=str(out)))
+
+
+def generator_alone(config: Any) -> Any:
+    """The training of an insegan configuration's generator, and of nothing else: rows that differ
+    in what comes after it share one, so nothing of that may be in its configuration."""
+    return replace(
+        config,
+        insegan=replace(config.insegan, encoder=EncoderConfig(0)),
+        offsets=OffsetTrainConfig(steps=0),
+        factory='generator',
+    )
 
 
 def protocol_check(tests: HeldOut, seed: int = 0) -> dict[str, dict[str, float]]:
@@ -476,10 +418,9 @@ def protocol_check(tests: HeldOut, seed: int = 0) -> dict[str, dict[str, float]]
         shape = truth.labels.shape
         centres = rng.uniform(0, shape, (len(truth), 2))
         y, x = np.mgrid[: shape[0], : shape[1]]
-        cells_ = ((y[..., None] - centres[:, 0]) ** 2 + (x[..., None] - centres[:, 1]) ** 2).argmin(
-            -1
-        ) + 1
-        out['random Voronoi partition'].append(score(truth, _instances(cells_)))
+        squared = (y[..., None] - centres[:, 0]) ** 2 + (x[..., None] - centres[:, 1]) ** 2
+        nearest = squared.argmin(-1) + 1
+        out['random Voronoi partition'].append(score(truth, _instances(nearest)))
         out['true masks dilated by 3 px of 64'].append(
             score(truth, _instances(dilated(truth.labels, 3 * shape[1] / 64)))
         )
@@ -493,7 +434,8 @@ def protocol_check(tests: HeldOut, seed: int = 0) -> dict[str, dict[str, float]]
 
 
 def dilated(labels: np.ndarray, radius_px: float) -> np.ndarray:
-    """Every instance grown over the floor by radius_px; where two meet, to the middle."""
+    """Every instance of a label image (H, W) grown over the floor by radius_px; where two meet, to
+    the middle."""
     from scipy.ndimage import distance_transform_edt
 
     distance, (rows, columns) = distance_transform_edt(labels == 0, return_indices=True)
@@ -501,13 +443,24 @@ def dilated(labels: np.ndarray, radius_px: float) -> np.ndarray:
 
 
 def _instances(labels: np.ndarray) -> Instances:
+    """A label image (H, W) as an answer whose scores are all the same."""
     return Instances(labels.astype(np.uint16), np.full(int(labels.max(initial=0)), 0.5, np.float32))
 
 
 def segment_scene(segmenter: Segmenter, scene: Scene) -> Instances:
     """Segment a test scene, its floor and bounds given, and to methods that must be told the number
     of parts."""
-    segmenter.workspace = scene.workspace
-    if hasattr(segmenter, 'instances'):
-        segmenter.instances = len(scene.labelled())
-    return segmenter.segment(scene.frame)
+    return segmenter.told(len(scene.labelled())).segment(scene.frame, scene.workspace)
+
+
+def run_insta10(folder: Path, budget: str, only: set[str], measured: bool = False) -> list[Row]:
+    """The paper's tables in a folder, and printed. A second start goes on where the first was
+    stopped."""
+    from insegan_ros.benchmarks.insta10_report import write_report
+
+    benchmark = Insta10(folder, Insta10Budget.read(budget))
+    chosen = f' --only {",".join(sorted(only))}' if only else ''
+    command = f'insegan benchmark insta10 --budget {budget}{chosen}'
+    rows = write_report(benchmark, benchmark.run(only, measured), machine(), command)
+    print((folder / 'tables.md').read_text())
+    return rows

@@ -8,19 +8,29 @@ import html
 import io
 import json
 from collections import defaultdict
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
 from insegan_ros.benchmarks.cells import not_measured
-from insegan_ros.benchmarks.held_out import TEST_SEED
-from insegan_ros.benchmarks.insta10 import INSTA10, PAPER, Insta10, protocol_check, segment_scene
+from insegan_ros.benchmarks.insta10 import (
+    INSTA10,
+    PAPER,
+    Insta10,
+    is_papers_form,
+    protocol_check,
+    segment_scene,
+)
+from insegan_ros.benchmarks.rows import Row, budget_sentence, budget_suffix
 from insegan_ros.drawing.panels import compared
+from insegan_ros.files import write_whole
 from insegan_ros.methods.registry import load_segmenter
+from insegan_ros.tasks.base import TEST_SEED
 
-SETS = (('random', 'random scenes'), ('hard', 'scenes on which K-means fails'))
-METRICS = (('honest_miou', 'honest mIoU'), ('paper_miou', "paper's mIoU"))
+SETS = {'random': 'random scenes', 'hard': 'scenes on which K-means fails'}
+METRICS = {'honest_miou': 'honest mIoU', 'paper_miou': "paper's mIoU"}
 TITLES = {
     'methods': 'Table 1: methods',
     'noisy': 'In place of Table 3: noisy depth of a simulated D435',
@@ -29,28 +39,47 @@ TITLES = {
     'images': 'Fig. 4a: number of training images',
     'number': 'Fig. 4b: n, where five parts are in the bin',
 }
+# What is said of rows of the paper's form that were measured before it had the paper's widths.
+EARLIER_FORM = "measured at half the paper's widths and twice its rate"
 Result = dict[str, Any]
+# What random and dilated answers are worth: answer -> measure -> mean.
+Checks = Mapping[str, Mapping[str, float]]
 
 
-def means(
-    results: list[Result],
-) -> dict[tuple[str, str, str, str, str], tuple[float, float, int, int]]:
-    """(table, method, part, set, metric) -> mean over seeds, spread (standard deviation) over
-    seeds, seeds, scenes."""
-    by: dict[tuple[str, str, str, str, str], list[tuple[float, int]]] = defaultdict(list)
+class Key(NamedTuple):
+    """Which figure."""
+
+    table: str
+    method: str
+    part: str
+    set: str
+    metric: str
+
+
+class Figure(NamedTuple):
+    """mean and spread (standard deviation) over `seeds` seeds; scenes: of each."""
+
+    mean: float
+    spread: float
+    seeds: int
+    scenes: int
+
+
+def means(results: Sequence[Result]) -> dict[Key, Figure]:
+    """All figures of the results."""
+    by: dict[Key, list[tuple[float, int]]] = defaultdict(list)
     for one in results:
-        for name, _ in SETS:
+        for name in SETS:
             chosen = [scores for scores, inside in zip(one['scores'], one[name]) if inside]
             if chosen:
                 for metric in ('honest_miou', 'paper_miou', 'foreground_iou', 'count_error'):
                     value = float(np.mean([abs(scores[metric]) for scores in chosen]))
-                    by[one['table'], one['method'], one['part'], name, metric].append(
-                        (value, len(chosen))
-                    )
+                    key = Key(one['table'], one['method'], one['part'], name, metric)
+                    by[key].append((value, len(chosen)))
     return {
-        key: (
-            float(np.mean([v for v, _ in values])),
-            float(np.std([v for v, _ in values])),
+        key: Figure(
+            float(np.mean([value for value, _ in values])),
+            float(np.std([value for value, _ in values])),
             len(values),
             values[0][1],
         )
@@ -59,12 +88,8 @@ def means(
 
 
 def rows(
-    results: list[Result],
-    checks: dict[str, dict[str, float]],
-    budget: str,
-    machine: str,
-    command: str,
-) -> list[dict[str, Any]]:
+    results: Sequence[Result], checks: Checks, budget: str, machine: str, command: str
+) -> list[Row]:
     """One row a figure, as all benchmarks write them."""
     common = {
         'benchmark': 'insta10',
@@ -73,7 +98,6 @@ def rows(
         'machine': machine,
         'command': command,
     }
-    small = '' if budget == 'full' else f' ({budget} budget)'
     out = [
         {
             **common,
@@ -90,112 +114,143 @@ def rows(
         for name, values in checks.items()
         for metric, value in values.items()
     ]
-    for (table, method, part, name, metric), (value, spread, seeds, scenes) in means(
-        results
-    ).items():
-        paper = PAPER.get(method, ())
-        reference = (
-            f'paper {paper[INSTA10.index(part)]}'
-            if paper
-            and part in INSTA10
-            and (table, name, metric) == ('methods', 'hard', 'paper_miou')
-            else ''
-        )
+    for key, figure in means(results).items():
         out.append(
             {
                 **common,
-                'table': table,
-                'method': method,
-                'part': part,
-                'protocol': f'{scenes} {dict(SETS)[name]}{small}',
-                'metric': metric,
-                'value': round(value, 4),
-                'spread': round(spread, 4),
-                'seeds': seeds,
-                'reference': reference,
+                'table': key.table,
+                'method': key.method,
+                'part': key.part,
+                'protocol': f'{figure.scenes} {SETS[key.set]}{budget_suffix(budget)}',
+                'metric': key.metric,
+                'value': round(figure.mean, 4),
+                'spread': round(figure.spread, 4),
+                'seeds': figure.seeds,
+                'reference': _reference(key),
             }
         )
     return out
 
 
-def markdown(
-    results: list[Result], checks: dict[str, dict[str, float]], budget: str, machine: str
-) -> str:
+def _reference(key: Key) -> str:
+    """The paper's figure for the same, if it has one."""
+    quoted = (key.table, key.set, key.metric) == ('methods', 'hard', 'paper_miou')
+    if not quoted or key.method not in PAPER or key.part not in INSTA10:
+        return ''
+    return f'paper {PAPER[key.method][INSTA10.index(key.part)]}'
+
+
+def markdown(results: Sequence[Result], checks: Checks, budget: str, machine: str) -> str:
     """All tables that there are results for."""
-    table = means(results)
+    figures = means(results)
     lines = [
         '# Insta-10, simulated',
         '',
-        f'Budget **{budget}**'
-        + ('.' if budget == 'full' else ': a shrunken run, not the figures of the full one.')
-        + f' {machine}. Mean over scenes and seeds; ± is the spread over seeds where there are'
-        " several. *Honest*: one to one, predicted foreground, full resolution. *Paper's*: the"
-        ' best IoU of every true instance, true foreground; it flatters. The classical methods'
-        ' are told the number of parts, the product is not. `shipped` is the checkpoint that'
-        ' comes with the package.',
+        f'{budget_sentence(budget)} {machine}. Mean over scenes and seeds; ± is the spread over'
+        ' seeds where there are several. *Honest*: one to one, predicted foreground, full'
+        " resolution. *Paper's*: the best IoU of every true instance, true foreground; it flatters."
+        ' The classical methods are told the number of parts, the product is not. `shipped` is the'
+        ' checkpoint that comes with the package.',
         '',
+        *_earlier_form(results),
     ]
     for name in TITLES:
-        for key, title in SETS:
-            for metric, label in METRICS:
-                lines += _table(table, name, key, metric, f'{TITLES[name]}: {label}, {title}')
+        for key, title in SETS.items():
+            for metric, label in METRICS.items():
+                lines += _table(figures, name, key, metric, f'{TITLES[name]}: {label}, {title}')
+    return '\n'.join([*lines, *_training_times(results), *_scene_times(results), *_checks(checks)])
+
+
+def _earlier_form(results: Sequence[Result]) -> list[str]:
+    """What is to be said of results of the paper's form that do not tell their configuration: they
+    are older than its widths and its rate."""
+    earlier = dict.fromkeys(
+        one['method'] for one in results if is_papers_form(one['method']) and 'config' not in one
+    )
+    if not earlier:
+        return []
+    return [f'{EARLIER_FORM[0].upper()}{EARLIER_FORM[1:]}: {"; ".join(earlier)}.', '']
+
+
+def _training_times(results: Sequence[Result]) -> list[str]:
+    """The section of what trainings took."""
     minutes: dict[str, list[float]] = defaultdict(list)
     for one in results:
         if one['table'] == 'methods' and one['minutes'] is not None:
             minutes[one['method']].append(one['minutes'])
-    if minutes:
-        lines += [
-            '## Training time',
-            '',
-            '| method | minutes a part | parts and seeds |',
-            '|---|---|---|',
-        ]
-        lines += [
+    if not minutes:
+        return []
+    return [
+        '## Training time',
+        '',
+        '| method | minutes a part | parts and seeds |',
+        '|---|---|---|',
+        *(
             f'| {method} | {np.mean(values):.1f} | {len(values)} |'
             for method, values in minutes.items()
-        ] + ['']
+        ),
+        '',
+    ]
+
+
+def _scene_times(results: Sequence[Result]) -> list[str]:
+    """The section of what a scene takes."""
     timed = [one for one in results if one['table'] == 'ablation' and 'scene_ms' in one]
-    if timed:
-        lines += ['## Time to segment a scene', '', '| method | part | ms |', '|---|---|---|']
-        lines += [
-            f'| {one["method"]} | {one["part"]} | {one["scene_ms"]:.0f} |' for one in timed
-        ] + ['']
-    if checks:
-        lines += [
-            '## What the measures are worth',
-            '',
-            "| answer | honest mIoU | paper's mIoU |",
-            '|---|---|---|',
-        ]
-        lines += [
+    if not timed:
+        return []
+    return [
+        '## Time to segment a scene',
+        '',
+        '| method | part | ms |',
+        '|---|---|---|',
+        *(f'| {one["method"]} | {one["part"]} | {one["scene_ms"]:.0f} |' for one in timed),
+        '',
+    ]
+
+
+def _checks(checks: Checks) -> list[str]:
+    """The section of what no honest measure may praise."""
+    if not checks:
+        return []
+    return [
+        '## What the measures are worth',
+        '',
+        "| answer | honest mIoU | paper's mIoU |",
+        '|---|---|---|',
+        *(
             f'| {name} | {values["honest_miou"]:.3f} | {values["paper_miou"]:.3f} |'
             for name, values in checks.items()
-        ] + ['']
-    return '\n'.join(lines)
+        ),
+        '',
+    ]
 
 
 def _table(
-    table: dict[Any, tuple[float, float, int, int]], name: str, key: str, metric: str, title: str
+    figures: Mapping[Key, Figure], name: str, set_: str, metric: str, title: str
 ) -> list[str]:
-    own = {k: v for k, v in table.items() if k[0] == name and k[3] == key and k[4] == metric}
+    """One table of a set and a metric: a row a method, a column a part."""
+    own = {
+        (key.method, key.part): figure
+        for key, figure in figures.items()
+        if (key.table, key.set, key.metric) == (name, set_, metric)
+    }
     if not own:
         return []
-    parts = [part for part in INSTA10 if any(k[2] == part for k in own)]
-    methods = list(dict.fromkeys(k[1] for k in own))
-    scenes = [str(max((v[3] for k, v in own.items() if k[2] == part), default=0)) for part in parts]
+    parts = [part for part in INSTA10 if any(there == part for _, there in own)]
+    scenes = [max(one.scenes for (_, there), one in own.items() if there == part) for part in parts]
     lines = [
         f'## {title}',
         '',
         f'| | {" | ".join(parts)} | mean |',
         '|---' * (len(parts) + 2) + '|',
-        f'| *scenes* | {" | ".join(scenes)} | |',
+        f'| *scenes* | {" | ".join(map(str, scenes))} | |',
     ]
-    for method in methods:
-        cells = [own.get((name, method, part, key, metric)) for part in parts]
-        there = [cell[0] for cell in cells if cell]
+    for method in dict.fromkeys(method for method, _ in own):
+        cells = [own.get((method, part)) for part in parts]
+        there = [cell.mean for cell in cells if cell]
         mean = f'{np.mean(there):.3f}' if len(there) == len(parts) else f'({np.mean(there):.3f})'
-        lines.append(f'| {method} | ' + ' | '.join(_cell(cell) for cell in cells) + f' | {mean} |')
-        if metric == 'paper_miou' and key == 'hard' and name == 'methods' and method in PAPER:
+        lines.append(f'| {method} | ' + ' | '.join(map(_cell, cells)) + f' | {mean} |')
+        if (name, set_, metric) == ('methods', 'hard', 'paper_miou') and method in PAPER:
             lines.append(
                 f'| *{method}, in the paper* | '
                 + ' | '.join(f'*{PAPER[method][INSTA10.index(part)]:.3f}*' for part in parts)
@@ -204,13 +259,13 @@ def _table(
     return lines + ['']
 
 
-def _cell(cell: tuple[float, float, int, int] | None) -> str:
-    if cell is None:
+def _cell(figure: Figure | None) -> str:
+    if figure is None:
         return '-'
-    return f'{cell[0]:.3f}' + (f' ±{cell[1]:.3f}' if cell[2] > 1 else '')
+    return f'{figure.mean:.3f}' + (f' ±{figure.spread:.3f}' if figure.seeds > 1 else '')
 
 
-def page(benchmark: Insta10, results: list[Result], text: str) -> str:
+def page(benchmark: Insta10, results: Sequence[Result], text: str) -> str:
     """The tables, the two charts, and for every part the worst, the median and the best scene of
     the product."""
     body = [_html_of(text)]
@@ -267,21 +322,22 @@ def _html_of(text: str) -> str:
 
 
 def _image(png: bytes) -> str:
+    """A picture that lies in the page itself."""
     return f'<img alt="" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
 
 
-def _chart(results: list[Result], table: str, axis: str) -> bytes:
-    from matplotlib.figure import Figure
+def _chart(results: Sequence[Result], table: str, axis: str) -> bytes:
+    """A study's figures by the number in its rows' names, a line a form and part, as PNG."""
+    from matplotlib.figure import Figure as PlotFigure
 
-    figure = Figure((7, 4), dpi=110)
-    plot = figure.subplots()
+    chart = PlotFigure((7, 4), dpi=110)
+    plot = chart.subplots()
     lines: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    for (name, method, part, key, metric), value in means(results).items():
-        if name == table and key == 'random' and metric == 'honest_miou':
-            form, _, rest = method.partition(' ')
-            lines[f'{form}, {part}'].append(
-                (float(''.join(c for c in rest if c.isdigit())), value[0])
-            )
+    for key, figure in means(results).items():
+        if (key.table, key.set, key.metric) == (table, 'random', 'honest_miou'):
+            form, _, rest = key.method.partition(' ')
+            number = float(''.join(letter for letter in rest if letter.isdigit()))
+            lines[f'{form}, {key.part}'].append((number, figure.mean))
     for name, points in lines.items():
         plot.plot(*zip(*sorted(points)), 'o-', label=name)
     plot.set(
@@ -293,7 +349,7 @@ def _chart(results: list[Result], table: str, axis: str) -> bytes:
     plot.grid(alpha=0.3)
     plot.legend()
     buffer = io.BytesIO()
-    figure.savefig(buffer, format='png', bbox_inches='tight')
+    chart.savefig(buffer, format='png', bbox_inches='tight')
     return buffer.getvalue()
 
 
@@ -324,8 +380,8 @@ def _scenes(benchmark: Insta10, one: Result) -> bytes:
 
 
 def write_report(
-    benchmark: Insta10, results: list[Result], machine: str, command: str
-) -> list[dict[str, Any]]:
+    benchmark: Insta10, results: Sequence[Result], machine: str, command: str
+) -> list[Row]:
     """tables.json, tables.md and report.html in the benchmark's folder. Returns the rows."""
     first = next((one for one in results if one['table'] == 'methods'), None)
     checks = protocol_check(benchmark.tests(first['part'], first['sensor'])) if first else {}
@@ -338,7 +394,11 @@ def write_report(
             '',
         ]
     )
-    (benchmark.folder / 'tables.json').write_text(json.dumps(found, indent=1) + '\n')
-    (benchmark.folder / 'tables.md').write_text(text)
-    (benchmark.folder / 'report.html').write_text(page(benchmark, results, text))
+    files = {
+        'tables.json': json.dumps(found, indent=1) + '\n',
+        'tables.md': text,
+        'report.html': page(benchmark, results, text),
+    }
+    for name, content in files.items():
+        write_whole(benchmark.folder / name, content.encode())
     return found

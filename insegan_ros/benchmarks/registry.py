@@ -1,0 +1,101 @@
+"""The one registry of benchmarks: each by its name, what it measures, in which budgets, and what
+runs it. Their modules are imported when they are run."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from insegan_ros.errors import ConfigError, unknown
+
+if TYPE_CHECKING:
+    from insegan_ros.benchmarks.rows import Row
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """help: one line for people. run: `module:function`, below insegan_ros.benchmarks. budgets:
+    those that it knows. keeps: whether it keeps data, trainings and results in a folder, so that a
+    second start goes on; such a function takes (folder, budget, only, measured), any other whether
+    the budget is the small one. pictures: whether it takes photographs too."""
+
+    help: str
+    run: str
+    budgets: tuple[str, ...] = ('small', 'full')
+    keeps: bool = False
+    pictures: bool = False
+
+    @property
+    def function(self) -> Callable[..., list[Row]]:
+        """What `run` names."""
+        module, name = self.run.split(':')
+        return getattr(importlib.import_module(f'insegan_ros.benchmarks.{module}'), name)
+
+
+def _kept(help_: str, run: str, pictures: bool = False) -> Benchmark:
+    return Benchmark(help_, run, ('small', 'medium', 'full'), True, pictures)
+
+
+BENCHMARKS: dict[str, Benchmark] = {
+    'simulate': Benchmark(
+        'labelled scenes a second, and how still their parts lie', 'simulate:benchmark_simulate'
+    ),
+    'node': Benchmark('time of a frame, for all that is shipped', 'node:benchmark_node'),
+    'shipped': Benchmark(
+        'the shipped checkpoints on unseen simulated bins', 'shipped:benchmark_shipped'
+    ),
+    'poses': Benchmark(
+        'how exact poses are that are registered to a mesh', 'poses:benchmark_poses'
+    ),
+    'picks': Benchmark('whether the first pick is of a free part', 'picks:benchmark_picks'),
+    'train': Benchmark("what a step of the paper's training costs", 'train_speed:benchmark_train'),
+    'insta10': _kept("the InSeGAN paper's tables", 'insta10:run_insta10'),
+    'foreground': _kept(
+        'the tables of layered GANs and the independence prior', 'foreground:run_foreground'
+    ),
+    'hoc': _kept('heaps, learnt from one picture', 'heaps:run_hoc', pictures=True),
+    'weak': _kept('masks with classes from image-level labels', 'classes:run_weak'),
+}
+
+
+def run_benchmark(
+    name: str,
+    budget: str,
+    out: Path | None = None,
+    only: Collection[str] = (),
+    measured: bool = False,
+    pictures: Path | None = None,
+) -> list[Row]:
+    """Run a benchmark and print its tables; returns the rows.
+
+    The others are for those that keep a folder. out: it, runs/NAME if left out; one that was begun
+    is continued. only: tables, methods and parts that are measured, all if empty. measured: tell
+    what has been measured in it, and measure nothing. pictures: photographs with labels, for hoc.
+    Raises ConfigError for names that are unknown.
+    """
+    if name not in BENCHMARKS:
+        raise unknown('benchmark', name, list(BENCHMARKS))
+    benchmark = BENCHMARKS[name]
+    if budget not in benchmark.budgets:
+        *others, last = benchmark.budgets
+        raise ConfigError(
+            f'benchmark {name} has the budgets {", ".join(others)} and {last}: expected one of'
+            f' these, not {budget}'
+        )
+    if benchmark.keeps:
+        options: dict[str, Any] = {'pictures': Path(pictures)} if pictures else {}
+        return benchmark.function(
+            Path(out or f'runs/{name}'),
+            budget,
+            set(only),
+            measured,
+            **(options if benchmark.pictures else {}),
+        )
+    from insegan_ros.benchmarks.rows import print_rows
+
+    rows = benchmark.function(budget == 'small')
+    print_rows(rows)
+    return rows
