@@ -4,98 +4,34 @@ JSON."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import cv2
 import numpy as np
+from jsonargparse import ArgumentParser, Namespace
 from tqdm import tqdm
 
-from insegan_ros.data.convert import is_dataset, open_dataset
-from insegan_ros.data.photo_sets import PICTURES
-from insegan_ros.data.recording_writer import INSTANCES_TOPIC, RecordingWriter
-from insegan_ros.data.recordings import (
-    is_recording,
-    read_colour_image,
-    read_depth_image,
-    read_frames,
+from insegan_ros.cli.options import (
+    add_model_arguments,
+    chosen_segmenter,
+    chosen_workspace,
+    mind_part,
 )
+from insegan_ros.data.items import items_of
+from insegan_ros.data.recording_writer import INSTANCES_TOPIC, RecordingWriter
+from insegan_ros.data.recordings import is_recording
 from insegan_ros.drawing.overlay import overlay
 from insegan_ros.errors import DatasetError, InputError
 from insegan_ros.frame import Frame, Instances
-from insegan_ros.tasks.segmenter import Segmenter
+from insegan_ros.segmenters.base import Segmenter
 from insegan_ros.workspace import Workspace
 
 
-@dataclass(frozen=True)
-class Item:
-    """One thing to segment: its file's name, or empty where many lie in one; the frame, or None and
-    why it cannot be read; the bin where the source knows it."""
-
-    name: str
-    frame: Frame | None
-    workspace: Workspace | None = None
-    error: str = ''
-
-
-def frames_of(source: Path) -> Iterator[Frame]:
-    """The depth frames of an image, a folder of images, a data set, or a recording, in order.
-    Raises DatasetError where there is nothing, InputError for an image that cannot be read."""
-
-    def read(item: Item) -> Frame:
-        if item.frame is None:
-            raise InputError(item.error)
-        return item.frame
-
-    return map(read, items_of(source))
-
-
-def items_of(source: Path, by_colour: bool = False) -> Iterator[Item]:
-    """What lies in a source, in order; images are depth, or by_colour photographs, also in
-    sub-folders, and recordings give their colour. Raises DatasetError where there is nothing."""
-    # At once, not when the first item is asked for.
-    if not source.exists():
-        raise DatasetError(f'{source} does not exist: expected an image, a folder or a recording')
-    return _items_of(source, by_colour)
-
-
-def _items_of(source: Path, by_colour: bool) -> Iterator[Item]:
-    if is_recording(source):
-        yield from (Item('', frame) for frame in read_frames(source, colour=by_colour))
-    elif source.is_dir() and is_dataset(source):
-        yield from (Item('', scene.frame, scene.workspace) for scene in open_dataset(source)[1])
-    else:
-        yield from _images(source, by_colour)
-
-
-def _images(source: Path, photographs: bool) -> Iterator[Item]:
-    paths = [source]
-    if source.is_dir():
-        found = source.rglob('*') if photographs else source.glob('*.png')
-        paths = sorted(
-            path
-            for path in found
-            if path.suffix.lower() in PICTURES
-            and 'masks' not in path.relative_to(source).parts[:-1]
-            and not path.stem.endswith('_labels')
-        )
-    if not paths:
-        raise DatasetError(
-            f'{source} holds no {"photographs" if photographs else "depth images"}, shards or'
-            f' recording: expected {"JPEG or PNG files" if photographs else "*.png"}, scenes-*.h5'
-            ' or metadata.yaml'
-        )
-    for path in paths:
-        name = str(path.relative_to(source)) if source.is_dir() else path.name
-        try:
-            yield Item(name, read_colour_image(path) if photographs else read_depth_image(path))
-        except InputError as problem:
-            yield Item(name, None, error=str(problem))
-
-
-def segment_input(source: Path, segmenter: Segmenter, out: Path) -> tuple[int, int]:
+def segment_input(
+    source: Path, segmenter: Segmenter, out: Path, workspace: Workspace | None = None
+) -> tuple[int, int]:
     """Segment every frame of `source` into `out` (shards know their bins, and methods of colour
     read photographs): NNNNNN_labels.png (16 bit), NNNNNN_overlay.png, results.json; for a recording
     also `recording`, a rosbag2 folder with its depth, the labels and the overlay.
@@ -107,11 +43,7 @@ def segment_input(source: Path, segmenter: Segmenter, out: Path) -> tuple[int, i
     results = out / 'results.json'
     if results.exists():
         raise DatasetError(f'{out} holds results already: expected another --out')
-    by_colour, own_bins, rows = (
-        getattr(segmenter, 'needs_colour', False),
-        segmenter.workspace is None,
-        [],
-    )
+    by_colour, rows = segmenter.needs_colour, []
     items = items_of(source, by_colour)
     with RecordingWriter(out / 'recording') if is_recording(source) else nullcontext() as recording:
         for index, item in enumerate(tqdm(items, desc='segment', unit='frame')):
@@ -122,10 +54,8 @@ def segment_input(source: Path, segmenter: Segmenter, out: Path) -> tuple[int, i
                 rows.append({'frame': index, **name, 'instances': [], 'error': item.error})
                 continue
             frame = item.frame
-            if own_bins:
-                segmenter.workspace = item.workspace
             try:
-                found, error = segmenter.segment(frame), None
+                found, error = segmenter.segment(frame, workspace or item.workspace), None
             except InputError as problem:
                 found, error = Instances.none(frame.depth_m.shape), str(problem)
             picture = overlay(
@@ -180,3 +110,65 @@ def _row(index: int, frame: Frame, found: Instances, error: str | None) -> dict[
         ],
     }
     return {**row, 'error': error} if error else row
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the options of `insegan segment`."""
+    parser.add_argument(
+        'input',
+        type=str,
+        help=(
+            'depth image (a photograph for methods of colour), folder of images or shards, or'
+            ' recording'
+        ),
+    )
+    add_model_arguments(parser)
+    parser.add_argument(
+        '--out',
+        type=str,
+        default='masks',
+        help='folder for labels (16-bit PNG), overlays, results.json; must not hold results yet',
+    )
+    parser.add_argument(
+        '--workspace',
+        type=str,
+        default='',
+        help=(
+            "YAML of `insegan calibrate`: floor and inside of the bin; a recording's own"
+            ' workspace.yaml if left out'
+        ),
+    )
+    parser.add_argument(
+        '--floor',
+        type=list[float] | None,
+        default=None,
+        help="the floor's plane a, b, c, d in the optical frame; fitted to every frame if left out",
+    )
+    parser.add_argument(
+        '--bounds',
+        type=list[float] | None,
+        default=None,
+        help="the bin's x_min, y_min, x_max, y_max in m; needs --floor",
+    )
+
+
+def run(arguments: Namespace) -> None:
+    """Run `insegan segment` with the options that were given."""
+    from insegan_ros.data.recordings import own_workspace
+    from insegan_ros.data.shards import is_shards
+
+    source = Path(arguments.input)
+    workspace = chosen_workspace(arguments) or own_workspace(source)
+    segmenter = chosen_segmenter(arguments)
+    if workspace is None and not is_shards(source) and not segmenter.needs_colour:
+        print(
+            'where the bin is, is not given (--workspace): the floor is fitted to every frame, and'
+            ' all that stands on it is taken for parts, walls too'
+        )
+    if is_shards(source):
+        mind_part(segmenter, source, arguments.model)
+    count, refused = segment_input(source, segmenter, Path(arguments.out), workspace)
+    print(
+        f'{count - refused} frames segmented into {arguments.out}'
+        + (f'; {refused} could not be used, results.json says why' if refused else '')
+    )

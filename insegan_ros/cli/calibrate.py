@@ -1,0 +1,78 @@
+"""`insegan calibrate`: floor and inside of an empty bin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jsonargparse import ArgumentParser, Namespace
+
+from insegan_ros.cli.ros import needs_ros
+from insegan_ros.errors import ConfigError
+
+if TYPE_CHECKING:
+    from insegan_ros.frame import Frame
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the options of `insegan calibrate`."""
+    parser.add_argument(
+        'input',
+        type=str,
+        nargs='?',
+        default='',
+        help='the empty bin: a recording, a depth image, a folder of either',
+    )
+    parser.add_argument(
+        '--topic',
+        type=str,
+        default='',
+        help='instead: a live depth topic, such as /camera/camera/depth/image_rect_raw',
+    )
+    parser.add_argument(
+        '--out',
+        type=str,
+        required=True,
+        help=(
+            "new YAML file with the segmenter's floor and bounds; a picture of what was found goes"
+            ' beside it'
+        ),
+    )
+
+
+def run(arguments: Namespace) -> None:
+    """Run `insegan calibrate` with the options that were given."""
+    from insegan_ros.data.items import frames_of
+    from insegan_ros.data.recordings import is_recording
+    from insegan_ros.data.shards import is_shards
+    from insegan_ros.picking.calibrate import (
+        FRAMES,
+        calibrate,
+        check_calibration_path,
+        write_calibration,
+    )
+
+    if bool(arguments.input) == bool(arguments.topic):
+        raise ConfigError(
+            'calibrate needs a recording or picture of the empty bin, or --topic: expected one of'
+            ' them'
+        )
+    check_calibration_path(Path(arguments.out))
+    if arguments.topic:
+        with needs_ros():
+            from insegan_ros.nodes.live import live_frames
+        frames: Iterable[Frame] = live_frames(arguments.topic, FRAMES)
+    else:
+        source = Path(arguments.input)
+        frames = frames_of(source)
+        if source.suffix == '.png' or (
+            source.is_dir() and not is_recording(source) and not is_shards(source)
+        ):
+            print(
+                "a depth image does not say its camera: a D435's field of view is assumed, and"
+                ' lengths are as good as that; a recording or --topic knows it'
+            )
+    found, picture = calibrate(frames)
+    drawn = write_calibration(found, picture, Path(arguments.out))
+    print(f'{found.text()}\n{arguments.out} and {drawn}')

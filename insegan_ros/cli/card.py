@@ -1,0 +1,47 @@
+"""`insegan card`: a finished training measured on unseen simulated data, and described."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jsonargparse import ArgumentParser, Namespace
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the options of `insegan card`."""
+    parser.add_argument(
+        '--model',
+        type=str,
+        required=True,
+        help=(
+            'checkpoint folder of a finished training; of irnet or ccgr one in the runs/ of insegan'
+            ' benchmark weak'
+        ),
+    )
+    parser.add_argument(
+        '--out',
+        type=str,
+        required=True,
+        help='new folder for weights, card.json, README.md and pictures',
+    )
+    parser.add_argument(
+        '--limit',
+        type=int,
+        default=100,
+        help=(
+            'random scenes, and scenes on which K-means fails; three times as many totes for'
+            ' foreground methods'
+        ),
+    )
+
+
+def run(arguments: Namespace) -> None:
+    """Run `insegan card` with the options that were given."""
+    from insegan_ros.engine.checkpoint import Checkpoint
+    from insegan_ros.methods.registry import find_checkpoint, task_of
+    from insegan_ros.tasks.base import make_card, task_named
+
+    model = find_checkpoint(arguments.model)
+    task = task_named(task_of(Checkpoint.load(model)))
+    make_card(task, model, Path(arguments.out), arguments.limit)
+    print((Path(arguments.out) / 'README.md').read_text())

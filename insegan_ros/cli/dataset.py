@@ -1,0 +1,153 @@
+"""`insegan dataset`: convert a data set, look into one, draw the parts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from jsonargparse import ArgumentParser, Namespace
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the options of `insegan dataset`."""
+    actions = parser.add_subcommands(required=True, dest='action')
+    for name, add, text in (
+        ('convert', _add_convert, 'from one format to another'),
+        ('inspect', _add_inspect, 'counts, sizes, fill, occlusion, contact sheet'),
+        (
+            'heights',
+            _add_heights,
+            'the small height maps that training reads, in one file, to train on another machine',
+        ),
+        (
+            'pictures',
+            _add_pictures,
+            'the small colour pictures that foreground segmenters learn from, in one file',
+        ),
+        ('parts', _add_parts, 'a picture of the parts'),
+    ):
+        own = ArgumentParser()
+        add(own)
+        actions.add_subcommand(name, own, help=text)
+
+
+def _add_convert(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        'source',
+        type=str,
+        help=(
+            'folder of shards, BOP scenes, COCO annotations or Insta-10 folders; which of them is'
+            ' found by looking'
+        ),
+    )
+    parser.add_argument('out', type=str, help='new folder')
+    parser.add_argument(
+        '--to',
+        type=str,
+        required=True,
+        help='shards, bop, coco, insta10, recording (rosbag2, mcap), or clouds (labelled PLY)',
+    )
+
+
+def _add_inspect(parser: ArgumentParser) -> None:
+    parser.add_argument('source', type=str, help='folder in any of these formats')
+    parser.add_argument(
+        '--sheet', type=str | None, default=None, help='new PNG with a sample of the scenes'
+    )
+    parser.add_argument('--json', type=str | None, default=None, help='file for the numbers')
+
+
+def _add_heights(parser: ArgumentParser) -> None:
+    parser.add_argument('source', type=str, help='folder of shards')
+    parser.add_argument(
+        'out', type=str, help='new file, such as nut.h5; `insegan train ... --data nut.h5` reads it'
+    )
+    parser.add_argument(
+        '--truth', action='store_true', help='labels too, for `insegan train supervised`'
+    )
+
+
+def _add_pictures(parser: ArgumentParser) -> None:
+    parser.add_argument('source', type=str, help='folder of shards with colour, or of photographs')
+    parser.add_argument(
+        'out',
+        type=str,
+        help='new file, such as tote.h5; `insegan train layered-gan --data tote.h5` reads it',
+    )
+    parser.add_argument('--size', type=int, default=64, help='side in px')
+    parser.add_argument(
+        '--view',
+        choices=['scene', 'box'],
+        default='scene',
+        help="scene: the bin's inside, or the middle of a photograph; box: around the object's box",
+    )
+    parser.add_argument('--context', type=float, default=1.2, help='how much larger than the box')
+    parser.add_argument(
+        '--split',
+        choices=['training', 'validation', 'test'],
+        default='training',
+        help='of a published set',
+    )
+    parser.add_argument('--truth', action='store_true', help='masks too, for evaluation')
+    parser.add_argument(
+        '--empty',
+        action='store_true',
+        help=(
+            'instead: the scenes in which nothing lies, backgrounds for `insegan train'
+            ' independence-foreground`'
+        ),
+    )
+
+
+def _add_parts(parser: ArgumentParser) -> None:
+    parser.add_argument('sheet', type=str, help='new PNG')
+    parser.add_argument(
+        '--part', type=str, default='', help='which parts; the ten of the paper if left out'
+    )
+
+
+def run(arguments: Namespace) -> None:
+    """Run `insegan dataset` with the options that were given."""
+    values = arguments[arguments.action]
+    if arguments.action == 'convert':
+        from insegan_ros.data.convert import convert
+
+        print(f'{convert(Path(values.source), Path(values.out), values.to)} scenes in {values.out}')
+    elif arguments.action == 'inspect':
+        from insegan_ros.metrics.inspect import describe, inspect
+
+        if values.json:
+            from insegan_ros.files import check_new
+
+            check_new(Path(values.json), '.json')
+        result = inspect(Path(values.source), Path(values.sheet) if values.sheet else None)
+        print(describe(result))
+        if values.json:
+            Path(values.json).write_text(json.dumps(result, indent=1) + '\n')
+    elif arguments.action == 'heights':
+        from insegan_ros.data.height_maps import write_height_maps
+        from insegan_ros.heights import IMAGE_SIZE
+
+        print(
+            f'{write_height_maps(Path(values.source), Path(values.out), IMAGE_SIZE, values.truth)}'
+            f' height maps in {values.out}'
+        )
+    elif arguments.action == 'pictures':
+        from insegan_ros.data.pictures import write_pictures
+
+        count = write_pictures(
+            Path(values.source),
+            Path(values.out),
+            values.size,
+            values.view,
+            values.context,
+            values.truth,
+            values.split,
+            values.empty,
+        )
+        print(f'{count} pictures in {values.out}')
+    else:
+        from insegan_sim.parts import PARTS, load_parts
+        from insegan_sim.thumbnails import draw_parts
+
+        draw_parts(load_parts(values.part or ','.join(PARTS)), Path(values.sheet))

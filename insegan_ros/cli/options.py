@@ -1,0 +1,108 @@
+"""What several subcommands share: which model, which bin."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jsonargparse import ArgumentParser, Namespace
+
+from insegan_ros.errors import ConfigError, InseganWarning
+
+if TYPE_CHECKING:
+    from insegan_ros.segmenters.base import Segmenter
+    from insegan_ros.workspace import Workspace
+
+
+def add_model_arguments(parser: ArgumentParser) -> None:
+    """Add the options that say which method is meant, and how it is run."""
+    parser.add_argument(
+        '--model',
+        type=str,
+        required=True,
+        help=(
+            'checkpoint folder, shipped name (cutpaste-nut), or a method by its name: kmeans,'
+            ' spectral, grabcut, graphcut, felzenszwalb; grabcut-colour, kmeans-colour,'
+            ' depth-threshold'
+        ),
+    )
+    parser.add_argument(
+        '--segmenter',
+        type=str,
+        default='',
+        help="another way to run the checkpoint, such as insegan (the paper's pose encoder)",
+    )
+    parser.add_argument('--device', type=str, default='auto', help='auto, cpu, cuda, cuda:N')
+    parser.add_argument(
+        '--instances', type=int, default=5, help='number of parts, for the classical methods'
+    )
+    parser.add_argument(
+        '--mesh',
+        type=str,
+        default='',
+        help="the part's STL, OBJ or PLY: poses are then the part's own, instead of principal axes",
+    )
+    parser.add_argument(
+        '--roi-filter',
+        '--gate',
+        type=str,
+        default='',
+        help=(
+            'a foreground method or checkpoint (layered-gan-tote, depth-threshold): what it takes'
+            ' for background is floor to the model'
+        ),
+    )
+    parser.add_argument(
+        '--mesh-scale',
+        type=float,
+        default=1.0,
+        help='metres in a unit of the mesh: 0.001 for a file in millimetres',
+    )
+
+
+def chosen_segmenter(arguments: Namespace) -> Segmenter:
+    """The method that the options of `add_model_arguments` name."""
+    from insegan_ros.methods.registry import load_segmenter
+
+    return load_segmenter(
+        arguments.model,
+        arguments.segmenter,
+        arguments.device,
+        arguments.instances,
+        arguments.mesh,
+        arguments.mesh_scale,
+        arguments.roi_filter,
+    )
+
+
+def chosen_workspace(arguments: Namespace) -> Workspace | None:
+    """The bin that --workspace, or --floor and --bounds name; None where none is given. Raises
+    ConfigError for a wrong combination, InputError for a bin that cannot be."""
+    from insegan_ros.workspace import Workspace, four, read_workspace
+
+    floor, bounds = arguments.get('floor'), arguments.get('bounds')
+    if bounds and not floor:
+        raise ConfigError('--bounds is given without --floor: expected both')
+    if floor and arguments.workspace:
+        raise ConfigError('--floor and --workspace are given: expected one of them')
+    if arguments.workspace:
+        return read_workspace(Path(arguments.workspace))
+    return Workspace(four(floor), four(bounds) if bounds else None) if floor else None
+
+
+def mind_part(segmenter: Segmenter, data: Path, model: str) -> None:
+    """Say so where a checkpoint is of another part than shards of one part are. Other formats name
+    their parts in ways of their own."""
+    from insegan_ros.data.shards import ShardDataset, is_shards
+
+    if not segmenter.part or not is_shards(data):
+        return
+    names = ShardDataset(data).classes
+    if len(names) == 1 and segmenter.part not in names:
+        warnings.warn(
+            f'{model} has learnt {segmenter.part}, the data hold {", ".join(names)}: expected a'
+            ' checkpoint of the same part',
+            InseganWarning,
+            stacklevel=2,
+        )

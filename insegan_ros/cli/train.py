@@ -1,0 +1,48 @@
+"""`insegan train`: a segmenter from data, by any recipe."""
+
+from __future__ import annotations
+
+from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
+
+from insegan_ros.engine.config import instantiate
+from insegan_ros.methods.registry import METHODS, recipes
+
+
+def add_arguments(parser: ArgumentParser, chosen: str = '') -> None:
+    """The recipes, of which only the chosen one gets its options: the others would be imported for
+    their help line."""
+    actions = parser.add_subcommands(required=True, dest='recipe')
+    for name, method in recipes().items():
+        own = recipe_parser(name) if name == chosen else ArgumentParser()
+        actions.add_subcommand(name, own, help=method.help)
+
+
+def recipe_parser(name: str) -> ArgumentParser:
+    """The options of one recipe: its configuration's fields."""
+    config = METHODS[name].config_class
+    parser = ArgumentParser(prog=f'insegan train {name}', description=config.__doc__)
+    parser.add_argument(
+        '--config', action=ActionConfigFile, help='YAML file with any of the values below'
+    )
+    parser.add_class_arguments(config)
+    return parser
+
+
+def check(argv: list[str]) -> None:
+    """Of a command within a command jsonargparse cannot say what it does not know: alone it can,
+    and ends here."""
+    if argv and argv[0] in recipes():
+        recipe_parser(argv[0]).parse_args(argv[1:])
+
+
+def run(arguments: Namespace) -> None:
+    """Run `insegan train` with the options that were given."""
+    method = METHODS[arguments.recipe]
+    config = instantiate(method.config_class, arguments[arguments.recipe])
+    print(method.run(config))
+    # Only recipes of many stages can stop after one.
+    if stage := vars(config).get('stop_after'):
+        print(
+            f'stopped after {stage}: look at the pictures there; the same command without'
+            ' --stop_after goes on'
+        )
