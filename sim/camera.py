@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 import open3d as o3d
 import trimesh
 from scipy.spatial.transform import Rotation
 
-from insegan_ros.errors import ConfigError
+from insegan_ros.errors import ConfigError, InputError
 from insegan_ros.frame import Intrinsics
-from insegan_ros.workspace import Workspace
+from insegan_ros.workspace import Workspace, four
 from insegan_sim.container import Container
 from insegan_sim.parts import Part
 
@@ -41,15 +42,15 @@ class Jitter:
     """Shift of the principal point in px."""
 
     def __post_init__(self) -> None:
-        for name, most in (
+        for name, maximum in (
             ('position_m', 1.0),
             ('tilt_deg', 45.0),
             ('focal_share', 0.5),
             ('centre_px', 1000.0),
         ):
-            if not 0 <= getattr(self, name) <= most:
+            if not 0 <= getattr(self, name) <= maximum:
                 raise ConfigError(
-                    f'jitter.{name} is {getattr(self, name):g}: expected 0 to {most:g}'
+                    f'jitter.{name} is {getattr(self, name):g}: expected 0 to {maximum:g}'
                 )
 
 
@@ -68,6 +69,13 @@ class Rendering:
     amodal: np.ndarray
     normals: np.ndarray | None = None
     surface: np.ndarray | None = None
+
+    def require_surfaces(self) -> tuple[np.ndarray, np.ndarray]:
+        """The normals and the surface points (H, W, 3). Raises InputError where they were not asked
+        for."""
+        if self.normals is None or self.surface is None:
+            raise InputError('the rendering has no normals: expected one with surfaces')
+        return self.normals, self.surface
 
 
 @dataclass(frozen=True)
@@ -103,11 +111,8 @@ class Camera:
         opening_m = max(2.6 * side, nearest_m + (0.0 if shelf else 1.2 * container.height_m))
         focal = width * opening_m / (side * 1.16)
         distance_m = opening_m + (container.depth_m if shelf else 0)
-        return cls._at(
-            container,
-            Intrinsics(focal, focal, (width - 1) / 2, (height - 1) / 2, width, height),
-            distance_m,
-        )
+        middle = (width - 1) / 2, (height - 1) / 2
+        return cls._at(container, Intrinsics(focal, focal, *middle, width, height), distance_m)
 
     @classmethod
     def realsense(cls, container: Container, width: int = 640, height: int = 480) -> Camera:
@@ -117,11 +122,8 @@ class Camera:
         distance_m = max(
             0.28 + 1.2 * container.height_m, focal * container.width_m * 1.2 / min(height, width)
         )
-        return cls._at(
-            container,
-            Intrinsics(focal, focal, (width - 1) / 2, (height - 1) / 2, width, height),
-            distance_m,
-        )
+        middle = (width - 1) / 2, (height - 1) / 2
+        return cls._at(container, Intrinsics(focal, focal, *middle, width, height), distance_m)
 
     @classmethod
     def _at(cls, container: Container, intrinsics: Intrinsics, distance_m: float) -> Camera:
@@ -130,11 +132,8 @@ class Camera:
             # Level, before the open side: world x is the image's x, world y points into the
             # picture, world z up in it.
             camera_from_world[:3, :3] = [[1, 0, 0], [0, 0, -1], [0, 1, 0]]
-            camera_from_world[:3, 3] = [
-                0,
-                container.height_m / 2,
-                distance_m - container.depth_m / 2,
-            ]
+            back_m = distance_m - container.depth_m / 2
+            camera_from_world[:3, 3] = [0, container.height_m / 2, back_m]
         else:
             camera_from_world[2, 3] = distance_m
         return cls(container, intrinsics, camera_from_world)
@@ -144,17 +143,14 @@ class Camera:
         if jitter == Jitter():
             return self
         move = np.eye(4)
-        move[:3, :3] = Rotation.from_euler(
-            'xyz', rng.uniform(-1, 1, 3) * jitter.tilt_deg, degrees=True
-        ).as_matrix()
+        tilt_deg = rng.uniform(-1, 1, 3) * jitter.tilt_deg
+        move[:3, :3] = Rotation.from_euler('xyz', tilt_deg, degrees=True).as_matrix()
         # The tilt is about the point looked at, so that the container stays in view.
         centre = np.array([0, 0, self.distance_m])
         move[:3, 3] = centre - move[:3, :3] @ centre + rng.uniform(-1, 1, 3) * jitter.position_m
         k = self.intrinsics
-        scale, shift = (
-            1 + rng.uniform(-1, 1) * jitter.focal_share,
-            rng.uniform(-1, 1, 2) * jitter.centre_px,
-        )
+        scale = 1 + rng.uniform(-1, 1) * jitter.focal_share
+        shift = rng.uniform(-1, 1, 2) * jitter.centre_px
         intrinsics = replace(
             k,
             fx=k.fx * scale,
@@ -166,8 +162,8 @@ class Camera:
 
     @property
     def distance_m(self) -> float:
-        """Distance of the backdrop (the floor, the shelf's back) on the optical axis, before any
-        jitter."""
+        """Distance in m of the backdrop (the floor, the shelf's back) on the optical axis, before
+        any jitter."""
         return float(np.linalg.norm(self._plane_point()))
 
     def _plane_point(self) -> np.ndarray:
@@ -186,18 +182,17 @@ class Camera:
         normal = self.camera_from_world[:3, :3] @ ([0, -1, 0] if shelf else [0, 0, 1])
         anchor = self._plane_point()
         half_x = self.container.width_m / 2 - WALL_CLEARANCE_M
-        half_y = (
-            self.container.height_m if shelf else self.container.depth_m
-        ) / 2 - WALL_CLEARANCE_M
-        floor = tuple(float(v) for v in (*normal, -normal @ anchor))
+        long_m = self.container.height_m if shelf else self.container.depth_m
+        half_y = long_m / 2 - WALL_CLEARANCE_M
         x, y = float(anchor[0]), float(anchor[1])
-        return Workspace(floor, (x - half_x, y - half_y, x + half_x, y + half_y))
+        bounds = (x - half_x, y - half_y, x + half_x, y + half_y)
+        return Workspace(four((*normal, -normal @ anchor)), bounds)
 
     def render(
         self, parts: Sequence[Part], world_poses: np.ndarray, surfaces: bool = False
     ) -> Rendering:
-        """Ideal picture. world_poses: world-from-object, (N, 4, 4), one a part; labels 1..N in
-        their order."""
+        """The ideal picture of N parts. world_poses: world-from-object, (N, 4, 4), one for each;
+        labels 1..N in their order. surfaces: normals and surface points too."""
         k = self.intrinsics
         rays = k.rays()
         back = self._caster(self.container)
@@ -216,11 +211,10 @@ class Camera:
             nearer = own_depth < np.nan_to_num(depth[window], nan=np.inf)
             depth[window] = np.where(nearer, own_depth, depth[window])
             labels[window] = np.where(nearer, index + 1, labels[window])
-            if surfaces:
+            if normals is not None and own_normals is not None and surface is not None:
                 normals[window] = np.where(nearer[..., None], own_normals, normals[window])
-                points = (
-                    rays[window] * own_depth[..., None] - camera_from_object[:3, 3]
-                ) @ camera_from_object[:3, :3]
+                seen = rays[window] * own_depth[..., None] - camera_from_object[:3, 3]
+                points = seen @ camera_from_object[:3, :3]
                 surface[window] = np.where(nearer[..., None], points, surface[window])
         return Rendering(depth, labels, amodal, normals, surface)
 
@@ -252,47 +246,54 @@ class Camera:
         ).astype(np.float32)
 
 
+class _Cast(NamedTuple):
+    """What rays have met."""
+
+    rays: np.ndarray
+    camera_from_object: np.ndarray
+    depth: np.ndarray
+    normals: np.ndarray | None
+
+
 class Caster:
-    """One mesh, ready for rays. `thing` is held so that its id stays its own."""
+    """One mesh, ready for rays. `thing` is held so that its id stays its own. With `keep` the last
+    answer is kept, for the same rays and pose again."""
 
     def __init__(self, thing: object, mesh: trimesh.Trimesh, keep: bool) -> None:
         self.thing, self.keep = thing, keep
         self.scene = o3d.t.geometry.RaycastingScene(nthreads=1)
         self.scene.add_triangles(
-            o3d.core.Tensor(np.asarray(mesh.vertices, np.float32)),
-            o3d.core.Tensor(np.asarray(mesh.faces, np.uint32)),
+            o3d.core.Tensor.from_numpy(np.array(mesh.vertices, np.float32)),
+            o3d.core.Tensor.from_numpy(np.array(mesh.faces, np.uint32)),
         )
-        self.kept: tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray | None]] | None = None
+        self.kept: _Cast | None = None
 
     def cast(
         self, rays: np.ndarray, camera_from_object: np.ndarray, normals: bool = False
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Depth (H, W) float32, NaN where nothing is hit, and normals (H, W, 3) in the camera's
-        frame if asked for."""
+        """What rays (H, W, 3) with z = 1 in the optical frame meet, under camera_from_object (4,
+        4): depth (H, W) float32 in m, NaN where nothing is hit, and normals (H, W, 3) float32 in
+        the camera's frame if asked for."""
+        kept = self.kept
         if (
-            self.keep
-            and self.kept is not None
-            and self.kept[0] is rays
-            and np.array_equal(self.kept[1], camera_from_object)
-            and (not normals or self.kept[2][1] is not None)
+            kept is not None
+            and kept.rays is rays
+            and np.array_equal(kept.camera_from_object, camera_from_object)
+            and (not normals or kept.normals is not None)
         ):
-            depth, hit_normals = self.kept[2]
-            return depth.copy(), None if hit_normals is None else hit_normals.copy()
+            return kept.depth.copy(), None if kept.normals is None else kept.normals.copy()
         rotation = camera_from_object[:3, :3]
         # Rays have z = 1 in the optical frame, so the hit's parameter is the depth itself.
         turned = np.empty((*rays.shape[:2], 6), np.float32)
         turned[..., :3] = -rotation.T @ camera_from_object[:3, 3]
         turned[..., 3:] = rays @ rotation.astype(np.float32)
-        hit = self.scene.cast_rays(o3d.core.Tensor(turned), nthreads=1)
+        hit = self.scene.cast_rays(o3d.core.Tensor.from_numpy(turned), nthreads=1)
         depth = hit['t_hit'].numpy().astype(np.float32)
         depth[~np.isfinite(depth)] = np.nan
         hit_normals = None
         if normals:
             hit_normals = hit['primitive_normals'].numpy() @ rotation.T.astype(np.float32)
         if self.keep:
-            self.kept = (
-                rays,
-                camera_from_object.copy(),
-                (depth.copy(), None if hit_normals is None else hit_normals.copy()),
-            )
+            copied = None if hit_normals is None else hit_normals.copy()
+            self.kept = _Cast(rays, camera_from_object.copy(), depth.copy(), copied)
         return depth, hit_normals

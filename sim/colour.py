@@ -34,8 +34,8 @@ INDUSTRIAL = np.array(
 
 @dataclass(frozen=True)
 class Material:
-    """A surface: two colours in linear RGB, the pattern that mixes them, its wave vectors in rad/m,
-    and gloss in 0..1."""
+    """A surface: two colours (3,) in linear RGB, the pattern that mixes them, its wave vectors (6,
+    3) in rad/m and phases (6,), and gloss in [0, 1]."""
 
     base: np.ndarray
     other: np.ndarray
@@ -57,12 +57,8 @@ class Material:
         if palette is None:
             base, other = rng.uniform(0.03, 0.9, (2, 3)) ** 1.5
         else:
-            base = (
-                np.clip(
-                    palette[rng.integers(len(palette))] * rng.uniform(0.85, 1.15, 3), 0.02, 0.95
-                )
-                ** 1.5
-            )
+            near = palette[rng.integers(len(palette))] * rng.uniform(0.85, 1.15, 3)
+            base = np.clip(near, 0.02, 0.95) ** 1.5
             other = base * rng.uniform(0.6, 0.9)
         waves = rng.normal(size=(6, 3)) * 2 * np.pi / size_m * rng.uniform(0.8, 2.5)
         return cls(
@@ -106,43 +102,20 @@ def shade(
     world_poses: np.ndarray,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of a rendering that holds normals and surface points; lamps, background
-    and noise are drawn from rng."""
+    """(H, W, 3) uint8 RGB of a rendering with surfaces, of parts at world-from-object poses (N, 4,
+    4); lamps, background and noise are drawn from rng. Raises InputError for a rendering without
+    surfaces."""
     shape = rendering.depth_m.shape
-    seen = np.isfinite(rendering.depth_m)
+    normals, _ = rendering.require_surfaces()
     points = camera.intrinsics.rays() * np.nan_to_num(rendering.depth_m)[..., None]
-    normals = rendering.normals * np.where(
-        (rendering.normals * points).sum(-1, keepdims=True) > 0, -1, 1
-    )
-    albedo, gloss = np.zeros((*shape, 3)), np.zeros(shape)
-    # Table and container, told apart by their height.
-    table, walls = (
-        Material.draw(rng, size_m=camera.container.width_m),
-        Material.draw(rng, size_m=camera.container.width_m, pattern='plain'),
-    )
-    half = camera.container.width_m / 2
-    outside = (rendering.labels == 0) & (np.abs(rendering.surface[..., :2]).max(-1) > half + 0.02)
-    for mask, material in ((rendering.labels == 0, walls), (outside, table)):
-        albedo[mask], gloss[mask] = material.at(rendering.surface[mask]), material.gloss
-    tint = rng.uniform(0.9, 1.1, 3)
-    for index, part in enumerate(parts):
-        mask = rendering.labels == index + 1
-        if mask.any():
-            material = material_of(part)
-            albedo[mask], gloss[mask] = material.at(rendering.surface[mask]) * tint, material.gloss
+    normals = normals * np.where((normals * points).sum(-1, keepdims=True) > 0, -1, 1)
+    albedo, gloss = _surfaces(rendering, camera, parts, rng)
     light = np.full((*shape, 3), rng.uniform(0.15, 0.4))
     shine = np.zeros((*shape, 3))
     view = -points / np.maximum(np.linalg.norm(points, axis=-1, keepdims=True), 1e-9)
     scene = _scene(camera, parts, world_poses)
     for number in range(int(rng.integers(1, 4))):
-        # Above the container in the world: most of the light comes from there.
-        lamp_world = np.array([*rng.uniform(-3, 3, 2), rng.uniform(1.0, 3.0)]) * max(
-            camera.distance_m, 0.3
-        )
-        if camera.container.kind == 'shelf':
-            lamp_world[1] = -abs(lamp_world[1]) - camera.distance_m
-        lamp = camera.camera_from_world[:3, :3] @ lamp_world + camera.camera_from_world[:3, 3]
-        towards = lamp - points
+        towards = _lamp(camera, rng) - points
         towards /= np.linalg.norm(towards, axis=-1, keepdims=True)
         strength = rng.uniform(0.3, 0.9) * rng.uniform(0.85, 1.0, 3)
         lit = np.clip((normals * towards).sum(-1), 0, None)
@@ -150,17 +123,54 @@ def shade(
             lit = lit * ~_shadowed(scene, points, normals, towards)
         half_way = towards + view
         half_way /= np.maximum(np.linalg.norm(half_way, axis=-1, keepdims=True), 1e-9)
+        glint = np.clip((normals * half_way).sum(-1), 0, 1) ** 40 * (lit > 0) * gloss
         light += lit[..., None] * strength
-        shine += (np.clip((normals * half_way).sum(-1), 0, 1) ** 40 * (lit > 0) * gloss)[
-            ..., None
-        ] * strength
+        shine += glint[..., None] * strength
+    seen = np.isfinite(rendering.depth_m)
     picture = np.where(seen[..., None], albedo * light + 0.4 * shine, 0.02)
-    # Exposure to the scene, then the sensor: blur, noise, gamma.
-    picture *= rng.uniform(0.35, 0.55) / max(float(np.quantile(picture, 0.8)), 0.05)
+    return _exposed(picture, rng)
+
+
+def _surfaces(
+    rendering: Rendering, camera: Camera, parts: Sequence[Part], rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Albedo (H, W, 3) and gloss (H, W) of what is seen: table, container, parts."""
+    shape = rendering.depth_m.shape
+    _, surface = rendering.require_surfaces()
+    albedo, gloss = np.zeros((*shape, 3)), np.zeros(shape)
+    # Table and container, told apart by their height.
+    table = Material.draw(rng, size_m=camera.container.width_m)
+    walls = Material.draw(rng, size_m=camera.container.width_m, pattern='plain')
+    half = camera.container.width_m / 2
+    outside = (rendering.labels == 0) & (np.abs(surface[..., :2]).max(-1) > half + 0.02)
+    for mask, material in ((rendering.labels == 0, walls), (outside, table)):
+        albedo[mask], gloss[mask] = material.at(surface[mask]), material.gloss
+    tint = rng.uniform(0.9, 1.1, 3)
+    for index, part in enumerate(parts):
+        mask = rendering.labels == index + 1
+        if mask.any():
+            material = material_of(part)
+            albedo[mask], gloss[mask] = material.at(surface[mask]) * tint, material.gloss
+    return albedo, gloss
+
+
+def _lamp(camera: Camera, rng: np.random.Generator) -> np.ndarray:
+    """A lamp's place (3,) in the camera's frame, in m: above the container in the world, where most
+    of the light comes from."""
+    reach = max(camera.distance_m, 0.3)
+    lamp_world = np.array([*rng.uniform(-3, 3, 2), rng.uniform(1.0, 3.0)]) * reach
+    if camera.container.kind == 'shelf':
+        lamp_world[1] = -abs(lamp_world[1]) - camera.distance_m
+    return camera.camera_from_world[:3, :3] @ lamp_world + camera.camera_from_world[:3, 3]
+
+
+def _exposed(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Light (H, W, 3) as the camera gives it, uint8: exposure to the scene, then the sensor's blur,
+    noise, gamma."""
+    picture = picture * rng.uniform(0.35, 0.55) / max(float(np.quantile(picture, 0.8)), 0.05)
     picture = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.3, 0.8)))
-    picture = np.clip(picture, 0, 1) ** (1 / 2.2) + rng.normal(
-        0, rng.uniform(0.004, 0.02), picture.shape
-    )
+    noise = rng.normal(0, rng.uniform(0.004, 0.02), picture.shape)
+    picture = np.clip(picture, 0, 1) ** (1 / 2.2) + noise
     return (np.clip(picture, 0, 1) * 255).round().astype(np.uint8)
 
 
@@ -178,7 +188,8 @@ def _scene(
     for mesh, pose in pairs:
         vertices = trimesh.transform_points(mesh.vertices, pose).astype(np.float32)
         scene.add_triangles(
-            o3d.core.Tensor(vertices), o3d.core.Tensor(np.asarray(mesh.faces, np.uint32))
+            o3d.core.Tensor.from_numpy(vertices),
+            o3d.core.Tensor.from_numpy(np.asarray(mesh.faces, np.uint32)),
         )
     return scene
 
@@ -189,5 +200,7 @@ def _shadowed(
     normals: np.ndarray,
     towards: np.ndarray,
 ) -> np.ndarray:
+    """Which points (H, W, 3) with normals (H, W, 3) something hides from a lamp towards (H, W, 3),
+    (H, W) bool."""
     rays = np.concatenate([points + 0.0005 * normals, towards], -1).astype(np.float32)
-    return scene.test_occlusions(o3d.core.Tensor(rays), nthreads=1).numpy()
+    return scene.test_occlusions(o3d.core.Tensor.from_numpy(rays), nthreads=1).numpy()

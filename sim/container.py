@@ -33,9 +33,9 @@ class Container:
             )
 
     def guides(self) -> list[tuple[list[float], list[float]]]:
-        """Floor and walls of the physics as (half extents, centre): thick, and far higher than the
-        ones that are seen, so that no part is lost while it falls. A part that rests against what
-        is not seen is found by `World`."""
+        """Floor and walls of the physics as (half extents, centre) in m: thick, and far higher than
+        the ones that are seen, so that no part is lost while it falls. A part that rests against
+        what is not seen is found by `World`."""
         thick, tall = 0.05, 1.0
         x, y = self.width_m / 2, self.depth_m / 2
         out = [([x + 2 * thick, y + 2 * thick, thick], [0, 0, -thick])]
@@ -45,7 +45,7 @@ class Container:
         return out
 
     def mesh(self) -> trimesh.Trimesh:
-        """What the camera sees."""
+        """The surface that the camera sees, in m in the world frame."""
         wall = WALL_M if self.kind == 'bin' else 3 * WALL_M
         x, y, z = self.width_m, self.depth_m, self.height_m
         around = 20 * max(x, y) if self.kind != 'shelf' else max(x, y) + 2 * wall
@@ -61,8 +61,10 @@ class Container:
                 ([x + 2 * wall, y, wall], [0, 0, z + wall / 2]),
                 ([20 * x, 0.001, 20 * z], [0, y / 2 + wall + 0.3, 0]),
             ]
-        meshes = []
+        meshes: list[trimesh.Trimesh] = []
         for extents, centre in boxes:
             meshes.append(trimesh.creation.box(extents))
             meshes[-1].apply_translation(centre)
-        return trimesh.util.concatenate(meshes)
+        joined = trimesh.util.concatenate(meshes)
+        assert isinstance(joined, trimesh.Trimesh), 'meshes make a mesh'
+        return joined

@@ -3,6 +3,7 @@ each with its number."""
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import threading
@@ -15,11 +16,13 @@ from insegan_ros.errors import ConfigError, DatasetError
 
 ENGINES = ('local', 'ray')
 # A worker that dies is replaced; so often in a row without one finished job, and it is no accident.
-MOST_DEATHS = 3
+MAX_DEATHS = 3
+# The arguments of each job, by its number.
+Jobs = dict[int, tuple[Any, ...]]
 
 
 def run_jobs(
-    engine: str, work: Callable[..., Any], jobs: dict[int, tuple], workers: int, address: str = ''
+    engine: str, work: Callable[..., Any], jobs: Jobs, workers: int, address: str = ''
 ) -> Iterator[tuple[int, Any]]:
     """Yield (number, work(*arguments)) for every job. A worker that dies costs its job's time,
     nothing else.
@@ -33,12 +36,12 @@ def run_jobs(
     return _on_processes(work, jobs, min(workers, len(jobs)))
 
 
-def _numbered(work: Callable[..., Any], number: int, arguments: tuple) -> tuple[int, Any]:
+def _numbered(work: Callable[..., Any], number: int, arguments: tuple[Any, ...]) -> tuple[int, Any]:
     return number, work(*arguments)
 
 
 def _for_parent(
-    parent: int, work: Callable[..., Any], number: int, arguments: tuple
+    parent: int, work: Callable[..., Any], number: int, arguments: tuple[Any, ...]
 ) -> tuple[int, Any]:
     if os.getpid() != parent:
         _watch(parent)
@@ -58,9 +61,7 @@ def _watch(parent: int) -> None:
     threading.Thread(target=look, daemon=True).start()
 
 
-def _on_processes(
-    work: Callable[..., Any], jobs: dict[int, tuple], workers: int
-) -> Iterator[tuple[int, Any]]:
+def _on_processes(work: Callable[..., Any], jobs: Jobs, workers: int) -> Iterator[tuple[int, Any]]:
     import joblib
     from joblib.externals.loky.process_executor import BrokenProcessPool
 
@@ -81,7 +82,7 @@ def _on_processes(
                 yield number, result
         except BrokenProcessPool as error:
             deaths += 1
-            if deaths >= MOST_DEATHS:
+            if deaths >= MAX_DEATHS:
                 raise DatasetError(
                     f'worker processes died {deaths} times without finishing a shard: expected them'
                     ' to live; is the memory full? fewer --workers or smaller --shard_scenes need'
@@ -104,7 +105,7 @@ def _reach(address: str) -> None:
 
 
 def _on_ray(
-    work: Callable[..., Any], jobs: dict[int, tuple], workers: int, address: str
+    work: Callable[..., Any], jobs: Jobs, workers: int, address: str
 ) -> Iterator[tuple[int, Any]]:
     try:
         import ray
@@ -115,11 +116,11 @@ def _on_ray(
     ours = not ray.is_initialized()
     if ours:
         _reach(address)
-        options = (
-            {'address': address} if address else {'num_cpus': workers, 'include_dashboard': False}
-        )
+        options: dict[str, Any] = {'num_cpus': workers, 'include_dashboard': False}
+        if address:
+            options = {'address': address}
         try:
-            ray.init(log_to_driver=False, logging_level='ERROR', **options)
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise ConfigError(
                 f'no Ray cluster at "{address}" ({" ".join(str(error).split())}): expected the'
@@ -127,15 +128,14 @@ def _on_ray(
             ) from error
     try:
         # Ray itself starts a job again whose worker has died.
-        remote = ray.remote(num_cpus=1, max_retries=MOST_DEATHS)(_numbered)
-        waiting, running = list(jobs.items()), []
-        most = (
-            workers
-            if not address
-            else max(workers, int(ray.cluster_resources().get('CPU', workers)))
-        )
+        remote = ray.remote(num_cpus=1, max_retries=MAX_DEATHS)(_numbered)
+        waiting = list(jobs.items())
+        running: list[ray.ObjectRef[tuple[int, Any]]] = []
+        max_running = workers
+        if address:
+            max_running = max(workers, int(ray.cluster_resources().get('CPU', workers)))
         while waiting or running:
-            while waiting and len(running) < most:
+            while waiting and len(running) < max_running:
                 number, arguments = waiting.pop(0)
                 running.append(remote.remote(work, number, arguments))
             ready, running = ray.wait(running)
@@ -143,7 +143,7 @@ def _on_ray(
                 yield ray.get(ready[0])
             except ray.exceptions.WorkerCrashedError as error:
                 raise DatasetError(
-                    f'Ray workers died {MOST_DEATHS} times on one shard: expected them to live; is'
+                    f'Ray workers died {MAX_DEATHS} times on one shard: expected them to live; is'
                     ' the memory full?'
                 ) from error
             except ray.exceptions.RayTaskError as error:

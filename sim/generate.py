@@ -106,6 +106,16 @@ class SimulateConfig:
         ):
             if not low <= getattr(self, name) <= high:
                 raise ConfigError(f'{name} is {getattr(self, name)}: expected {low} to {high}')
+        for name, minimum, maximum in (
+            ('fill', 0.02, 20),
+            ('bin_width', 0, 5),
+            ('density', 0, 25000),
+            ('scale', 1e-6, 1e3),
+        ):
+            if not minimum <= getattr(self, name) <= maximum:
+                raise ConfigError(
+                    f'{name} is {getattr(self, name):g}: expected {minimum:g} to {maximum:g}'
+                )
         for name, known in (
             ('container', KINDS),
             ('truth', ('full', 'image')),
@@ -114,16 +124,6 @@ class SimulateConfig:
             if getattr(self, name) not in known:
                 raise ConfigError(
                     f'{name} is "{getattr(self, name)}": expected one of {", ".join(known)}'
-                )
-        for name, low, high in (
-            ('fill', 0.02, 20),
-            ('bin_width', 0, 5),
-            ('density', 0, 25000),
-            ('scale', 1e-6, 1e3),
-        ):
-            if not low <= getattr(self, name) <= high:
-                raise ConfigError(
-                    f'{name} is {getattr(self, name):g}: expected {low:g} to {high:g}'
                 )
         if self.seed < 0:
             raise ConfigError(f'seed is {self.seed}: expected 0 or more')
@@ -137,7 +137,7 @@ class SimulateConfig:
 
     @property
     def count(self) -> tuple[int, int]:
-        """Fewest and most parts in a bin."""
+        """The minimum and the maximum of parts in a bin."""
         found = re.fullmatch(r'(\d+)(?:-(\d+))?', str(self.instances).strip())
         low, high = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
         if not 0 <= low <= high <= 1000 or high == 0:
@@ -167,17 +167,17 @@ class SimulateConfig:
     def parts(self) -> tuple[Part, ...]:
         """What lies in the bin. Raises ConfigError, or InputError for a mesh that cannot be
         used."""
-        parts = (
-            (load_mesh_part(Path(self.mesh), self.scale),) if self.mesh else load_parts(self.part)
-        )
-        return (
-            tuple(replace(part, density_kg_m3=self.density) for part in parts)
-            if self.density
-            else parts
-        )
+        if self.mesh:
+            parts: tuple[Part, ...] = (load_mesh_part(Path(self.mesh), self.scale),)
+        else:
+            parts = load_parts(self.part)
+        if not self.density:
+            return parts
+        return tuple(replace(part, density_kg_m3=self.density) for part in parts)
 
     def setup(self, parts: tuple[Part, ...], stream: int = 0) -> Setup:
-        """The configuration as things."""
+        """The configuration as container, camera and sensor for these parts; stream: of its random
+        numbers. Raises ConfigError where a part does not fit in."""
         container = make_container(parts, self.count[1], self.container, self.fill, self.bin_width)
         sensor = load_sensor(self.sensor)
         camera = Camera.over_bin(
@@ -237,40 +237,34 @@ def simulate(config: SimulateConfig) -> Path:
 def simulate_shard(setup: Setup, scenes: range, truth: str) -> tuple[bytes, Counter[str]]:
     """Make one shard: its bytes, and what was thrown away on the way. Runs in a worker and writes
     nothing."""
-    made = []
     with World(setup.container) as world:
-        for index in scenes:
-            made.append(simulate_scene(setup, world, index))
-    rejected = sum((one.rejected for one in made), Counter())
+        made = [simulate_scene(setup, world, index) for index in scenes]
+    rejected = sum((one.rejected for one in made), Counter[str]())
     info = ShardInfo(setup.classes, setup.seed, scenes.start, dict(rejected))
     keep = [one.scene if truth == 'full' else replace(one.scene, truth=None) for one in made]
-    return (
-        pack_shard(keep, info, np.array([(one.speed_m_s, one.penetration_m) for one in made])),
-        rejected,
-    )
+    quality = np.array([(one.speed_m_s, one.penetration_m) for one in made])
+    return pack_shard(keep, info, quality), rejected
 
 
 def estimate(config: SimulateConfig, setup: Setup) -> str:
     """Time and disk for the whole set, from a sample made here and now on one core."""
-    begun, count, size = time.perf_counter(), 0, 0
+    begun = time.perf_counter()
+    count = 0
+    size = 0
     while count < min(ESTIMATE_SCENES, config.scenes) and time.perf_counter() - begun < ESTIMATE_S:
-        content, _ = simulate_shard(
-            setup, range(count, min(count + ESTIMATE_STEP, config.scenes)), config.truth
-        )
-        size, count = size + len(content), min(count + ESTIMATE_STEP, config.scenes)
-    rate, size = count / (time.perf_counter() - begun), size / count
+        end = min(count + ESTIMATE_STEP, config.scenes)
+        content, _ = simulate_shard(setup, range(count, end), config.truth)
+        size += len(content)
+        count = end
+    rate, scene_bytes = count / (time.perf_counter() - begun), size / count
     total = config.scenes + (3 * SPLIT_SCENES if config.paper_splits else 0)
-    hours, gigabytes = total / rate / config.workers / 3600, total * size / 1e9
+    hours, gigabytes = total / rate / config.workers / 3600, total * scene_bytes / 1e9
     free = shutil.disk_usage(_existing(config.folder)).free / 1e9
+    hard = config.only_hard or config.paper_splits
     return (
         f'{total} scenes: {hours:.2f} h with {config.workers} workers at {rate:.1f} scenes/s each,'
-        f' {gigabytes:.2f} GB ({size / 1000:.1f} kB a scene), {free:.0f} GB are free; measured on'
-        f' {count} scenes'
-        + (
-            '; hard scenes take many times as long'
-            if config.only_hard or config.paper_splits
-            else ''
-        )
+        f' {gigabytes:.2f} GB ({scene_bytes / 1000:.1f} kB a scene), {free:.0f} GB are free;'
+        f' measured on {count} scenes{"; hard scenes take many times as long" * hard}'
     )
 
 
@@ -286,9 +280,7 @@ def _simulate_set(config: SimulateConfig, setup: Setup, folder: Path, title: str
             for index, first in enumerate(range(0, config.scenes, config.shard_scenes))
         }
         missing = [index for index in shards if not shard_path(folder, index).exists()]
-        done = sum(len(shards[index]) for index in shards) - sum(
-            len(shards[index]) for index in missing
-        )
+        done = config.scenes - sum(len(shards[index]) for index in missing)
         rejected: Counter[str] = Counter()
         with tqdm(
             total=config.scenes, initial=done, unit='scene', desc=f'simulate {title}', smoothing=0.1
@@ -378,11 +370,8 @@ def _write_models(folder: Path, parts: tuple[Part, ...]) -> None:
     for number, part in enumerate(parts, 1):
         mesh = part.mesh.copy()
         mesh.apply_scale(1000)
-        write_whole(folder / f'models/obj_{number:06d}.ply', mesh.export(file_type='ply'))
-    write_whole(
-        folder / 'models/models_info.json',
-        (
-            json.dumps({str(number): part.info() for number, part in enumerate(parts, 1)}, indent=1)
-            + '\n'
-        ).encode(),
-    )
+        content = mesh.export(file_type='ply')
+        assert isinstance(content, bytes), 'a binary PLY'
+        write_whole(folder / f'models/obj_{number:06d}.ply', content)
+    info = {str(number): part.info() for number, part in enumerate(parts, 1)}
+    write_whole(folder / 'models/models_info.json', (json.dumps(info, indent=1) + '\n').encode())

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import trimesh
 
 from insegan_ros.errors import InputError
 from insegan_sim.parts import Part
+from insegan_sim.shapes import Symmetry
 
 SUFFIXES = ('.stl', '.obj', '.ply')
-MOST_BYTES = 500_000_000
+MAX_BYTES = 500_000_000
 # What a robot picks from a bin: anything else is a wrong unit.
 SMALLEST_M, LARGEST_M = 0.003, 0.6
 # The convex decomposition sees no more triangles than this; the camera sees all.
@@ -22,7 +24,7 @@ LARGEST_HOLE = 0.03
 
 
 def load_mesh_part(path: Path, scale: float = 1.0) -> Part:
-    """The part in an STL, OBJ or PLY file, `scale` metres a unit. Prints what was repaired.
+    """The part in an STL, OBJ or PLY file, `scale` metres per unit. Prints what was repaired.
 
     Raises InputError for what cannot be a part: no or empty mesh, open surface, no volume, absurd
     size.
@@ -36,17 +38,17 @@ def load_mesh_part(path: Path, scale: float = 1.0) -> Part:
 
 
 def read_mesh(path: Path) -> trimesh.Trimesh:
-    """The file as one mesh, vertices merged. Raises InputError."""
+    """A file as one mesh, in its own unit. Raises InputError where it cannot be read."""
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(f'{path} is no mesh that can be read: expected {", ".join(SUFFIXES)}')
     if not path.is_file():
         raise InputError(f'{path} does not exist: expected an STL, OBJ or PLY file')
-    if path.stat().st_size > MOST_BYTES:
+    if path.stat().st_size > MAX_BYTES:
         raise InputError(
             f'{path} has {path.stat().st_size / 1e6:.0f} MB: expected at most'
-            f' {MOST_BYTES / 1e6:.0f} MB; export it with a coarser tolerance'
+            f' {MAX_BYTES / 1e6:.0f} MB; export it with a coarser tolerance'
         )
-    options = {'skip_materials': True} if path.suffix.lower() == '.obj' else {}
+    options: dict[str, Any] = {'skip_materials': True} if path.suffix.lower() == '.obj' else {}
     try:
         # Any exception: the readers raise whatever a broken file makes them stumble over.
         mesh = trimesh.load(path, force='mesh', process=False, **options)
@@ -66,8 +68,8 @@ def read_mesh(path: Path) -> trimesh.Trimesh:
 
 
 def check_mesh(mesh: trimesh.Trimesh, name: str, scale: float) -> tuple[trimesh.Trimesh, list[str]]:
-    """A closed mesh in metres with its normals outward, and what had to be repaired for it. Raises
-    InputError."""
+    """A closed mesh in metres, after `scale`, with its normals outward, and what had to be repaired
+    for it. Raises InputError for what cannot be a part."""
     repairs = []
     mesh = trimesh.Trimesh(mesh.vertices, mesh.faces, process=True)
     mesh.merge_vertices()
@@ -144,8 +146,8 @@ def _open_edges(mesh: trimesh.Trimesh) -> int:
 
 
 def convex_pieces(mesh: trimesh.Trimesh, threshold: float = 0.05) -> list[trimesh.Trimesh]:
-    """Approximate convex decomposition (CoACD), deterministic; a convex mesh is its own single
-    piece."""
+    """Approximate convex decomposition (CoACD) to within `threshold`, its concavity; deterministic.
+    A convex mesh is its own single piece."""
     if mesh.is_convex:
         return [_light(mesh.convex_hull)]
     import coacd
@@ -168,12 +170,12 @@ def convex_pieces(mesh: trimesh.Trimesh, threshold: float = 0.05) -> list[trimes
     return [_light(trimesh.Trimesh(vertices, faces).convex_hull) for vertices, faces in parts]
 
 
-def _light(hull: trimesh.Trimesh, most: int = 128) -> trimesh.Trimesh:
+def _light(hull: trimesh.Trimesh, max_corners: int = 128) -> trimesh.Trimesh:
     """A hull with few corners: Bullet's time grows with them."""
-    if len(hull.vertices) <= most:
+    if len(hull.vertices) <= max_corners:
         return hull
-    golden = np.pi * (3 - np.sqrt(5)) * np.arange(most)
-    z = 1 - (2 * np.arange(most) + 1) / most
+    golden = np.pi * (3 - np.sqrt(5)) * np.arange(max_corners)
+    z = 1 - (2 * np.arange(max_corners) + 1) / max_corners
     directions = np.stack(
         [np.sqrt(1 - z**2) * np.cos(golden), np.sqrt(1 - z**2) * np.sin(golden), z], 1
     )
@@ -188,9 +190,7 @@ def _light(hull: trimesh.Trimesh, most: int = 128) -> trimesh.Trimesh:
     return light
 
 
-def find_symmetries(
-    mesh: trimesh.Trimesh, tolerance: float = 0.01
-) -> tuple[tuple[tuple[float, float, float], int], ...]:
+def find_symmetries(mesh: trimesh.Trimesh, tolerance: float = 0.01) -> tuple[Symmetry, ...]:
     """Generators of the rotations about the centre of mass that map the mesh onto itself within a
     share of its size.
 
@@ -207,12 +207,13 @@ def find_symmetries(
         turned = Rotation.from_rotvec(angle * axis).apply(points)
         return bool(np.quantile(surface.query(turned)[0], 0.98) < tolerance * mesh.scale)
 
-    found = []
+    found: list[Symmetry] = []
     for axis in mesh.principal_inertia_vectors:
+        x, y, z = (float(v) for v in axis)
         if all(holds(axis, angle) for angle in (0.5, 1.3, 2.2)):
-            found.append((tuple(float(v) for v in axis), 0))
+            found.append(((x, y, z), 0))
         elif fold := next((n for n in (6, 5, 4, 3, 2) if holds(axis, 2 * np.pi / n)), 0):
-            found.append((tuple(float(v) for v in axis), fold))
+            found.append(((x, y, z), fold))
     # One turn about the main axis and one half turn across it generate what a part with such axes
     # has.
     main = [one for one in found if one[1] == 0] or sorted(found, key=lambda one: -one[1])[:1]

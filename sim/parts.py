@@ -32,24 +32,24 @@ class Part:
     name: str
     mesh: trimesh.Trimesh
     pieces: tuple[trimesh.Trimesh, ...]
-    symmetries: tuple[tuple[tuple[float, float, float], int], ...] = ()
+    symmetries: tuple[shapes.Symmetry, ...] = ()
     density_kg_m3: float = STEEL_KG_M3
     friction: float = 0.4
 
     @property
     def mass_kg(self) -> float:
-        """Mass of the solid part."""
+        """Mass of the solid part in kg."""
         return float(self.mesh.volume * self.density_kg_m3)
 
     @property
     def diameter_m(self) -> float:
-        """Diameter of the sphere around the centre of mass that holds the part."""
+        """Diameter in m of the sphere around the centre of mass that holds the part."""
         return float(2 * np.linalg.norm(self.mesh.vertices, axis=1).max())
 
     @property
     def footprint_m2(self) -> float:
-        """Mean area of its shadow over all orientations: a quarter of the convex hull's surface
-        (Cauchy)."""
+        """Mean area in m² of its shadow over all orientations: a quarter of the convex hull's
+        surface (Cauchy)."""
         return float(self.mesh.convex_hull.area / 4)
 
     def rotations(self, steps: int = 36) -> np.ndarray:
@@ -71,13 +71,11 @@ class Part:
         discrete = Part(
             self.name, self.mesh, (), tuple(s for s in self.symmetries if s[1])
         ).rotations()[1:]
-        poses = [
+        blocks = [
             np.block([[rotation, np.zeros((3, 1))], [np.zeros((1, 3)), 1.0]])
-            .round(9)
-            .ravel()
-            .tolist()
             for rotation in discrete
         ]
+        poses = [block.round(9).ravel().tolist() for block in blocks]
         continuous = [
             {'axis': list(axis), 'offset': [0.0, 0.0, 0.0]}
             for axis, fold in self.symmetries
@@ -136,8 +134,8 @@ def _in_metres(name: str, shape: shapes.Shape, density: float) -> Part:
 
 
 def bin_width_m(parts: tuple[Part, ...], count: int, fill: float) -> float:
-    """The inner width of a square bin whose floor `count` parts, side by side and each as large as
-    its mean shadow, fill to this share."""
+    """The inner width in m of a square bin whose floor `count` parts, side by side and each as
+    large as its mean shadow, fill to this share."""
     area = float(np.mean([part.footprint_m2 for part in parts]))
     return max(
         float(np.sqrt(max(count, 1) * area / fill)), 1.2 * max(part.diameter_m for part in parts)

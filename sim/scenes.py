@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,7 +28,8 @@ TRIES, TRIES_HARD = 60, 4000
 
 @dataclass(frozen=True)
 class Setup:
-    """What all scenes of a set have in common. count: fewest and most parts in a bin."""
+    """What all scenes of a set have in common. count: the minimum and the maximum of parts in a
+    bin; stream: of random numbers, beside the seed."""
 
     parts: tuple[Part, ...]
     camera: Camera
@@ -62,12 +63,16 @@ class Simulated:
 
 
 def make_container(
-    parts: tuple[Part, ...], most: int, kind: str = 'bin', fill: float = FILL, width_m: float = 0.0
+    parts: tuple[Part, ...],
+    max_parts: int,
+    kind: str = 'bin',
+    fill: float = FILL,
+    width_m: float = 0.0,
 ) -> Container:
-    """A container for these parts: as wide as the fill asks for, or as given. Raises ConfigError
-    where a part does not fit in."""
+    """A container for up to max_parts of these: as wide in m as the fill asks for, or as given.
+    Raises ConfigError where a part does not fit in."""
     largest = max(part.diameter_m for part in parts)
-    width = width_m or bin_width_m(parts, most, fill)
+    width = width_m or bin_width_m(parts, max_parts, fill)
     if width < largest * 1.05:
         name = max(parts, key=lambda part: part.diameter_m).name
         raise ConfigError(
@@ -75,13 +80,9 @@ def make_container(
             f' across: expected at least {1050 * largest:.0f} mm'
         )
     # A heap of many layers stays below the rim: parts as they fall fill about half of their space.
-    volume = most * float(np.mean([part.mesh.convex_hull.volume for part in parts]))
-    return Container(
-        kind,
-        width,
-        width,
-        max(largest * (1.15 if kind == 'shelf' else 1.3), 1.6 * volume / (0.5 * width**2)),
-    )
+    volume = max_parts * float(np.mean([part.mesh.convex_hull.volume for part in parts]))
+    height = max(largest * (1.15 if kind == 'shelf' else 1.3), 1.6 * volume / (0.5 * width**2))
+    return Container(kind, width, width, height)
 
 
 def bin_setup(
@@ -109,9 +110,8 @@ def simulate_scene(setup: Setup, world: World, index: int) -> Simulated:
             continue
         scene = photograph(setup, parts, pile.poses, rng, index)
         if setup.only_hard:
-            from insegan_ros.metrics.hard import (
-                kmeans_fails,
-            )  # scikit-learn takes a second to import
+            # scikit-learn takes a second to import.
+            from insegan_ros.metrics.hard import kmeans_fails
 
             if not kmeans_fails(scene):
                 rejected['easy for K-means'] += 1
@@ -154,8 +154,13 @@ def photograph(
     )
 
 
-def scene_stream(setup: Setup) -> Iterator[Scene]:
-    """Scenes without end, for a simulated camera or an evaluation."""
+def scene_stream(setup: Setup) -> Generator[Scene]:
+    """Scenes without end, for a simulated camera or an evaluation.
+
+    >>> scene = next(scene_stream(bin_setup('nut', instances=5)))
+    >>> scene.frame.depth_m.shape, scene.present, len(scene.labelled())
+    ((224, 224), ('nut',), 5)
+    """
     with World(setup.container) as world:
         index = 0
         while True:

@@ -125,10 +125,8 @@ class StereoSensor:
         sides."""
         filled = np.nan_to_num(depth_m, nan=0).astype(np.float32)
         kernel = np.ones((self.window_px, self.window_px), np.uint8)
-        near, far = (
-            cv2.erode(np.where(filled > 0, filled, np.inf).astype(np.float32), kernel),
-            cv2.dilate(filled, kernel),
-        )
+        near = cv2.erode(np.where(filled > 0, filled, np.inf).astype(np.float32), kernel)
+        far = cv2.dilate(filled, kernel)
         edge = cv2.dilate(self._steps(depth_m).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
         flying = edge & np.isfinite(near) & (rng.random(depth_m.shape) < self.flying_share)
         between = far - rng.random(depth_m.shape) * (far - np.where(flying, near, far))

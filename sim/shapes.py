@@ -15,6 +15,9 @@ import numpy as np
 import trimesh
 
 Solid = trimesh.Trimesh
+# An axis through the centre of mass, and how many turns about it map a shape onto itself, 0 for
+# any.
+Symmetry = tuple[tuple[float, float, float], int]
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Shape:
 
     mesh: Solid
     pieces: tuple[Solid, ...]
-    symmetries: tuple[tuple[tuple[float, float, float], int], ...] = ()
+    symmetries: tuple[Symmetry, ...] = ()
 
 
 Z, X = (0.0, 0.0, 1.0), (1.0, 0.0, 0.0)
@@ -73,16 +76,15 @@ def box(dx: float, dy: float, dz: float, x: float = 0.0, y: float = 0.0, z: floa
     return solid
 
 
-def _of_convex(
-    solids: Callable[[Round], list[Solid]], *symmetries: tuple[tuple[float, float, float], int]
-) -> Shape:
+def _of_convex(solids: Callable[[Round], list[Solid]], *symmetries: Symmetry) -> Shape:
     seen = solids(VISIBLE)
     mesh = seen[0].union(seen[1:], engine='manifold') if len(seen) > 1 else seen[0]
     return Shape(mesh, tuple(solids(PHYSICAL)), symmetries)
 
 
 def ring(outer: np.ndarray, inner: np.ndarray, height: float, z: float = 0.0) -> list[Solid]:
-    """Convex wedges between two polygons (N, 2) with as many corners: a hole stays a hole."""
+    """Convex wedges of a height that stand on z, between two polygons (N, 2) with as many corners
+    each: a hole stays a hole."""
     wedges = []
     for here, there in zip(range(len(outer)), np.roll(range(len(outer)), -1)):
         corners = np.array([outer[here], outer[there], inner[there], inner[here]])
@@ -204,75 +206,73 @@ INSTA10: dict[str, Callable[[], Shape]] = {
 }
 
 
+# Draws a length in mm between two.
+Draw = Callable[[float, float], float]
+
+
 def product(number: int) -> Shape:
     """One of the endless things on a shop's shelf: carton, can, bottle, tube, cup, bar of soap,
     sizes drawn from its number."""
     rng = np.random.default_rng([number, 77])
+    kinds = (_carton, _can, _bottle, _tube, _cup, _soap)
+    return kinds[number % len(kinds)](lambda low, high: float(rng.uniform(low, high)))
 
-    def mm(low: float, high: float) -> float:
-        return float(rng.uniform(low, high))
 
-    kind = number % 6
-    if kind == 0:
-        dx, dy, dz = mm(60, 130), mm(25, 70), mm(70, 160)
-        return _of_convex(lambda r: [box(dx, dy, dz)], (Z, 2), (X, 2))
-    if kind == 1:
-        radius, height = mm(25, 42), mm(50, 130)
-        return _of_convex(lambda r: [r.cylinder(radius, height)], (Z, 0), (X, 2))
-    if kind == 2:
-        radius, height, neck = mm(26, 40), mm(90, 140), mm(10, 16)
-        return _of_convex(
-            lambda r: [
-                r.cylinder(radius, height),
-                r.cylinder(radius, 25, height, top=neck),
-                r.cylinder(neck, 22, height + 24),
-            ],
-            (Z, 0),
-        )
-    if kind == 3:
-        radius, height, flat = mm(18, 28), mm(90, 150), mm(4, 8)
-        return _of_convex(
-            lambda r: [
-                trimesh.convex.convex_hull(
-                    np.concatenate(
-                        [
-                            r.cylinder(radius, 12).vertices,
-                            box(2 * radius, flat, 4, z=height).vertices,
-                        ]
-                    )
-                ),
-                r.cylinder(radius * 0.7, 16, -16),
-            ],
-            (Z, 2),
-        )
-    if kind == 4:
-        outer, wall, height = mm(34, 48), mm(3, 5), mm(70, 110)
-        mesh = trimesh.creation.cylinder(radius=outer, height=height, sections=48)
-        hollow = trimesh.creation.cylinder(radius=outer - wall, height=height, sections=48)
-        hollow.apply_translation([0, 0, 5])
-        pieces = ring(
-            _polygon(outer / np.cos(np.pi / 24), 24),
-            _polygon(outer - wall, 24),
-            height,
-            -height / 2,
-        )
-        return Shape(
-            mesh.difference(hollow, engine='manifold'),
-            (*pieces, PHYSICAL.cylinder(outer, 5, -height / 2)),
-            ((Z, 0),),
-        )
-    dx, dy, dz = mm(50, 90), mm(35, 60), mm(20, 35)
+def _carton(mm: Draw) -> Shape:
+    dx, dy, dz = mm(60, 130), mm(25, 70), mm(70, 160)
+    return _of_convex(lambda r: [box(dx, dy, dz)], (Z, 2), (X, 2))
+
+
+def _can(mm: Draw) -> Shape:
+    radius, height = mm(25, 42), mm(50, 130)
+    return _of_convex(lambda r: [r.cylinder(radius, height)], (Z, 0), (X, 2))
+
+
+def _bottle(mm: Draw) -> Shape:
+    radius, height, neck = mm(26, 40), mm(90, 140), mm(10, 16)
     return _of_convex(
         lambda r: [
-            trimesh.convex.convex_hull(
-                np.concatenate(
-                    [
-                        box(dx, dy, dz * 0.5, z=dz * 0.25).vertices,
-                        box(dx * 0.8, dy * 0.8, dz).vertices,
-                    ]
-                )
-            )
+            r.cylinder(radius, height),
+            r.cylinder(radius, 25, height, top=neck),
+            r.cylinder(neck, 22, height + 24),
         ],
+        (Z, 0),
+    )
+
+
+def _tube(mm: Draw) -> Shape:
+    radius, height, flat = mm(18, 28), mm(90, 150), mm(4, 8)
+
+    def solids(r: Round) -> list[Solid]:
+        seam = box(2 * radius, flat, 4, z=height)
+        return [_around(r.cylinder(radius, 12), seam), r.cylinder(radius * 0.7, 16, -16)]
+
+    return _of_convex(solids, (Z, 2))
+
+
+def _cup(mm: Draw) -> Shape:
+    outer, wall, height = mm(34, 48), mm(3, 5), mm(70, 110)
+    mesh = trimesh.creation.cylinder(radius=outer, height=height, sections=48)
+    hollow = trimesh.creation.cylinder(radius=outer - wall, height=height, sections=48)
+    hollow.apply_translation([0, 0, 5])
+    rim, inside = _polygon(outer / np.cos(np.pi / 24), 24), _polygon(outer - wall, 24)
+    pieces = ring(rim, inside, height, -height / 2)
+    return Shape(
+        mesh.difference(hollow, engine='manifold'),
+        (*pieces, PHYSICAL.cylinder(outer, 5, -height / 2)),
+        ((Z, 0),),
+    )
+
+
+def _soap(mm: Draw) -> Shape:
+    dx, dy, dz = mm(50, 90), mm(35, 60), mm(20, 35)
+    return _of_convex(
+        lambda r: [_around(box(dx, dy, dz * 0.5, z=dz * 0.25), box(dx * 0.8, dy * 0.8, dz))],
         (Z, 2),
         (X, 2),
     )
+
+
+def _around(*solids: Solid) -> Solid:
+    """The convex hull of solids."""
+    return trimesh.convex.convex_hull(np.concatenate([solid.vertices for solid in solids]))

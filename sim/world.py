@@ -16,7 +16,7 @@ from insegan_sim.parts import Part
 
 TIME_STEP_S = 1 / 120
 REST_SPEED_M_S = 0.002
-MOST_PENETRATION_M = 0.0005
+MAX_PENETRATION_M = 0.0005
 SETTLE_S = 5.0
 REASONS = ('unsettled', 'lost', 'interpenetrating')
 
@@ -78,7 +78,7 @@ class World:
         if self._lost(poses):
             return 'lost'
         penetration = self.penetration_m()
-        if penetration > MOST_PENETRATION_M:
+        if penetration > MAX_PENETRATION_M:
             return 'interpenetrating'
         return Pile(poses, self.speed_m_s(), penetration)
 

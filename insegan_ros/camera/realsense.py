@@ -41,7 +41,7 @@ class RealSenseConfig:
     align_depth: bool = True
     """Whether depth is also given in the colour camera's view."""
     decimation: int = 1
-    """Decimation filter: depth becomes so many times smaller; 1 leaves it out."""
+    """Decimation filter: width and height are divided by this; 1 leaves it out."""
     spatial: bool = False
     """Spatial filter: smooths depth, keeps edges."""
     temporal: bool = False
@@ -49,9 +49,9 @@ class RealSenseConfig:
     hole_filling: int = -1
     """Hole filling filter: 0 from the left, 1 farthest, 2 nearest around; -1 leaves it out."""
     min_depth_m: float = 0.0
-    """Threshold filter: nearer readings are left out."""
+    """Threshold filter: readings closer than this are dropped."""
     max_depth_m: float = 0.0
-    """Threshold filter: farther readings are left out; 0 sets no limit."""
+    """Threshold filter: readings farther away than this are dropped; 0: no limit."""
 
     def __post_init__(self) -> None:
         if (
@@ -95,8 +95,8 @@ class Capture:
 class RealSense:
     """Opens, reads, and can be opened again after the camera was unplugged.
 
-    find: where a device comes from, instead of the configuration's camera or recording; None from
-    it means that there is none.
+    find: a function that gives librealsense's device, instead of the configuration's camera or
+    recording; it gives None where there is none.
     """
 
     def __init__(
@@ -285,21 +285,18 @@ def read_realsense(path: Path, colour: bool = False) -> Iterator[Frame]:
     try:
         while True:
             capture = camera.read(READ_FILE_S)
-            if capture is not None and not colour:
+            if capture is None:
+                if camera.ended:
+                    return
+                continue
+            depth, aligned, picture = capture.depth, capture.aligned, capture.colour
+            stamp_ns = int(capture.stamp_ms * 1e6)
+            if not colour:
+                yield Frame(metres(depth.pixels), depth.camera, stamp_ns=stamp_ns)
+            elif aligned is not None and picture is not None:
+                frame_id = 'camera_color_optical_frame'
                 yield Frame(
-                    metres(capture.depth.pixels),
-                    capture.depth.camera,
-                    stamp_ns=int(capture.stamp_ms * 1e6),
+                    metres(aligned.pixels), aligned.camera, picture.pixels, stamp_ns, frame_id
                 )
-            elif capture is not None and capture.aligned is not None:
-                yield Frame(
-                    metres(capture.aligned.pixels),
-                    capture.aligned.camera,
-                    capture.colour.pixels,
-                    int(capture.stamp_ms * 1e6),
-                    'camera_color_optical_frame',
-                )
-            elif capture is None and camera.ended:
-                return
     finally:
         camera.close()

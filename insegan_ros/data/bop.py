@@ -30,8 +30,8 @@ from insegan_ros.data.folders import (
 from insegan_ros.data.scene import Scene, visible_fractions
 from insegan_ros.data.shards import DEPTH_UNIT_M
 from insegan_ros.errors import DatasetError
-from insegan_ros.frame import Frame, Intrinsics
-from insegan_ros.workspace import Workspace
+from insegan_ros.frame import Frame, Instances, Intrinsics
+from insegan_ros.workspace import Workspace, four
 
 IMAGES_A_SCENE = 1000
 
@@ -92,61 +92,62 @@ def _read_scene(path: Path, names: dict[int, str]) -> Iterator[Scene]:
         )
     truths = read_json(path / 'scene_gt.json') if (path / 'scene_gt.json').is_file() else None
     for key, camera in sorted(cameras.items(), key=lambda item: int(item[0])):
-        number = int(key)
         try:
-            depth = depth_from_png(
-                read_png(inside(path, f'depth/{number:06d}.png')),
-                float(camera.get('depth_scale', 1.0)) / 1000,
-            )
-            k = np.reshape(camera['cam_K'], (3, 3))
-            intrinsics = Intrinsics(
-                float(k[0, 0]),
-                float(k[1, 1]),
-                float(k[0, 2]),
-                float(k[1, 2]),
-                depth.shape[1],
-                depth.shape[0],
-            )
-            colour = next(
-                (
-                    image
-                    for suffix in ('png', 'jpg')
-                    if (image := colour_of(path / f'rgb/{number:06d}.{suffix}')) is not None
-                ),
-                None,
-            )
-            workspace = _workspace(camera)
-            frame = Frame(depth, intrinsics, colour)
-            if truths is None:
-                yield Scene(frame, None, workspace, tuple(camera.get('present', ())))
-                continue
-            truth = truths.get(key, [])
-            classes = tuple(names[int(one['obj_id'])] for one in truth)
-            poses = np.tile(np.eye(4, dtype=np.float32), (len(truth), 1, 1))
-            for pose, one in zip(poses, truth):
-                pose[:3, :3] = np.reshape(one['cam_R_m2c'], (3, 3))
-                pose[:3, 3] = np.asarray(one['cam_t_m2c']) / 1000
-            seen = [
-                read_png(path / f'mask_visib/{number:06d}_{i:06d}.png') > 0
-                for i in range(len(truth))
-            ]
-            whole = [
-                read_png(file) > 0
-                for i in range(len(truth))
-                if (file := path / f'mask/{number:06d}_{i:06d}.png').is_file()
-            ]
-            instances = instances_of(labels_of(seen, depth.shape), classes, poses, whole)
-            yield Scene(
-                frame,
-                instances,
-                workspace,
-                tuple(name for name in names.values() if name in classes),
-            )
+            truth = None if truths is None else truths.get(key, [])
+            scene = _read_image(path, int(key), camera, truth, names)
         except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
             raise DatasetError(
                 f'{path}: image {key} is not as BOP has it ({type(error).__name__} {error}):'
                 ' expected cam_K, cam_R_m2c, cam_t_m2c, obj_id and a mask for every instance'
             ) from error
+        yield scene
+
+
+def _read_image(
+    path: Path,
+    number: int,
+    camera: dict[str, Any],
+    truth: list[dict[str, Any]] | None,
+    names: dict[int, str],
+) -> Scene:
+    """An image of the scene folder `path`: what scene_camera and scene_gt say of it. Errors are
+    those of a JSON that is not as BOP has it."""
+    depth = depth_from_png(
+        read_png(inside(path, f'depth/{number:06d}.png')),
+        float(camera.get('depth_scale', 1.0)) / 1000,
+    )
+    height, width = depth.shape
+    k = np.reshape(camera['cam_K'], (3, 3))
+    intrinsics = Intrinsics(
+        float(k[0, 0]), float(k[1, 1]), float(k[0, 2]), float(k[1, 2]), width, height
+    )
+    colours = (colour_of(path / f'rgb/{number:06d}.{suffix}') for suffix in ('png', 'jpg'))
+    frame = Frame(depth, intrinsics, next((one for one in colours if one is not None), None))
+    workspace = _workspace(camera)
+    if truth is None:
+        return Scene(frame, None, workspace, tuple(camera.get('present', ())))
+    classes = tuple(names[int(one['obj_id'])] for one in truth)
+    present = tuple(name for name in names.values() if name in classes)
+    instances = _read_instances(path, number, truth, classes, depth.shape)
+    return Scene(frame, instances, workspace, present)
+
+
+def _read_instances(
+    path: Path,
+    number: int,
+    truth: list[dict[str, Any]],
+    classes: tuple[str, ...],
+    shape: tuple[int, int],
+) -> Instances:
+    poses = np.tile(np.eye(4, dtype=np.float32), (len(truth), 1, 1))
+    for pose, one in zip(poses, truth):
+        pose[:3, :3] = np.reshape(one['cam_R_m2c'], (3, 3))
+        pose[:3, 3] = np.asarray(one['cam_t_m2c']) / 1000
+    files = [f'{number:06d}_{index:06d}.png' for index in range(len(truth))]
+    seen = [read_png(path / 'mask_visib' / file) > 0 for file in files]
+    masks = [path / 'mask' / file for file in files]
+    whole = [read_png(mask) > 0 for mask in masks if mask.is_file()]
+    return instances_of(labels_of(seen, shape), classes, poses, whole)
 
 
 def _workspace(camera: dict[str, Any]) -> Workspace | None:
@@ -156,10 +157,8 @@ def _workspace(camera: dict[str, Any]) -> Workspace | None:
     distance = float(-up @ np.asarray(camera['cam_t_w2c'])) / 1000
     if distance <= 0:
         return None
-    return Workspace(
-        (*(float(v) for v in up), distance),
-        tuple(camera['bounds_m']) if 'bounds_m' in camera else None,
-    )
+    bounds = four(camera['bounds_m']) if 'bounds_m' in camera else None
+    return Workspace(four((*up, distance)), bounds)
 
 
 def _world(workspace: Workspace) -> dict[str, list[float]]:
@@ -180,8 +179,8 @@ def _world(workspace: Workspace) -> dict[str, list[float]]:
 def write_bop(
     scenes: Iterable[Scene], classes: tuple[str, ...], out: Path, models: Path | None
 ) -> None:
-    """Write scene folders of up to 1,000 images under out/train, and the models if there are any.
-    Raises DatasetError."""
+    """Write scene folders of up to 1,000 images under out/train, and the folder `models` if there
+    is one. Raises DatasetError for scenes without poses or classes."""
     if models is not None:
         shutil.copytree(models, out / 'models')
     else:
@@ -219,9 +218,9 @@ def _write_image(
     write_png(folder / f'depth/{number:06d}.png', depth_to_png(frame.depth_m, DEPTH_UNIT_M))
     if frame.colour is not None:
         write_png(folder / f'rgb/{number:06d}.png', frame.colour)
-    camera = {'cam_K': frame.intrinsics.matrix.ravel().tolist(), 'depth_scale': DEPTH_UNIT_M * 1000}
     batch['scene_camera'][str(number)] = {
-        **camera,
+        'cam_K': frame.intrinsics.matrix.ravel().tolist(),
+        'depth_scale': DEPTH_UNIT_M * 1000,
         **(_world(scene.workspace) if scene.workspace else {}),
         **({'present': list(scene.present)} if truth is None else {}),
     }
@@ -264,8 +263,6 @@ def _write_image(
 def _box(mask: np.ndarray) -> list[int]:
     """x, y, width, height; BOP's -1s for nothing."""
     y, x = np.nonzero(mask)
-    return (
-        [int(x.min()), int(y.min()), int(np.ptp(x)) + 1, int(np.ptp(y)) + 1]
-        if len(x)
-        else [-1, -1, -1, -1]
-    )
+    if not len(x):
+        return [-1, -1, -1, -1]
+    return [int(x.min()), int(y.min()), int(np.ptp(x)) + 1, int(np.ptp(y)) + 1]

@@ -31,7 +31,7 @@ from insegan_ros.data.folders import (
 from insegan_ros.data.scene import Scene
 from insegan_ros.data.shards import DEPTH_UNIT_M
 from insegan_ros.errors import DatasetError
-from insegan_ros.frame import Frame, Intrinsics
+from insegan_ros.frame import Frame, Instances, Intrinsics
 
 ANNOTATIONS = 'annotations.json'
 
@@ -48,8 +48,8 @@ def encode(mask: np.ndarray) -> dict[str, Any]:
 
 
 def decode(segmentation: Any, shape: tuple[int, int]) -> np.ndarray:
-    """A mask (H, W) bool from run lengths, compressed or not, or from polygons. Raises
-    DatasetError."""
+    """A mask of shape (H, W) bool from run lengths, compressed or not, or from polygons. Raises
+    DatasetError where it is of another size."""
     if isinstance(segmentation, list):
         segmentation = rle.merge(rle.frPyObjects(segmentation, *shape))
     elif isinstance(segmentation, dict) and isinstance(segmentation.get('counts'), list):
@@ -64,7 +64,8 @@ def decode(segmentation: Any, shape: tuple[int, int]) -> np.ndarray:
 
 
 def read_coco(folder: Path) -> tuple[tuple[str, ...], Iterator[Scene]]:
-    """Class names and scenes. Pictures must have depth. Raises DatasetError."""
+    """Class names and scenes of a folder with annotations.json. Pictures must have depth. Raises
+    DatasetError for a file that is missing or damaged."""
     content = read_json(folder / ANNOTATIONS)
     try:
         names = {int(one['id']): str(one['name']) for one in content['categories']}
@@ -119,58 +120,16 @@ def _read_image(
 def write_coco(
     scenes: Iterable[Scene], classes: tuple[str, ...], out: Path, models: Path | None
 ) -> None:
-    """Write annotations.json, depth/ and colour/. models is not used: COCO has no place for
-    meshes."""
-    images, annotations = [], []
+    """Write annotations.json, depth/ and colour/. models is not used: COCO has no place for meshes.
+    Raises DatasetError for scenes without classes."""
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for index, scene in enumerate(scenes):
-        frame = scene.frame
-        depth_file = f'depth/{index:06d}.png'
-        write_png(out / depth_file, depth_to_png(frame.depth_m, DEPTH_UNIT_M))
-        if frame.colour is not None:
-            write_png(out / f'colour/{index:06d}.png', frame.colour)
-        images.append(
-            {
-                'id': index,
-                'file_name': f'colour/{index:06d}.png' if frame.colour is not None else depth_file,
-                'width': frame.intrinsics.width,
-                'height': frame.intrinsics.height,
-                'depth_file': depth_file,
-                'depth_unit_m': DEPTH_UNIT_M,
-                'intrinsics': intrinsics_json(frame.intrinsics),
-                'workspace': workspace_json(scene.workspace),
-                'present': list(scene.present),
-                'masks': scene.truth is not None,
-            }
-        )
+        images.append(_write_image(scene, out, index))
         if scene.truth is None:
             continue
-        truth = scene.truth
-        if truth.classes is None:
-            raise DatasetError(
-                'the scenes have no classes: COCO needs a category for every instance'
-            )
-        for i, mask in enumerate(truth.masks()):
-            packed = encode(mask)
-            annotations.append(
-                {
-                    'id': len(annotations) + 1,
-                    'image_id': index,
-                    'category_id': classes.index(truth.classes[i]) + 1,
-                    'segmentation': packed,
-                    'area': int(mask.sum()),
-                    'bbox': [
-                        float(v)
-                        for v in rle.toBbox({**packed, 'counts': packed['counts'].encode()})
-                    ],
-                    'iscrowd': 0,
-                    **({'amodal': encode(truth.amodal[i])} if truth.amodal is not None else {}),
-                    **(
-                        {'pose': truth.poses[i].astype(float).ravel().tolist()}
-                        if truth.poses is not None
-                        else {}
-                    ),
-                }
-            )
+        for one in _annotations(scene.truth, classes):
+            annotations.append({'id': len(annotations) + 1, 'image_id': index, **one})
     write_json(
         out / ANNOTATIONS,
         {
@@ -183,3 +142,45 @@ def write_coco(
             ],
         },
     )
+
+
+def _write_image(scene: Scene, out: Path, index: int) -> dict[str, Any]:
+    """Write a scene's depth and colour; returns what annotations.json says of the picture."""
+    frame = scene.frame
+    depth_file, colour_file = f'depth/{index:06d}.png', f'colour/{index:06d}.png'
+    write_png(out / depth_file, depth_to_png(frame.depth_m, DEPTH_UNIT_M))
+    if frame.colour is not None:
+        write_png(out / colour_file, frame.colour)
+    return {
+        'id': index,
+        'file_name': colour_file if frame.colour is not None else depth_file,
+        'width': frame.intrinsics.width,
+        'height': frame.intrinsics.height,
+        'depth_file': depth_file,
+        'depth_unit_m': DEPTH_UNIT_M,
+        'intrinsics': intrinsics_json(frame.intrinsics),
+        'workspace': workspace_json(scene.workspace),
+        'present': list(scene.present),
+        'masks': scene.truth is not None,
+    }
+
+
+def _annotations(truth: Instances, classes: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    """What annotations.json says of each instance, without numbers."""
+    if truth.classes is None:
+        raise DatasetError('the scenes have no classes: COCO needs a category for every instance')
+    for i, (mask, name) in enumerate(zip(truth.masks(), truth.classes)):
+        packed = encode(mask)
+        box = rle.toBbox({**packed, 'counts': packed['counts'].encode()})
+        one = {
+            'category_id': classes.index(name) + 1,
+            'segmentation': packed,
+            'area': int(mask.sum()),
+            'bbox': [float(value) for value in box],
+            'iscrowd': 0,
+        }
+        if truth.amodal is not None:
+            one['amodal'] = encode(truth.amodal[i])
+        if truth.poses is not None:
+            one['pose'] = truth.poses[i].astype(float).ravel().tolist()
+        yield one

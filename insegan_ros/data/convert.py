@@ -27,8 +27,8 @@ SHARD_SCENES = 100
 
 @dataclass(frozen=True)
 class Format:
-    """A format: whether a folder is one, how it is read (class names and scenes), how it is
-    written; None where it cannot."""
+    """A format: whether a folder is of it, how it is read (class names and scenes), how it is
+    written (scenes, class names, new folder, folder of models); None where it cannot be read."""
 
     found: Callable[[Path], bool] | None
     read: Callable[[Path], tuple[tuple[str, ...], Iterator[Scene]]] | None
@@ -106,14 +106,8 @@ def convert(source: Path, out: Path, to: str) -> int:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DatasetError(f'{out} is not empty: expected a new folder')
     classes, scenes = open_dataset(source)
-    models = next(
-        (
-            path
-            for place in (source, *source.resolve().parents[:2])
-            if (path := place / 'models') and (path / 'models_info.json').is_file()
-        ),
-        None,
-    )
+    places = [place / 'models' for place in (source, *source.resolve().parents[:2])]
+    models = next((place for place in places if (place / 'models_info.json').is_file()), None)
     count = 0
 
     def counted() -> Iterator[Scene]:

@@ -12,11 +12,11 @@ import numpy as np
 from insegan_ros.data.images import read_picture
 from insegan_ros.errors import DatasetError
 from insegan_ros.frame import Frame, Instances, Intrinsics, metres
-from insegan_ros.workspace import Workspace
+from insegan_ros.workspace import Workspace, four
 
 
 def read_json(path: Path) -> Any:
-    """The file's content. Raises DatasetError."""
+    """A JSON file's content. Raises DatasetError where it cannot be read."""
     try:
         return json.loads(path.read_text())
     except OSError as error:
@@ -28,7 +28,7 @@ def read_json(path: Path) -> Any:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write it, one entry of a mapping or list a line, so that a difference can be read."""
+    """Write JSON; of a mapping every entry is a line, so that differences can be read."""
     if isinstance(content, dict):
         body = (
             '{\n'
@@ -53,7 +53,8 @@ def inside(folder: Path, name: str) -> Path:
 
 
 def read_png(path: Path) -> np.ndarray:
-    """Any PNG or JPEG as it is. Raises DatasetError."""
+    """The pixels of a PNG or JPEG as they are, (H, W) or (H, W, C) with blue first. Raises
+    DatasetError where it cannot be read."""
     image = read_picture(path, cv2.IMREAD_UNCHANGED)
     if image is None:
         raise DatasetError(f'{path} is missing or no image: expected a whole PNG')
@@ -61,15 +62,15 @@ def read_png(path: Path) -> np.ndarray:
 
 
 def write_png(path: Path, image: np.ndarray) -> None:
-    """Write (H, W) as it is or (H, W, 3) RGB. Raises DatasetError."""
+    """Write (H, W) as it is or (H, W, 3) RGB. Raises DatasetError where it cannot be written."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if not cv2.imwrite(str(path), image[..., ::-1] if image.ndim == 3 else image):
         raise DatasetError(f'{path} cannot be written: expected a folder with space in it')
 
 
 def depth_to_png(depth_m: np.ndarray, unit_m: float) -> np.ndarray:
-    """(H, W) uint16 in units of unit_m, 0 = no reading. Raises DatasetError for what is too far for
-    it."""
+    """Depth (H, W) in m as uint16 in units of unit_m, 0 = no reading. Raises DatasetError for what
+    is too far for 16 bits."""
     deepest = float(np.nan_to_num(depth_m).max(initial=0))
     if deepest > 65535 * unit_m:
         raise DatasetError(
@@ -80,7 +81,8 @@ def depth_to_png(depth_m: np.ndarray, unit_m: float) -> np.ndarray:
 
 
 def depth_from_png(image: np.ndarray, unit_m: float) -> np.ndarray:
-    """(H, W) float32 metres, NaN = no reading."""
+    """Depth (H, W) in units of unit_m, 0 = no reading, as float32 metres, NaN = no reading. Raises
+    DatasetError for an image of several channels."""
     if image.ndim != 2:
         raise DatasetError(
             f'a depth image has shape {image.shape}: expected one channel of 16 bits'
@@ -89,7 +91,7 @@ def depth_from_png(image: np.ndarray, unit_m: float) -> np.ndarray:
 
 
 def colour_of(path: Path) -> np.ndarray | None:
-    """(H, W, 3) uint8 RGB, or None where there is no such file."""
+    """A picture file as (H, W, 3) uint8 RGB, or None where there is no such file."""
     if not path.is_file():
         return None
     image = read_png(path)
@@ -98,12 +100,12 @@ def colour_of(path: Path) -> np.ndarray | None:
 
 
 def intrinsics_json(k: Intrinsics) -> dict[str, float]:
-    """As a mapping."""
+    """Intrinsics as a mapping for JSON, in px."""
     return {'fx': k.fx, 'fy': k.fy, 'cx': k.cx, 'cy': k.cy, 'width': k.width, 'height': k.height}
 
 
 def workspace_json(workspace: Workspace | None) -> dict[str, list[float]] | None:
-    """As a mapping, or None."""
+    """A workspace as a mapping for JSON, in m, or None."""
     if workspace is None:
         return None
     return {
@@ -114,15 +116,14 @@ def workspace_json(workspace: Workspace | None) -> dict[str, list[float]] | None
 
 def workspace_from_json(raw: dict[str, list[float]] | None) -> Workspace | None:
     """The inverse of workspace_json."""
-    return (
-        None
-        if raw is None
-        else Workspace(tuple(raw['floor']), tuple(raw['bounds']) if 'bounds' in raw else None)
-    )
+    if raw is None:
+        return None
+    return Workspace(four(raw['floor']), four(raw['bounds']) if 'bounds' in raw else None)
 
 
 def labels_of(masks: list[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
-    """(H, W) uint16 from disjoint masks in order; later ones win where they are not."""
+    """Labels of shape (H, W) uint16 from masks (H, W) bool in order: the i-th is i, and where they
+    overlap the later one wins."""
     labels = np.zeros(shape, np.uint16)
     for number, mask in enumerate(masks, 1):
         labels[mask] = number
@@ -135,13 +136,14 @@ def instances_of(
     poses: np.ndarray | None,
     amodal: list[np.ndarray],
 ) -> Instances:
-    """Truth from what a format holds; amodal masks only where every instance has one."""
+    """Truth from what a format holds: labels (H, W), poses (N, 4, 4) or None, amodal masks (H, W),
+    which are kept only where every instance has one."""
     count = len(classes) if classes is not None else int(labels.max(initial=0))
-    whole = (
-        np.stack(amodal)
-        if amodal and len(amodal) == count
-        else (np.zeros((0, *labels.shape), bool) if count == 0 else None)
-    )
+    whole = None
+    if count == 0:
+        whole = np.zeros((0, *labels.shape), bool)
+    elif len(amodal) == count:
+        whole = np.stack(amodal)
     return Instances(labels, np.ones(count, np.float32), classes, poses, whole)
 
 

@@ -7,7 +7,6 @@ import hashlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -16,20 +15,23 @@ from scipy.ndimage import gaussian_filter1d
 from insegan_ros.data.images import read_picture
 from insegan_ros.data.shards import ShardDataset, is_shards
 from insegan_ros.errors import DatasetError, InputError
-from insegan_ros.frame import Frame, Intrinsics, metres
-from insegan_ros.workspace import TRAINING_MARGIN, Workspace
+from insegan_ros.frame import Frame, Intrinsics, Modality, metres
+from insegan_ros.workspace import TRAINING_MARGIN, Workspace, window_of
 
-Look = Literal['colour', 'depth', 'both']
 # Larger ones are brought down to this many px before anything is done with them.
-MOST_PX = 4_000_000
+MAX_PX = 4_000_000
 # Smaller pictures hold no twelve windows of anything.
-LEAST_PICTURE_PX = 48
+MIN_PICTURE_PX = 48
+# The autocorrelation is looked at on a picture of this side.
+SPECTRUM_PX = 512
+# Smaller things are noise.
+MIN_OBJECT_PX = 8
 
 
 @dataclass(frozen=True)
 class HeapPicture:
-    """pixels (H, W, C) float32 in [-1, 1]; the file's name; by how much it was made smaller; what
-    -1 to 1 is in metres of depth, 0 for colour."""
+    """pixels (H, W, C) float32 in [-1, 1]; name, of the file; zoom, the factor that it was scaled
+    by, 1 or less; relief_m, the height in m that -1 to 1 stands for, 0 for colour."""
 
     pixels: np.ndarray
     name: str
@@ -43,7 +45,7 @@ class HeapPicture:
 
 def picture_of(
     frame: Frame,
-    look: Look,
+    modality: Modality,
     workspace: Workspace | None,
     window: tuple[int, int, int, int],
     relief_m: float = 0.0,
@@ -56,15 +58,15 @@ def picture_of(
     Raises InputError where there is none of what is looked at.
     """
     left, top, right, bottom = window
-    layers = []
-    if look != 'depth':
+    layers: list[np.ndarray] = []
+    if modality != 'depth':
         if frame.colour is None:
             raise InputError(
                 'the frame has no colour: expected a colour picture aligned with depth, which this'
                 ' method looks at'
             )
         layers.append(stretch(frame.colour[top:bottom, left:right]))
-    if look != 'colour':
+    if modality != 'colour':
         depth = frame.depth_m[top:bottom, left:right]
         seen = depth[np.isfinite(depth)]
         if seen.size < 0.5 * depth.size:
@@ -87,83 +89,71 @@ def stretch(colour: np.ndarray) -> np.ndarray:
     )
 
 
-def read_heap(path: Path, look: Look) -> HeapPicture:
+def read_heap(path: Path, modality: Modality) -> HeapPicture:
     """A picture, or the first scene of a folder of shards, cut to its bin. Pictures may be grey,
     16-bit, or have alpha; a 16-bit grey one is depth in mm for `depth`.
 
     Raises DatasetError for what cannot be read. Exactly one file is opened.
     """
     if path.is_dir() and is_shards(path):
-        scene = next(iter(ShardDataset(path)))
-        workspace, intrinsics = scene.workspace, scene.frame.intrinsics
-        window = (
-            workspace.window(intrinsics, TRAINING_MARGIN)
-            if workspace
-            else (0, 0, intrinsics.width, intrinsics.height)
-        )
-        pixels, relief_m = picture_of(scene.frame, look, workspace, window)
-        return HeapPicture(pixels, path.name, 1.0, relief_m)
+        return _read_scene(path, modality)
     if path.is_dir():
         raise DatasetError(
             f'{path} is a folder without shards: expected one picture of a heap, which is all that'
             ' is learnt from'
         )
-    image = read_picture(path, cv2.IMREAD_UNCHANGED)
-    if image is None:
-        raise DatasetError(
-            f'{path} is missing, cut short, too large or no picture: expected one picture of a heap'
-            ' (PNG, JPEG), or a folder of shards'
-        )
-    if min(image.shape[:2]) < LEAST_PICTURE_PX:
-        raise DatasetError(
-            f'{path} is {image.shape[1]}x{image.shape[0]} px: expected {LEAST_PICTURE_PX} px or'
-            ' more either way, to hold a heap'
-        )
-    if look == 'both':
-        raise DatasetError(
-            f'{path} is one picture: expected a folder of shards for colour and depth together'
-        )
-    if look == 'depth' and (image.ndim != 2 or image.dtype != np.uint16):
-        raise DatasetError(
-            f'{path} is {image.dtype} with {1 if image.ndim == 2 else image.shape[2]} channels:'
-            ' expected a 16-bit depth PNG in millimetres'
-        )
+    image = _read_file(path, modality)
     # First of all: what is computed from it takes several times its memory.
-    zoom = min(1.0, math.sqrt(MOST_PX / (image.shape[0] * image.shape[1])))
+    zoom = min(1.0, math.sqrt(MAX_PX / (image.shape[0] * image.shape[1])))
     if zoom < 1:
         print(
             f'{path.name}: {image.shape[1]}x{image.shape[0]} px, brought down to {zoom:.0%} of its'
             ' size'
         )
         # Depths of two objects have no mean.
-        image = cv2.resize(
-            image,
-            None,
-            fx=zoom,
-            fy=zoom,
-            interpolation=cv2.INTER_NEAREST if look == 'depth' else cv2.INTER_AREA,
-        )
-    if look == 'depth':
+        interpolation = cv2.INTER_NEAREST if modality == 'depth' else cv2.INTER_AREA
+        image = cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=interpolation)
+    if modality == 'depth':
         height, width = image.shape
-        frame = Frame(
-            metres(image),
-            Intrinsics(width, width, (width - 1) / 2, (height - 1) / 2, width, height),
-        )
-        pixels, relief_m = picture_of(frame, 'depth', None, (0, 0, width, height))
+        camera = Intrinsics(width, width, (width - 1) / 2, (height - 1) / 2, width, height)
+        window = (0, 0, width, height)
+        pixels, relief_m = picture_of(Frame(metres(image), camera), 'depth', None, window)
         return HeapPicture(pixels, path.name, zoom, relief_m)
-    return HeapPicture(
-        stretch(np.repeat(image[..., None], 3, -1) if image.ndim == 2 else image[..., 2::-1]),
-        path.name,
-        zoom,
-    )
+    colour = np.repeat(image[..., None], 3, -1) if image.ndim == 2 else image[..., 2::-1]
+    return HeapPicture(stretch(colour), path.name, zoom)
 
 
-# The autocorrelation is looked at on a picture of this side.
-SPECTRUM_PX = 512
+def _read_scene(folder: Path, modality: Modality) -> HeapPicture:
+    """The first scene of a folder of shards, cut to its bin."""
+    scene = next(iter(ShardDataset(folder)))
+    window = window_of(scene.workspace, scene.frame.intrinsics, TRAINING_MARGIN)
+    pixels, relief_m = picture_of(scene.frame, modality, scene.workspace, window)
+    return HeapPicture(pixels, folder.name, 1.0, relief_m)
 
 
-# Smaller things are noise.
-LEAST_OBJECT_PX = 8
+def _read_file(path: Path, modality: Modality) -> np.ndarray:
+    """A picture's pixels as they are. Raises DatasetError for what cannot be looked at this way."""
+    image = read_picture(path, cv2.IMREAD_UNCHANGED)
+    if image is None:
+        raise DatasetError(
+            f'{path} is missing, cut short, too large or no picture: expected one picture of a heap'
+            ' (PNG, JPEG), or a folder of shards'
+        )
+    if min(image.shape[:2]) < MIN_PICTURE_PX:
+        raise DatasetError(
+            f'{path} is {image.shape[1]}x{image.shape[0]} px: expected {MIN_PICTURE_PX} px or'
+            ' more either way, to hold a heap'
+        )
+    if modality == 'both':
+        raise DatasetError(
+            f'{path} is one picture: expected a folder of shards for colour and depth together'
+        )
+    if modality == 'depth' and (image.ndim != 2 or image.dtype != np.uint16):
+        raise DatasetError(
+            f'{path} is {image.dtype} with {1 if image.ndim == 2 else image.shape[2]} channels:'
+            ' expected a 16-bit depth PNG in millimetres'
+        )
+    return image
 
 
 def estimate_size(pixels: np.ndarray) -> float:
@@ -178,11 +168,8 @@ def estimate_size(pixels: np.ndarray) -> float:
     # Where there is height, it tells objects apart best.
     grey = pixels.mean(-1) if pixels.shape[-1] == 3 else pixels[..., -1]
     scale = min(1.0, SPECTRUM_PX / max(grey.shape))
-    grey = (
-        cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        if scale < 1
-        else grey
-    )
+    if scale < 1:
+        grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     side = min(grey.shape)
     grey = grey[:side, :side]
     # What changes slowly is light, not objects.
@@ -192,11 +179,8 @@ def estimate_size(pixels: np.ndarray) -> float:
     correlation = np.fft.fftshift(np.fft.ifft2(spectrum).real)
     y, x = np.indices(correlation.shape) - side // 2
     radius = np.hypot(x, y).round().astype(int)
-    profile = gaussian_filter1d(
-        np.bincount(radius.ravel(), correlation.ravel())
-        / np.maximum(np.bincount(radius.ravel()), 1),
-        1.0,
-    )
+    count = np.maximum(np.bincount(radius.ravel()), 1)
+    profile = gaussian_filter1d(np.bincount(radius.ravel(), correlation.ravel()) / count, 1.0)
     gone = np.flatnonzero(profile[: side // 6] <= 0)
     found = 0.0
     if len(gone) and profile[0] > 1e-9:
@@ -204,7 +188,7 @@ def estimate_size(pixels: np.ndarray) -> float:
         # early, and are least alike late.
         rising = np.flatnonzero(np.diff(profile[gone[0] :]) > 0)
         found = (gone[0] + (rising[0] if len(rising) else 0) / 2) / scale
-    if found < LEAST_OBJECT_PX:
+    if found < MIN_OBJECT_PX:
         beyond = f'beyond {found:.0f} px' if found else 'with their neighbours, or all have'
         raise DatasetError(
             f'no object shows in the picture (its pixels have nothing in common {beyond}):'

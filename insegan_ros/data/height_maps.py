@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 from tqdm import tqdm
 
+from insegan_ros.data.one_file import opened
 from insegan_ros.data.recordings import is_recording, read_recording
 from insegan_ros.data.shards import ShardDataset
 from insegan_ros.errors import DatasetError
@@ -26,7 +27,7 @@ from insegan_ros.workspace import Workspace
 FORMAT = 'insegan-heights-1'
 UNIT_M = 1e-4
 # A picture in which less of the bin has a reading shows nothing.
-LEAST_READ = 0.5
+MIN_READ = 0.5
 # So many different pictures of nuts taught as much as three and eight times as many
 # (docs/training.md).
 ADVISED = 100
@@ -34,9 +35,10 @@ ADVISED = 100
 
 @dataclass(frozen=True)
 class HeightMaps:
-    """heights_m (N, S, S) float32 above the floor; pixel_m, metres a pixel; the part's name; the
-    fingerprint of the data they come from; labels (N, S, S) and amodal centres (N, n, 2) in px
-    where they were asked for, else None."""
+    """heights_m (N, S, S) float32 above the floor; pixel_m, metres per pixel; part, its name;
+    fingerprint, of the data they come from; labels (N, S, S) and amodal centres (N, n, 2) as (x, y)
+    px where they were asked for, else None. Raises DatasetError for heights that are no
+    numbers."""
 
     heights_m: np.ndarray
     pixel_m: float
@@ -54,9 +56,13 @@ class HeightMaps:
             )
 
     def chosen(self, which: np.ndarray) -> HeightMaps:
-        """Those of a mask (N,)."""
-        truth = (None if one is None else one[which] for one in (self.labels, self.centres))
-        return HeightMaps(self.heights_m[which], self.pixel_m, self.part, self.fingerprint, *truth)
+        """Those of a mask (N,) bool."""
+        return replace(
+            self,
+            heights_m=self.heights_m[which],
+            labels=None if self.labels is None else self.labels[which],
+            centres=None if self.centres is None else self.centres[which],
+        )
 
 
 def read_height_maps(
@@ -66,9 +72,9 @@ def read_height_maps(
     truth: bool = False,
     workspace: Workspace | None = None,
 ) -> HeightMaps:
-    """Height maps of a folder of shards, of a file of `write_height_maps`, or of a recording, the
-    first `most` (0: all). Labels are opened for `truth` alone. workspace: a recording's bin, if not
-    in its own file. Raises DatasetError."""
+    """Height maps of `size` px of a folder of shards, of a file of `write_height_maps`, or of a
+    recording, the first `most` (0: all). Labels are opened for `truth` alone. workspace: a
+    recording's bin, if not in its own file. Raises DatasetError for what cannot be read."""
     path = Path(source)
     if not path.exists():
         raise DatasetError(
@@ -95,11 +101,11 @@ def read_height_maps(
     return HeightMaps(heights, pixel_m, dataset.part, dataset.fingerprint(), labels, centres)
 
 
-def write_height_maps(source: Path, out: Path, size: int, truth: bool) -> int:
-    """One file with the height maps of a folder of shards, and their truth if asked for. Returns
-    their number.
+def write_height_maps(source: Path, out: Path, size: int, truth: bool = False) -> int:
+    """Write one file with the height maps of `size` px of a folder of shards, and their truth if
+    asked for. Returns their number.
 
-    Raises ConfigError where `out` exists, DatasetError for shards that cannot be read.
+    Raises DatasetError where `out` exists or the shards cannot be read.
     """
     check_new(out, '.h5')
     maps = read_height_maps(source, size, truth=truth)
@@ -138,7 +144,10 @@ def _read_recording(path: Path, size: int, most: int, workspace: Workspace | Non
     (part,), scenes = read_recording(path, workspace)
     kept: list[np.ndarray] = []
     tallest: list[float] = []
-    count, blind, pixel_m, digest = 0, 0, 0.0, hashlib.sha256()
+    count = 0
+    blind = 0
+    pixel_m = 0.0
+    digest = hashlib.sha256()
     for scene in tqdm(scenes, desc=f'read {path.name}', unit='frame'):
         count += 1
         if scene.workspace is None:
@@ -147,7 +156,7 @@ def _read_recording(path: Path, size: int, most: int, workspace: Workspace | Non
                 ' `insegan calibrate`'
             )
         left, top, right, bottom = scene.workspace.window(scene.frame.intrinsics, 0.0)
-        if np.isfinite(scene.frame.depth_m[top:bottom, left:right]).mean() < LEAST_READ:
+        if np.isfinite(scene.frame.depth_m[top:bottom, left:right]).mean() < MIN_READ:
             blind += 1
             continue
         height, pixel_m = square_height_map(scene.frame, scene.workspace, size)
@@ -185,29 +194,14 @@ def _differ(first: np.ndarray, second: np.ndarray) -> bool:
 
 
 def _read_file(path: Path, size: int, most: int, truth: bool) -> HeightMaps:
-    try:
-        with h5py.File(path, 'r') as file:
-            if file.attrs.get('format') != FORMAT:
-                raise DatasetError(
-                    f'{path} holds no height maps ({file.attrs.get("format")}): expected a file of'
-                    ' `insegan dataset heights`, or a folder of shards'
-                )
-            if truth and 'labels' not in file:
-                raise DatasetError(f'{path} holds no labels: expected a file made with --truth')
-            chosen = slice(0, most or len(file['heights']))
-            heights = file['heights'][chosen].astype(np.float32) * np.float32(UNIT_M)
-            labels, centres = (
-                (file['labels'][chosen], file['centres'][chosen]) if truth else (None, None)
-            )
-            part, pixel_m, fingerprint = (
-                str(file.attrs['part']),
-                float(file.attrs['pixel_m']),
-                str(file.attrs['fingerprint']),
-            )
-    except (OSError, KeyError, ValueError) as error:
-        raise DatasetError(
-            f'{path} cannot be read, it is cut short or damaged ({error}): make it again'
-        ) from error
+    made_by = '`insegan dataset heights`, or a folder of shards'
+    with opened(path, FORMAT, 'height maps', made_by, 'labels' if truth else '') as file:
+        chosen = slice(0, most or len(file['heights']))
+        heights = file['heights'][chosen].astype(np.float32) * np.float32(UNIT_M)
+        labels = file['labels'][chosen] if truth else None
+        centres = file['centres'][chosen] if truth else None
+        part, fingerprint = str(file.attrs['part']), str(file.attrs['fingerprint'])
+        pixel_m = float(file.attrs['pixel_m'])
     if heights.shape[1:] != (size, size):
         raise DatasetError(f'{path} holds maps of {heights.shape[1:]} px: expected {size} x {size}')
     return HeightMaps(heights, pixel_m, part, fingerprint, labels, centres)

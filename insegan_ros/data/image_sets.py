@@ -9,7 +9,7 @@ else.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,9 +25,9 @@ from insegan_ros.data.pictures import square_window
 from insegan_ros.data.shards import ShardDataset, is_shards
 from insegan_ros.errors import DatasetError, InputError, unknown
 from insegan_ros.frame import Frame, Instances
-from insegan_ros.workspace import TRAINING_MARGIN, Workspace
+from insegan_ros.workspace import TRAINING_MARGIN, Workspace, window_of
 
-Look = Literal['colour', 'both']
+ColourModality = Literal['colour', 'both']
 # A picture's channels.
 CHANNELS: dict[str, int] = {'colour': 3, 'both': 4}
 # Height of the fourth channel's 255, in m.
@@ -37,9 +37,13 @@ Truth = Callable[[int], Instances]
 
 @dataclass(frozen=True)
 class ImageSet:
-    """picture(i) -> (H, W, 3) uint8 RGB, or (H, W, 4) with height above the floor in shares of
-    RELIEF_M; the longer side is `size` px or less. present (N, K) bool, which of the classes are in
-    it; names, of the pictures; truth(i), masks with classes of the same picture, or None."""
+    """N pictures with image-level labels of K classes.
+
+    present (N, K) bool, which of the classes are in each; names, of the pictures; picture(i) -> (H,
+    W, 3) uint8 RGB, or (H, W, 4) with height above the floor, 255 being RELIEF_M; the longer side
+    is `size` px or less. truth(i), the instances with classes of the same picture, or None where
+    there are no masks.
+    """
 
     name: str
     classes: tuple[str, ...]
@@ -56,11 +60,9 @@ class ImageSet:
 
     def first(self, count: int) -> ImageSet:
         """The first so many; all for 0."""
-        return (
-            self
-            if not count
-            else replace(self, present=self.present[:count], names=self.names[:count])
-        )
+        if not count:
+            return self
+        return replace(self, present=self.present[:count], names=self.names[:count])
 
     def masks(self, index: int) -> Instances:
         """The truth of a picture. Raises InputError where the set has image-level labels alone."""
@@ -73,7 +75,11 @@ class ImageSet:
 
 
 def read_image_set(
-    path: str | Path, size: int, look: Look = 'colour', split: str = 'training', most: int = 0
+    path: str | Path,
+    size: int,
+    modality: ColourModality = 'colour',
+    split: str = 'training',
+    most: int = 0,
 ) -> ImageSet:
     """The pictures of a folder of shards, of PASCAL VOC 2012, of COCO, or with a labels.csv, the
     longer side brought to `size` px (never enlarged but for shards, of which a square with the bin
@@ -91,11 +97,11 @@ def read_image_set(
             ' pictures with a labels.csv'
         )
     if is_shards(folder):
-        found = _from_shards(folder, size, look, most)
+        found = _from_shards(folder, size, modality, most)
     else:
-        if look == 'both':
+        if modality == 'both':
             raise DatasetError(
-                f'{folder} holds photographs, which have no height: expected look colour, or a'
+                f'{folder} holds photographs, which have no height: expected modality colour, or a'
                 ' folder of shards'
             )
         from insegan_ros.data.labelled_photos import PHOTO_SETS
@@ -134,37 +140,30 @@ def require_every_class(images: ImageSet) -> None:
 
 
 def shrink(image: np.ndarray, size: int, interpolation: int = cv2.INTER_AREA) -> np.ndarray:
-    """A picture, or labels with INTER_NEAREST, whose longer side is `size` px at most."""
+    """A picture (H, W, ...), or labels (H, W) with INTER_NEAREST, made smaller until its longer
+    side is `size` px at most."""
     scale = size / max(image.shape[:2])
-    return (
-        image
-        if scale >= 1
-        else cv2.resize(
-            image,
-            (max(round(image.shape[1] * scale), 1), max(round(image.shape[0] * scale), 1)),
-            interpolation=interpolation,
-        )
-    )
+    if scale >= 1:
+        return image
+    width, height = (max(round(side * scale), 1) for side in image.shape[1::-1])
+    return cv2.resize(image, (width, height), interpolation=interpolation)
 
 
 def picture_of(
-    frame: Frame, workspace: Workspace | None, size: int, look: Look
+    frame: Frame, workspace: Workspace | None, size: int, modality: ColourModality
 ) -> tuple[np.ndarray, tuple[int, int, int, int]]:
-    """What the bin's inside looks like, a square of `size` px as ImageSet has it, and the window
-    (left, top, right, bottom) of the frame that it shows. Without a workspace all of the frame is
-    shown. Raises InputError where colour, or a floor to measure height from, is missing."""
+    """What the bin's inside looks like, (size, size, C) uint8 as ImageSet has it, and the window
+    (left, top, right, bottom) of the frame in px that it shows. Without a workspace all of the
+    frame is shown. Raises InputError where colour, or a floor to measure height from, is
+    missing."""
     if frame.colour is None:
         raise InputError(
             'the frame has no colour: expected a colour picture aligned with depth, which this'
             ' method looks at'
         )
-    window = (
-        workspace.window(frame.intrinsics, TRAINING_MARGIN)
-        if workspace
-        else (0, 0, frame.intrinsics.width, frame.intrinsics.height)
-    )
+    window = window_of(workspace, frame.intrinsics, TRAINING_MARGIN)
     layers = [frame.colour]
-    if look == 'both':
+    if modality == 'both':
         if workspace is None:
             raise InputError(
                 'there is no workspace: expected the floor and bounds of `insegan calibrate`, above'
@@ -173,21 +172,17 @@ def picture_of(
         height = np.clip(workspace.height_map(frame) / RELIEF_M, 0, 1) * 255
         layers.append(height.round().astype(np.uint8)[..., None])
     square = square_window(window, np.concatenate(layers, -1))
-    return (
-        cv2.resize(
-            square,
-            (size, size),
-            interpolation=cv2.INTER_AREA if len(square) > size else cv2.INTER_LINEAR,
-        ),
-        window,
-    )
+    interpolation = cv2.INTER_AREA if len(square) > size else cv2.INTER_LINEAR
+    return cv2.resize(square, (size, size), interpolation=interpolation), window
 
 
-def _from_shards(folder: Path, size: int, look: Look, most: int) -> ImageSet:
+def _from_shards(folder: Path, size: int, modality: ColourModality, most: int) -> ImageSet:
     dataset = ShardDataset(folder)
     count = min(len(dataset), most or len(dataset))
-    pictures = np.empty((count, size, size, CHANNELS[look]), np.uint8)
-    present, labels, classes = np.zeros((count, len(dataset.classes)), bool), [], []
+    pictures = np.empty((count, size, size, CHANNELS[modality]), np.uint8)
+    present = np.zeros((count, len(dataset.classes)), bool)
+    labels: list[np.ndarray] = []
+    classes: list[tuple[str, ...]] = []
     for index, scene in tqdm(
         zip(range(count), dataset),
         total=count,
@@ -199,16 +194,11 @@ def _from_shards(folder: Path, size: int, look: Look, most: int) -> ImageSet:
             raise DatasetError(
                 f'{folder} holds no colour: expected scenes simulated with --colour true'
             )
-        pictures[index], (left, top, right, bottom) = picture_of(
-            scene.frame, scene.workspace, size, look
-        )
+        picture, window = picture_of(scene.frame, scene.workspace, size, modality)
+        pictures[index] = picture
         present[index] = [name in scene.present for name in dataset.classes]
         if scene.truth is not None and scene.truth.classes is not None:
-            square = square_window((left, top, right, bottom), scene.truth.labels)
-            square[bottom - top :], square[:, right - left :] = 0, 0
-            labels.append(
-                cv2.resize(square, (size, size), interpolation=cv2.INTER_NEAREST).astype(np.uint8)
-            )
+            labels.append(_labels_in(window, scene.truth.labels, size))
             classes.append(scene.truth.classes)
     kept = np.flatnonzero(present.any(1))
     if len(kept) < count:
@@ -243,6 +233,15 @@ def _from_shards(folder: Path, size: int, look: Look, most: int) -> ImageSet:
     )
 
 
+def _labels_in(window: tuple[int, int, int, int], labels: np.ndarray, size: int) -> np.ndarray:
+    """What a picture of a window shows, labelled: (size, size) uint8."""
+    left, top, right, bottom = window
+    square = square_window(window, labels)
+    square[bottom - top :] = 0
+    square[:, right - left :] = 0
+    return cv2.resize(square, (size, size), interpolation=cv2.INTER_NEAREST).astype(np.uint8)
+
+
 def from_files(
     name: str,
     classes: tuple[str, ...],
@@ -251,8 +250,8 @@ def from_files(
     size: int,
     truth: Truth | None = None,
 ) -> ImageSet:
-    """Photographs that are read when they are looked at. Raises DatasetError for one that cannot be
-    read then."""
+    """Photographs, each read when it is looked at, with image-level labels present (N, K) bool.
+    Looking at one that cannot be read raises DatasetError."""
 
     def picture(index: int) -> np.ndarray:
         image = read_picture(paths[index])
@@ -280,8 +279,8 @@ def from_files(
 
 
 def readable(paths: Sequence[Path]) -> set[Path]:
-    """Those of the pictures that can be read whole: they are all looked at once, before a training
-    of hours."""
+    """Those of the pictures that can be read whole. They are all looked through once, before a
+    training of hours."""
     with ThreadPoolExecutor(8) as readers:
         whole = tqdm(
             readers.map(lambda path: read_picture(path) is not None, paths),
@@ -293,8 +292,8 @@ def readable(paths: Sequence[Path]) -> set[Path]:
         return {path for path, fine in zip(paths, whole) if fine}
 
 
-def check_classes(found: Sequence[str], known: Sequence[str], where: str) -> None:
-    """Raise ConfigError where a label names no known class."""
+def check_classes(found: Iterable[str], known: Sequence[str], where: str) -> None:
+    """Raise ConfigError where a label names no known class. where: the file, in words."""
     for one in found:
         if one not in known:
             raise unknown(f'class in {where}', one, list(known))

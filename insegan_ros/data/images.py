@@ -1,5 +1,4 @@
-"""Images as arrays: of files, and of ROS messages by their encoding (REP 118 for depth), for
-recordings and nodes alike."""
+"""Image files as arrays."""
 
 from __future__ import annotations
 
@@ -10,8 +9,8 @@ import numpy as np
 
 
 def read_picture(path: Path, flags: int = cv2.IMREAD_COLOR) -> np.ndarray | None:
-    """A file's pixels as OpenCV gives them (blue, green, red); None for what is missing, no
-    picture, too large (2^30 px) or cut short."""
+    """A file's pixels as OpenCV gives them, (H, W) or (H, W, C) with blue first, by its flags
+    cv2.IMREAD_*; None for what is missing, no picture, too large (2^30 px) or cut short."""
     try:
         content = path.read_bytes()
         # OpenCV fills what is missing of a JPEG with grey and says nothing. Between start of scan

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -46,14 +47,13 @@ def is_insta10(folder: Path) -> bool:
 
 
 def read_insta10(folder: Path) -> tuple[tuple[str, ...], Iterator[Scene]]:
-    """Class names (one: the part) and scenes. Raises DatasetError."""
+    """Class names (one: the part) and scenes. Raises DatasetError for a file that is missing or
+    damaged."""
     camera = read_json(folder / 'camera.json')
     try:
-        part, unit_m, pictures = (
-            str(camera['part']),
-            float(camera['depth_unit_m']),
-            camera['pictures'],
-        )
+        part = str(camera['part'])
+        unit_m = float(camera['depth_unit_m'])
+        pictures = camera['pictures']
     except (KeyError, TypeError, ValueError) as error:
         raise DatasetError(
             f'{folder / "camera.json"} lacks {error}: expected part, depth_unit_m, pictures'
@@ -63,7 +63,7 @@ def read_insta10(folder: Path) -> tuple[tuple[str, ...], Iterator[Scene]]:
     )
 
 
-def _read(folder: Path, name: str, picture: dict, unit_m: float, part: str) -> Scene:
+def _read(folder: Path, name: str, picture: dict[str, Any], unit_m: float, part: str) -> Scene:
     if not name.isdigit():
         raise DatasetError(
             f'{folder / "camera.json"} names the picture "{name}": expected numbers such as 000000'
@@ -80,14 +80,8 @@ def _read(folder: Path, name: str, picture: dict, unit_m: float, part: str) -> S
             ' and workspace'
         ) from error
     labels = read_png(folder / f'masks/{name}.png').astype(np.uint16)
-    return Scene(
-        frame,
-        instances_of(
-            labels, (part,) * int(picture.get('instances', labels.max(initial=0))), None, []
-        ),
-        workspace,
-        (part,),
-    )
+    classes = (part,) * int(picture.get('instances', labels.max(initial=0)))
+    return Scene(frame, instances_of(labels, classes, None, []), workspace, (part,))
 
 
 def write_insta10(
@@ -120,28 +114,20 @@ def write_insta10(
 def write_clouds(
     scenes: Iterable[Scene], classes: tuple[str, ...], out: Path, models: Path | None
 ) -> None:
-    """One labelled point cloud a scene, NNNNNN.ply; with colour where the frame has it. models is
-    not used."""
+    """Write one labelled point cloud for each scene, NNNNNN.ply; with colour where the frame has
+    it. models is not used."""
     for index, scene in enumerate(scenes):
-        labels = (
-            scene.truth.labels
-            if scene.truth is not None
-            else np.zeros(scene.frame.depth_m.shape, np.uint16)
-        )
-        write_cloud(out / f'{index:06d}.ply', scene.frame, labels)
+        write_cloud(out / f'{index:06d}.ply', scene.frame, scene.known_labels())
 
 
 def write_cloud(path: Path, frame: Frame, labels: np.ndarray) -> None:
-    """A binary PLY of the pixels with a reading: x y z in m in the optical frame, red green blue
-    where known, the instance."""
+    """Write a binary PLY of the pixels with a reading: x y z in m in the optical frame, red green
+    blue where known, the instance by labels (H, W)."""
     seen = np.isfinite(frame.depth_m)
-    fields = [
-        ('x', '<f4'),
-        ('y', '<f4'),
-        ('z', '<f4'),
-        *([(c, 'u1') for c in ('red', 'green', 'blue')] if frame.colour is not None else []),
-        ('instance', '<i4'),
-    ]
+    fields = [(axis, '<f4') for axis in 'xyz']
+    if frame.colour is not None:
+        fields += [(channel, 'u1') for channel in ('red', 'green', 'blue')]
+    fields.append(('instance', '<i4'))
     rows = np.empty(int(seen.sum()), fields)
     for axis, values in zip('xyz', points_of(frame)[seen].T):
         rows[axis] = values

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import csv
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from PIL import Image, UnidentifiedImageError
 
 from insegan_ros.data.coco import ANNOTATIONS, decode
 from insegan_ros.data.folders import inside, instances_of, labels_of, read_json
-from insegan_ros.data.image_sets import ImageSet, check_classes, from_files, readable, shrink
+from insegan_ros.data.image_sets import ImageSet, Truth, check_classes, from_files, readable, shrink
 from insegan_ros.errors import DatasetError
 from insegan_ros.frame import Instances
 
@@ -64,18 +65,47 @@ COCO_NAMES = {
 VOC_VOID = 255
 
 
+@dataclass(frozen=True)
+class _Usable:
+    """The pictures of a set that can be used: their files, which of the classes each of them shows;
+    and the names of those that are missing, damaged or without a label."""
+
+    classes: tuple[str, ...]
+    paths: list[Path] = field(default_factory=list)
+    present: list[list[bool]] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+    def add(self, path: Path, kinds: Collection[str]) -> None:
+        """Add a picture that shows these classes."""
+        self.paths.append(path)
+        self.present.append([name in kinds for name in self.classes])
+
+    def images(self, folder: Path, name: str, size: int, truth: Truth | None) -> ImageSet:
+        """They as a set of this name; says which were left out of the folder."""
+        if self.missing:
+            count = len(self.paths) + len(self.missing)
+            some = ', '.join(self.missing[:TOLD]) + ', …' * (len(self.missing) > TOLD)
+            print(
+                f'{folder}: {len(self.missing)} of {count} pictures are missing, damaged or without'
+                f' a label ({some}), they are left out'
+            )
+        present = np.array(self.present, bool).reshape(len(self.paths), len(self.classes))
+        return from_files(name, self.classes, self.paths, present, size, truth)
+
+
 def is_voc(folder: Path) -> bool:
     """Whether a folder is PASCAL VOC's, as VOCdevkit/VOC2012."""
     return (folder / 'JPEGImages').is_dir() and (folder / 'ImageSets').is_dir()
 
 
 def read_voc(folder: Path, size: int, split: str) -> ImageSet:
-    """PASCAL VOC 2012. training: SegmentationAug/train_aug.txt where it was added (10,582 pictures,
-    IRNet's), else Main/train.txt (5,717, CCGR's); validation and test: Segmentation/val.txt
-    (1,449); or a list by its own name, such as Segmentation/train.
+    """PASCAL VOC 2012, the longer side brought to `size` px. training:
+    SegmentationAug/train_aug.txt where it was added (10,582 pictures, IRNet's), else Main/train.txt
+    (5,717, CCGR's); validation and test: Segmentation/val.txt (1,449); or a list by its own name,
+    such as Segmentation/train.
 
     What is in a picture is read from Annotations, masks from SegmentationObject and
-    SegmentationClass. Raises DatasetError.
+    SegmentationClass. Raises DatasetError for files that are missing or damaged.
     """
     lists = folder / 'ImageSets'
     own = {
@@ -93,45 +123,39 @@ def read_voc(folder: Path, size: int, split: str) -> ImageSet:
     names = [
         Path(line.split()[0]).stem for line in found[0].read_text().splitlines() if line.strip()
     ]
-    kept, present, missing = [], [], []
+    usable = _Usable(VOC_CLASSES)
     whole = readable([inside(folder / 'JPEGImages', f'{name}.jpg') for name in names])
     for name in names:
         path = inside(folder / 'JPEGImages', f'{name}.jpg')
         kinds = _voc_kinds(inside(folder / 'Annotations', f'{name}.xml'))
         if path not in whole or not kinds:
-            missing.append(name)
+            usable.missing.append(name)
             continue
         check_classes(kinds, VOC_CLASSES, f'Annotations/{name}.xml')
-        kept.append(path)
-        present.append([one in kinds for one in VOC_CLASSES])
-    _tell(folder, missing, len(names))
-    masks = [inside(folder / 'SegmentationObject', f'{path.stem}.png') for path in kept]
+        usable.add(path, kinds)
+    masks = [inside(folder / 'SegmentationObject', f'{path.stem}.png') for path in usable.paths]
 
     def truth(index: int) -> Instances:
-        objects, classes = (
-            _indices(place / masks[index].name)
-            for place in (folder / 'SegmentationObject', folder / 'SegmentationClass')
-        )
-        if objects.shape != classes.shape:
-            raise DatasetError(
-                f'{masks[index]} and its classes differ in size: expected a mask of objects and one'
-                ' of classes'
-            )
-        objects, classes = (shrink(one, size, cv2.INTER_NEAREST) for one in (objects, classes))
-        numbers = [number for number in np.unique(objects) if 0 < number < VOC_VOID]
-        kinds = [int(np.bincount(classes[objects == number]).argmax()) for number in numbers]
-        labels = labels_of([objects == number for number in numbers], objects.shape)
-        return instances_of(labels, tuple(VOC_CLASSES[kind - 1] for kind in kinds), None, [])
+        return _voc_truth(folder, masks[index], size)
 
     with_truth = bool(masks) and all(path.is_file() for path in masks)
-    return from_files(
-        f'{folder.name} {found[0].stem}',
-        VOC_CLASSES,
-        kept,
-        np.array(present, bool).reshape(len(kept), len(VOC_CLASSES)),
-        size,
-        truth if with_truth else None,
-    )
+    title = f'{folder.name} {found[0].stem}'
+    return usable.images(folder, title, size, truth if with_truth else None)
+
+
+def _voc_truth(folder: Path, mask: Path, size: int) -> Instances:
+    """The instances of a picture, whose mask of objects lies beside one of classes."""
+    objects = _indices(folder / 'SegmentationObject' / mask.name)
+    classes = _indices(folder / 'SegmentationClass' / mask.name)
+    if objects.shape != classes.shape:
+        raise DatasetError(
+            f'{mask} and its classes differ in size: expected a mask of objects and one of classes'
+        )
+    objects, classes = (shrink(one, size, cv2.INTER_NEAREST) for one in (objects, classes))
+    numbers = [number for number in np.unique(objects) if 0 < number < VOC_VOID]
+    kinds = [int(np.bincount(classes[objects == number]).argmax()) for number in numbers]
+    labels = labels_of([objects == number for number in numbers], objects.shape)
+    return instances_of(labels, tuple(VOC_CLASSES[kind - 1] for kind in kinds), None, [])
 
 
 def _voc_kinds(path: Path) -> set[str]:
@@ -170,82 +194,79 @@ def is_coco_photos(folder: Path) -> bool:
 
 
 def read_coco_photos(folder: Path, size: int, split: str) -> ImageSet:
-    """COCO. training: instances_train*.json, validation and test: instances_val*.json, or one by
-    its own name, such as val2017. Classes of PASCAL VOC have its names. Crowds are no instances.
-    Raises DatasetError."""
-    note, pictures = folder / ANNOTATIONS, folder
-    if not note.is_file():
-        pattern = {'training': 'train*', 'validation': 'val*', 'test': 'val*'}.get(split, split)
-        notes = sorted(path for path in (folder / 'annotations').glob(f'instances_{pattern}.json'))
-        if not notes:
-            raise DatasetError(
-                f'{folder} has no annotations/instances_{pattern}.json: expected one, or --split'
-                ' with the name of one such as val2017'
-            )
-        note = notes[-1]
-        pictures = inside(folder, note.stem.removeprefix('instances_'))
+    """COCO, the longer side brought to `size` px. training: instances_train*.json, validation and
+    test: instances_val*.json, or one by its own name, such as val2017. Classes of PASCAL VOC have
+    its names. Crowds are no instances. Raises DatasetError for files that are missing or
+    damaged."""
+    note, pictures = _coco_note(folder, split)
     content = read_json(note)
     try:
         names = {
             int(one['id']): COCO_NAMES.get(one['name'], str(one['name']))
             for one in content['categories']
         }
-        by_image: dict[int, list[dict[str, Any]]] = {}
-        for one in content.get('annotations', []):
-            if not one.get('iscrowd'):
-                by_image.setdefault(one['image_id'], []).append(one)
-        classes, kept, present, shown, missing = tuple(names.values()), [], [], [], []
-        whole = readable([inside(pictures, image['file_name']) for image in content['images']])
-        for image in sorted(content['images'], key=lambda one: one['id']):
-            path, own = inside(pictures, image['file_name']), by_image.get(image['id'], [])
-            check_classes(
-                [str(one['category_id']) for one in own if one['category_id'] not in names],
-                classes,
-                note.name,
-            )
-            kinds = {names[one['category_id']] for one in own} | set(image.get('present', []))
-            check_classes(sorted(kinds), classes, note.name)
-            if path not in whole or not kinds:
-                missing.append(image['file_name'])
-                continue
-            kept.append(path)
-            present.append([one in kinds for one in classes])
-            shown.append((own, (int(image['height']), int(image['width']))))
+        usable, shown = _coco_usable(content, names, note, pictures)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DatasetError(
             f'{note} is not as COCO has it ({type(error).__name__} {error}): expected categories,'
             ' images, annotations'
         ) from error
-    _tell(folder, missing, len(content['images']))
 
     def truth(index: int) -> Instances:
         found, shape = shown[index]
         try:
-            masks = [
-                shrink(decode(one['segmentation'], shape).astype(np.uint8), size, cv2.INTER_NEAREST)
-                > 0
-                for one in found
-            ]
+            whole = (decode(one['segmentation'], shape).astype(np.uint8) for one in found)
+            masks = [shrink(mask, size, cv2.INTER_NEAREST) > 0 for mask in whole]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DatasetError(
-                f'{note}: a mask of {kept[index].name} cannot be read ({type(error).__name__}'
-                f' {error}): expected run lengths or polygons'
+                f'{note}: a mask of {usable.paths[index].name} cannot be read'
+                f' ({type(error).__name__} {error}): expected run lengths or polygons'
             ) from error
-        return instances_of(
-            labels_of(masks, masks[0].shape),
-            tuple(names[one['category_id']] for one in found),
-            None,
-            [],
-        )
+        kinds = tuple(names[one['category_id']] for one in found)
+        return instances_of(labels_of(masks, masks[0].shape), kinds, None, [])
 
-    return from_files(
-        f'{folder.name} {note.stem}',
-        classes,
-        kept,
-        np.array(present, bool).reshape(len(kept), len(classes)),
-        size,
-        truth if all(own for own, _ in shown) else None,
-    )
+    with_truth = all(own for own, _ in shown)
+    title = f'{folder.name} {note.stem}'
+    return usable.images(folder, title, size, truth if with_truth else None)
+
+
+def _coco_note(folder: Path, split: str) -> tuple[Path, Path]:
+    """The file of a split's annotations, and the folder of its pictures. Raises DatasetError."""
+    if (folder / ANNOTATIONS).is_file():
+        return folder / ANNOTATIONS, folder
+    pattern = {'training': 'train*', 'validation': 'val*', 'test': 'val*'}.get(split, split)
+    notes = sorted((folder / 'annotations').glob(f'instances_{pattern}.json'))
+    if not notes:
+        raise DatasetError(
+            f'{folder} has no annotations/instances_{pattern}.json: expected one, or --split'
+            ' with the name of one such as val2017'
+        )
+    return notes[-1], inside(folder, notes[-1].stem.removeprefix('instances_'))
+
+
+def _coco_usable(
+    content: dict[str, Any], names: dict[int, str], note: Path, pictures: Path
+) -> tuple[_Usable, list[tuple[list[dict[str, Any]], tuple[int, int]]]]:
+    """The pictures that can be used; the annotations and the size (H, W) of each. Errors are those
+    of a JSON that is not as COCO has it."""
+    by_image: dict[int, list[dict[str, Any]]] = {}
+    for one in content.get('annotations', []):
+        if not one.get('iscrowd'):
+            by_image.setdefault(one['image_id'], []).append(one)
+    usable, shown = _Usable(tuple(names.values())), []
+    whole = readable([inside(pictures, image['file_name']) for image in content['images']])
+    for image in sorted(content['images'], key=lambda one: one['id']):
+        path, own = inside(pictures, image['file_name']), by_image.get(image['id'], [])
+        strange = [str(one['category_id']) for one in own if one['category_id'] not in names]
+        check_classes(strange, usable.classes, note.name)
+        kinds = {names[one['category_id']] for one in own} | set(image.get('present', []))
+        check_classes(sorted(kinds), usable.classes, note.name)
+        if path not in whole or not kinds:
+            usable.missing.append(image['file_name'])
+            continue
+        usable.add(path, kinds)
+        shown.append((own, (int(image['height']), int(image['width']))))
+    return usable, shown
 
 
 def is_list(folder: Path) -> bool:
@@ -254,27 +275,15 @@ def is_list(folder: Path) -> bool:
 
 
 def read_list(folder: Path, size: int, split: str) -> ImageSet:
-    """Pictures and what is in them: lines `picture.png,nut,bolt` of labels.csv; classes.txt, one a
-    line, says which classes there are, without it all that are named. All of it is every split.
-    Raises DatasetError."""
+    """Pictures and what is in them, the longer side brought to `size` px: lines
+    `picture.png,nut,bolt` of labels.csv; classes.txt, one per line, says which classes there are,
+    without it all that are named. All of it is every split. Raises DatasetError for files that are
+    missing or damaged."""
     del split
     note = folder / LIST
     try:
-        with open(note, newline='', encoding='utf-8-sig') as file:
-            rows = [
-                [cell.strip() for cell in row]
-                for row in csv.reader(file)
-                if row and any(cell.strip() for cell in row)
-            ]
-        known = (
-            [
-                line.strip()
-                for line in (folder / 'classes.txt').read_text().splitlines()
-                if line.strip()
-            ]
-            if (folder / 'classes.txt').is_file()
-            else None
-        )
+        rows = _rows(note)
+        known = _lines(folder / 'classes.txt') if (folder / 'classes.txt').is_file() else []
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(
             f'{note} cannot be read ({error}): expected lines such as picture.png,nut,bolt'
@@ -286,18 +295,15 @@ def read_list(folder: Path, size: int, split: str) -> ImageSet:
         )
     if rows and rows[0][0].lower() in HEADERS and not inside(folder, rows[0][0]).is_file():
         rows = rows[1:]
-    classes = tuple(
-        known or dict.fromkeys(sorted({cell for row in rows for cell in row[1:] if cell}))
-    )
-    alike = sorted(
-        name for name in classes if sum(name.lower() == other.lower() for other in classes) > 1
-    )
+    classes = tuple(known or sorted({cell for row in rows for cell in row[1:] if cell}))
+    folded = [name.lower() for name in classes]
+    alike = sorted(name for name in classes if folded.count(name.lower()) > 1)
     if alike:
         raise DatasetError(
             f'{note} names {", ".join(alike)}, which differ in case alone: expected one way to'
             ' write a class'
         )
-    kept, present, missing, seen = [], [], [], set()
+    usable, seen = _Usable(classes), set[Path]()
     whole = readable([inside(folder, row[0]) for row in rows])
     for row in rows:
         path, kinds = inside(folder, row[0]), [cell for cell in row[1:] if cell]
@@ -306,22 +312,22 @@ def read_list(folder: Path, size: int, split: str) -> ImageSet:
             raise DatasetError(f'{note} names {row[0]} twice: expected a line a picture')
         seen.add(path)
         if path not in whole or not kinds:
-            missing.append(row[0])
+            usable.missing.append(row[0])
             continue
-        kept.append(path)
-        present.append([one in kinds for one in classes])
-    _tell(folder, missing, len(rows))
-    return from_files(
-        folder.name, classes, kept, np.array(present, bool).reshape(len(kept), len(classes)), size
-    )
+        usable.add(path, kinds)
+    return usable.images(folder, folder.name, size, None)
 
 
-def _tell(folder: Path, missing: list[str], count: int) -> None:
-    if missing:
-        print(
-            f'{folder}: {len(missing)} of {count} pictures are missing, damaged or without a label'
-            f' ({", ".join(missing[:TOLD])}{", …" * (len(missing) > TOLD)}), they are left out'
-        )
+def _rows(path: Path) -> list[list[str]]:
+    """The rows of a CSV that are not empty."""
+    with open(path, newline='', encoding='utf-8-sig') as file:
+        rows = [[cell.strip() for cell in row] for row in csv.reader(file)]
+    return [row for row in rows if any(row)]
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines of a text that are not empty."""
+    return [line.strip() for line in path.read_text().splitlines() if line.strip()]
 
 
 # The first whose folder it is.

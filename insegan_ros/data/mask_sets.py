@@ -1,4 +1,4 @@
-"""Masks with classes of many pictures, run-length encoded: pseudo labels between the stages of a
+"""Masks with classes of many pictures, run-length encoded: pseudo-labels between the stages of a
 training, answers and truth of an evaluation.
 
 Masks are handed on as run lengths, never as polygons, which lose holes. On disk they are COCO
@@ -15,9 +15,11 @@ from typing import Any
 
 import numpy as np
 from pycocotools import mask as rle
+from tqdm import tqdm
 
 from insegan_ros.data.coco import decode, encode
 from insegan_ros.data.folders import read_json
+from insegan_ros.data.image_sets import ImageSet
 from insegan_ros.errors import DatasetError
 from insegan_ros.files import write_whole
 from insegan_ros.frame import Instances
@@ -25,7 +27,8 @@ from insegan_ros.frame import Instances
 
 @dataclass(frozen=True)
 class Mask:
-    """One mask: the class's index, a score in [0, 1], compressed run lengths as COCO has them."""
+    """One mask: kind, its class's index; a score in [0, 1]; compressed run lengths as COCO has
+    them."""
 
     kind: int
     score: float
@@ -33,11 +36,11 @@ class Mask:
 
     @classmethod
     def of(cls, kind: int, score: float, pixels: np.ndarray) -> Mask:
-        """From pixels (H, W) bool."""
+        """A mask of these pixels (H, W) bool."""
         return cls(int(kind), float(score), encode(pixels))
 
     def pixels(self) -> np.ndarray:
-        """(H, W) bool."""
+        """The mask as (H, W) bool."""
         return decode(self.segmentation, tuple(self.segmentation['size']))
 
     @property
@@ -47,12 +50,12 @@ class Mask:
 
     @property
     def area(self) -> int:
-        """Pixels."""
+        """Area in px."""
         return int(rle.area(self.packed))
 
     @property
     def box(self) -> list[float]:
-        """x, y, width, height in px."""
+        """The bounding box as [x, y, width, height] in px."""
         return [float(value) for value in rle.toBbox(self.packed)]
 
 
@@ -68,8 +71,14 @@ class MaskSet:
     def __len__(self) -> int:
         return len(self.masks)
 
+    def pixels(self, index: int, min_score: float = 0.0) -> list[tuple[int, np.ndarray]]:
+        """The class's index and the pixels (H, W) bool of a picture's masks with this score or a
+        higher one."""
+        masks = self.masks[index]
+        return [(one.kind, one.pixels()) for one in masks if one.score >= min_score]
+
     def save(self, path: Path) -> None:
-        """As COCO annotations, whole or not at all."""
+        """Write a file of COCO annotations, whole or not at all."""
         images = [
             {'id': index, 'file_name': str(index), 'height': height, 'width': width}
             for index, (height, width) in enumerate(self.sizes)
@@ -98,7 +107,7 @@ class MaskSet:
 
     @classmethod
     def load(cls, path: Path) -> MaskSet:
-        """What `save` wrote. Raises DatasetError."""
+        """Read what `save` wrote. Raises DatasetError where that is not what the file holds."""
         content = read_json(path)
         try:
             masks: list[list[Mask]] = [[] for _ in content['images']]
@@ -119,9 +128,10 @@ class MaskSet:
 
 
 def from_instances(classes: tuple[str, ...], found: Iterable[Instances]) -> MaskSet:
-    """Of instances with classes; what is not seen is left out. Raises DatasetError for instances
-    without classes."""
-    sizes, masks = [], []
+    """The masks of instances with classes, picture by picture; what is wholly hidden is left out.
+    Raises DatasetError for instances without classes."""
+    sizes: list[tuple[int, int]] = []
+    masks: list[tuple[Mask, ...]] = []
     for one in found:
         if one.classes is None:
             raise DatasetError('instances have no classes: expected a class for each')
@@ -134,3 +144,16 @@ def from_instances(classes: tuple[str, ...], found: Iterable[Instances]) -> Mask
             )
         )
     return MaskSet(tuple(classes), tuple(sizes), tuple(masks))
+
+
+def truth_of(images: ImageSet, progress: bool = True) -> MaskSet:
+    """The true masks of a set, to evaluate with or to learn from. Raises InputError where it has
+    none."""
+    masks = (images.masks(index) for index in range(len(images)))
+    bar = tqdm(masks, total=len(images), desc='true masks', disable=not progress)
+    return from_instances(images.classes, bar)
+
+
+def sizes_of(images: ImageSet) -> tuple[tuple[int, int], ...]:
+    """(H, W) px of every picture of a set."""
+    return tuple(images.picture(index).shape[:2] for index in range(len(images)))

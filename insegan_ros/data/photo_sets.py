@@ -26,8 +26,8 @@ PICTURES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 
 @dataclass(frozen=True)
 class Photo:
-    """A picture's file; what it shows; box (left, top, right, bottom) px of the object or None; the
-    file of its mask or None."""
+    """path, of the picture; kind, what it shows; box (left, top, right, bottom) in px of the
+    object, or None; mask, the path of its mask, or None."""
 
     path: Path
     kind: str
@@ -37,15 +37,15 @@ class Photo:
 
 @dataclass(frozen=True)
 class PhotoSet:
-    """How a set is recognised and read."""
+    """A published set: whether a folder is it, and its photographs of a split."""
 
     found: Callable[[Path], bool]
     photos: Callable[[Path, str], list[Photo]]
 
 
 def read_photos(folder: Path, split: str) -> list[Photo]:
-    """The pictures of a split, in order. Raises DatasetError where the folder is none of the sets
-    or a file of it is missing."""
+    """The pictures of a split (training, validation, test), in order. Raises DatasetError where the
+    folder is none of the sets or a file of it is missing."""
     if split not in SPLITS:
         raise unknown('split', split, list(SPLITS))
     for photo_set in PHOTO_SETS.values():
@@ -154,16 +154,16 @@ def _cars(folder: Path, split: str) -> list[Photo]:
     photos = []
     for row in _mat(notes[0])['annotations'].ravel():
         values = {name: row[name].ravel()[0] for name in row.dtype.names}
-        name, box = (
-            str(values['fname']),
-            tuple(float(values[f'bbox_{edge}']) for edge in ('x1', 'y1', 'x2', 'y2')),
+        name = str(values['fname'])
+        left, top, right, bottom = (
+            float(values[f'bbox_{edge}']) for edge in ('x1', 'y1', 'x2', 'y2')
         )
         mask = inside(folder / 'masks' / f'cars_{own}', name).with_suffix('.png')
         photos.append(
             Photo(
                 inside(folder / f'cars_{own}', name),
                 str(values.get('class', '')),
-                box,
+                (left, top, right, bottom),
                 mask if mask.is_file() else None,
             )
         )
@@ -298,10 +298,11 @@ def _voc_box(path: Path) -> tuple[float, float, float, float] | None:
     """The first box of a PASCAL VOC note, or None without one."""
     try:
         box = ElementTree.parse(path).find('object/bndbox')
-        return (
-            None
-            if box is None
-            else tuple(float(box.findtext(edge)) for edge in ('xmin', 'ymin', 'xmax', 'ymax'))
+        if box is None:
+            return None
+        left, top, right, bottom = (
+            float(box.findtext(edge, '')) for edge in ('xmin', 'ymin', 'xmax', 'ymax')
         )
-    except (OSError, ElementTree.ParseError, TypeError, ValueError):
+        return left, top, right, bottom
+    except (OSError, ElementTree.ParseError, ValueError):
         return None

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,22 +20,23 @@ import numpy as np
 from tqdm import tqdm
 
 from insegan_ros.data.images import read_picture
+from insegan_ros.data.one_file import opened
 from insegan_ros.data.photo_sets import Photo, is_photos, read_photos
 from insegan_ros.data.shards import ShardDataset
-from insegan_ros.errors import ConfigError, DatasetError
+from insegan_ros.errors import ConfigError, DatasetError, InputError
 from insegan_ros.files import check_new, write_whole
 from insegan_ros.workspace import TRAINING_MARGIN
 
 FORMAT = 'insegan-pictures-1'
 View = Literal['scene', 'box']
 # A crop that must be enlarged more than twice shows nothing that a network could learn.
-LEAST_SHARE = 0.5
+MIN_SHARE = 0.5
 
 
 @dataclass(frozen=True)
 class Pictures:
     """images (N, S, S, 3) uint8 RGB; masks (N, S, S) bool where they were asked for, else None;
-    kinds (N,) names of what they show; the set's name; the fingerprint of the images."""
+    kinds (N,) names of what they show; name, of the set."""
 
     images: np.ndarray
     masks: np.ndarray | None
@@ -46,6 +46,12 @@ class Pictures:
     def fingerprint(self) -> str:
         """A short hash of the images: which data a checkpoint was made from."""
         return hashlib.sha256(self.images.tobytes()).hexdigest()[:16]
+
+    def require_masks(self) -> np.ndarray:
+        """The masks (N, S, S) bool. Raises InputError where they were not read."""
+        if self.masks is None:
+            raise InputError(f'{self.name} was read without masks: expected it with the truth')
+        return self.masks
 
 
 @dataclass(frozen=True)
@@ -88,42 +94,38 @@ def read_pictures(
         )
     if path.is_file():
         return _read_file(path, size, most, truth)
-    if is_photos(path):
-        sources, count = _from_photos(read_photos(path, split), truth)
-        name = path.name
-    else:
-        dataset = ShardDataset(path)
-        sources, count, name = _from_shards(dataset, truth, view, empty), len(dataset), path.name
-    images, masks, kinds, skipped, example = [], [], [], Counter[str](), {}
+    sources, count = _sources(path, view, truth, split, empty)
+    images: list[np.ndarray] = []
+    masks: list[np.ndarray] = []
+    kinds: list[str] = []
+    skipped: dict[str, list[str]] = {}
     for one in tqdm(
         sources, total=count, desc=f'read {path.name}', unit='picture', disable=count < 500
     ):
         cut = _cut(one, size, view, context, truth)
         if isinstance(cut, str):
-            skipped[cut] += 1
-            example.setdefault(cut, one.name)
+            skipped.setdefault(cut, []).append(one.name)
             continue
-        images.append(cut[0])
-        masks.append(cut[1])
+        image, mask = cut
+        images.append(image)
+        if mask is not None:
+            masks.append(mask)
         kinds.append(one.kind)
         if most and len(images) >= most:
             break
     what = '; '.join(
-        f'{number} {reason} (such as {example[reason]})' for reason, number in skipped.items()
+        f'{len(names)} {reason} (such as {names[0]})' for reason, names in skipped.items()
     )
     if not images:
-        wanted = (
-            'empty scenes (simulate some with --instances 0-1)'
-            if empty
-            else 'pictures of one object'
-        )
+        nothing = 'empty scenes (simulate some with --instances 0-1)'
         raise DatasetError(
             f'{path} holds no picture that can be used{": " + what if what else ""}:'
-            f' expected {wanted}'
+            f' expected {nothing if empty else "pictures of one object"}'
         )
     if skipped:
         print(f'{path}: {len(images)} pictures; skipped: {what}')
-    return Pictures(np.stack(images), np.stack(masks) if truth else None, tuple(kinds), name)
+    stacked = np.stack(masks) if truth else None
+    return Pictures(np.stack(images), stacked, tuple(kinds), path.name)
 
 
 def write_pictures(
@@ -136,10 +138,12 @@ def write_pictures(
     split: str = 'training',
     empty: bool = False,
 ) -> int:
-    """One file with the pictures of a set, and their masks if asked for: light enough to train on
-    another machine. Returns their number.
+    """Write one file with the pictures of a set, and their masks if asked for: light enough to
+    train on another machine. The parameters are those of read_pictures. Returns the number of
+    pictures.
 
-    Raises DatasetError where `out` exists or the source cannot be read.
+    Raises DatasetError where `out` exists or the source cannot be read, ConfigError for a size or
+    context out of range.
     """
     check_new(out, '.h5')
     if not 16 <= size <= 1024 or not 1 <= context <= 10:
@@ -157,15 +161,15 @@ def write_pictures(
         file.create_dataset('kinds', data=list(pictures.kinds))
         if truth:
             file.create_dataset(
-                'masks', data=np.packbits(pictures.masks, axis=-1), compression='gzip'
+                'masks', data=np.packbits(pictures.require_masks(), axis=-1), compression='gzip'
             )
     write_whole(out, buffer.getvalue())
     return len(pictures.images)
 
 
 def square_window(window: tuple[int, int, int, int], image: np.ndarray) -> np.ndarray:
-    """What a window (left, top, right, bottom) shows of an image (H, W, ...), made square by
-    repeating its edge to the right and below."""
+    """What a window (left, top, right, bottom) in px shows of an image (H, W, ...), made square by
+    repeating its edge to the right and below: (side, side, ...)."""
     left, top, right, bottom = window
     cut = image[top:bottom, left:right]
     side = max(cut.shape[:2])
@@ -194,19 +198,14 @@ def _cut(
         window = one.window
     else:
         window = _around(width / 2, height / 2, min(width, height) / 2)
-    if max(window[2] - window[0], window[3] - window[1]) < LEAST_SHARE * size:
-        return f'smaller than {LEAST_SHARE * size:.0f} px'
-    image, mask = (
-        None if layer is None else square_window(*_inside(window, layer))
-        for layer in (one.image, one.mask)
-    )
+    if max(window[2] - window[0], window[3] - window[1]) < MIN_SHARE * size:
+        return f'smaller than {MIN_SHARE * size:.0f} px'
+    image = square_window(*_inside(window, one.image))
     small = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
-    if not truth:
+    if not truth or one.mask is None:
         return small, None
-    return (
-        small,
-        cv2.resize(mask.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA) > 0.5,
-    )
+    mask = square_window(*_inside(window, one.mask)).astype(np.float32)
+    return small, cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA) > 0.5
 
 
 def _around(x: float, y: float, half: float) -> tuple[int, int, int, int]:
@@ -231,21 +230,29 @@ def _inside(
     return (left + rims[2], top + rims[0], right + rims[2], bottom + rims[0]), grown
 
 
-def _from_photos(photos: list[Photo], truth: bool) -> tuple[Iterator[_Source], int]:
-    def read() -> Iterator[_Source]:
-        for photo in photos:
-            image = read_picture(photo.path)
-            mask = read_picture(photo.mask, cv2.IMREAD_GRAYSCALE) if truth and photo.mask else None
-            yield _Source(
-                photo.path.name,
-                photo.kind,
-                None if image is None else np.ascontiguousarray(image[..., ::-1]),
-                None,
-                photo.box,
-                None if mask is None else mask > mask.max() / 2,
-            )
+def _sources(
+    path: Path, view: View, truth: bool, split: str, empty: bool
+) -> tuple[Iterator[_Source], int]:
+    """The pictures of a folder before they are cut, and how many there are."""
+    if is_photos(path):
+        photos = read_photos(path, split)
+        return _from_photos(photos, truth), len(photos)
+    dataset = ShardDataset(path)
+    return _from_shards(dataset, truth, view, empty), len(dataset)
 
-    return read(), len(photos)
+
+def _from_photos(photos: list[Photo], truth: bool) -> Iterator[_Source]:
+    for photo in photos:
+        image = read_picture(photo.path)
+        mask = read_picture(photo.mask, cv2.IMREAD_GRAYSCALE) if truth and photo.mask else None
+        yield _Source(
+            photo.path.name,
+            photo.kind,
+            None if image is None else np.ascontiguousarray(image[..., ::-1]),
+            None,
+            photo.box,
+            None if mask is None else mask > mask.max() / 2,
+        )
 
 
 def _from_shards(dataset: ShardDataset, truth: bool, view: View, empty: bool) -> Iterator[_Source]:
@@ -273,30 +280,15 @@ def _from_shards(dataset: ShardDataset, truth: bool, view: View, empty: bool) ->
 
 
 def _read_file(path: Path, size: int, most: int, truth: bool) -> Pictures:
-    try:
-        with h5py.File(path, 'r') as file:
-            if file.attrs.get('format') != FORMAT:
-                raise DatasetError(
-                    f'{path} holds no pictures ({file.attrs.get("format")}): expected a file of'
-                    ' `insegan dataset pictures`'
-                )
-            if truth and 'masks' not in file:
-                raise DatasetError(f'{path} holds no masks: expected a file made with --truth')
-            chosen = slice(0, most or len(file['images']))
-            images, kinds = (
-                file['images'][chosen],
-                tuple(str(kind) for kind in file['kinds'].asstr()[chosen]),
-            )
-            masks = (
-                np.unpackbits(file['masks'][chosen], axis=-1, count=images.shape[2]).astype(bool)
-                if truth
-                else None
-            )
-            name = str(file.attrs['name'])
-    except (OSError, KeyError, ValueError) as error:
-        raise DatasetError(
-            f'{path} cannot be read, it is cut short or damaged ({error}): make it again'
-        ) from error
+    made_by = '`insegan dataset pictures`'
+    with opened(path, FORMAT, 'pictures', made_by, 'masks' if truth else '') as file:
+        chosen = slice(0, most or len(file['images']))
+        images, masks = file['images'][chosen], None
+        kinds = tuple(str(kind) for kind in file['kinds'].asstr()[chosen])
+        if truth:
+            packed = file['masks'][chosen]
+            masks = np.unpackbits(packed, axis=-1, count=images.shape[2]).astype(bool)
+        name = str(file.attrs['name'])
     if images.shape[1:3] != (size, size):
         raise DatasetError(
             f'{path} holds pictures of {images.shape[2]} x {images.shape[1]} px: expected {size} x'

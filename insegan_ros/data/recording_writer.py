@@ -7,8 +7,10 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
+from rosbags.interfaces import Connection
 from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
 from rosbags.typesys import Stores, get_typestore
 
@@ -17,12 +19,15 @@ from insegan_ros.errors import DatasetError
 from insegan_ros.frame import Frame, millimetres
 from insegan_ros.workspace import Workspace, write_workspace
 
-DEPTH_TOPIC, INFO_TOPIC = '/camera/camera/depth/image_rect_raw', '/camera/camera/depth/camera_info'
+if TYPE_CHECKING:
+    # The library has this type for type checkers alone.
+    from rosbags.typesys.store import Msg
+
+DEPTH_TOPIC = '/camera/camera/depth/image_rect_raw'
+INFO_TOPIC = '/camera/camera/depth/camera_info'
 # Frames with colour: depth is in the colour camera's view.
-ALIGNED_TOPIC, ALIGNED_INFO_TOPIC = (
-    '/camera/camera/aligned_depth_to_color/image_raw',
-    '/camera/camera/aligned_depth_to_color/camera_info',
-)
+ALIGNED_TOPIC = '/camera/camera/aligned_depth_to_color/image_raw'
+ALIGNED_INFO_TOPIC = '/camera/camera/aligned_depth_to_color/camera_info'
 COLOUR_TOPIC = '/camera/camera/color/image_raw'
 TRUTH_TOPIC = '/camera/camera/ground_truth/labels'
 INSTANCES_TOPIC, OVERLAY_TOPIC = '/segmenter/instances', '/segmenter/overlay'
@@ -48,7 +53,7 @@ class RecordingWriter:
         self.store = get_typestore(Stores.ROS2_KILTED)
         self.types = self.store.types
         self.writer = Writer(folder, version=9, storage_plugin=StoragePlugin.MCAP)
-        self.connections: dict[str, object] = {}
+        self.connections: dict[str, Connection] = {}
 
     def __enter__(self) -> RecordingWriter:
         try:
@@ -77,7 +82,7 @@ class RecordingWriter:
         labels_topic: str = TRUTH_TOPIC,
         picture: np.ndarray | None = None,
     ) -> None:
-        """One frame: depth in mm and its camera_info, its colour, labels (H, W) uint16 and a
+        """Write one frame: depth in mm and its camera_info, its colour, labels (H, W) uint16 and a
         picture (H, W, 3) uint8 RGB where there are some."""
         stamp = frame.stamp_ns or 10**9 + self.count * FRAME_NS
         header = self.types['std_msgs/msg/Header'](
@@ -99,22 +104,19 @@ class RecordingWriter:
             0,
             self.types['sensor_msgs/msg/RegionOfInterest'](0, 0, 0, 0, False),
         )
-        depth_topic, info_topic = (
-            (DEPTH_TOPIC, INFO_TOPIC)
-            if frame.colour is None
-            else (ALIGNED_TOPIC, ALIGNED_INFO_TOPIC)
-        )
-        self._write(info_topic, info, stamp)
+        aligned = frame.colour is not None
+        self._write(ALIGNED_INFO_TOPIC if aligned else INFO_TOPIC, info, stamp)
         if labels is not None:
             self._image(labels_topic, labels, '16UC1', header, stamp)
         if frame.colour is not None:
             self._image(COLOUR_TOPIC, frame.colour, 'rgb8', header, stamp)
+        depth_topic = ALIGNED_TOPIC if aligned else DEPTH_TOPIC
         self._image(depth_topic, millimetres(frame.depth_m), '16UC1', header, stamp)
         if picture is not None:
             self._image(OVERLAY_TOPIC, picture, 'rgb8', header, stamp)
 
     def _image(
-        self, topic: str, pixels: np.ndarray, encoding: str, header: object, stamp: int
+        self, topic: str, pixels: np.ndarray, encoding: str, header: Msg, stamp: int
     ) -> None:
         pixels = np.ascontiguousarray(pixels)
         message = self.types['sensor_msgs/msg/Image'](
@@ -128,7 +130,7 @@ class RecordingWriter:
         )
         self._write(topic, message, stamp)
 
-    def _write(self, topic: str, message: object, stamp: int) -> None:
+    def _write(self, topic: str, message: Msg, stamp: int) -> None:
         kind = message.__msgtype__
         if topic not in self.connections:
             self.connections[topic] = self.writer.add_connection(topic, kind, typestore=self.store)
@@ -138,8 +140,9 @@ class RecordingWriter:
 def write_recording(
     scenes: Iterable[Scene], classes: tuple[str, ...], out: Path, models: Path | None
 ) -> None:
-    """Scenes as a recording with their labels, and where the bin is beside it. Raises DatasetError
-    where the bin moves between scenes: a recording has one."""
+    """Write scenes as a recording with their labels, and where the bin is beside it. classes and
+    models are not used. Raises DatasetError where the bin moves between scenes: a recording has
+    one."""
     workspaces: set[Workspace | None] = set()
     with RecordingWriter(out) as writer:
         for scene in scenes:

@@ -205,8 +205,8 @@ def _colour_topics(reader: AnyReader, path: Path) -> tuple[str, str]:
 
 
 def deserialize(reader: AnyReader, connection: Any, raw: bytes) -> Any:
-    """A message of a recording. librealsense leaves four bytes behind its ROS 1 images, which the
-    strict reader refuses."""
+    """A message of a recording, from its bytes. librealsense leaves four bytes behind its ROS 1
+    images, which the strict reader refuses."""
     try:
         return reader.deserialize(raw, connection.msgtype)
     except (SerdeError, AssertionError):
@@ -261,8 +261,8 @@ def _info_topic(reader: AnyReader, topic: str, path: Path) -> str:
 
 
 def read_depth_image(path: str | Path, intrinsics: Intrinsics | None = None) -> Frame:
-    """A 16-bit depth PNG in millimetres (0 = no reading). Without intrinsics a D435's field of view
-    is assumed."""
+    """A 16-bit depth PNG in millimetres (0 = no reading) as a frame. Without intrinsics a D435's
+    field of view is assumed. Raises InputError for any other image."""
     image = read_picture(Path(path), cv2.IMREAD_UNCHANGED)
     if image is None:
         raise InputError(
@@ -277,7 +277,8 @@ def read_depth_image(path: str | Path, intrinsics: Intrinsics | None = None) -> 
 
 
 def read_colour_image(path: str | Path) -> Frame:
-    """A photograph as a frame without depth; a D435's field of view is assumed."""
+    """A photograph as a frame without depth; a D435's field of view is assumed. Raises InputError
+    where it cannot be read."""
     image = read_picture(Path(path))
     if image is None:
         raise InputError(f'{path} cannot be read as an image: expected a photograph')

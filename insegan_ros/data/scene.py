@@ -35,10 +35,25 @@ class Scene:
             )
         return self.truth
 
+    def known_labels(self) -> np.ndarray:
+        """The true labels (H, W) uint16; all background where there are none."""
+        if self.truth is None:
+            return np.zeros(self.frame.depth_m.shape, np.uint16)
+        return self.truth.labels
+
+    def require_workspace(self) -> Workspace:
+        """The bin. Raises InputError where it is not known."""
+        if self.workspace is None:
+            raise InputError(
+                'where the bin is, is not known: expected the floor and bounds of `insegan'
+                ' calibrate`'
+            )
+        return self.workspace
+
 
 def visible_fractions(truth: Instances) -> np.ndarray:
-    """(N,) float32: the share of each amodal mask that is seen; 0 for what is out of the picture.
-    Raises InputError without amodal masks."""
+    """The share of each amodal mask that is visible, (N,) float32; 0 for what is out of the
+    picture. Raises InputError without amodal masks."""
     if truth.amodal is None:
         raise InputError(
             'the instances have no amodal masks: expected them, to say how much of each is seen'

@@ -5,19 +5,19 @@ A shard `scenes-00003.h5` holds, for N scenes of up to n instances in (H, W) pic
 
     depth       (N, H, W) uint16 in units of 0.1 mm, 0 = no reading, as cameras have it
     colour      (N, H, W, 3) uint8 RGB, where the set has colour
-    cameras     (N, 4) float64, fx fy cx cy in px        workspaces  (N, 8) float64, floor a b c d,
-    bounds x0 y0 x1 y1 in m
-    present     (N, C) bool, which of the C classes lie in the bin
-    counts      (N,) int32, instances of each scene       labels      (N, H, W) uint16, 0 =
-    background
-    classes     (N, n) int16, -1 beyond the count         poses       (N, n, 4, 4) float32
-    camera-from-object
-    amodal      (N, n, H, ceil(W / 8)) uint8, whole masks, eight pixels a byte
+    cameras     (N, 4) float64: fx fy cx cy in px
+    workspaces  (N, 8) float64: floor a b c d, bounds x0 y0 x1 y1 in m
+    present     (N, C) bool: which of the C classes lie in the bin
+    counts      (N,) int32: instances of each scene
+    labels      (N, H, W) uint16, 0 = background
+    classes     (N, n) int16, -1 beyond the count
+    poses       (N, n, 4, 4) float32, camera-from-object
+    amodal      (N, n, H, ceil(W / 8)) uint8: whole masks, eight pixels per byte
     quality     (N, 2) float32, of the physics: speed of the fastest point in m/s, deepest
-    interpenetration in m
+                interpenetration in m
 
 and as attributes the format's name and what the shard has in common, as JSON. Where only
-image-level labels are given, everything from `counts` on is missing.
+image-level labels are given, counts, labels, classes, poses and amodal are missing.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -37,7 +38,7 @@ from insegan_ros.data.scene import Scene
 from insegan_ros.errors import DatasetError, InputError
 from insegan_ros.frame import Frame, Instances, Intrinsics, metres
 from insegan_ros.heights import square_height_map
-from insegan_ros.workspace import TRAINING_MARGIN, Workspace
+from insegan_ros.workspace import TRAINING_MARGIN, Workspace, four
 
 DEPTH_UNIT_M = 1e-4
 FORMAT = 'insegan-shard-2'
@@ -67,8 +68,8 @@ def is_shards(folder: Path) -> bool:
 def pack_shard(
     scenes: Sequence[Scene], info: ShardInfo, quality: np.ndarray | None = None
 ) -> bytes:
-    """The shard as a file's bytes. The same scenes make the same bytes. Raises DatasetError for
-    scenes that cannot share a shard."""
+    """The shard as a file's bytes. The same scenes make the same bytes. quality (N, 2): of the
+    physics, as in the module's table. Raises DatasetError for scenes that cannot share a shard."""
     if (
         len({scene.frame.depth_m.shape for scene in scenes}) != 1
         or len({scene.truth is None for scene in scenes}) != 1
@@ -86,58 +87,41 @@ def pack_shard(
     with h5py.File(buffer, 'w', track_order=True) as file:
         file.attrs['format'] = FORMAT
         file.attrs['info'] = json.dumps(asdict(info))
-
-        def store(name: str, data: np.ndarray) -> None:
-            large = data.ndim > 2 and data.size > 0
-            file.create_dataset(
-                name,
-                data=data,
-                **(
-                    {
-                        'compression': 'gzip',
-                        'compression_opts': 3,
-                        'shuffle': True,
-                        'chunks': (1, *data.shape[1:]),
-                    }
-                    if large
-                    else {}
-                ),
-            )
-
-        frames = [scene.frame for scene in scenes]
-        store(
-            'depth',
-            np.stack(
-                [
-                    np.nan_to_num(frame.depth_m / DEPTH_UNIT_M)
-                    .round()
-                    .clip(0, 65535)
-                    .astype(np.uint16)
-                    for frame in frames
-                ]
-            ),
-        )
-        if frames[0].colour is not None:
-            store('colour', np.stack([frame.colour for frame in frames]))
-        store(
-            'cameras',
-            np.array([(k.fx, k.fy, k.cx, k.cy) for k in (frame.intrinsics for frame in frames)]),
-        )
-        store('workspaces', np.array([_row(scene.workspace) for scene in scenes]))
-        store(
-            'present',
-            np.array(
-                [[name in scene.present for name in info.classes] for scene in scenes], bool
-            ).reshape(len(scenes), len(info.classes)),
-        )
-        if scenes[0].truth is not None:
-            for name, data in _truth_arrays(
-                [scene.labelled() for scene in scenes], info.classes
-            ).items():
-                store(name, data)
+        for name, data in _arrays(scenes, info.classes):
+            _store(file, name, data)
         if quality is not None:
-            store('quality', quality.astype(np.float32))
+            _store(file, 'quality', quality.astype(np.float32))
     return buffer.getvalue()
+
+
+def _store(file: h5py.File, name: str, data: np.ndarray) -> None:
+    """Write an array: a large one compressed, scene by scene."""
+    options: dict[str, Any] = {}
+    if data.ndim > 2 and data.size > 0:
+        options = {'compression': 'gzip', 'compression_opts': 3, 'shuffle': True}
+        options['chunks'] = (1, *data.shape[1:])
+    file.create_dataset(name, data=data, **options)
+
+
+def _arrays(scenes: Sequence[Scene], classes: tuple[str, ...]) -> Iterator[tuple[str, np.ndarray]]:
+    """The arrays of a shard, by name, in order."""
+    frames = [scene.frame for scene in scenes]
+    depths = [np.nan_to_num(frame.depth_m / DEPTH_UNIT_M).round() for frame in frames]
+    yield 'depth', np.stack([depth.clip(0, 65535).astype(np.uint16) for depth in depths])
+    if frames[0].colour is not None:
+        colours = [frame.colour for frame in frames if frame.colour is not None]
+        if len(colours) < len(frames):
+            raise DatasetError(
+                'scenes with and without colour cannot share a shard: expected one kind'
+            )
+        yield 'colour', np.stack(colours)
+    cameras = [frame.intrinsics for frame in frames]
+    yield 'cameras', np.array([(k.fx, k.fy, k.cx, k.cy) for k in cameras])
+    yield 'workspaces', np.array([_row(scene.workspace) for scene in scenes])
+    present = [[name in scene.present for name in classes] for scene in scenes]
+    yield 'present', np.array(present, bool).reshape(len(scenes), len(classes))
+    if scenes[0].truth is not None:
+        yield from _truth_arrays([scene.labelled() for scene in scenes], classes).items()
 
 
 def _row(workspace: Workspace | None) -> tuple[float, ...]:
@@ -147,11 +131,10 @@ def _row(workspace: Workspace | None) -> tuple[float, ...]:
 
 
 def _truth_arrays(truths: Sequence[Instances], classes: tuple[str, ...]) -> dict[str, np.ndarray]:
-    count, most, shape = len(truths), max(len(truth) for truth in truths), truths[0].labels.shape
-    kinds, poses = (
-        np.full((count, most), -1, np.int16),
-        np.full((count, most, 4, 4), np.nan, np.float32),
-    )
+    count, slots = len(truths), max(len(truth) for truth in truths)
+    height, width = truths[0].labels.shape
+    kinds = np.full((count, slots), -1, np.int16)
+    poses = np.full((count, slots, 4, 4), np.nan, np.float32)
     out = {
         'counts': np.array([len(truth) for truth in truths], np.int32),
         'labels': np.stack([truth.labels for truth in truths]),
@@ -159,7 +142,7 @@ def _truth_arrays(truths: Sequence[Instances], classes: tuple[str, ...]) -> dict
         'poses': poses,
     }
     if truths[0].amodal is not None:
-        out['amodal'] = np.zeros((count, most, shape[0], (shape[1] + 7) // 8), np.uint8)
+        out['amodal'] = np.zeros((count, slots, height, (width + 7) // 8), np.uint8)
     for index, truth in enumerate(truths):
         if truth.classes is not None:
             kinds[index, : len(truth)] = [classes.index(name) for name in truth.classes]
@@ -171,8 +154,18 @@ def _truth_arrays(truths: Sequence[Instances], classes: tuple[str, ...]) -> dict
 
 
 class ShardDataset:
-    """All scenes in a folder of shards, in order. Raises DatasetError where there is none or one is
-    not whole."""
+    """All scenes in a folder of shards, in order. classes: the names of what may lie in the bin;
+    size: width and height of the pictures in px. Raises DatasetError where there is no shard or one
+    is not whole.
+
+    >>> from insegan_sim.generate import SimulateConfig, simulate
+    >>> folder = simulate(SimulateConfig(part='nut', scenes=3, out='data/three-nuts'))
+    >>> dataset = ShardDataset(folder)
+    >>> len(dataset), dataset.part, dataset.size
+    (3, 'nut', (224, 224))
+    >>> [len(scene.labelled()) for scene in dataset]
+    [5, 5, 5]
+    """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
@@ -187,9 +180,8 @@ class ShardDataset:
             for path in self.paths
             if path.stem.rpartition('-')[2].isdigit()
         ]
-        if gaps := sorted(
-            set(range(numbers[0] if numbers else 0, max(numbers, default=-1) + 1)) - set(numbers)
-        ):
+        expected = range(numbers[0], max(numbers) + 1) if numbers else range(0)
+        if gaps := sorted(set(expected) - set(numbers)):
             raise DatasetError(
                 f'{shard_path(self.folder, gaps[0])} is missing between others: expected a whole'
                 ' set; run `insegan simulate` again, it makes what is missing'
@@ -234,21 +226,20 @@ class ShardDataset:
                 rows.append(file['quality'][:])
         return np.concatenate(rows)
 
-    def height_maps(self, size: int, most: int | None = None) -> tuple[np.ndarray, float]:
-        """(N, size, size) float32 height maps in metres, of the first `most` scenes if given, and
-        the median metres a pixel.
+    def height_maps(self, size: int, max_scenes: int | None = None) -> tuple[np.ndarray, float]:
+        """(N, size, size) float32 height maps in metres, of the first `max_scenes` scenes if given,
+        and the median metres per pixel. Raises DatasetError for scenes without a floor.
 
         Opens depth and camera alone, never a label.
         """
-        maps, pixel_m = [], []
+        maps: list[np.ndarray] = []
+        pixel_m: list[float] = []
         for path in self.paths:
             with h5py.File(path, 'r') as file:
-                for index in range(min(len(file['depth']), (most or len(self)) - len(maps))):
+                for index in range(min(len(file['depth']), (max_scenes or len(self)) - len(maps))):
                     with _readable(path):
-                        frame, workspace = (
-                            _frame(file, index, colour=False),
-                            _workspace(file, index),
-                        )
+                        frame = _frame(file, index, colour=False)
+                        workspace = _workspace(file, index)
                     if workspace is None:
                         raise DatasetError(
                             f'{path}: scene {index} has no floor: expected the workspace of every'
@@ -259,16 +250,17 @@ class ShardDataset:
                     pixel_m.append(pixel)
         return np.stack(maps), float(np.median(pixel_m))
 
-    def truth_maps(self, size: int, most: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def truth_maps(self, size: int, max_scenes: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """What `height_maps` shows, labelled: labels (N, size, size) uint8, and the instances'
         amodal centres (N, n, 2) as (x, y) px.
 
-        For training under supervision alone. Raises InputError for scenes without masks.
+        For training under supervision alone. Raises InputError for scenes without masks or floor.
         """
-        labels, centres = [], []
-        for _, scene in zip(range(most or len(self)), self):
-            truth, frame = scene.labelled(), scene.frame
-            left, top, right, bottom = scene.workspace.window(frame.intrinsics, TRAINING_MARGIN)
+        labels: list[np.ndarray] = []
+        centres: list[np.ndarray] = []
+        for _, scene in zip(range(max_scenes or len(self)), self):
+            truth, workspace = scene.labelled(), scene.require_workspace()
+            left, top, right, bottom = workspace.window(scene.frame.intrinsics, TRAINING_MARGIN)
             side = max(right - left, bottom - top)
             square = np.zeros((side, side), np.uint8)
             square[: bottom - top, : right - left] = truth.labels[top:bottom, left:right]
@@ -279,11 +271,9 @@ class ShardDataset:
                 np.argwhere(mask)[:, ::-1].mean(0) if mask.any() else (0, 0) for mask in masks
             ]
             centres.append((np.reshape(middle, (-1, 2)) + 0.5 - (left, top)) * size / side - 0.5)
-        most_parts = max(len(centre) for centre in centres)
-        padded = np.stack(
-            [np.pad(centre, ((0, most_parts - len(centre)), (0, 0))) for centre in centres]
-        )
-        return np.stack(labels), padded.astype(np.float32)
+        slots = max(len(centre) for centre in centres)
+        padded = [np.pad(centre, ((0, slots - len(centre)), (0, 0))) for centre in centres]
+        return np.stack(labels), np.stack(padded).astype(np.float32)
 
     def fingerprint(self) -> str:
         """A short hash of the depth that training sees: which data a checkpoint was made from."""
@@ -310,7 +300,7 @@ def _workspace(file: h5py.File, index: int) -> Workspace | None:
     row = [float(v) for v in file['workspaces'][index]]
     if np.isnan(row[:4]).any():
         return None
-    return Workspace(tuple(row[:4]), None if np.isnan(row[4:]).any() else tuple(row[4:]))
+    return Workspace(four(row[:4]), None if np.isnan(row[4:]).any() else four(row[4:]))
 
 
 def _scene(file: h5py.File, index: int, classes: tuple[str, ...]) -> Scene:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
-
-from insegan_ros.data.mask_sets import Mask
 
 
 def palette(count: int) -> np.ndarray:
@@ -22,7 +20,7 @@ def palette(count: int) -> np.ndarray:
 
 
 def depth_picture(depth_m: np.ndarray) -> np.ndarray:
-    """Depth (H, W) as (H, W, 3) uint8 grey: near is bright, no reading is black."""
+    """Depth (H, W) in m as (H, W, 3) uint8 grey: near is bright, no reading is black."""
     valid = np.isfinite(depth_m)
     if not valid.any():
         return np.zeros((*depth_m.shape, 3), np.uint8)
@@ -39,8 +37,9 @@ def overlay(
     colour: np.ndarray | None = None,
     classes: Sequence[str] | None = None,
 ) -> np.ndarray:
-    """The depth picture, or the colour image (H, W, 3) where there is one, with instances tinted
-    and outlined, (H, W, 3) uint8 RGB. classes: their names, written on them."""
+    """Depth (H, W) in m as a picture, or the colour image (H, W, 3) where there is one, with the
+    instances of labels (H, W) tinted and outlined: (H, W, 3) uint8 RGB. classes: the instances'
+    names, written on them."""
     picture = depth_picture(depth_m) if colour is None else colour.copy()
     # Tables looked up by label: quicker than a pass an instance.
     colours = palette(int(labels.max(initial=0)))[labels]
@@ -79,12 +78,14 @@ def _write(picture: np.ndarray, text: str, mask: np.ndarray) -> None:
         )
 
 
-def draw_masks(picture: np.ndarray, masks: tuple[Mask, ...], classes: int) -> np.ndarray:
-    """(H, W, 3) uint8: a picture with masks outlined and tinted in the colour of their class."""
+def draw_masks(
+    picture: np.ndarray, masks: Iterable[tuple[int, np.ndarray]], classes: int
+) -> np.ndarray:
+    """(H, W, 3) uint8: a picture with masks (H, W) bool outlined and tinted in the colour of their
+    class, a number from 0."""
     out, colours = picture[..., :3].copy(), palette(classes)
-    for one in masks:
-        pixels = one.pixels()
-        colour = colours[one.kind + 1]
+    for number, pixels in masks:
+        colour = colours[number + 1]
         out[pixels] = (0.5 * out[pixels] + 0.5 * colour).astype(np.uint8)
         edges, _ = cv2.findContours(pixels.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(out, edges, -1, (255, 255, 255), 1)

@@ -27,7 +27,7 @@ def tile_colour(images: Tensor, columns: int) -> Tensor:
 
 
 def save_picture(path: Path, picture: Tensor, zoom: int = 2) -> None:
-    """Write a picture (3, h, w) in [0, 1] as PNG, enlarged."""
+    """Write a picture (3, h, w) in [0, 1] as PNG, enlarged by a factor."""
     large = cv2.resize(
         picture.cpu().permute(1, 2, 0).numpy(),
         None,

@@ -13,8 +13,8 @@ from insegan_ros.geometry.label_images import clean, points, to_instances
 from insegan_ros.heights import pixel_size_m, resize_height
 from insegan_ros.workspace import Workspace, resolve_workspace
 
-# Classical methods run on about this many pixels a side, the paper's image; results are as good as
-# at full size and a hundred times quicker.
+# Classical methods run on about this many pixels per side, the paper's image; results are as good
+# as at full size and a hundred times quicker.
 WORKING_SIDE = 64
 # What stands no higher is floor to them.
 MIN_HEIGHT_M = 0.006
@@ -35,7 +35,8 @@ class WindowHeights(NamedTuple):
 def window_heights(
     frame: Frame, workspace: Workspace, min_height_m: float = MIN_HEIGHT_M
 ) -> WindowHeights:
-    """What classical methods look at: heights in metres, 0 where lower than min_height_m."""
+    """What classical methods look at in a frame: heights in metres, 0 where lower than
+    min_height_m."""
     window = workspace.window(frame.intrinsics)
     height = workspace.height_map(frame, min_height_m, window)
     small = resize_height(height, min(1.0, WORKING_SIDE / max(height.shape)))
@@ -49,7 +50,8 @@ def fit_kmeans(
     instances: int,
     seed: int,
 ) -> KMeans:
-    """K-means of the points (x, y, height) of a height map's foreground (h, w) bool."""
+    """K-means of the points (x, y, height) in m of the foreground (h, w) bool of a height map (h,
+    w), whose pixels are pixel_m = (x, y) wide and high; as many clusters as instances."""
     return KMeans(min(instances, int(foreground.sum())), n_init=3, random_state=seed).fit(
         points(height_m, pixel_m)[foreground]
     )

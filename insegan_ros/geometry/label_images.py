@@ -13,8 +13,8 @@ from insegan_ros.geometry.principal_axes import poses_from_points
 def to_instances(
     frame: Frame, window: tuple[int, int, int, int], labels: np.ndarray, scores: np.ndarray
 ) -> Instances:
-    """Instances of the whole image from labels (h, w) of a window (left, top, right, bottom),
-    biggest score first."""
+    """Instances of the whole image from labels (h, w) of a window (left, top, right, bottom) in px
+    and scores (N,), the highest score first; poses are principal axes, see poses_from_points."""
     left, top, right, bottom = window
     order = np.argsort(-scores, kind='stable')
     rank = np.zeros(len(scores) + 1, np.uint16)
@@ -27,13 +27,14 @@ def to_instances(
 
 
 def clean(labels: np.ndarray, min_area_px: float) -> np.ndarray:
-    """Small filters on a label image: a median that closes single pixels, then fragments go."""
+    """Small filters on labels (H, W): a median that closes single pixels, then fragments smaller
+    than min_area_px go. Returns uint16."""
     return drop_fragments(cv2.medianBlur(labels.astype(np.uint16), 3), min_area_px)
 
 
 def drop_fragments(labels: np.ndarray, min_area_px: float) -> np.ndarray:
-    """Remove from every instance the pieces smaller than min_area_px, and renumber so that no
-    number is left out."""
+    """Labels (H, W) without the pieces of instances that are smaller than min_area_px, numbered
+    anew so that no number is left out."""
     out = np.zeros_like(labels)
     count = 0
     for label, box in enumerate(find_objects(labels), start=1):
@@ -51,13 +52,14 @@ def drop_fragments(labels: np.ndarray, min_area_px: float) -> np.ndarray:
 
 
 def points(height: np.ndarray, pixel_m: tuple[float, float]) -> np.ndarray:
-    """(H, W, 3) metric x, y, height of every pixel; pixel_m is (x, y)."""
+    """The points (H, W, 3) float32 in m as (x, y, height) of a height map (H, W) in m, whose pixels
+    are pixel_m = (x, y) wide and high."""
     y, x = np.mgrid[: height.shape[0], : height.shape[1]]
     return np.stack([(x + 0.5) * pixel_m[0], (y + 0.5) * pixel_m[1], height], -1).astype(np.float32)
 
 
 def nearest_resize(labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Labels (h, w) at another resolution, nearest pixel."""
+    """Labels (h, w) at another resolution `shape` (H, W), by the nearest pixel."""
     rows = np.minimum(
         (np.arange(shape[0]) + 0.5) * labels.shape[0] / shape[0], labels.shape[0] - 1
     ).astype(int)
@@ -73,6 +75,5 @@ def fill_foreground(labels: np.ndarray, foreground: np.ndarray) -> np.ndarray:
     if not labels.any():
         return np.zeros(foreground.shape, np.uint16)
     rows, columns = distance_transform_edt(labels == 0, return_distances=False, return_indices=True)
-    return np.where(foreground, nearest_resize(labels[rows, columns], foreground.shape), 0).astype(
-        np.uint16
-    )
+    filled = nearest_resize(labels[rows, columns], foreground.shape)
+    return np.where(foreground, filled, 0).astype(np.uint16)

@@ -1,5 +1,5 @@
-"""What every segmenter shares once it has labels: poses and scores of instances from the depth
-itself."""
+"""Poses of instances from the depth itself, by the principal axes of their points, and rotations
+between a picture of the bin and the optical frame."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from scipy.spatial.transform import Rotation
 
 from insegan_ros.frame import Frame
 
-MOST_POINTS = 1000
+MAX_POINTS = 1000
 # A camera that looks straight down.
 DOWN = (0.0, 0.0, -1.0)
 MIRROR = np.diag([1.0, 1.0, -1.0])
 
 
 def poses_from_points(frame: Frame, labels: np.ndarray, count: int) -> np.ndarray:
-    """Camera-from-object poses (N, 4, 4) float32 of visible surfaces: origin the mean point, axes
-    the principal ones.
+    """Camera-from-object poses (N, 4, 4) float32 in metres of the visible surfaces of `count`
+    instances in labels (H, W): origin the mean point, axes the principal ones.
 
     x is the longest axis, z the shortest and points to the camera: a grasp-ready frame that needs
     no mesh. The part's own frame is not known without one. An instance with fewer than three
@@ -25,7 +25,7 @@ def poses_from_points(frame: Frame, labels: np.ndarray, count: int) -> np.ndarra
     poses = np.tile(np.eye(4, dtype=np.float32), (count, 1, 1))
     pixels = np.flatnonzero(labels)
     # A few thousand points tell a mean and axes as well as all of them.
-    pixels = pixels[:: max(len(pixels) // (MOST_POINTS * max(count, 1)), 1)]
+    pixels = pixels[:: max(len(pixels) // (MAX_POINTS * max(count, 1)), 1)]
     depth = frame.depth_m.ravel()[pixels]
     pixels, depth = pixels[np.isfinite(depth)], depth[np.isfinite(depth)]
     flat_labels = labels.ravel()[pixels]

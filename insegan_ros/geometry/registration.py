@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import open3d as o3d
@@ -20,12 +21,12 @@ from scipy.spatial.transform import Rotation
 from insegan_ros.errors import InputError
 from insegan_ros.frame import Frame
 
-SURFACE_POINTS, OBSERVED_POINTS, MOST_RAYS = 3000, 250, 900
+SURFACE_POINTS, OBSERVED_POINTS, MAX_RAYS = 3000, 250, 900
 STARTS, TURNS, RANKED, REFINED = 60, 12, 160, 16
 # Turns about the line of sight that are tried last, in degrees: a flat face tells ICP nothing of
 # them.
 LAST_TURNS = (12.0, -12.0, 6.0, -6.0, 3.0, -3.0, 1.5, -1.5)
-FEWEST_POINTS = 12
+MIN_POINTS = 12
 # Depths that differ by this share of the part's diameter agree.
 TOLERANCE = 0.03
 
@@ -46,11 +47,24 @@ def read_mesh(path: Path, scale: float = 1.0) -> trimesh.Trimesh:
 
 @dataclass(frozen=True)
 class Registered:
-    """A pose (4, 4) camera-from-object, and the share of the instance's pixels that it explains,
-    less what it contradicts."""
+    """A pose (4, 4) camera-from-object in metres, and as its score the share of the instance's
+    pixels that it explains, less the share that it contradicts."""
 
     pose: np.ndarray
     score: float
+
+
+class _Rays(NamedTuple):
+    """Rays (M, 3) in and around an instance with z = 1, the depths (M,) in m that the camera has
+    there, and which of them are the instance's own, (M,) bool."""
+
+    direction: np.ndarray
+    depth_m: np.ndarray
+    own: np.ndarray
+
+    def every(self, step: int) -> _Rays:
+        """One ray in so many."""
+        return _Rays(self.direction[::step], self.depth_m[::step], self.own[::step])
 
 
 class MeshRegistration:
@@ -100,12 +114,11 @@ class MeshRegistration:
         gives them; without `search`, these alone.
         """
         rows, columns = np.nonzero(mask & np.isfinite(frame.depth_m))
-        if len(rows) < FEWEST_POINTS:
+        if len(rows) < MIN_POINTS:
             return None
         every = np.linspace(0, len(rows) - 1, min(len(rows), OBSERVED_POINTS)).astype(int)
-        observed = (frame.intrinsics.rays()[rows, columns] * frame.depth_m[rows, columns, None])[
-            every
-        ].astype(float)
+        points = frame.intrinsics.rays()[rows, columns] * frame.depth_m[rows, columns, None]
+        observed = points[every].astype(float)
         rays = self._rays(frame, mask)
         near = self._hypotheses(observed, rays, extra, search)
         source = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(observed))
@@ -120,11 +133,7 @@ class MeshRegistration:
         return Registered(np.linalg.inv(best.pose).astype(np.float32), best.score)
 
     def _hypotheses(
-        self,
-        observed: np.ndarray,
-        rays: tuple[np.ndarray, np.ndarray, np.ndarray],
-        extra: np.ndarray | None,
-        search: bool,
+        self, observed: np.ndarray, rays: _Rays, extra: np.ndarray | None, search: bool
     ) -> list[np.ndarray]:
         """The likeliest first poses (4, 4) object-from-camera for observed points (P, 3)."""
         starts, mean = self.starts, observed.mean(0)
@@ -142,7 +151,7 @@ class MeshRegistration:
         poses[:, :3, :3] = starts[nearest].transpose(0, 2, 1)
         poses[:, :3, 3] = middles[nearest] - poses[:, :3, :3] @ mean
         # Points near the surface do not tell a flat face's turns apart; the outline does.
-        coarse = tuple(values[::3] for values in rays)
+        coarse = rays.every(3)
         return sorted(poses, key=lambda pose: -self._agreement(pose, coarse))[:REFINED]
 
     def _refined(self, source: o3d.geometry.PointCloud, start: np.ndarray) -> np.ndarray:
@@ -163,9 +172,7 @@ class MeshRegistration:
             ).transformation
         return found
 
-    def _turned(
-        self, best: Registered, middle: np.ndarray, rays: tuple[np.ndarray, np.ndarray, np.ndarray]
-    ) -> Registered:
+    def _turned(self, best: Registered, middle: np.ndarray, rays: _Rays) -> Registered:
         """The best of small turns about the line of sight through the observed middle (3,)."""
         for degrees in LAST_TURNS:
             turn = np.eye(4)
@@ -175,23 +182,21 @@ class MeshRegistration:
             best = max(best, turned, key=lambda one: one.score)
         return best
 
-    def _rays(self, frame: Frame, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Rays (M, 3) in and around the instance, their depths, and which belong to it."""
+    def _rays(self, frame: Frame, mask: np.ndarray) -> _Rays:
+        """Rays in and around the instance that covers mask (H, W)."""
         rows, columns = np.nonzero(mask)
         pad = max(int(0.3 * max(np.ptp(rows), np.ptp(columns))), 3)
         top, bottom = max(rows.min() - pad, 0), min(rows.max() + pad + 1, mask.shape[0])
         left, right = max(columns.min() - pad, 0), min(columns.max() + pad + 1, mask.shape[1])
-        step = max(int(np.ceil(np.sqrt((bottom - top) * (right - left) / MOST_RAYS))), 1)
+        step = max(int(np.ceil(np.sqrt((bottom - top) * (right - left) / MAX_RAYS))), 1)
         window = slice(top, bottom, step), slice(left, right, step)
-        return (
+        return _Rays(
             frame.intrinsics.rays()[window].reshape(-1, 3),
             frame.depth_m[window].ravel(),
             mask[window].ravel(),
         )
 
-    def _agreement(
-        self, object_from_camera: np.ndarray, rays: tuple[np.ndarray, np.ndarray, np.ndarray]
-    ) -> float:
+    def _agreement(self, object_from_camera: np.ndarray, rays: _Rays) -> float:
         """Pixels of the instance whose depth the mesh explains, less pixels where it stands before
         what is seen, as a share."""
         direction, depth, own = rays
@@ -199,7 +204,7 @@ class MeshRegistration:
         cast = np.concatenate([origin, direction @ object_from_camera[:3, :3].T], 1).astype(
             np.float32
         )
-        hit = self.scene.cast_rays(o3d.core.Tensor(cast), nthreads=1)['t_hit'].numpy()
+        hit = self.scene.cast_rays(o3d.core.Tensor.from_numpy(cast), nthreads=1)['t_hit'].numpy()
         seen = np.isfinite(depth)
         tolerance = TOLERANCE * self.diameter
         explained = own & seen & (np.abs(hit - depth) < tolerance)
@@ -219,10 +224,8 @@ def _spread(count: int) -> np.ndarray:
 def _rotations(directions: np.ndarray, turns: int) -> np.ndarray:
     """(N * turns, 3, 3): views along directions (N, 3) of the object, each turned about the line of
     sight."""
-    polar, azimuth = (
-        np.arccos(directions[:, 2].clip(-1, 1)),
-        np.arctan2(directions[:, 1], directions[:, 0]),
-    )
+    polar = np.arccos(directions[:, 2].clip(-1, 1))
+    azimuth = np.arctan2(directions[:, 1], directions[:, 0])
     tilt = Rotation.from_euler('zy', np.stack([azimuth, polar], -1)).inv()
     spins = Rotation.from_rotvec(np.outer(np.arange(turns) * 2 * np.pi / turns, (0, 0, 1)))
     return np.stack([(spin * one).as_matrix() for one in tilt for spin in spins])

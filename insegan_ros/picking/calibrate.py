@@ -15,13 +15,13 @@ import numpy as np
 from insegan_ros.drawing.overlay import depth_picture
 from insegan_ros.errors import DatasetError, InputError
 from insegan_ros.frame import Frame
-from insegan_ros.workspace import Workspace, fit_floor, write_workspace
+from insegan_ros.workspace import Workspace, fit_floor, four, write_workspace
 
 FRAMES = 30
 # What stands higher above the floor is no floor: four times what a D435 is noisy at half a metre.
 FLAT_M = 0.006
 # A bin is empty if no more than this share of its inside stands higher than a part would.
-PART_M, MOST_OCCUPIED = 0.008, 0.01
+PART_M, MAX_OCCUPIED = 0.008, 0.01
 # Its inside is the largest rectangle of the floor, less this much beside the walls.
 INSET_M = 0.003
 # Smaller bins are gaps between parts.
@@ -45,8 +45,8 @@ class Calibration:
     frames: int
 
     def text(self) -> str:
-        """In words."""
-        x_min, y_min, x_max, y_max = self.workspace.bounds
+        """What was found, in a sentence. Raises InputError for a workspace without bounds."""
+        x_min, y_min, x_max, y_max = self.workspace.require_bounds()
         tilt = np.degrees(np.arccos(np.clip(-self.workspace.floor[2], -1, 1)))
         walls = f'walls of {1000 * self.wall_m:.0f} mm' if self.wall_m else 'no walls were seen'
         return (
@@ -57,8 +57,8 @@ class Calibration:
 
 
 def calibrate(frames: Iterable[Frame]) -> tuple[Calibration, Frame]:
-    """The bin under the middle of the image, from pictures of it while it is empty; also their
-    median as one picture.
+    """The bin under the middle of the image, from pictures of it while it is empty, the first
+    FRAMES; and their median as one picture.
 
     Raises InputError where there is no picture, too few readings, no floor in the middle, or
     something in the bin.
@@ -83,16 +83,11 @@ def calibrate(frames: Iterable[Frame]) -> tuple[Calibration, Frame]:
     rows, columns = _largest_rectangle(on_floor)
     # Points of the rectangle's corners lie on the floor's plane, not on what a camera reads there.
     points = _on_plane(picture, floor, rows, columns)
-    bounds = (
-        points[:, 0].min() + INSET_M,
-        points[:, 1].min() + INSET_M,
-        points[:, 0].max() - INSET_M,
-        points[:, 1].max() - INSET_M,
-    )
-    if min(bounds[2] - bounds[0], bounds[3] - bounds[1]) < SMALLEST_M:
+    (x_min, y_min), (x_max, y_max) = points[:, :2].min(0) + INSET_M, points[:, :2].max(0) - INSET_M
+    if min(x_max - x_min, y_max - y_min) < SMALLEST_M:
         raise InputError(
-            f'the flat ground in the middle of the image is {1000 * (bounds[2] - bounds[0]):.0f} x'
-            f' {1000 * (bounds[3] - bounds[1]):.0f} mm: expected the floor of an empty bin there,'
+            f'the flat ground in the middle of the image is {1000 * (x_max - x_min):.0f} x'
+            f' {1000 * (y_max - y_min):.0f} mm: expected the floor of an empty bin there,'
             f' at least {1000 * SMALLEST_M:.0f} mm wide (does something lie in it?)'
         )
     inside = np.s_[rows[0] : rows[1], columns[0] : columns[1]]
@@ -100,15 +95,13 @@ def calibrate(frames: Iterable[Frame]) -> tuple[Calibration, Frame]:
     _check_lowest(heights, rows, columns, RIM_M * camera.fx / Workspace(floor).floor_distance_m)
     flat = heights[inside][np.abs(heights[inside]) < FLAT_M]
     metre_px = camera.fx / Workspace(floor).floor_distance_m
-    return (
-        Calibration(
-            Workspace(floor, tuple(float(v) for v in bounds)),
-            _wall_height(heights, rows, columns, RIM_M * metre_px),
-            float(flat.std()),
-            len(first),
-        ),
-        picture,
+    found = Calibration(
+        Workspace(floor, four((x_min, y_min, x_max, y_max))),
+        _wall_height(heights, rows, columns, RIM_M * metre_px),
+        float(flat.std()),
+        len(first),
     )
+    return found, picture
 
 
 def _median(depth_m: np.ndarray) -> np.ndarray:
@@ -116,13 +109,12 @@ def _median(depth_m: np.ndarray) -> np.ndarray:
     one."""
     count = np.isfinite(depth_m).sum(0)
     ordered = np.sort(depth_m, axis=0)
-    middle = np.take_along_axis(
-        ordered, np.maximum(count // 2, 0)[None].clip(max=len(depth_m) - 1), 0
-    )[0]
+    place = (count // 2)[None].clip(max=len(depth_m) - 1)
+    middle = np.take_along_axis(ordered, place, 0)[0]
     return np.where(2 * count >= len(depth_m), middle, np.nan).astype(np.float32)
 
 
-def _heights(picture: Frame, floor: tuple[float, ...]) -> np.ndarray:
+def _heights(picture: Frame, floor: tuple[float, float, float, float]) -> np.ndarray:
     """(H, W) metres above the floor, NaN without a reading."""
     points = picture.intrinsics.rays() * picture.depth_m[..., None]
     return Workspace(floor).height_of(points)
@@ -170,23 +162,21 @@ def _largest_rectangle(mask: np.ndarray) -> tuple[tuple[int, int], tuple[int, in
             while stack and stack[-1][1] >= tall:
                 start, high = stack.pop()
                 if high * (column - start) > best:
-                    best, found = (
-                        high * (column - start),
-                        ((row - high + 1, row + 1), (start, column)),
-                    )
+                    best = high * (column - start)
+                    found = ((row - high + 1, row + 1), (start, column))
             stack.append((start, int(tall)))
     return found
 
 
 def _on_plane(
-    picture: Frame, floor: tuple[float, ...], rows: tuple[int, int], columns: tuple[int, int]
+    picture: Frame,
+    floor: tuple[float, float, float, float],
+    rows: tuple[int, int],
+    columns: tuple[int, int],
 ) -> np.ndarray:
-    """Where the rays of the rectangle's corners meet the floor, (4, 3)."""
-    corners = (
-        picture.intrinsics.rays()[np.ix_([rows[0], rows[1] - 1], [columns[0], columns[1] - 1])]
-        .reshape(-1, 3)
-        .astype(float)
-    )
+    """Where the rays of the rectangle's corners meet the floor, (4, 3) in m."""
+    corner_px = np.ix_([rows[0], rows[1] - 1], [columns[0], columns[1] - 1])
+    corners = picture.intrinsics.rays()[corner_px].reshape(-1, 3).astype(float)
     return corners * (-floor[3] / (corners @ np.asarray(floor[:3])))[:, None]
 
 
@@ -194,7 +184,7 @@ def _check_empty(heights: np.ndarray) -> None:
     """Raise InputError where something lies on the floor, by the heights of the bin's inside."""
     high = heights[np.isfinite(heights)]
     occupied = float((high > PART_M).mean()) if high.size else 1.0
-    if occupied > MOST_OCCUPIED:
+    if occupied > MAX_OCCUPIED:
         raise InputError(
             f'the bin is not empty: {100 * occupied:.1f} % of its inside stands more than'
             f' {1000 * PART_M:.0f} mm above the floor, up to'
@@ -226,14 +216,11 @@ def _check_lowest(
         for side in sides
     ]
     if sorted(lower)[-2] > 0.3:
-        depth = float(
-            np.median(
-                np.concatenate([side[(side < -PART_M) & (side > -DEEPEST_M)] for side in sides])
-            )
-        )
+        around = np.concatenate([side.ravel() for side in sides])
+        depth_m = float(np.median(around[(around < -PART_M) & (around > -DEEPEST_M)]))
         raise InputError(
-            f'the flat ground in the middle of the image lies {-1000 * depth:.0f} mm above what is'
-            ' around it: expected the floor of an empty bin (does something flat lie in it?)'
+            f'the flat ground in the middle of the image lies {-1000 * depth_m:.0f} mm above what'
+            ' is around it: expected the floor of an empty bin (does something flat lie in it?)'
         )
 
 
@@ -288,8 +275,8 @@ def check_calibration_path(path: Path) -> None:
 
 
 def write_calibration(found: Calibration, picture: Frame, path: Path) -> Path:
-    """The segmenter's parameters as YAML, and beside it what was found as a picture (PNG). Returns
-    the picture's path.
+    """Write the segmenter's parameters as YAML, and beside it what was found as a picture (PNG).
+    Returns the picture's path.
 
     Raises DatasetError where either exists.
     """

@@ -27,11 +27,11 @@ FARTHEST_M = 0.03
 # What lies beyond the image may be as high as this.
 BEYOND_M = 0.1
 # So many points tell an instance's shape.
-MOST_POINTS = 1000
+MAX_POINTS = 1000
 # Places tried an instance, and turns of a parallel gripper.
 PLACES, TURNS = 8, 12
 # A bin in which this share of the pixels has no reading says nothing.
-LEAST_READ = 0.3
+MIN_READ = 0.3
 
 
 class BinState(StrEnum):
@@ -68,7 +68,7 @@ class PickConfig:
     wall_m: float = 0.005
     """The least distance of the tool to the bin's walls."""
     full_height_m: float = 0.0
-    """What stands higher above the floor makes the bin overfilled; 0 asks for no such thing."""
+    """The bin counts as overfilled where anything is higher above the floor; 0: never."""
 
     def __post_init__(self) -> None:
         lengths = (
@@ -128,11 +128,9 @@ class Surface:
 
     def __init__(self, frame: Frame, workspace: Workspace) -> None:
         left, top, right, bottom = window = workspace.window(frame.intrinsics)
-        self.workspace, self.inside, self.fx = (
-            workspace,
-            np.s_[top:bottom, left:right],
-            frame.intrinsics.fx,
-        )
+        self.workspace = workspace
+        self.inside = np.s_[top:bottom, left:right]
+        self.fx = frame.intrinsics.fx
         self.height = workspace.height_map(frame, window=window)
         self.depth, self.rays = frame.depth_m[self.inside], frame.intrinsics.rays()[self.inside]
         self.read = np.isfinite(self.depth)
@@ -182,7 +180,7 @@ def bin_state(
 ) -> BinState:
     """The bin in one word. Empty is a bin in which next to nothing stands min_height_m above the
     floor."""
-    if surface.read[surface.floor].mean() < LEAST_READ:
+    if surface.read[surface.floor].mean() < MIN_READ:
         return BinState.NO_READING
     if (
         config.full_height_m
@@ -205,13 +203,11 @@ class _Holds:
 
     def __init__(self, surface: Surface, labels: np.ndarray, config: PickConfig) -> None:
         self.workspace, self.labels, self.config = surface.workspace, labels, config
-        self.height, self.depth, self.rays, self.read, self.fx = (
-            surface.height,
-            surface.depth,
-            surface.rays,
-            surface.read,
-            surface.fx,
-        )
+        self.height = surface.height
+        self.depth = surface.depth
+        self.rays = surface.rays
+        self.read = surface.read
+        self.fx = surface.fx
         self.up = np.asarray(surface.workspace.floor[:3], float)
         self.around_m = max(
             FARTHEST_M, config.tool_radius_m if config.gripper == 'suction' else 2 * config.finger_m
@@ -234,9 +230,9 @@ class _Holds:
             return None
         distance = float(np.median(readings))
         around = int(np.ceil(self.around_m / distance * self.fx))
-        box = tuple(slice(max(side.start - around, 0), side.stop + around) for side in box)
-        mask, height = self.labels[box] == label, self.height[box]
-        corner = np.array([side.start for side in box])
+        rows, columns = (slice(max(side.start - around, 0), side.stop + around) for side in box)
+        mask, height = self.labels[rows, columns] == label, self.height[rows, columns]
+        corner = np.array([rows.start, columns.start])
         uncovered = min(uncovered_share(mask, height), seen)
         holding = self._suction if self.config.gripper == 'suction' else self._parallel
         pose, clearance, roughness, good = holding(mask, height, corner, distance)
@@ -260,7 +256,7 @@ class _Holds:
         as tell its shape."""
         box = tuple(slice(start, start + side) for start, side in zip(corner, mask.shape))
         rows, columns = np.nonzero(mask & self.read[box])
-        step = max(len(rows) // MOST_POINTS, 1)
+        step = max(len(rows) // MAX_POINTS, 1)
         rows, columns = rows[::step], columns[::step]
         depth, rays = self.depth[box][rows, columns], self.rays[box][rows, columns]
         return rows, columns, (rays * depth[:, None]).astype(float)
@@ -432,8 +428,8 @@ def _seen_share(instances: Instances, label: int) -> float:
 
 
 def uncovered_share(mask: np.ndarray, height: np.ndarray) -> float:
-    """Share of a mask's border on which no neighbour stands higher: what lies on a part hides it,
-    what lies below does not."""
+    """Share of the border of a mask (H, W) on which no neighbour stands higher, by heights (H, W)
+    in m: what lies on a part hides it, what lies below does not."""
     kernel = np.ones((5, 5), np.uint8)
     around = (cv2.dilate(mask.astype(np.uint8), kernel) > 0) & ~mask
     own = cv2.dilate(np.where(mask, height, 0).astype(np.float32), kernel)
