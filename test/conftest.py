@@ -9,13 +9,16 @@ except ImportError:
     rclpy = None
 
 import os
+from itertools import islice
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-from insegan_ros.frame import Frame, Intrinsics
+from insegan_ros.data.scene import Scene
+from insegan_ros.engine.checkpoint import Checkpoint, Scales
+from insegan_ros.frame import Intrinsics
+from insegan_ros.offsets.network import OffsetNet, OffsetNetConfig
 
 # Small tensors gain nothing from threads, and lose much where cores are shared.
 torch.set_num_threads(1)
@@ -81,19 +84,6 @@ def camera() -> Intrinsics:
     return Intrinsics(200.0, 200.0, 79.5, 59.5, 160, 120)
 
 
-def box_scene(
-    intrinsics: Intrinsics,
-    boxes: list[tuple[int, int, int, int]],
-    floor_m: float = 0.5,
-    height_m: float = 0.04,
-) -> Frame:
-    """A flat floor with flat boxes (left, top, right, bottom) in px on it."""
-    depth = np.full((intrinsics.height, intrinsics.width), floor_m, np.float32)
-    for left, top, right, bottom in boxes:
-        depth[top:bottom, left:right] = floor_m - height_m
-    return Frame(depth, intrinsics)
-
-
 @pytest.fixture(scope='session')
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight bins of two kinds with masks, and the same eight with image-level labels alone in
@@ -117,3 +107,68 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
             )
         )
     return root
+
+
+@pytest.fixture(scope='session')
+def d435_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five bins of two kinds, in colour, through a D435 that moves."""
+    from insegan_sim.camera import Jitter
+    from insegan_sim.generate import SimulateConfig, simulate
+
+    return simulate(
+        SimulateConfig(
+            part='nut,cone',
+            scenes=5,
+            instances='2-5',
+            size='80x64',
+            colour=True,
+            sensor='d435',
+            jitter=Jitter(0.005, 3, 0.02, 2),
+            seed=2,
+            workers=1,
+            shard_scenes=3,
+            out=str(tmp_path_factory.mktemp('d435') / 'set'),
+        )
+    )
+
+
+@pytest.fixture(scope='session')
+def bolts() -> list[Scene]:
+    """Two bins of bolts with their truth."""
+    from insegan_sim.scenes import bin_setup, scene_stream
+
+    return list(islice(scene_stream(bin_setup('bolt', seed=77)), 2))
+
+
+@pytest.fixture(scope='session')
+def insegan_run(nut_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a training of InSeGAN that has ended: a few steps of all stages, real images
+    among those that the pose encoder learns from."""
+    from dataclasses import replace
+
+    from small_trainings import small_insegan
+
+    from insegan_ros.methods.insegan.recipe import train_insegan
+
+    config = small_insegan(nut_data, tmp_path_factory.mktemp('insegan') / 'run')
+    encoder = replace(config.insegan.encoder, weight_real=1.0)
+    train_insegan(replace(config, insegan=replace(config.insegan, encoder=encoder)))
+    return Path(config.out)
+
+
+@pytest.fixture
+def small_checkpoint(tmp_path: Path) -> Path:
+    """The folder of a dense network that has learnt nothing."""
+    torch.manual_seed(0)
+    network = OffsetNet(OffsetNetConfig(8, 2))
+    saved = Checkpoint(
+        'cutpaste',
+        'offsets',
+        'nut',
+        Scales(0.0034, 0.09, 200.0, 8.0),
+        {'offsets': {'network': {'width': 8, 'levels': 2}}},
+        {'offsets': network.state_dict()},
+        {'seed': 3},
+    )
+    saved.save(tmp_path / 'it')
+    return tmp_path / 'it'

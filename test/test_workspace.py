@@ -1,10 +1,13 @@
+"""The bin: floor, bounds, heights."""
+
+from __future__ import annotations
+
 import numpy as np
 import pytest
-from conftest import box_scene
+from box_scenes import CAMERA, box_scene
 
 from insegan_ros.errors import InputError
 from insegan_ros.frame import Frame
-from insegan_ros.heights import square_height_map
 from insegan_ros.workspace import Workspace, fit_floor
 
 
@@ -42,23 +45,6 @@ def test_fitting_a_floor_to_nothing_says_so(camera):
         fit_floor(Frame(np.full((120, 160), np.nan, np.float32), camera))
 
 
-def test_square_map_covers_the_same_metres_for_any_resolution():
-    from insegan_sim.camera import Camera
-    from insegan_sim.scenes import bin_setup
-
-    setup = bin_setup('nut')
-    pose = np.eye(4)[None]
-    pose[0, :3, 3] = (0.03, 0.02, 0.015)
-    maps = []
-    for camera in (Camera.over_bin(setup.container), Camera.realsense(setup.container)):
-        frame = Frame(camera.render(setup.parts, pose).depth_m, camera.intrinsics)
-        height, pixel_m = square_height_map(frame, camera.workspace, 64)
-        y, x = np.nonzero(height > 0.02)
-        maps.append(((x.mean() - 31.5) * pixel_m, (y.mean() - 31.5) * pixel_m, height.max()))
-    assert np.allclose(maps[0], maps[1], atol=0.002)
-    assert np.allclose(maps[0][:2], (0.03, -0.02), atol=0.003)
-
-
 def test_a_floor_behind_the_camera_is_refused():
     with pytest.raises(InputError, match='no plane before the camera'):
         Workspace((0, 0, -1, -0.5))
@@ -79,3 +65,9 @@ def test_gaps_take_the_farther_side_and_borders_stay_open():
     assert fill_shadows(depth[1:2]) is not None and np.shares_memory(
         fill_shadows(depth[1:2]), depth
     )
+
+
+def test_the_depth_of_a_tilted_floor_lies_on_it():
+    tilted = Workspace((0.0, -np.sin(0.3), -np.cos(0.3), 0.5))
+    depth = tilted.floor_depth(CAMERA)
+    assert np.abs(tilted.height_of(CAMERA.rays() * depth[..., None])).max() < 1e-5

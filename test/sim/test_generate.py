@@ -376,7 +376,7 @@ def test_settings_that_made_nothing_leave_the_folder_free(tmp_path):
 
 def test_empty_bins_and_jitter_out_of_range(tmp_path):
     from insegan_ros.data.convert import convert, open_dataset
-    from insegan_ros.data.inspect import inspect
+    from insegan_ros.metrics.inspect import inspect
     from insegan_sim.camera import Jitter
 
     out = simulate(

@@ -77,10 +77,8 @@ def test_a_pile_does_not_depend_on_the_one_before():
     with World(setup.container) as world, World(setup.container) as other:
         simulate_scene(setup, world, 0)
         simulate_scene(setup, other, 5)
-        again, different = (
-            simulate_scene(setup, world, 3).scene,
-            simulate_scene(setup, world, 4).scene,
-        )
+        again = simulate_scene(setup, world, 3).scene
+        different = simulate_scene(setup, world, 4).scene
     assert np.array_equal(
         first.frame.depth_m, again.frame.depth_m, equal_nan=True
     ) and np.array_equal(first.truth.poses, again.truth.poses)

@@ -1,0 +1,93 @@
+"""`insegan benchmark weak`: all of its rows, very small."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mask_pictures import one_picture, square
+
+from insegan_ros.benchmarks.classes import (
+    ClassesBenchmark,
+    ClassesBudget,
+    as_rows,
+    boxes_by_step,
+    cells,
+    markdown,
+)
+from insegan_ros.data.mask_sets import Mask
+
+# What the trainings differ in from the shipped ones.
+HEADS = {
+    'network': {'pyramid': 32, 'box': 32, 'mask': 16, 'mask_layers': 1, 'regions': 16},
+    'steps': 2,
+    'batch': 2,
+}
+BEGINNING = {'size': 96, 'class_maps': {'steps': 12, 'batch': 4}}
+FEW = {'steps': 2, 'batch': 2}
+VERY_SMALL = {
+    'irnet': {**BEGINNING, 'irnet': {'steps': 3}, 'mask_rcnn': HEADS, 'deeplab': FEW},
+    'ccgr': {
+        **BEGINNING,
+        'affinity_net': {'steps': 3},
+        'boxes': {'steps': 2, 'width': 16},
+        'semantic': FEW,
+        'mask_rcnn': HEADS,
+        'rounds': 2,
+    },
+    'supervised-masks': {'size': 96, 'mask_rcnn': HEADS},
+}
+
+
+def test_figure_five_counts_boxes_on_their_way():
+    truth = one_picture(Mask.of(0, 1, square(20, 20)))
+    small, whole = np.array([26.0, 26, 34, 34]), np.array([20.0, 20, 40, 40])
+    way = np.stack([small + share * (whole - small) for share in np.linspace(0, 1, 41)])[:, None]
+    assert boxes_by_step(truth, [[(0, 0.9, small)]], way) == {
+        '0': 0.0,
+        '20': pytest.approx(0.0 if 14**2 / 400 <= 0.5 else 1.0),
+        '40': 1.0,
+    }
+
+
+@pytest.mark.slow
+def test_all_rows_very_small_and_a_second_start_measures_nothing_again(
+    mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(
+        'insegan_ros.benchmarks.classes.make_mixed', lambda *_, **__: mixed / 'full'
+    )
+    budget = replace(ClassesBudget.read('small'), training=8, test=8, judged=3, train=VERY_SMALL)
+    bench = ClassesBenchmark(tmp_path, budget, device='cpu', threads=1)
+    results = bench.run(set())
+    wanted = {(cell.table, cell.method) for cell in cells(2) if cell.what != 'shipped'}
+    assert wanted <= {(one['table'], one['method']) for one in results}
+    assert all(
+        0 <= value <= 1
+        for one in results
+        for key, value in one.items()
+        if isinstance(value, float) and key not in ('minutes', 'seconds', 'matrix_mib')
+    )
+    less, more = (one['matrix_mib'] for one in results if 'matrix_mib' in one)
+    assert more == pytest.approx(4 * less, rel=0.1), 'memory is linear in pixels'
+    (curve,) = (one['box_ap50_by_step'] for one in results if 'box_ap50_by_step' in one)
+    assert list(curve) == [str(step) for step in range(0, 201, 20)]
+    assert {path.name for path in (tmp_path / 'pictures').iterdir()} >= {
+        'prm.png',
+        'irnet.png',
+        'ccgr.png',
+        'supervised.png',
+        'refinement.png',
+        'labels-CAM.png',
+    }
+    text = markdown(results, budget, 'machine')
+    assert 'shrunken run' in text and '| PRM |' in text and 'figure 5' in text
+    rows = as_rows(results, 'machine', 'command')
+    assert any(row['metric'] == 'box_ap50 at step 40' for row in rows)
+    monkeypatch.setattr(ClassesBenchmark, '_measure', lambda *_: pytest.fail('measured again'))
+    assert (
+        ClassesBenchmark(tmp_path, budget, device='cpu', threads=1).run({'PRM'})[0]['method']
+        == 'PRM'
+    )

@@ -1,0 +1,86 @@
+"""The foreground tables: every ablation of the papers is a row, a second start trains nothing."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from insegan_ros.benchmarks.foreground import (
+    ForegroundBenchmark,
+    ForegroundBudget,
+    cells,
+    run_foreground,
+)
+from insegan_ros.errors import ConfigError
+
+
+def test_the_papers_rows_are_all_there():
+    budget = ForegroundBudget.read('full')
+    by_table: dict[str, dict[str, object]] = {}
+    for cell in cells():
+        config = budget.config(cell.training, cell.changes) if cell.training else None
+        by_table.setdefault(cell.table, {})[cell.method] = config
+    information = by_table['mutual information']
+    assert {config.gan.gamma_mi for config in information.values()} == {0, 0.1, 0.5, 1, 5, 10}
+    assert information['mask-size loss (PerturbGAN)'].gan.gamma_size == 2
+    assert {config.gan.gamma_bg > 0 for config in by_table['alternate training'].values()} == {
+        True,
+        False,
+    }
+    assert {
+        (config.distillation, config.gan.area > 0, config.gan.background)
+        for config in by_table['independence prior'].values()
+        if config
+    } == {
+        (True, True, 'independent'),
+        (False, True, 'independent'),
+        (False, False, 'independent'),
+        (False, True, 'dependent'),
+    }
+    assert {config.generator.prior for config in by_table['private code'].values()} == {
+        'categorical',
+        'normal',
+    }
+    assert {'grabcut-colour', 'kmeans-colour', 'depth-threshold', 'supervised'} <= set(
+        by_table['methods']
+    )
+    assert budget.config('layered-gan').rounds == 5 and all(
+        config.rounds == 1 for config in information.values()
+    )
+    assert all(',' not in name for table in by_table.values() for name in table)
+
+
+def test_unknown_rows_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match='unknown table or method "everything"'):
+        ForegroundBenchmark(tmp_path, ForegroundBudget.read('small')).run({'everything'})
+
+
+@pytest.mark.slow
+def test_the_small_budget_ends_in_tables_and_goes_on_where_it_was(tmp_path, monkeypatch):
+    only = {
+        'methods',
+        'grabcut-colour',
+        'mutual information',
+        'gamma_mi 1',
+        'independence prior',
+        'raw',
+    }
+    found = run_foreground(tmp_path, 'small', only)
+    assert {row['method'] for row in found} == {'grabcut-colour', 'gamma_mi 1', 'raw'}
+    values = {(row['method'], row['metric']): row['value'] for row in found}
+    assert (
+        values['grabcut-colour', 'iou'] > 0.5
+        and 0 <= values['gamma_mi 1', 'nmi'] <= 1
+        and values['gamma_mi 1', 'image random-conv distance'] > 0
+    )
+    assert all(
+        'small budget' in row['protocol']
+        and row['command'].startswith('insegan benchmark foreground')
+        for row in found
+    )
+    text = (tmp_path / 'tables.md').read_text()
+    assert 'a shrunken run' in text and '## Mutual information' in text and '| raw |' in text
+    assert json.loads((tmp_path / 'tables.json').read_text()) == found
+    monkeypatch.setattr(ForegroundBenchmark, '_measure', lambda *_: pytest.fail('trained again'))
+    assert run_foreground(tmp_path, 'small', only) == found

@@ -1,0 +1,84 @@
+"""The tables of heaps: the papers' ablations, a second start that trains nothing, a card."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+
+import cv2
+import pytest
+
+from insegan_ros.benchmarks.heaps import HeapBenchmark, HeapBudget, cells, run_hoc
+from insegan_ros.errors import ConfigError
+from insegan_ros.tasks.base import make_card
+from insegan_ros.tasks.heaps import GRIDS, HeapsTask, make_heaps
+
+
+def test_the_papers_ablations_and_the_baselines_are_there(tmp_path):
+    everything = list(cells(pictures=True))
+    changes = [cell.changes for cell in everything if cell.table == 'ablation by depth']
+    assert {key for one in changes for key in one} == {
+        'gan.area',
+        'generator.disk',
+        'generator.padding',
+        'gan.binary',
+        'generator.relief',
+    }
+    for table in (
+        'heaps of nuts by depth',
+        'heaps of nuts by colour',
+        'heaps of nuts by both',
+        'photographs',
+    ):
+        assert {'watershed', 'felzenszwalb', 'template', 'kmeans', 'hoc'} <= {
+            cell.method for cell in everything if cell.table == table
+        }
+    assert not any(cell.set == 'pictures' for cell in cells(pictures=False))
+    with pytest.raises(ConfigError, match='unknown table or method "everything, nothing"'):
+        HeapBenchmark(tmp_path, HeapBudget.read('small')).run({'everything', 'nothing'})
+
+
+@pytest.mark.slow
+def test_the_small_budget_ends_in_tables_and_a_card(tmp_path, monkeypatch):
+    only = {'heaps of nuts by depth', 'watershed', 'hoc'}
+    found = run_hoc(tmp_path / 'bench', 'small', only)
+    values = {(row['method'], row['metric']): row['value'] for row in found}
+    assert (
+        values['watershed', 'ap50'] > 0.05
+        and values['hoc', 'single'] > 0.5
+        and values['hoc', 'honest_miou'] >= 0
+    )
+    assert all('small budget' in row['protocol'] and row['benchmark'] == 'hoc' for row in found)
+    text = (tmp_path / 'bench/tables.md').read_text()
+    assert (
+        'a shrunken run' in text
+        and '## Heaps of nuts by depth' in text
+        and '80 to 100 nuts' in text
+    )
+    assert (
+        cv2.imread(str(tmp_path / 'bench/pictures/heaps-of-nuts-by-depth-hoc.png')).shape[1]
+        == 3 * 320
+    )
+    monkeypatch.setattr(HeapBenchmark, '_measure', lambda *arguments: pytest.fail('measured again'))
+    assert run_hoc(tmp_path / 'bench', 'small', only) == found
+    # The card measures on heaps of its own; small ones here.
+    monkeypatch.setattr('insegan_ros.tasks.heaps.make_heaps', partial(make_heaps, nuts='80-100'))
+    monkeypatch.setattr(
+        'insegan_ros.tasks.heaps.GRIDS',
+        {
+            name: (kind, {key: some[:1] for key, some in grid.items()})
+            for name, (kind, grid) in GRIDS.items()
+        },
+    )
+    checkpoint = tmp_path / 'bench/runs/heaps-depth/checkpoint'
+    card = make_card(HeapsTask(), checkpoint, tmp_path / 'card', limit=1)
+    assert card == json.loads((tmp_path / 'card/card.json').read_text())
+    assert (
+        card['modality'] == 'depth'
+        and {'ap50', 'honest_miou', 'count_error', 'ap50_watershed', 'ap50_felzenszwalb', 'single'}
+        <= card['metrics'].keys()
+    )
+    assert '| AP50 |' in (tmp_path / 'card/README.md').read_text() and all(
+        (tmp_path / 'card' / name).stat().st_size > 1000
+        for name in ('scenes.png', 'objects.png', 'weights.safetensors')
+    )

@@ -1,0 +1,40 @@
+"""Benchmarks by their names, and the budgets that they know."""
+
+from __future__ import annotations
+
+import pytest
+from shell import command
+
+from insegan_ros.benchmarks.registry import BENCHMARKS, run_benchmark
+from insegan_ros.errors import ConfigError
+
+
+def test_every_benchmark_is_there():
+    for name, benchmark in BENCHMARKS.items():
+        assert callable(benchmark.function) and benchmark.help, name
+        assert benchmark.budgets[0] == 'small' and benchmark.budgets[-1] == 'full'
+        assert ('medium' in benchmark.budgets) == benchmark.keeps
+
+
+def test_names_and_budgets_that_are_unknown_are_said(tmp_path):
+    with pytest.raises(ConfigError, match='unknown benchmark "speed": expected one of foreground'):
+        run_benchmark('speed', 'small')
+    with pytest.raises(
+        ConfigError, match='benchmark picks has the budgets small and full: expected one of these'
+    ):
+        run_benchmark('picks', 'medium')
+
+
+@pytest.mark.parametrize('name', [name for name, one in BENCHMARKS.items() if one.keeps])
+def test_what_has_been_measured_is_told_in_tables_though_it_is_nothing(name, tmp_path, capsys):
+    measured = ('--measured', '--budget', 'small', '--out', tmp_path / name)
+    assert command('benchmark', name, *measured, '--json', tmp_path / 'rows.json') == 0
+    assert (tmp_path / 'rows.json').read_text() == '[]\n'
+    assert 'Budget **small**: a shrunken run' in capsys.readouterr().out
+    assert not (tmp_path / name / 'results').exists()
+
+
+def test_the_command_names_what_is_unknown(tmp_path, capsys):
+    out = ('--budget', 'small', '--out', tmp_path)
+    assert command('benchmark', 'hoc', *out, '--only', 'everything,nothing') == 2
+    assert 'unknown table or method "everything, nothing"' in capsys.readouterr().err

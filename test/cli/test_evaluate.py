@@ -1,0 +1,93 @@
+"""`insegan evaluate`."""
+
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from shell import command, shell
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_another_part_is_said(nut_data):
+    other = shell('evaluate', '--model', 'cutpaste-bolt', '--data', nut_data, '--limit', '1')
+    assert other.returncode == 0
+    assert (
+        'insegan: cutpaste-bolt has learnt bolt, the data hold nut: expected a checkpoint of the'
+        ' same part\n' in other.stderr
+    )
+
+
+def test_a_mesh_scores_poses(nut_data, tmp_path, capsys):
+    given = ('--model', 'cutpaste-nut', '--data', nut_data, '--limit', 1)
+    mesh = ('--mesh', nut_data / 'models/obj_000001.ply')
+    assert command('evaluate', *given, *mesh) == 2
+    assert 'the scale is 0.001 for a file in millimetres' in capsys.readouterr().err
+    out = tmp_path / 'e.json'
+    assert command('evaluate', *given, *mesh, '--mesh-scale', 0.001, '--json', out) == 0
+    said, numbers = capsys.readouterr(), json.loads(out.read_text())
+    assert 'has learnt' not in said.err and 'ADD-S below .1 diameter' in said.out
+    assert (
+        numbers['poses'] >= 3
+        and numbers['add_s_below_tenth'] > 0.6
+        and 0 < numbers['median_add_s'] < 0.05
+    )
+
+
+@pytest.mark.slow
+def test_simulate_and_evaluate_from_the_shell(tmp_path):
+    data = tmp_path / 'data'
+    made = shell(
+        'simulate',
+        *('--part=nut', '--scenes=4', '--size=96', '--workers=1', '--seed=9', f'--out={data}'),
+    )
+    assert made.returncode == 0, made.stderr
+    numbers, picture = tmp_path / 'e.json', tmp_path / 'e.png'
+    files = ('--json', numbers, '--picture', picture)
+    scored = shell('evaluate', '--model', 'kmeans', '--data', data, *files)
+    assert scored.returncode == 0 and 'honest mIoU' in scored.stdout
+    numbers = json.loads(numbers.read_text())
+    assert numbers['scenes'] == 4 and len(numbers['rows']) == 4
+    assert (
+        numbers['honest_miou'] == numbers['kmeans_honest_miou']
+        and 0.3 < numbers['honest_miou'] <= 1
+    )
+    assert cv2.imread(str(picture)).shape == (3 * (30 + 96), 3 * 96, 3)
+
+
+def test_methods_of_colour_are_evaluated_as_such(tote_data, tmp_path, capsys):
+    given = ('evaluate', '--model', 'grabcut-colour', '--data', tote_data)
+    files = ('--json', tmp_path / 'r.json', '--picture', tmp_path / 'r.png')
+    assert command(*given, *files) == 0
+    result = json.loads((tmp_path / 'r.json').read_text())
+    assert (
+        result['pictures'] == len(result['rows']) >= 2
+        and result['iou'] > 0.6
+        and result['iou']
+        == pytest.approx(np.mean([row['iou'] for row in result['rows']]), abs=1e-3)
+    )
+    assert cv2.imread(str(tmp_path / 'r.png')).shape[0] == 3 * 128
+    # Nothing is written over, and what cannot be is said before any work.
+    assert command(*given, *files) == 2 and 'is there already' in capsys.readouterr().err
+    assert command(*given, '--limit', 0) == 2 and '--limit is 0' in capsys.readouterr().err
+
+
+def test_masks_with_classes_are_evaluated_as_such(mixed, tmp_path):
+    """Bins of nuts and bolts, which irnet-mixed was taught."""
+    given = ('evaluate', '--model', 'irnet-mixed', '--data', mixed / 'full', '--limit', 4)
+    files = ('--json', tmp_path / 'r.json', '--picture', tmp_path / 'r.png')
+    assert command(*given, *files) == 0
+    result = json.loads((tmp_path / 'r.json').read_text())
+    assert result['pictures'] == 4 and 0 < result['ap50'] <= 1
+    assert cv2.imread(str(tmp_path / 'r.png')).std() > 10
+
+
+def test_heaps_are_evaluated_as_such(nut_data, tmp_path):
+    given = ('evaluate', '--model', 'watershed-heap', '--data', nut_data, '--limit', 3)
+    files = ('--json', tmp_path / 'r.json', '--picture', tmp_path / 'r.png')
+    assert command(*given, *files) == 0
+    result = json.loads((tmp_path / 'r.json').read_text())
+    assert result['heaps'] == len(result['rows']) == 3 and 0 < result['honest_miou'] <= 1
+    assert cv2.imread(str(tmp_path / 'r.png')).std() > 10

@@ -1,0 +1,95 @@
+"""The command as a user types it: help, mistakes, what it imports."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from shell import command
+
+from insegan_ros.cli.main import COMMANDS
+
+# A place where ROS 2 is not installed.
+WITHOUT_ROS = """
+import importlib, pkgutil, sys
+
+class Block:
+    def find_spec(self, name, *_):
+        if name.split('.')[0] in ('rclpy', 'sensor_msgs', 'std_msgs'):
+            raise ImportError(name)
+
+sys.meta_path.insert(0, Block())
+import insegan_ros, insegan_sim
+for package in (insegan_ros, insegan_sim):
+    for module in pkgutil.walk_packages(package.__path__, package.__name__ + '.'):
+        if '.nodes' not in module.name and not module.name.endswith('__main__'):
+            importlib.import_module(module.name)
+print('fine')
+"""
+
+
+def test_help_names_every_command_without_ros_or_simulator():
+    code = (
+        'import sys\nfrom insegan_ros.cli.main import main\n'
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "heavy = ('rclpy', 'torch', 'open3d', 'pybullet')\n"
+        'print([name for name in heavy if name in sys.modules])'
+    )
+    result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert all(name in result.stdout for name in COMMANDS)
+    assert result.stdout.strip().endswith('[]')
+
+
+@pytest.mark.slow
+def test_all_but_the_nodes_imports_without_ros():
+    result = subprocess.run(
+        [sys.executable, '-c', WITHOUT_ROS],
+        capture_output=True,
+        text=True,
+        env={**os.environ, 'DISPLAY': ''},
+    )
+    assert result.stdout.strip().endswith('fine'), result.stderr
+
+
+@pytest.mark.parametrize(
+    'line, words',
+    [
+        ('simulate --part sprocket', 'unknown part "sprocket"'),
+        ('simulate --mesh nowhere.stl', 'nowhere.stl does not exist'),
+        ('simulate --sensor kinect', 'no sensor "kinect"'),
+        ('simulate --part bolt --bin_width 0.05', 'a bin of 50 mm is too small for bolt'),
+        ('simulate --part nut --scenes 0 --out x', 'scenes is 0: expected 1 to'),
+        ('dataset inspect nowhere', 'nowhere does not exist'),
+        ('dataset convert nowhere x --to bop', 'nowhere does not exist'),
+        ('dataset parts x.png --part sprocket', 'unknown part "sprocket"'),
+        ('segment nowhere.png --model kmeans', 'nowhere.png does not exist'),
+        ('segment nowhere.png --model nothing', 'no checkpoint or method "nothing"'),
+        ('segment x --model kmeans --bounds [0,0,1,1]', '--bounds is given without --floor'),
+        (
+            'segment x --model kmeans --floor [0,0,-1,0.5] --workspace y.yaml',
+            '--floor and --workspace are given: expected one of them',
+        ),
+        ('evaluate --model kmeans --data nowhere', 'nowhere does not exist'),
+        ('train insegan --data nowhere --out never', 'nowhere does not exist'),
+        ('train cutpaste --data nowhere --out never', 'nowhere does not exist'),
+        ('card --model nowhere --out never', 'no checkpoint or method "nowhere"'),
+        ('export --model nowhere --out never.onnx', 'no checkpoint or method "nowhere"'),
+    ],
+)
+def test_mistakes_are_one_line_and_status_2(line, words, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert command(*line.split()) == 2
+    error = capsys.readouterr().err.strip()
+    assert words in error and error.startswith('insegan: ') and '\n' not in error
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_with_a_misspelt_key_is_told_by_the_key(tmp_path, capsys):
+    (tmp_path / 'bad.yaml').write_text('mask_rcn:\n  steps: 3\n')
+    with pytest.raises(SystemExit) as end:
+        command('train', 'irnet', '--config', tmp_path / 'bad.yaml')
+    assert (
+        end.value.code == 2 and "Option 'mask_rcn.steps' is not accepted" in capsys.readouterr().err
+    )

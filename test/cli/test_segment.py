@@ -1,0 +1,192 @@
+"""`insegan segment`: recordings, data sets, photographs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from recorded_piles import write_piles
+from rosbags.highlevel import AnyReader
+from rosbags.typesys import Stores, get_typestore
+from shell import command
+
+from insegan_ros.cli.segment import segment_input
+from insegan_ros.data.convert import convert
+from insegan_ros.data.recordings import read_frames
+from insegan_ros.methods.baselines.kmeans import KMeansSegmenter
+from insegan_ros.workspace import Workspace, write_workspace
+from insegan_sim.generate import SimulateConfig, simulate
+
+
+def test_segment_writes_masks_and_never_over_them(tmp_path, capsys):
+    depth = np.full((240, 320), 600, np.uint16)
+    depth[60:100, 60:110], depth[130:190, 200:250] = 550, 550
+    cv2.imwrite(str(tmp_path / 'depth.png'), depth)
+    arguments = [
+        'segment',
+        tmp_path / 'depth.png',
+        *('--model', 'kmeans', '--instances', 2, '--out', tmp_path / 'masks'),
+    ]
+    assert command(*arguments) == 0
+    labels = cv2.imread(str(tmp_path / 'masks/000000_labels.png'), cv2.IMREAD_UNCHANGED)
+    assert (
+        labels.dtype == np.uint16
+        and {labels[80, 80], labels[160, 220]} == {1, 2}
+        and labels[10, 10] == 0
+    )
+    rows = json.loads((tmp_path / 'masks/results.json').read_text())
+    assert len(rows[0]['instances']) == 2 and rows[0]['instances'][0]['area_px'] > 1500
+    assert cv2.imread(str(tmp_path / 'masks/000000_overlay.png')).shape == (240, 320, 3)
+    capsys.readouterr()
+    assert command(*arguments) == 2
+    assert 'holds results already: expected another --out' in capsys.readouterr().err
+
+
+def test_the_real_recording_is_segmented(real_bag, tmp_path):
+    assert command('segment', real_bag, '--model', 'cutpaste-nut', '--out', tmp_path / 'masks') == 0
+    rows = json.loads((tmp_path / 'masks/results.json').read_text())
+    assert len(rows) == 2 and all('error' not in row for row in rows)
+    assert rows[0]['intrinsics']['fx'] == pytest.approx(390.43, abs=0.01) and rows[0]['depth_m'][
+        'median'
+    ] == pytest.approx(1.47, abs=0.02)
+    for index in range(2):
+        labels = cv2.imread(str(tmp_path / f'masks/{index:06d}_labels.png'), cv2.IMREAD_UNCHANGED)
+        assert labels.shape == (480, 640) and labels.max() == len(rows[index]['instances']) > 0
+
+
+@pytest.fixture(scope='module')
+def two_kinds(tmp_path_factory) -> Path:
+    """Two bins of nuts and bolts in colour."""
+    out = tmp_path_factory.mktemp('kinds') / 'shards'
+    values = {'part': 'nut,bolt', 'instances': '3', 'scenes': 2, 'size': '160', 'seed': 5}
+    return simulate(SimulateConfig(**values, colour=True, workers=1, out=str(out)))
+
+
+@pytest.mark.parametrize('form', ['shards', 'bop', 'coco'])
+def test_data_sets_of_any_format_are_segmented_scene_by_scene(form, two_kinds, tmp_path):
+    """Their depth images and masks are no photographs; scenes bring their colour and their bin, and
+    names of classes are in results and pictures."""
+    source = two_kinds
+    if form != 'shards':
+        source = tmp_path / form
+        convert(two_kinds, source, form)
+    assert command('segment', source, '--model', 'irnet-mixed', '--out', tmp_path / 'masks') == 0
+    rows = json.loads((tmp_path / 'masks/results.json').read_text())
+    assert len(rows) == 2 and all('error' not in row and row['depth_m'] for row in rows)
+    assert {one['class'] for row in rows for one in row['instances']} <= {
+        'nut',
+        'bolt',
+        'cone',
+    } and any(row['instances'] for row in rows)
+
+
+def test_photographs_are_segmented_by_methods_of_colour(tmp_path, capsys):
+    (tmp_path / 'photos').mkdir()
+    for number, left in enumerate((20, 60)):
+        photo = np.full((90, 120, 3), (40, 120, 40), np.uint8)
+        photo[30:60, left : left + 30] = 200, 40, 40
+        cv2.imwrite(str(tmp_path / 'photos' / f'{number}.png'), photo[..., ::-1])
+    assert (
+        command(
+            'segment', tmp_path / 'photos', '--model', 'grabcut-colour', '--out', tmp_path / 'masks'
+        )
+        == 0
+    )
+    assert '2 frames segmented' in capsys.readouterr().out
+    for number, left in enumerate((20, 60)):
+        labels = cv2.imread(
+            str(tmp_path / 'masks' / f'{number:06d}_labels.png'), cv2.IMREAD_UNCHANGED
+        )
+        assert (labels[35:55, left + 5 : left + 25] == 1).all() and not labels[:20].any()
+        assert tuple(cv2.imread(str(tmp_path / 'masks' / f'{number:06d}_overlay.png'))[5, 5]) == (
+            40,
+            120,
+            40,
+        )
+    (tmp_path / 'photos' / 'more').mkdir()
+    (tmp_path / 'photos' / '1.png').rename(tmp_path / 'photos' / 'more' / 'b.png')
+    (tmp_path / 'photos' / 'broken.jpg').write_bytes(b'no picture')
+    assert (
+        command(
+            'segment', tmp_path / 'photos', '--model', 'grabcut-colour', '--out', tmp_path / 'some'
+        )
+        == 0
+    )
+    assert (
+        '2 frames segmented' in (said := capsys.readouterr().out) and '1 could not be used' in said
+    )
+    rows = json.loads((tmp_path / 'some' / 'results.json').read_text())
+    assert [(row['file'], 'error' in row) for row in rows] == [
+        ('0.png', False),
+        ('broken.jpg', True),
+        ('more/b.png', False),
+    ]
+    assert (
+        command('segment', tmp_path / 'photos', '--model', 'kmeans', '--out', tmp_path / 'depth')
+        == 2
+    )
+    assert 'expected a 16-bit depth PNG' in capsys.readouterr().err
+
+
+def test_a_segmented_recording_holds_labels_and_overlay_for_every_frame(tmp_path):
+    height = np.zeros((48, 64), np.float32)
+    height[8:20, 8:20], height[28:40, 40:52] = 0.04, 0.04
+    workspace = Workspace((0.0, 0.0, -1.0, 0.5), (-0.24, -0.18, 0.24, 0.18))
+    write_piles(tmp_path / 'bag', [height] * 3, workspace)
+    counts = segment_input(tmp_path / 'bag', KMeansSegmenter(2), tmp_path / 'out', workspace)
+    assert counts == (3, 0)
+    with AnyReader(
+        [tmp_path / 'out/recording'], default_typestore=get_typestore(Stores.ROS2_KILTED)
+    ) as reader:
+        seen = {}
+        for connection, _, raw in reader.messages():
+            seen.setdefault(connection.topic, []).append(
+                reader.deserialize(raw, connection.msgtype)
+            )
+    assert {topic: len(messages) for topic, messages in seen.items()} == {
+        '/camera/camera/depth/image_rect_raw': 3,
+        '/camera/camera/depth/camera_info': 3,
+        '/segmenter/instances': 3,
+        '/segmenter/overlay': 3,
+    }
+    labels = seen['/segmenter/instances'][1].data.view(np.uint16).reshape(48, 64)
+    assert (
+        set(np.unique(labels)) == {0, 1, 2}
+        and labels[14, 14] != labels[34, 46]
+        and (labels == cv2.imread(str(tmp_path / 'out/000001_labels.png'), -1)).all()
+    )
+    picture = seen['/segmenter/overlay'][2]
+    assert picture.encoding == 'rgb8' and picture.data.reshape(48, 64, 3)[14, 14].std() > 10
+    # It is a recording that can be segmented in its turn.
+    assert len(list(read_frames(tmp_path / 'out/recording'))) == 3
+
+
+def test_segment_takes_the_recordings_own_bin_and_says_what_could_not_be_used(tmp_path, capsys):
+    height = np.zeros((48, 64), np.float32)
+    height[8:20, 8:20] = 0.04
+    # What stands outside of the bin's inside is not looked at.
+    height[:, 60:] = 0.06
+    write_piles(
+        tmp_path / 'bag', [height] * 2, Workspace((0.0, 0.0, -1.0, 0.5), (-0.24, -0.18, 0.2, 0.18))
+    )
+    segment = ('segment', tmp_path / 'bag', '--model', 'kmeans', '--instances', 1, '--out')
+    assert command(*segment, tmp_path / 'out') == 0
+    said = capsys.readouterr().out
+    assert '2 frames segmented' in said and 'is not given' not in said
+    labels = cv2.imread(str(tmp_path / 'out/000000_labels.png'), -1)
+    assert labels[14, 14] == 1 and not labels[:, 56:].any()
+    (tmp_path / 'bag/workspace.yaml').unlink()
+    assert command(*segment, tmp_path / 'other') == 0
+    assert 'where the bin is, is not given (--workspace)' in capsys.readouterr().out
+    # A bin that the image does not show: nothing could be used, and that is no success.
+    write_workspace(Workspace((0.0, 0.0, -1.0, 0.5), (5.0, 5.0, 6.0, 6.0)), tmp_path / 'far.yaml')
+    assert command(*segment, tmp_path / 'none', '--workspace', tmp_path / 'far.yaml') == 2
+    error = capsys.readouterr().err
+    assert (
+        'none of 2 frames could be used' in error
+        and 'lie outside the 64x48 image' in error
+        and (tmp_path / 'none/results.json').exists()
+    )

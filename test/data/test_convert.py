@@ -1,0 +1,239 @@
+"""Other people's formats: what they can hold comes back, and their own tools read it."""
+
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import trimesh
+from pycocotools.coco import COCO
+
+from insegan_ros.data.convert import convert, open_dataset
+from insegan_ros.data.scene import Scene, visible_fractions
+from insegan_ros.data.shards import ShardDataset
+from insegan_ros.errors import ConfigError, DatasetError
+from insegan_ros.metrics.inspect import describe, inspect
+from insegan_sim.generate import SimulateConfig, simulate
+
+
+def scenes_of(folder) -> list[Scene]:
+    return list(open_dataset(folder)[1])
+
+
+def assert_equal(before: list[Scene], after: list[Scene], skip: tuple[str, ...] = ()) -> None:
+    assert len(before) == len(after) > 0
+    for one, two in zip(before, after):
+        assert np.array_equal(one.frame.depth_m, two.frame.depth_m, equal_nan=True)
+        assert one.frame.intrinsics == two.frame.intrinsics
+        assert (
+            np.allclose(one.workspace.floor, two.workspace.floor, atol=1e-12)
+            and one.workspace.bounds == two.workspace.bounds
+        )
+        if 'colour' not in skip:
+            assert (one.frame.colour is None) == (two.frame.colour is None) and np.array_equal(
+                one.frame.colour, two.frame.colour
+            )
+        if one.truth is None:
+            assert two.truth is None and one.present == two.present
+            continue
+        assert np.array_equal(one.truth.labels, two.truth.labels)
+        assert one.truth.classes == two.truth.classes and one.present == two.present
+        for name in {'poses', 'amodal'} - set(skip):
+            assert np.array_equal(getattr(one.truth, name), getattr(two.truth, name)), name
+
+
+@pytest.mark.parametrize('to', ['shards', 'bop', 'coco'])
+def test_a_round_trip_loses_nothing(d435_data, tmp_path, to):
+    assert convert(d435_data, tmp_path / 'there', to) == 5
+    assert_equal(scenes_of(d435_data), scenes_of(tmp_path / 'there'))
+    convert(tmp_path / 'there', tmp_path / 'back', 'shards')
+    assert_equal(scenes_of(d435_data), scenes_of(tmp_path / 'back'))
+    assert ShardDataset(tmp_path / 'back').classes == ('nut', 'cone')
+
+
+def test_insta10_holds_depth_masks_and_clouds(nut_data, d435_data, tmp_path):
+    convert(nut_data, tmp_path / 'nut', 'insta10')
+    before, after = scenes_of(nut_data), scenes_of(tmp_path / 'nut')
+    assert_equal(before, after, skip=('poses', 'amodal'))
+    cloud = trimesh.load(tmp_path / 'nut/clouds/000000.ply')
+    points = (before[0].frame.intrinsics.rays() * before[0].frame.depth_m[..., None]).reshape(-1, 3)
+    assert np.allclose(cloud.vertices, points, atol=1e-6)
+    with pytest.raises(DatasetError, match='2 kinds of part: Insta-10 has one'):
+        convert(d435_data, tmp_path / 'never', 'insta10')
+    assert not (tmp_path / 'never').exists()
+
+
+def test_clouds_on_request(d435_data, tmp_path):
+    convert(d435_data, tmp_path / 'clouds', 'clouds')
+    scene = scenes_of(d435_data)[0]
+    import open3d as o3d
+
+    cloud = o3d.t.io.read_point_cloud(str(tmp_path / 'clouds/000000.ply'))
+    seen = np.isfinite(scene.frame.depth_m)
+    assert len(cloud.point.positions) == seen.sum()
+    assert np.array_equal(cloud.point['instance'].numpy().ravel(), scene.truth.labels[seen])
+    assert np.array_equal(cloud.point.colors.numpy(), scene.frame.colour[seen])
+
+
+def test_pycocotools_reads_the_masks(d435_data, tmp_path):
+    convert(d435_data, tmp_path / 'coco', 'coco')
+    coco = COCO(str(tmp_path / 'coco/annotations.json'))
+    scenes = scenes_of(d435_data)
+    assert [one['name'] for one in coco.loadCats(coco.getCatIds())] == ['nut', 'cone']
+    for number, scene in enumerate(scenes):
+        found = coco.loadAnns(coco.getAnnIds(imgIds=[number]))
+        assert len(found) == len(scene.truth)
+        for i, one in enumerate(found):
+            mask = scene.truth.labels == i + 1
+            assert (
+                np.array_equal(coco.annToMask(one).astype(bool), mask) and one['area'] == mask.sum()
+            )
+            x, y, width, height = one['bbox']
+            rows, columns = np.nonzero(mask)
+            assert not len(rows) or (x, y, width, height) == (
+                columns.min(),
+                rows.min(),
+                np.ptp(columns) + 1,
+                np.ptp(rows) + 1,
+            )
+        picture = cv2.imread(str(tmp_path / 'coco' / coco.loadImgs([number])[0]['file_name']))
+        assert np.array_equal(picture[..., ::-1], scene.frame.colour)
+
+
+def test_bop_is_as_its_toolkit_expects_it(d435_data, tmp_path):
+    convert(d435_data, tmp_path / 'bop', 'bop')
+    folder, scene = tmp_path / 'bop/train/000000', scenes_of(d435_data)[1]
+    camera = json.loads((folder / 'scene_camera.json').read_text())['1']
+    truth = json.loads((folder / 'scene_gt.json').read_text())['1']
+    info = json.loads((folder / 'scene_gt_info.json').read_text())['1']
+    depth = (
+        cv2.imread(str(folder / 'depth/000001.png'), cv2.IMREAD_UNCHANGED) * camera['depth_scale']
+    )
+    assert np.allclose(depth[depth > 0], 1000 * scene.frame.depth_m[depth > 0], atol=0.01)
+    # World to camera, in mm: the floor is z = 0.
+    rotation, shift = np.reshape(camera['cam_R_w2c'], (3, 3)), np.array(camera['cam_t_w2c'])
+    assert np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-9) and np.linalg.det(
+        rotation
+    ) == pytest.approx(1)
+    points = (
+        scene.frame.intrinsics.rays()[scene.truth.labels == 0]
+        * scene.frame.depth_m[scene.truth.labels == 0][:, None]
+        * 1000
+    )
+    heights = ((points - shift) @ rotation)[:, 2]
+    assert np.nanmedian(np.abs(heights[heights < 5])) < 2
+    fractions = visible_fractions(scene.truth)
+    for i, (one, about) in enumerate(zip(truth, info)):
+        assert one['cam_t_m2c'] == pytest.approx(
+            (1000 * scene.truth.poses[i, :3, 3].astype(float)).tolist()
+        )
+        assert (
+            about['visib_fract'] == pytest.approx(fractions[i])
+            and about['px_count_visib'] == (scene.truth.labels == i + 1).sum()
+        )
+    models = json.loads((tmp_path / 'bop/models/models_info.json').read_text())
+    mesh = trimesh.load(tmp_path / 'bop/models/obj_000001.ply')
+    assert models['1']['name'] == 'nut' and mesh.extents.max() == pytest.approx(72, abs=0.1)
+    # A model point, through the written pose and camera, lands in the whole mask.
+    pose, k = truth[0], np.reshape(camera['cam_K'], (3, 3))
+    mesh = trimesh.load(tmp_path / f'bop/models/obj_{pose["obj_id"]:06d}.ply')
+    seen = (mesh.vertices @ np.reshape(pose['cam_R_m2c'], (3, 3)).T + pose['cam_t_m2c']) @ k.T
+    u, v = (seen[:, :2] / seen[:, 2:]).round().astype(int).T
+    whole = (
+        cv2.dilate(cv2.imread(str(folder / 'mask/000001_000000.png'), 0), np.ones((3, 3), np.uint8))
+        > 0
+    )
+    inside = (u >= 0) & (u < 80) & (v >= 0) & (v < 64)
+    assert whole[v[inside], u[inside]].mean() > 0.97
+
+
+def test_a_foreign_bop_scene_is_read(d435_data, tmp_path):
+    """As other data sets have it: depth in mm, no world frame, JPEG, no amodal masks, no models
+    beside it."""
+    convert(d435_data, tmp_path / 'bop', 'bop')
+    folder = tmp_path / 'lone/000000'
+    (tmp_path / 'bop/train/000000').rename(tmp_path / 'moved')
+    folder.parent.mkdir()
+    (tmp_path / 'moved').rename(folder)
+    cameras = json.loads((folder / 'scene_camera.json').read_text())
+    for number, camera in cameras.items():
+        depth = cv2.imread(str(folder / f'depth/{int(number):06d}.png'), cv2.IMREAD_UNCHANGED)
+        cv2.imwrite(str(folder / f'depth/{int(number):06d}.png'), (depth // 10).astype(np.uint16))
+        cameras[number] = {'cam_K': camera['cam_K'], 'depth_scale': 1.0}
+        picture = folder / f'rgb/{int(number):06d}.png'
+        cv2.imwrite(str(picture.with_suffix('.jpg')), cv2.imread(str(picture)))
+        picture.unlink()
+    (folder / 'scene_camera.json').write_text(json.dumps(cameras))
+    for path in (folder / 'mask').iterdir():
+        path.unlink()
+    classes, scenes = open_dataset(tmp_path / 'lone')
+    first, before = next(scenes), scenes_of(d435_data)[0]
+    assert (
+        set(classes) == {'obj_000001', 'obj_000002'}
+        and first.workspace is None
+        and first.truth.amodal is None
+    )
+    assert np.array_equal(first.truth.labels, before.truth.labels) and first.frame.colour.shape == (
+        64,
+        80,
+        3,
+    )
+    assert np.nanmax(np.abs(first.frame.depth_m - before.frame.depth_m)) < 0.001
+
+
+def test_image_level_sets_convert_too(tmp_path):
+    weak = simulate(
+        SimulateConfig(
+            part='nut,cone',
+            scenes=2,
+            instances='1-3',
+            size=64,
+            truth='image',
+            workers=1,
+            out=str(tmp_path / 'weak'),
+        )
+    )
+    for to in ('bop', 'coco', 'shards'):
+        convert(weak, tmp_path / to, to)
+        assert_equal(scenes_of(weak), scenes_of(tmp_path / to))
+    assert 'image-level labels only' in describe(inspect(weak))
+
+
+def test_what_cannot_be_converted_is_said(d435_data, nut_data, tmp_path):
+    with pytest.raises(ConfigError, match='unknown format "voc"'):
+        convert(d435_data, tmp_path / 'x', 'voc')
+    (tmp_path / 'full').mkdir()
+    (tmp_path / 'full/mine').write_text('x')
+    with pytest.raises(DatasetError, match='is not empty: expected a new folder'):
+        convert(d435_data, tmp_path / 'full', 'coco')
+    with pytest.raises(DatasetError, match='holds no data set that we know'):
+        convert(tmp_path / 'full', tmp_path / 'x', 'coco')
+    convert(nut_data, tmp_path / 'insta', 'insta10')
+    with pytest.raises(DatasetError, match='no poses or classes: BOP needs them'):
+        convert(tmp_path / 'insta', tmp_path / 'x', 'bop')
+    assert not (tmp_path / 'x').exists() and (tmp_path / 'full/mine').read_text() == 'x'
+
+
+def damaged_coco(d435_data, folder, change):
+    convert(d435_data, folder, 'coco')
+    content = json.loads((folder / 'annotations.json').read_text())
+    change(content)
+    (folder / 'annotations.json').write_text(json.dumps(content))
+    return scenes_of(folder)
+
+
+@pytest.mark.parametrize(
+    'change, words',
+    [
+        (lambda c: c['images'][0].update(depth_file='../../../etc/passwd'), 'lies outside of it'),
+        (lambda c: c['images'][0].pop('intrinsics'), 'image 0 cannot be read'),
+        (lambda c: c.pop('categories'), 'is not as COCO has it'),
+        (lambda c: c['annotations'][0].update(category_id=99), 'cannot be read'),
+        (lambda c: c['images'][0].update(depth_file='depth/999999.png'), 'missing or no image'),
+    ],
+)
+def test_damaged_annotations_are_named(d435_data, tmp_path, change, words):
+    with pytest.raises(DatasetError, match=words):
+        damaged_coco(d435_data, tmp_path / 'coco', change)

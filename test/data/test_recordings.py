@@ -1,0 +1,164 @@
+"""Recordings of ROS 2 and of librealsense: depth in metres, cameras, colour, labels."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import Stores, get_typestore
+
+from insegan_ros.data.recording_writer import RecordingWriter
+from insegan_ros.data.recordings import read_depth_image, read_frames
+from insegan_ros.errors import DatasetError, InputError
+from insegan_ros.frame import Frame, Intrinsics
+from insegan_ros.workspace import Workspace
+
+
+def test_the_real_recording_comes_out_in_metres_with_its_intrinsics(real_bag):
+    frames = list(read_frames(real_bag))
+    assert len(frames) == 2
+    for frame in frames:
+        assert frame.depth_m.shape == (480, 640) and frame.intrinsics.fx == pytest.approx(
+            390.43, abs=0.01
+        )
+        assert (
+            1.4 < np.nanmedian(frame.depth_m) < 1.6
+            and 0.9 < np.isfinite(frame.depth_m).mean() < 0.95
+        )
+    assert frames[0].stamp_ns < frames[1].stamp_ns
+
+
+@pytest.mark.parametrize('plugin', [StoragePlugin.SQLITE3, StoragePlugin.MCAP])
+def test_rosbag2_frames_come_back_exactly(tmp_path, plugin):
+    depth = np.arange(12, dtype=np.uint16).reshape(3, 4) * 100
+    write_bag(tmp_path / 'bag', plugin, depth, with_info=True)
+    frames = list(read_frames(tmp_path / 'bag'))
+    assert [frame.stamp_ns for frame in frames] == [1_000_000_000, 2_000_000_000]
+    assert (
+        np.array_equal(np.nan_to_num(frames[1].depth_m * 1000).round(), depth)
+        and frames[0].intrinsics.cx == 1.5
+    )
+    assert frames[0].frame_id == 'camera_depth_optical_frame'
+
+
+def write_bag(path, plugin, depth, with_info):
+    store = get_typestore(Stores.ROS2_KILTED)
+    types = store.types
+    info_type, image_type = types['sensor_msgs/msg/CameraInfo'], types['sensor_msgs/msg/Image']
+    with Writer(path, version=9, storage_plugin=plugin) as writer:
+        base = '/camera/camera/depth'
+        image = writer.add_connection(
+            f'{base}/image_rect_raw', image_type.__msgtype__, typestore=store
+        )
+        info = (
+            writer.add_connection(f'{base}/camera_info', info_type.__msgtype__, typestore=store)
+            if with_info
+            else None
+        )
+        for second in (1, 2):
+            header = types['std_msgs/msg/Header'](
+                types['builtin_interfaces/msg/Time'](second, 0), 'camera_depth_optical_frame'
+            )
+            pixels = types['sensor_msgs/msg/Image'](
+                header, 3, 4, '16UC1', 0, 8, depth.view(np.uint8).ravel()
+            )
+            writer.write(image, second * 10**9, store.serialize_cdr(pixels, image_type.__msgtype__))
+            if info:
+                k = np.array([2.0, 0, 1.5, 0, 2.0, 1.0, 0, 0, 1])
+                roi = types['sensor_msgs/msg/RegionOfInterest'](0, 0, 0, 0, False)
+                message = info_type(
+                    header,
+                    3,
+                    4,
+                    'plumb_bob',
+                    np.zeros(5),
+                    k,
+                    np.eye(3).ravel(),
+                    np.zeros(12),
+                    0,
+                    0,
+                    roi,
+                )
+                writer.write(
+                    info, second * 10**9, store.serialize_cdr(message, info_type.__msgtype__)
+                )
+
+
+def test_depth_without_camera_info_is_refused(tmp_path):
+    write_bag(tmp_path / 'bag', StoragePlugin.SQLITE3, np.ones((3, 4), np.uint16), with_info=False)
+    with pytest.raises(DatasetError, match='no camera_info beside it'):
+        list(read_frames(tmp_path / 'bag'))
+
+
+def test_what_is_no_recording_is_refused(tmp_path):
+    with pytest.raises(DatasetError, match='does not exist'):
+        list(read_frames(tmp_path / 'none.bag'))
+    (tmp_path / 'broken.bag').write_bytes(b'#ROSBAG V2.0\n' + b'\0' * 50)
+    with pytest.raises(DatasetError, match='cannot be read as a recording'):
+        list(read_frames(tmp_path / 'broken.bag'))
+
+
+def test_depth_images_are_millimetres(tmp_path):
+    cv2.imwrite(str(tmp_path / 'd.png'), np.full((48, 64), 750, np.uint16))
+    assert np.allclose(read_depth_image(tmp_path / 'd.png').depth_m, 0.75)
+    cv2.imwrite(str(tmp_path / 'c.png'), np.zeros((48, 64, 3), np.uint8))
+    with pytest.raises(InputError, match='uint8 with 3 channels: expected a 16-bit depth PNG'):
+        read_depth_image(tmp_path / 'c.png')
+    (tmp_path / 'x.png').write_bytes(b'no image')
+    with pytest.raises(InputError, match='cannot be read as an image'):
+        read_depth_image(tmp_path / 'x.png')
+
+
+def test_scenes_become_a_recording_and_come_back_with_labels_and_bin(tmp_path, nut_data):
+    from insegan_ros.data.convert import convert, open_dataset
+    from insegan_ros.data.recordings import read_recording
+    from insegan_ros.data.shards import ShardDataset
+
+    assert convert(nut_data, tmp_path / 'bag', 'recording') == 6
+    before, (classes, after) = list(ShardDataset(nut_data)), open_dataset(tmp_path / 'bag')
+    after = list(after)
+    assert classes == ('bag',) and len(after) == 6
+    for one, other in zip(before, after):
+        assert (one.truth.labels == other.truth.labels).all() and np.allclose(
+            one.frame.depth_m, other.frame.depth_m, atol=6e-4, equal_nan=True
+        )
+        assert np.allclose(other.workspace.floor, one.workspace.floor, atol=1e-5) and np.allclose(
+            other.workspace.bounds, one.workspace.bounds, atol=1e-4
+        )
+    assert [scene.frame.stamp_ns for scene in after] == [10**9 + i * 33_333_333 for i in range(6)]
+    # A bin that is given goes before the recording's own.
+    given = Workspace((0.0, 0.0, -1.0, 0.7))
+    assert next(read_recording(tmp_path / 'bag', given)[1]).workspace == given
+    assert next(open_dataset(tmp_path / 'bag', given)[1]).workspace == given
+    with pytest.raises(DatasetError, match='is no recording: data sets hold the bin'):
+        open_dataset(nut_data, given)
+    with pytest.raises(DatasetError, match='is not empty'):
+        convert(nut_data, tmp_path / 'bag', 'recording')
+
+
+def test_colour_comes_with_depth_in_its_view(tmp_path, real_bag):
+    camera, rng = Intrinsics(60.0, 60.0, 31.5, 23.5, 64, 48), np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (3, 48, 64, 3), np.uint8)
+    with RecordingWriter(tmp_path / 'bag') as writer:
+        for index, picture in enumerate(pictures):
+            writer.add(Frame(np.full((48, 64), 0.5 + index / 10, np.float32), camera, picture))
+    frames = list(read_frames(tmp_path / 'bag', colour=True))
+    assert [round(float(frame.depth_m[0, 0]), 3) for frame in frames] == [0.5, 0.6, 0.7] and frames[
+        0
+    ].intrinsics == camera
+    assert all((frame.colour == picture).all() for frame, picture in zip(frames, pictures))
+    # Depth alone is there too, for models that look at nothing else.
+    assert [frame.colour for frame in read_frames(tmp_path / 'bag')] == [None] * 3
+    with RecordingWriter(tmp_path / 'depth') as writer:
+        writer.add(Frame(np.full((48, 64), 0.5, np.float32), camera))
+    with pytest.raises(
+        DatasetError,
+        match=(
+            r'no colour with depth in its view: expected .*align_depth.enable:=true\), found images'
+            r' on /camera/camera/depth'
+        ),
+    ):
+        list(read_frames(tmp_path / 'depth', colour=True))
+    with pytest.raises(DatasetError, match='no colour of the same moment as depth'):
+        list(read_frames(real_bag, colour=True))

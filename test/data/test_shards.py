@@ -1,0 +1,199 @@
+"""Shards of scenes: everything survives, what is damaged is named."""
+
+from __future__ import annotations
+
+import h5py
+import numpy as np
+import pytest
+
+from insegan_ros.data.scene import Scene, visible_fractions
+from insegan_ros.data.shards import ShardDataset, ShardInfo, pack_shard
+from insegan_ros.errors import DatasetError, InputError
+from insegan_ros.files import write_whole
+from insegan_ros.frame import Frame, Instances, Intrinsics
+from insegan_ros.workspace import Workspace
+
+
+def test_scenes_come_back_with_masks_poses_and_metres(nut_data):
+    dataset = ShardDataset(nut_data)
+    scenes = list(dataset)
+    assert len(dataset) == len(scenes) == 6 and dataset.part == 'nut'
+    scene = scenes[0]
+    frame, truth = scene.frame, scene.labelled()
+    assert frame.depth_m.dtype == np.float32 and len(truth) == 5 and truth.classes == ('nut',) * 5
+    inside = scene.workspace.contains(frame.intrinsics.rays() * frame.depth_m[..., None])
+    assert np.median(frame.depth_m[(truth.labels == 0) & inside]) == pytest.approx(
+        scene.workspace.floor_distance_m, abs=2e-4
+    )
+    part_height = scene.workspace.floor_distance_m - frame.depth_m[truth.labels == 1]
+    assert part_height.min() > 0 and part_height.max() < 0.2
+    assert (truth.amodal[truth.labels[truth.labels > 0] - 1, *np.nonzero(truth.labels)]).all()
+    assert (visible_fractions(truth) <= 1).all()
+
+
+def hand_made(
+    count: int, classes: tuple[str, ...] | None = ('a', 'b'), colour: bool = True
+) -> Scene:
+    rng = np.random.default_rng(count)
+    labels = np.zeros((20, 30), np.uint16)
+    for number in range(count):
+        labels[2 * number : 2 * number + 2] = number + 1
+    depth = rng.uniform(0.4, 0.6, (20, 30)).round(4).astype(np.float32)
+    depth[0, 0] = np.nan
+    amodal = (
+        np.stack([labels == number + 1 for number in range(count)])
+        if count
+        else np.zeros((0, 20, 30), bool)
+    )
+    names = tuple(classes[number % len(classes)] for number in range(count)) if classes else None
+    frame = Frame(
+        depth,
+        Intrinsics(100.0 + count, 101.0, 14.5, 9.5, 30, 20),
+        rng.integers(0, 255, (20, 30, 3), np.uint8) if colour else None,
+    )
+    truth = Instances(
+        labels,
+        np.ones(count, np.float32),
+        names,
+        rng.normal(size=(count, 4, 4)).astype(np.float32),
+        amodal,
+    )
+    return Scene(
+        frame,
+        truth,
+        Workspace((0.0, 0.0, -1.0, 0.6), (-0.1, -0.1, 0.1, 0.1)),
+        tuple(dict.fromkeys(names or ())),
+    )
+
+
+def test_everything_in_a_scene_survives(tmp_path):
+    scenes = [hand_made(count) for count in (3, 0, 5)]
+    write_whole(
+        tmp_path / 'scenes-00000.h5', pack_shard(scenes, ShardInfo(('a', 'b'), 4, 0, {'lost': 2}))
+    )
+    dataset = ShardDataset(tmp_path)
+    assert dataset.infos[0].rejected == {'lost': 2} and dataset.quality() is None
+    for before, after in zip(scenes, dataset):
+        assert np.allclose(before.frame.depth_m, after.frame.depth_m, atol=1e-6, equal_nan=True)
+        assert (
+            np.array_equal(before.frame.colour, after.frame.colour)
+            and before.frame.intrinsics == after.frame.intrinsics
+        )
+        assert (
+            before.workspace == after.workspace
+            and before.present == after.present
+            and before.truth.classes == after.truth.classes
+        )
+        for name in ('labels', 'poses', 'amodal'):
+            assert np.array_equal(getattr(before.truth, name), getattr(after.truth, name))
+
+
+def test_the_same_scenes_make_the_same_bytes():
+    assert pack_shard([hand_made(2)], ShardInfo(('a', 'b'), 0, 0)) == pack_shard(
+        [hand_made(2)], ShardInfo(('a', 'b'), 0, 0)
+    )
+
+
+def test_scenes_that_cannot_share_a_shard_are_refused():
+    from dataclasses import replace
+
+    with pytest.raises(DatasetError, match='cannot share a shard'):
+        pack_shard([hand_made(2), replace(hand_made(2), truth=None)], ShardInfo(('a', 'b'), 0, 0))
+    far = hand_made(1)
+    far.frame.depth_m[5, 5] = 7.0
+    with pytest.raises(DatasetError, match='depth goes up to 7.0 m'):
+        pack_shard([far], ShardInfo(('a', 'b'), 0, 0))
+
+
+def test_image_level_labels_have_no_masks(tmp_path):
+    from dataclasses import replace
+
+    write_whole(
+        tmp_path / 'scenes-00000.h5',
+        pack_shard([replace(hand_made(3), truth=None)], ShardInfo(('a', 'b'), 0, 0)),
+    )
+    scene = next(iter(ShardDataset(tmp_path)))
+    assert scene.truth is None and scene.present == ('a', 'b')
+    with pytest.raises(InputError, match='image-level labels only'):
+        scene.labelled()
+
+
+def test_height_maps_read_no_label(nut_data, tmp_path):
+    before, pixel_m = ShardDataset(nut_data).height_maps(64)
+    for path in nut_data.glob('*.h5'):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+        with h5py.File(tmp_path / path.name, 'a') as file:
+            for name in ('counts', 'labels', 'classes', 'poses', 'amodal', 'present', 'quality'):
+                del file[name]
+    # Not zeroed: gone.
+    after = np.concatenate([_maps(path) for path in sorted(tmp_path.glob('*.h5'))])
+    assert before.shape == (6, 64, 64) and before.max() > 0.02 and 0.002 < pixel_m < 0.004
+    assert np.array_equal(before, after)
+
+
+def _maps(path):
+    folder = path.with_suffix('')
+    folder.mkdir()
+    (folder / path.name).write_bytes(path.read_bytes())
+    return ShardDataset(folder).height_maps(64)[0]
+
+
+def test_an_empty_folder_says_what_to_do(tmp_path):
+    with pytest.raises(DatasetError, match='holds no scenes.*insegan simulate'):
+        ShardDataset(tmp_path)
+    with pytest.raises(DatasetError, match='holds no scenes'):
+        ShardDataset(tmp_path / 'nowhere')
+
+
+@pytest.mark.parametrize('share', [0.3, 0.9])
+def test_a_shard_cut_short_is_named(nut_data, tmp_path, share):
+    whole = (nut_data / 'scenes-00000.h5').read_bytes()
+    (tmp_path / 'scenes-00000.h5').write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(
+        DatasetError, match='scenes-00000.h5 cannot be read, it is cut short or damaged'
+    ):
+        ShardDataset(tmp_path)
+    assert (tmp_path / 'scenes-00000.h5').exists()
+
+
+def test_flipped_bytes_and_a_missing_shard_are_named(nut_data, tmp_path):
+    whole = (nut_data / 'scenes-00000.h5').read_bytes()
+    named = 0
+    for seed in range(30):
+        rng, damaged = np.random.default_rng(seed), bytearray(whole)
+        for place in rng.integers(0, len(whole), 40):
+            damaged[place] ^= 0xFF
+        (tmp_path / 'scenes-00000.h5').write_bytes(damaged)
+        try:
+            list(ShardDataset(tmp_path))
+        except DatasetError as error:
+            named += 'scenes-00000.h5' in str(error)
+    assert named > 15
+    for number in (0, 2):
+        (tmp_path / f'scenes-0000{number}.h5').write_bytes(whole)
+    with pytest.raises(DatasetError, match='scenes-00001.h5 is missing between others'):
+        ShardDataset(tmp_path)
+
+
+def test_a_foreign_or_older_hdf5_file_is_refused(tmp_path):
+    for format_name, words in (
+        (None, 'no shard of ours'),
+        ('insegan-shard-1', 'made by an older version'),
+    ):
+        with h5py.File(tmp_path / 'scenes-00000.h5', 'w') as file:
+            file['x'] = np.zeros(3)
+            if format_name:
+                file.attrs['format'] = format_name
+        with pytest.raises(DatasetError, match=words):
+            ShardDataset(tmp_path)
+
+
+def test_shards_of_different_parts_or_sizes_are_not_one_set(tmp_path):
+    write_whole(
+        tmp_path / 'scenes-00000.h5', pack_shard([hand_made(2)], ShardInfo(('a', 'b'), 0, 0))
+    )
+    write_whole(
+        tmp_path / 'scenes-00001.h5', pack_shard([hand_made(2)], ShardInfo(('a', 'b', 'c'), 0, 1))
+    )
+    with pytest.raises(DatasetError, match='expected the same parts and one picture size'):
+        ShardDataset(tmp_path)

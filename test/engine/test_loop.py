@@ -1,0 +1,243 @@
+"""The loop: the same seed makes the same weights, whatever stops it; what runs away is not kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from small_trainings import LOOP, SMALL, noise_images, weights_of
+
+from insegan_ros.engine.loop import LoopConfig, Stage, make_fabric, run_stage, seed_step
+from insegan_ros.engine.state import load_state
+from insegan_ros.errors import CheckpointError, ConfigError, TrainingError
+from insegan_ros.methods.insegan.generator import GeneratorConfig
+from insegan_ros.methods.insegan.stages import GanStage
+
+
+def new_gan() -> GanStage:
+    seed_step(0, 'weights', 0)
+    return GanStage(make_fabric(LOOP), SMALL, noise_images())
+
+
+def test_ten_steps_of_one_seed_give_the_same_weights_and_another_seed_others(tmp_path):
+    results = []
+    for name, seed in (('a', 0), ('b', 0), ('c', 1)):
+        stage = new_gan()
+        run_stage(stage.fabric, stage, 10, tmp_path / name, seed, LOOP)
+        results.append(weights_of(stage.generator))
+    assert torch.equal(results[0], results[1]) and not torch.equal(results[0], results[2])
+
+
+def test_a_killed_training_goes_on_to_the_same_weights(tmp_path):
+    whole = new_gan()
+    run_stage(whole.fabric, whole, 10, tmp_path / 'whole', 0, LOOP)
+
+    class Killed(GanStage):
+        def step(self, index):
+            if index == 7:
+                raise KeyboardInterrupt
+            return super().step(index)
+
+    seed_step(0, 'weights', 0)
+    killed = Killed(make_fabric(LOOP), SMALL, noise_images())
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(killed.fabric, killed, 10, tmp_path / 'killed', 0, LOOP)
+    again = new_gan()
+    run_stage(again.fabric, again, 10, tmp_path / 'killed', 0, LOOP)
+    assert torch.equal(weights_of(whole.generator), weights_of(again.generator))
+    assert torch.equal(weights_of(whole.discriminator), weights_of(again.discriminator))
+    assert torch.equal(weights_of(whole.average), weights_of(again.average))
+
+
+def test_ctrl_c_ends_the_step_saves_and_goes_on(tmp_path, capfd):
+    whole = new_gan()
+    run_stage(whole.fabric, whole, 10, tmp_path / 'whole', 0, LOOP)
+
+    class Interrupted(GanStage):
+        def step(self, index):
+            if index == 7 and not (tmp_path / 'asked').exists():
+                (tmp_path / 'asked').touch()
+                os.kill(os.getpid(), signal.SIGINT)
+            return super().step(index)
+
+    seed_step(0, 'weights', 0)
+    stage = Interrupted(make_fabric(LOOP), SMALL, noise_images())
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(stage.fabric, stage, 10, tmp_path / 'run', 0, LOOP)
+    assert (
+        'stopped in gan at step 8: the state is in' in capfd.readouterr().out
+        and signal.getsignal(signal.SIGINT) is before
+    )
+    again = new_gan()
+    assert load_state(tmp_path / 'run/gan.state.safetensors', new_gan().parts())[0] == 8, (
+        'nothing of the steps is lost'
+    )
+    run_stage(again.fabric, again, 10, tmp_path / 'run', 0, LOOP)
+    assert torch.equal(weights_of(again.generator), weights_of(whole.generator))
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_last_state(tmp_path):
+    class Diverges(Stage):
+        name, steps, images_per_step = 'gan', 20, 1
+        weight = torch.nn.Linear(1, 1)
+
+        def parts(self):
+            return {'weight': self.weight}
+
+        def step(self, index):
+            return {'L_D': torch.tensor(float('nan') if index >= 6 else 1.0)}
+
+    with pytest.raises(
+        TrainingError,
+        match=(
+            'gan diverged at step 10: L_D is no number or beyond all bounds; the last good state is'
+            ' in .*gan.state.safetensors'
+        ),
+    ):
+        run_stage(make_fabric(LOOP), Diverges(), 20, tmp_path, 0, LOOP)
+    assert load_state(tmp_path / 'gan.state.safetensors', {'weight': torch.nn.Linear(1, 1)})[0] == 5
+
+
+def test_weights_that_ran_away_in_the_last_step_are_neither_saved_nor_a_checkpoint(tmp_path):
+    """A loss tells of the weights before its step: 1e10 as a rate shows only in what the step has
+    left."""
+
+    class RunsAway(Stage):
+        name, steps, images_per_step = 'gan', 4, 1
+        weight = torch.nn.Linear(1, 1)
+
+        def parts(self):
+            return {'weight': self.weight}
+
+        def step(self, index):
+            if index == 3:
+                self.weight.weight.data += 1e10
+            return {'L_D': torch.tensor(1.0)}
+
+    every = replace(LOOP, save_every=1)
+    with pytest.raises(
+        TrainingError,
+        match=(
+            'gan diverged at step 4: weight.weight is no number or beyond all bounds; the last good'
+            ' state is in .*gan.state.safetensors'
+        ),
+    ):
+        run_stage(make_fabric(every), RunsAway(), 4, tmp_path, 0, every)
+    kept = torch.nn.Linear(1, 1)
+    assert (
+        load_state(tmp_path / 'gan.state.safetensors', {'weight': kept})[0] == 3
+        and float(kept.weight.detach().abs().max()) < 10
+    )
+
+
+def test_loops_that_cannot_be_are_refused():
+    for wrong in (
+        {'precision': 'foo'},
+        {'devices': 0},
+        {'threads': -1},
+        {'save_every': 0},
+        {'log_every': 0},
+    ):
+        with pytest.raises(ConfigError, match=next(iter(wrong))):
+            LoopConfig(**wrong)
+
+
+def test_a_state_of_another_shape_is_refused(tmp_path):
+    stage = new_gan()
+    run_stage(stage.fabric, stage, 5, tmp_path, 0, LOOP)
+    other = GanStage(
+        make_fabric(LOOP),
+        replace(SMALL, generator=GeneratorConfig(width=16, patch=32)),
+        noise_images(),
+    )
+    with pytest.raises(CheckpointError, match='does not continue this training'):
+        run_stage(other.fabric, other, 10, tmp_path, 0, LOOP)
+
+
+DDP = """
+import json, sys, torch
+from dataclasses import replace
+from lightning.fabric.utilities.seed import seed_everything
+from insegan_ros.methods.insegan.generator import GeneratorConfig
+from insegan_ros.methods.insegan.stages import EncoderConfig, EncoderStage, GanConfig, GanStage
+from insegan_ros.methods.insegan.stages import InseganConfig
+from insegan_ros.offsets.isolated import CropFactory
+from insegan_ros.offsets.network import OffsetNetConfig
+from insegan_ros.methods.baselines.point_template import PointTemplateConfig
+from insegan_ros.methods.baselines.reconstructions import RECONSTRUCTIONS
+from insegan_ros.offsets.stage import OffsetStage, OffsetTrainConfig
+from insegan_ros.engine.loop import LoopConfig, make_fabric, seed_step
+from insegan_ros.methods.baselines.reconstruction_recipe import ReconstructionStage
+from insegan_ros.methods.baselines.reconstruction_recipe import TrainPointTemplateConfig
+torch.set_num_threads(1)
+processes, batch = int(sys.argv[1]), int(sys.argv[2])
+fabric = make_fabric(LoopConfig(device='cpu', devices=processes))
+gan = GanConfig(batch=batch, discriminator_width=8)
+config = InseganConfig(3, GeneratorConfig(width=8, patch=32), gan, EncoderConfig(batch=batch))
+torch.manual_seed(0)
+images, crops = torch.rand(8, 1, 64, 64) * 2 - 1, torch.rand(9, 1, 20, 20) * 2 - 1
+seed_step(0, 'weights', 0)
+gan = GanStage(fabric, config, images, crops)
+seed_step(0, 'weights', 1)
+rows = []
+def run(stage):
+    for index in range(3):
+        seed_step(0, stage.name, index)
+        losses = stage.step(index)
+        rows.append({name: float(fabric.all_reduce(value, reduce_op='mean'))
+                     for name, value in losses.items()})
+run(gan)
+run(EncoderStage(fabric, config, gan.average))
+seed_step(0, 'weights', 2)
+dense = OffsetTrainConfig(OffsetNetConfig(8, 2), steps=8, batch=batch)
+run(OffsetStage(fabric, dense, CropFactory(crops, 3, 64), 20.0))
+seed_step(0, 'weights', 3)
+network = RECONSTRUCTIONS['point-template'][0](PointTemplateConfig())
+run(ReconstructionStage(fabric, TrainPointTemplateConfig(steps=8, batch=batch), network, images))
+if fabric.is_global_zero:
+    print('ROWS' + json.dumps(rows))
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_have_the_losses_of_one_with_the_doubled_batch(tmp_path):
+    script = tmp_path / 'ddp.py'
+    script.write_text(DDP)
+    found = []
+    environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'MASTER_ADDR': '127.0.0.1'}
+    for command in (
+        [sys.executable, str(script), '1', '4'],
+        [
+            sys.executable,
+            '-m',
+            'torch.distributed.run',
+            '--nproc-per-node',
+            '2',
+            '--master-port',
+            '29631',
+            str(script),
+            '2',
+            '2',
+        ],
+    ):
+        result = subprocess.run(
+            command, capture_output=True, text=True, timeout=200, env=environment
+        )
+        assert 'ROWS' in result.stdout, result.stderr[-2000:]
+        found.append(json.loads(result.stdout.split('ROWS')[1].splitlines()[0]))
+    one, two = found
+    assert len(one) == 12
+    for index, (a, b) in enumerate(zip(one, two)):
+        assert a.keys() == b.keys()
+        # The last network draws points of its own in every process.
+        assert all(
+            a[name] == pytest.approx(b[name], rel=2e-3 if index < 9 else 3e-2, abs=1e-4)
+            for name in a
+        ), (a, b)

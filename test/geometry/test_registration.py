@@ -1,0 +1,67 @@
+"""A mesh registered to what a camera sees of a part: right up to its symmetries."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from insegan_ros.data.scene import visible_fractions
+from insegan_ros.errors import InputError
+from insegan_ros.geometry.registration import MeshRegistration, read_mesh
+from insegan_ros.metrics.poses import add_s, mssd
+from insegan_sim.parts import load_part
+from insegan_sim.scenes import bin_setup, scene_stream
+
+
+def test_bolts_are_found_where_they_lie(bolts):
+    part = load_part('bolt')
+    registration = MeshRegistration(part.mesh)
+    errors = []
+    for scene in bolts:
+        visible = visible_fractions(scene.truth)
+        for index, mask in enumerate(scene.truth.masks()):
+            if visible[index] > 0.7:
+                found = registration.register(scene.frame, mask)
+                errors.append(
+                    mssd(
+                        scene.truth.poses[index],
+                        found.pose,
+                        registration.points[:500],
+                        part.rotations(),
+                    )
+                    / part.diameter_m
+                )
+    assert len(errors) >= 5 and np.median(errors) < 0.02 and np.mean(np.array(errors) < 0.1) > 0.7
+
+
+def test_a_cylinder_that_stands_is_not_taken_for_one_that_lies():
+    part = load_part('cylinder')
+    registration, seen = MeshRegistration(part.mesh), 0
+    for scene in islice(scene_stream(bin_setup('cylinder', seed=77)), 4):
+        truth = scene.labelled()
+        for mask, pose, share in zip(truth.masks(), truth.poses, visible_fractions(truth)):
+            if share > 0.8 and abs(pose[2, 2]) > 0.98:
+                found, seen = registration.register(scene.frame, mask), seen + 1
+                assert (
+                    found is not None
+                    and abs(found.pose[2, 2]) > 0.95
+                    and add_s(pose, found.pose, registration.points) < 0.03 * part.diameter_m
+                )
+    assert seen >= 4
+
+
+def test_files_that_are_no_mesh_are_refused(tmp_path):
+    (tmp_path / 'a.stl').write_text('no mesh')
+    with pytest.raises(InputError, match='a.stl'):
+        read_mesh(tmp_path / 'a.stl')
+
+
+def test_what_no_pose_explains_has_none(bolts):
+    """A mesh that is flung out of sight contradicts nothing; it must not win."""
+    frame = bolts[0].frame
+    ball = load_part('bolt').mesh.copy().apply_scale(0.2)
+    whole = np.ones(frame.depth_m.shape, bool)
+    found = MeshRegistration(ball).register(frame, whole)
+    assert found is None or found.score > 0

@@ -1,0 +1,48 @@
+"""Backbones."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from small_image_level import SMALL_BACKBONE
+
+from insegan_ros.errors import ConfigError
+from insegan_ros.methods.image_level.backbone import Backbone, BackboneConfig, imagenet_state
+
+
+@pytest.mark.parametrize('name', ['small', 'resnet18', 'resnet50'])
+def test_backbones_have_five_levels_and_the_last_stride_is_one(name: str):
+    backbone = Backbone(BackboneConfig(name), 3).eval()
+    levels = backbone(torch.zeros(1, 3, 64, 96))
+    assert [tuple(level.shape[1:]) for level in levels] == [
+        (width, 64 // stride, 96 // stride)
+        for width, stride in zip(backbone.widths, (4, 4, 8, 16, 16))
+    ]
+    assert Backbone(BackboneConfig(name), 4, last_stride=2).eval()(torch.zeros(1, 4, 64, 64))[
+        -1
+    ].shape[2:] == (2, 2)
+
+
+def test_imagenet_weights_that_cannot_be_had_are_said_and_done_without(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    assert imagenet_state(SMALL_BACKBONE, 3) is None and not capsys.readouterr().out
+    state = {
+        'conv1.weight': torch.ones(64, 3, 7, 7),
+        'layer1.0.bn1.num_batches_tracked': torch.zeros(()),
+        'fc.weight': torch.zeros(2),
+    }
+    config = BackboneConfig('resnet18', 'IMAGENET1K_V1')
+    monkeypatch.setattr(
+        'torchvision.models._api.WeightsEnum.get_state_dict', lambda *_, **__: dict(state)
+    )
+    taken = imagenet_state(config, 4)
+    assert list(taken) == ['stem.0.weight'] and taken['stem.0.weight'].shape == (64, 4, 7, 7)
+
+    def offline(*_: object, **__: object) -> None:
+        raise OSError('no network')
+
+    monkeypatch.setattr('torchvision.models._api.WeightsEnum.get_state_dict', offline)
+    assert imagenet_state(config, 3) is None and 'training from scratch' in capsys.readouterr().out
+    with pytest.raises(ConfigError, match='backbone.weights is "NONE"'):
+        BackboneConfig('resnet18', 'NONE')

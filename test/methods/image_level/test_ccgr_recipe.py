@@ -1,0 +1,107 @@
+"""CCGR from image-level labels to a segmenter with class names."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_image_level import small_ccgr, small_irnet
+
+from insegan_ros.data.mask_sets import Mask, MaskSet
+from insegan_ros.data.shards import ShardDataset
+from insegan_ros.errors import ConfigError
+from insegan_ros.methods.image_level.backbone import BackboneConfig
+from insegan_ros.methods.image_level.ccgr_recipe import train_ccgr, union_of
+from insegan_ros.methods.image_level.irnet_recipe import train_irnet
+from insegan_ros.methods.image_level.proposals import ProposalsConfig
+from insegan_ros.methods.registry import load_segmenter
+
+
+def test_the_union_of_masks_is_the_next_rounds_semantic_label():
+    one, other = np.zeros((20, 30), bool), np.zeros((20, 30), bool)
+    one[2:10, 2:10], other[6:16, 6:16] = True, True
+    found = MaskSet(
+        ('a', 'b'), ((20, 30), (20, 30)), ((Mask.of(0, 0.9, one), Mask.of(1, 0.5, other)), ())
+    )
+    label = union_of(found, 32)
+    assert (
+        label.shape == (2, 32, 32)
+        and (label[0][:20, :30][one] == 1).all()
+        and (label[0][:20, :30][other & ~one] == 2).all()
+        and not label[1].any()
+    )
+
+
+def test_ccgr_renews_its_labels_every_round(
+    mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    begun = small_irnet(mixed / 'image', tmp_path / 'irnet', stop_after='relations')
+    train_irnet(begun)
+    config = small_ccgr(mixed / 'image', tmp_path / 'run', begin=str(tmp_path / 'irnet'))
+    for stage in ('relations', 'proposals', 'boxes', 'labels'):
+        assert train_ccgr(replace(config, stop_after=stage)) == tmp_path / 'run'
+    assert (
+        not (tmp_path / 'run/mask_rcnn-1.state.safetensors').exists()
+        and (tmp_path / 'run/pictures-1.png').is_file()
+    )
+    # At test time the instance branch alone: nobody asks for a proposal.
+    folder = train_ccgr(config)
+    monkeypatch.setattr(
+        'insegan_ros.methods.image_level.proposals.propose',
+        lambda *_: pytest.fail('a proposal at test time'),
+    )
+    first, second = (MaskSet.load(tmp_path / f'run/labels-{number}.json') for number in (1, 2))
+    assert first != second and (tmp_path / 'run/answers-1.json').is_file()
+    scene = next(iter(ShardDataset(mixed / 'full')))
+    segmenter = load_segmenter(str(folder), device='cpu')
+    assert segmenter.segment(scene.frame, scene.workspace).classes is not None
+    # More rounds go on where it ended.
+    assert (
+        train_ccgr(replace(config, rounds=3)) == folder
+        and (tmp_path / 'run/labels-3.json').is_file()
+    )
+    trained = (folder / 'weights.safetensors').read_bytes()
+    with pytest.raises(ConfigError, match='rounds is 2, and .* has had 3: expected 3 or more'):
+        train_ccgr(config)
+    assert (folder / 'weights.safetensors').read_bytes() == trained
+    other = small_ccgr(mixed / 'image', tmp_path / 'other', begin=str(tmp_path / 'irnet'))
+    for wrong, said in (
+        (dict(scenes=6), 'whose scenes is 0 and here 6'),
+        (dict(begin=str(tmp_path / 'nothing')), 'holds no classifier'),
+        (dict(backbone=BackboneConfig('resnet18')), 'whose backbone is'),
+        (
+            dict(proposals=ProposalsConfig(network='cutpaste-nut')),
+            'a checkpoint for offsets: expected a Mask R-CNN',
+        ),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            train_ccgr(replace(other, **wrong))
+    # A refusal does not keep the folder from the right command.
+    assert not (tmp_path / 'other').exists()
+    # Another Mask R-CNN can propose, and IRNet too can begin with what was made before.
+    assert (
+        train_ccgr(
+            replace(other, proposals=ProposalsConfig(network=str(folder)), stop_after='proposals')
+        )
+        == tmp_path / 'other'
+    )
+    again = replace(
+        begun,
+        out=str(tmp_path / 'again'),
+        begin=str(tmp_path / 'irnet'),
+        stop_after='irnet',
+        crf=replace(begun.crf, labels=False),
+    )
+    assert (
+        train_irnet(again) == tmp_path / 'again'
+        and not (tmp_path / 'again/cam.state.safetensors').exists()
+    )
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(ConfigError, match='file is a file: expected --out to be a folder'):
+        train_irnet(replace(begun, out=str(tmp_path / 'file/run')))
+    with pytest.raises(ConfigError, match='expected auto or cpu here|expected auto, cpu'):
+        train_irnet(
+            replace(begun, out=str(tmp_path / 'device'), loop=replace(begun.loop, device='cuda:9'))
+        )

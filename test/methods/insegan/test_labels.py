@@ -1,0 +1,30 @@
+"""The generator as a label factory."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from known_generators import TwoSquares
+
+from insegan_ros.errors import ConfigError
+from insegan_ros.methods.insegan.labels import InSeGANFactory
+
+
+def test_the_factory_measures_the_part_and_varies_the_number():
+    factory = InSeGANFactory(TwoSquares(), 3)
+    assert factory.median_area == 144 and factory.median_radius == pytest.approx(4.9, abs=0.1)
+    torch.manual_seed(0)
+    batch = factory.sample(64)
+    counts = {int(row.flatten(1).any(1).sum()) for row in batch.amodal}
+    assert counts == {1, 2, 3, 4}
+    assert ((batch.labels > 0) == batch.amodal.any(1)).all()
+
+
+def test_a_generator_that_has_collapsed_is_named():
+    class Empty(TwoSquares):
+        def forward(self, z):
+            scene = super().forward(z)
+            return scene._replace(singles=torch.full_like(scene.singles, -1.0))
+
+    with pytest.raises(ConfigError, match='it has collapsed'):
+        InSeGANFactory(Empty(), 3)

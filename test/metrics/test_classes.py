@@ -1,0 +1,55 @@
+"""Measures of masks with classes by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from mask_pictures import one_picture, square
+
+from insegan_ros.data.mask_sets import Mask, MaskSet
+from insegan_ros.metrics.average_precision import class_average_precision
+from insegan_ros.metrics.classes import Confusion, score_masks, semantic_of
+
+
+def test_average_precision_goes_by_class():
+    truth = one_picture(Mask.of(0, 1, square(5, 5)), Mask.of(1, 1, square(40, 5)))
+    assert score_masks(truth, truth) == {'ap25': 1.0, 'ap50': 1.0, 'ap75': 1.0, 'box_ap50': 1.0}
+    wrong = one_picture(Mask.of(1, 1, square(5, 5)), Mask.of(1, 1, square(40, 5)))
+    # One class has all its truth, behind a wrong answer or before it; the other nothing.
+    assert 0.2 < score_masks(truth, wrong)['ap50'] <= 0.5
+    half = one_picture(Mask.of(0, 1, square(5, 5)))
+    assert score_masks(truth, half)['ap50'] == 0.5
+    ring = square(40, 5) & ~square(43, 8, 14)
+    hollow = one_picture(Mask.of(0, 1, square(5, 5)), Mask.of(1, 0.9, ring))
+    assert score_masks(truth, hollow)['box_ap50'] == 1.0 and score_masks(truth, hollow)[
+        'ap50'
+    ] == pytest.approx(0.5 if ring.sum() < 200 else 1.0)
+    other = MaskSet(
+        ('bolt', 'cone', 'nut'),
+        ((60, 80),),
+        (
+            (
+                Mask.of(2, 1, square(5, 5)),
+                Mask.of(0, 1, square(40, 5)),
+                Mask.of(1, 1, square(40, 30)),
+            ),
+        ),
+    )
+    assert class_average_precision(truth, other)['ap75'] == pytest.approx(1), (
+        'classes are told by name; a class that is not asked for is no answer'
+    )
+    assert class_average_precision(truth, one_picture())['ap50'] == 0.0 and np.isnan(
+        class_average_precision(one_picture(), truth)['ap50']
+    )
+
+
+def test_semantic_miou_counts_background_and_what_is_on_top():
+    found = one_picture(Mask.of(0, 0.9, square(5, 5)), Mask.of(1, 0.5, square(15, 5)))
+    label = semantic_of(found, 0)
+    assert (label[square(5, 5)] == 1).all() and (label == 2).sum() == 200
+    count = Confusion(2)
+    count.add(label, label)
+    assert count.miou() == 1.0
+    count.add(label, np.zeros_like(label))
+    # Both classes half, background its own share.
+    assert count.miou() == pytest.approx((0.5 + 0.5 + 2 * 4200 / (2 * 4200 + 600)) / 3, abs=1e-3)

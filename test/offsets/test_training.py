@@ -1,0 +1,42 @@
+"""The dense network's training: what lies in the bins, and rounds of self-training."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from insegan_ros.offsets.training import BinContent
+
+
+def three_disks() -> torch.Tensor:
+    """Forty signed height maps with three disks of 97 px each, some of them touching."""
+    y, x = np.mgrid[:64, :64]
+    images = -torch.ones(40, 1, 64, 64)
+    for index, image in enumerate(images):
+        for row, column in ((12, 12), (12, 24 if index % 4 == 0 else 45), (45, 20 + index % 20)):
+            image[0][torch.from_numpy((y - row) ** 2 + (x - column) ** 2 <= 31)] = 0.5
+    return images
+
+
+def test_a_wrong_number_of_parts_is_doubted():
+    images = three_disks()
+
+    def doubt(instances: int, some: torch.Tensor = images, needed: bool = False) -> str:
+        return BinContent.of(some, instances).doubt(some, needed)
+
+    assert doubt(3) == doubt(0) == ''
+    assert (
+        'is instances 5 right? An equal share of the foreground is 58 px, but what stands alone'
+        ' covers mostly 9' in doubt(5)
+    )
+    assert 'with 0 it is not needed' in doubt(5) and 'not needed' not in doubt(5, needed=True)
+    assert 'is instances 2 right?' in doubt(2) and doubt(9, images[:3]) == ''
+
+
+def test_how_many_parts_there_are_is_known_or_told_by_what_they_cover():
+    images = three_disks()
+    known, unknown = BinContent.of(images, 3), BinContent.of(images, 0)
+    assert known.max_parts(images) == unknown.max_parts(images) == 3
+    assert known.likely_numbers(images, 97.0).tolist() == [[3, 3]] * 40
+    # Half hidden parts cover less, so that there may be more than would lie side by side.
+    assert unknown.likely_numbers(images, 97.0).tolist() == [[2, 5]] * 40

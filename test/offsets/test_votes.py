@@ -1,0 +1,99 @@
+"""From votes to centres and instances."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from insegan_ros.offsets.votes import assign, find_centres, find_components
+
+
+def disks(*centres, radius=8, shape=(48, 64)):
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    return [np.hypot(x - cx, y - cy) < radius for cx, cy in centres]
+
+
+def test_two_touching_disks_are_two_instances():
+    left, right = disks((20, 24), (35, 24))
+    pixels = left | right
+    targets = np.where(left[pixels][:, None], (20.0, 24.0), (35.0, 24.0)) + np.random.default_rng(
+        0
+    ).normal(0, 1, (pixels.sum(), 2))
+    found = find_centres(targets, np.ones(len(targets), np.float32), (48, 64), 4.0, 40)
+    assert len(found) == 2
+    assert np.allclose(sorted(found[:, 0]), (20, 35), atol=0.5)
+    labels = assign(targets, found)
+    assert (labels[left[pixels]] == labels[left[pixels]][0]).all() and len(np.unique(labels)) == 2
+
+
+def test_a_centre_outside_of_its_part_is_found():
+    """A nut's centre lies in its hole, where no pixel votes from."""
+    y, x = np.mgrid[:48, :64]
+    radius = np.hypot(x - 30, y - 20)
+    ring = (radius < 12) & (radius > 6)
+    targets = np.tile((30.0, 20.0), (ring.sum(), 1))
+    assert np.allclose(
+        find_centres(targets, np.ones(len(targets), np.float32), (48, 64), 4.0, 40),
+        [(30, 20)],
+        atol=0.1,
+    )
+
+
+def test_two_parts_on_one_another_differ_in_height():
+    """What one place in the picture hides: a ring that lies exactly on another one."""
+    (top,) = disks((30, 24), radius=6)
+    bottom = disks((30, 24), radius=9)[0] & ~top
+    targets = np.concatenate(
+        [np.tile((30.0, 24.0, 12.0), (top.sum(), 1)), np.tile((30.0, 24.0, 5.0), (bottom.sum(), 1))]
+    )
+    targets += np.random.default_rng(0).normal(0, 0.7, targets.shape)
+    found = find_centres(targets, np.ones(len(targets), np.float32), (48, 64), 4.0, 40)
+    assert np.allclose(found[np.argsort(found[:, 2])], [(30, 24, 5), (30, 24, 12)], atol=0.3)
+    labels = assign(targets, found)
+    assert (labels[: top.sum()] == labels[0]).all() and (labels[top.sum() :] == 1 - labels[0]).all()
+    assert (
+        len(find_centres(targets[:, :2], np.ones(len(targets), np.float32), (48, 64), 4.0, 40)) == 1
+    )
+
+
+def test_votes_of_any_height_do_no_harm():
+    targets = np.concatenate(
+        [
+            np.tile((30.0, 24.0, 5.0), (90, 1)),
+            np.tile((30.0, 24.0, 1e6), (50, 1)),
+            np.tile((30.0, 24.0, -1e6), (50, 1)),
+        ]
+    )
+    assert np.allclose(
+        find_centres(targets, np.ones(190, np.float32), (48, 64), 4.0, 40), [(30, 24, 5)], atol=0.1
+    )
+
+
+def test_few_votes_make_no_instance():
+    targets = np.tile((30.0, 20.0), (10, 1))
+    assert len(find_centres(targets, np.ones(10, np.float32), (48, 64), 4.0, 40)) == 0
+    assert len(find_centres(np.zeros((0, 2)), np.zeros(0, np.float32), (48, 64), 4.0, 40)) == 0
+
+
+def test_votes_beyond_the_image_do_no_harm():
+    targets = np.tile((-40.0, 500.0), (100, 1))
+    assert len(find_centres(targets, np.ones(100, np.float32), (48, 64), 4.0, 40)) == 0
+
+
+H, W = 40, 60
+
+
+Y, X = np.mgrid[:H, :W]
+
+
+def test_components_are_the_papers_rule():
+    field = np.zeros((2, 8, 12), np.float32)
+    field[0] = np.where(X[:8, :12] < 6, 2 - X[:8, :12], 9 - X[:8, :12])
+    field[1] = 4 - Y[:8, :12]
+    found = find_components(field, field, 1.5)
+    assert (
+        set(np.unique(found)) == {1, 2}
+        and (found[:, :6] == found[0, 0]).all()
+        and (found[:, 6:] == found[0, 11]).all()
+    )
+    far = np.full((2, 8, 12), 5.0, np.float32)
+    assert not find_components(far, far, 2.5).any(), 'what points nowhere short is of nothing'

@@ -1,0 +1,121 @@
+"""Where an empty bin is, found in what a camera sees of it; what is no empty bin is refused with
+what was seen."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+from empty_bins import SETUP, empty
+
+from insegan_ros.errors import DatasetError, InputError
+from insegan_ros.frame import Frame, Intrinsics
+from insegan_ros.picking.calibrate import calibrate, write_calibration
+from insegan_sim.scenes import scene_stream
+
+
+@pytest.mark.parametrize('sensor', ['ideal', 'd435'])
+def test_floor_inside_and_walls_of_an_empty_bin(sensor):
+    found, _ = calibrate(empty(sensor))
+    truth = SETUP.camera.workspace
+    assert found.workspace.floor_distance_m == pytest.approx(truth.floor_distance_m, abs=0.002)
+    assert found.workspace.floor[2] < -0.9995 and np.linalg.norm(
+        found.workspace.floor[:3]
+    ) == pytest.approx(1)
+    assert np.allclose(found.workspace.bounds, truth.bounds, atol=0.012) and found.frames == 3
+    assert found.wall_m == pytest.approx(SETUP.container.height_m, abs=0.015)
+    assert found.noise_m < (0.0005 if sensor == 'ideal' else 0.004)
+
+
+def test_a_bin_with_a_part_in_it_is_refused():
+    full = replace(SETUP, count=(1, 1))
+    with pytest.raises(
+        InputError,
+        match=r'the bin is not empty: .* % of its inside stands more than 8 mm above the floor',
+    ):
+        calibrate([next(scene_stream(full)).frame])
+    # However many there are, and wherever: seldom is what is left of the floor taken for the bin.
+    for count, seed in itertools.product((1, 2, 5), range(4)):
+        with pytest.raises(
+            InputError, match='not empty|the floor goes on beyond|does something lie in it'
+        ):
+            calibrate([next(scene_stream(replace(SETUP, count=(count, count), seed=seed))).frame])
+
+
+def test_readings_that_are_missing_now_and_then_do_no_harm():
+    frames = empty(count=6)
+    rng = np.random.default_rng(0)
+    for frame in frames:
+        frame.depth_m[rng.random(frame.depth_m.shape) < 0.3] = np.nan
+        frame.depth_m[rng.random(frame.depth_m.shape) < 0.02] = 0.2
+    assert np.allclose(
+        calibrate(frames)[0].workspace.bounds, SETUP.camera.workspace.bounds, atol=0.012
+    )
+
+
+def test_pictures_of_no_bin_are_refused():
+    camera = Intrinsics(200.0, 200.0, 79.5, 59.5, 160, 120)
+    with pytest.raises(InputError, match='no picture'):
+        calibrate([])
+    with pytest.raises(InputError, match='0 % of the image has a reading'):
+        calibrate([Frame(np.full((120, 160), np.nan, np.float32), camera)])
+    with pytest.raises(InputError, match='different sizes'):
+        calibrate([*empty(count=1), Frame(np.full((120, 160), 0.5, np.float32), camera)])
+    rubble = np.random.default_rng(0).uniform(0.3, 0.9, (120, 160)).astype(np.float32)
+    with pytest.raises(InputError, match='expected'):
+        calibrate([Frame(rubble, camera)])
+
+
+def test_something_flat_on_the_floor_is_no_floor():
+    camera = Intrinsics(300.0, 300.0, 159.5, 119.5, 320, 240)
+    depth = np.full((240, 320), 0.56, np.float32)
+    depth[20:220, 30:290] = 0.6
+    assert calibrate([Frame(depth, camera)])[0].wall_m == pytest.approx(0.04, abs=1e-3)
+    # A sheet of 30 mm on the middle of the floor, which is seen all around it.
+    depth[60:180, 80:240] = 0.57
+    with pytest.raises(InputError, match='lies 30 mm above what is around it'):
+        calibrate([Frame(depth, camera)])
+    # What a table stands on is deeper than any part is high.
+    table = np.full((240, 320), 1.3, np.float32)
+    table[40:200, 60:260] = 0.6
+    assert calibrate([Frame(table, camera)])[0].workspace.floor_distance_m == pytest.approx(
+        0.6, abs=1e-3
+    )
+
+
+def test_a_table_without_walls_is_a_workspace_too():
+    found, _ = calibrate(
+        [
+            Frame(
+                np.full((120, 160), 0.5, np.float32), Intrinsics(200.0, 200.0, 79.5, 59.5, 160, 120)
+            )
+        ]
+    )
+    assert found.wall_m == 0 and 'no walls were seen' in found.text()
+    assert found.workspace.bounds[2] - found.workspace.bounds[0] == pytest.approx(
+        159 / 200 * 0.5 - 0.006, abs=1e-3
+    )
+
+
+def test_what_is_written_is_what_the_node_reads(tmp_path):
+    found, picture = calibrate(empty())
+    drawn = write_calibration(found, picture, tmp_path / 'bin.yaml')
+    values = yaml.safe_load((tmp_path / 'bin.yaml').read_text())['/**']['ros__parameters']
+    assert np.allclose(values['floor'], found.workspace.floor, atol=1e-5) and np.allclose(
+        values['bounds'], found.workspace.bounds, atol=1e-4
+    )
+    tinted = cv2.imread(str(drawn)).astype(int)
+    green = tinted[..., 1] > tinted[..., 2] + 10
+    x_min, _, x_max, _ = SETUP.camera.workspace.bounds
+    expected = (
+        (x_max - x_min) / SETUP.camera.workspace.floor_distance_m * SETUP.camera.intrinsics.fx
+    )
+    assert green.any(1).sum() > 100 and green[240].sum() == pytest.approx(expected, rel=0.15)
+    with pytest.raises(DatasetError, match='exists'):
+        write_calibration(found, picture, tmp_path / 'bin.yaml')
+    with pytest.raises(DatasetError, match='.yaml'):
+        write_calibration(found, picture, tmp_path / 'bin.txt')

@@ -1,0 +1,61 @@
+"""Equal parts in a bin, scored scene by scene."""
+
+from __future__ import annotations
+
+import pytest
+
+from insegan_ros.data.scene import Scene
+from insegan_ros.data.shards import ShardDataset
+from insegan_ros.errors import ConfigError, DatasetError
+from insegan_ros.frame import Frame, Instances
+from insegan_ros.segmenters.base import Segmenter
+from insegan_ros.tasks.base import make_card
+from insegan_ros.tasks.instances import InstancesTask, evaluate
+from insegan_ros.workspace import Workspace
+
+
+class Truth(Segmenter):
+    """A segmenter that knows the answers, frame by frame."""
+
+    def __init__(self, scenes: list[Scene]) -> None:
+        self.answers = {id(one.frame): one.truth for one in scenes}
+
+    def segment(self, frame: Frame, workspace: Workspace | None = None) -> Instances:
+        assert workspace is not None, 'a scene brings its bin'
+        return self.answers[id(frame)]
+
+
+def test_an_evaluation_reports_precision_and_picks_and_passes_over_frames_without_labels(nut_data):
+    scenes = list(ShardDataset(nut_data))
+    mixed = [Scene(scenes[0].frame, None, scenes[0].workspace), *scenes]
+    found = evaluate(Truth(scenes), mixed, limit=10, progress=False).summary()
+    assert (
+        found['scenes'] == 6
+        and found['honest_miou'] == 1
+        and found['ap50'] == 1
+        and found['ap75'] == 1
+        and found['first_pick_free'] == 1
+    )
+    with pytest.raises(DatasetError, match='no labelled scenes'):
+        evaluate(Truth(scenes), mixed[:1], progress=False)
+
+
+def test_a_card_tells_what_the_pose_encoder_reaches_beside_the_dense_network(insegan_run, tmp_path):
+    card = make_card(InstancesTask(), insegan_run / 'checkpoint', tmp_path / 'card', limit=1)
+    metrics = card['metrics']
+    assert card['segmenter'] == 'offsets' and metrics['scenes'] == metrics['scenes_hard'] == 1
+    assert all(
+        0 < metrics[f'{method}_honest_miou'] < metrics['kmeans_honest_miou']
+        for method in ('insegan', 'insegan-refined')
+    )
+    text = (tmp_path / 'card/README.md').read_text()
+    assert (
+        text.startswith('# insegan-generator-nut')
+        and 'checkpoints/insegan-generator-nut ' in text
+        and '(`--segmenter insegan-refined`)' in text
+    )
+    assert '![singles](singles.png)' in text and all(
+        (tmp_path / 'card' / f'{name}.png').stat().st_size > 1000 for name in ('singles', 'scenes')
+    )
+    with pytest.raises(ConfigError, match='is not empty: expected a new folder'):
+        make_card(InstancesTask(), insegan_run / 'checkpoint', tmp_path / 'card', limit=1)
