@@ -2,7 +2,7 @@ import re
 from glob import glob
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 package = 'insegan_ros'
 # Read as text: where a package is built it cannot always be imported. Not by `attr:` in setup.cfg:
@@ -16,22 +16,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.11',
     # sim/ lies at the top of the repository and is imported as insegan_sim.
-    packages=[
-        package,
-        *(
-            f'{package}.{room}'
-            for room in (
-                'networks',
-                'factories',
-                'training',
-                'segmenters',
-                'datasets',
-                'evaluation',
-                'nodes',
-            )
-        ),
-        'insegan_sim',
-    ],
+    packages=[*find_packages(include=[f'{package}*']), 'insegan_sim'],
     package_dir={'insegan_sim': 'sim'},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{package}']),
@@ -40,7 +25,7 @@ setup(
         (f'share/{package}/config', glob('config/*.*')),
         *(
             (f'share/{package}/config/{folder}', glob(f'config/{folder}/*.yaml'))
-            for folder in ('sensors', 'simulate', 'train')
+            for folder in ('benchmarks', 'sensors', 'simulate', 'train')
         ),
         *(
             (f'share/{package}/{folder}', glob(f'{folder}/*.*'))

@@ -16,7 +16,7 @@ from launch import LaunchContext, LaunchDescription
 
 ARGUMENTS = {
     'recording': (None, 'rosbag2 folder or RealSense .bag'),
-    'model': ('insegan-nut', 'checkpoint folder or shipped name'),
+    'model': ('cutpaste-nut', 'checkpoint folder or shipped name'),
     'params_file': (
         '',
         (

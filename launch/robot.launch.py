@@ -30,7 +30,7 @@ ARGUMENTS = {
         PathJoinSubstitution([SHARE, 'config', 'robot.yaml']),
         'YAML with parameters of the segmenter, and of the camera if it is our own',
     ),
-    'model': ('insegan-nut', 'checkpoint folder or shipped name'),
+    'model': ('cutpaste-nut', 'checkpoint folder or shipped name'),
     'device': ('auto', 'auto, cpu, cuda or cuda:N'),
     'driver': ('none', 'none (one runs already), insegan (our camera node) or realsense-ros'),
     'camera': ('/camera/camera', 'where the driver publishes'),

@@ -42,7 +42,7 @@ def start(context: LaunchContext) -> list:
             PathJoinSubstitution([FindPackageShare('insegan_ros'), 'launch', 'robot.launch.py'])
         ),
         launch_arguments={
-            'model': model or f'insegan-{part}',
+            'model': model or f'cutpaste-{part}',
             'params_file': str(parameters),
             'rviz': rviz,
         }.items(),

@@ -47,7 +47,7 @@ assert '/plain/' in insegan_ros.__file__ and '/plain/' in insegan_sim.__file__, 
 assert '/plain/' in str(profile_path()), profile_path()
 assert '/plain/' in str(shipped_folders('checkpoints')[0]), shipped_folders('checkpoints')
 load_sensor('d435')
-print('loads', type(load_segmenter('insegan-nut', device='cpu')).__name__)
+print('loads', type(load_segmenter('cutpaste-nut', device='cpu')).__name__)
 PY
 (cd / && "$work/plain/bin/python" "$work/plain/check.py" && "$work"/plain/bin/insegan --version)
 
@@ -64,6 +64,6 @@ set -u
 run=install/insegan_ros/lib/insegan_ros
 "$run/insegan" --version
 # The installed node, from its own folder, until it listens.
-(cd / && timeout --signal=INT 40 "$work/$run/segmenter" --ros-args -p model:=insegan-nut -p autostart:=true -p device:=cpu) >node.log 2>&1 || true
+(cd / && timeout --signal=INT 40 "$work/$run/segmenter" --ros-args -p model:=cutpaste-nut -p autostart:=true -p device:=cpu) >node.log 2>&1 || true
 grep -q 'listening on' node.log || { cat node.log; exit 1; }
 echo 'installation: three ways, all well'
