@@ -72,6 +72,9 @@ def run_demo(config: DemoConfig) -> dict:
     """Run it; returns the numbers that demo.json holds. Raises InseganError where no masks came."""
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
+    # Before there are nodes to end: the simulator's libraries, interrupted while they are imported,
+    # raise errors of their own.
+    workspace = _workspace(config)
     with watching(Watcher) as (watcher, executor, processes):
         # Each at once: an interrupt while the other is started must not leave it behind.
         processes.append(
@@ -89,7 +92,7 @@ def run_demo(config: DemoConfig) -> dict:
             start_segmenter(
                 config.model or f'cutpaste-{config.part}',
                 config.instances,
-                _workspace(config),
+                workspace,
                 {'silence_s': config.timeout_s},
             )
         )
