@@ -234,6 +234,15 @@ def settings(node: Node, changed: Iterable[Parameter] = ()) -> Settings:
         for spec in PARAMETERS
         if spec.live
     }
+    return _settings(values)
+
+
+def default_settings() -> Settings:
+    """The live parameters' defaults."""
+    return _settings({spec.name: spec.default for spec in PARAMETERS if spec.live})
+
+
+def _settings(values: dict[str, Any]) -> Settings:
     floor, bounds = (_numbers(name, values[name]) for name in ('floor', 'bounds'))
     if bounds and not floor:
         raise InputError('parameter bounds is given without floor: expected both')

@@ -48,6 +48,7 @@ from insegan_ros.nodes.diagnostics import Health, Meter, diagnostic_array, memor
 from insegan_ros.nodes.outputs import Output, Result, outputs
 from insegan_ros.nodes.parameters import (
     declare,
+    default_settings,
     model_parameters,
     refuse_unless_unconfigured,
     settings,
@@ -116,7 +117,8 @@ class SegmenterNode(LifecycleNode):
         self.warn = Warner(self)
         self.watchdog = Watchdog(self, self.health, self.warn)
         declare(self)
-        self.settings = settings(self)
+        # Those given at the start are read at configure, where a wrong one can be said.
+        self.settings = default_settings()
         self.vision = _vision_messages()
         self.add_on_set_parameters_callback(self._on_parameters)
         self.diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
