@@ -19,11 +19,12 @@ types: setup
 	ln -sfn ../../sim build/types/insegan_sim
 	.venv/bin/mypy
 
+# Tests that need DDS share one process, as do those that train the same small models.
 test: setup
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n auto --dist loadgroup
 
 test-fast: setup
-	.venv/bin/python -m pytest -m "not slow"
+	.venv/bin/python -m pytest -n auto --dist loadgroup -m "not slow"
 
 soak: setup
 	INSEGAN_SOAK_FRAMES=20000 .venv/bin/python -m pytest -s test/nodes/test_soak.py

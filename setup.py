@@ -65,6 +65,7 @@ setup(
     extras_require={
         'test': [
             'pytest',
+            'pytest-xdist',
             'hypothesis',
             'mypy',
             'onnx',

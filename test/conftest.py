@@ -23,7 +23,21 @@ from insegan_ros.offsets.network import OffsetNet, OffsetNetConfig
 # Small tensors gain nothing from threads, and lose much where cores are shared.
 torch.set_num_threads(1)
 ROOT = Path(__file__).resolve().parents[1]
+# Under pytest-xdist what asks for one of these fixtures runs in one process, which makes it once;
+# so does all that needs DDS, where two at a time would be too late for each other.
+TOGETHER = {'insegan_run': 'insegan', 'layered_run': 'foreground', 'independence_run': 'foreground'}
 REAL_BAG = ROOT.parent / 'shared/data/realsense/single_depth_color_640x480.bag'
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Name the group of every test that has one."""
+    for item in items:
+        groups = {TOGETHER[name] for name in TOGETHER if name in getattr(item, 'fixturenames', ())}
+        if ROOT / 'test/nodes' in item.path.parents:
+            groups = {'dds'}
+        for group in groups:
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope='session')

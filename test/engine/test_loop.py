@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from dataclasses import replace
 
 import pytest
 import torch
+import two_processes
 from small_trainings import LOOP, SMALL, noise_images, weights_of
 
 from insegan_ros.engine.loop import LoopConfig, Stage, make_fabric, run_stage, seed_step
@@ -161,78 +163,24 @@ def test_a_state_of_another_shape_is_refused(tmp_path):
         run_stage(other.fabric, other, 10, tmp_path, 0, LOOP)
 
 
-DDP = """
-import json, sys, torch
-from dataclasses import replace
-from lightning.fabric.utilities.seed import seed_everything
-from insegan_ros.methods.insegan.generator import GeneratorConfig
-from insegan_ros.methods.insegan.stages import EncoderConfig, EncoderStage, GanConfig, GanStage
-from insegan_ros.methods.insegan.stages import InseganConfig
-from insegan_ros.offsets.isolated import CropFactory
-from insegan_ros.offsets.network import OffsetNetConfig
-from insegan_ros.methods.baselines.point_template import PointTemplateConfig
-from insegan_ros.methods.baselines.reconstructions import RECONSTRUCTIONS
-from insegan_ros.offsets.stage import OffsetStage, OffsetTrainConfig
-from insegan_ros.engine.loop import LoopConfig, make_fabric, seed_step
-from insegan_ros.methods.baselines.reconstruction_recipe import ReconstructionStage
-from insegan_ros.methods.baselines.reconstruction_recipe import TrainPointTemplateConfig
-torch.set_num_threads(1)
-processes, batch = int(sys.argv[1]), int(sys.argv[2])
-fabric = make_fabric(LoopConfig(device='cpu', devices=processes))
-gan = GanConfig(batch=batch, discriminator_width=8)
-config = InseganConfig(3, GeneratorConfig(width=8, patch=32), gan, EncoderConfig(batch=batch))
-torch.manual_seed(0)
-images, crops = torch.rand(8, 1, 64, 64) * 2 - 1, torch.rand(9, 1, 20, 20) * 2 - 1
-seed_step(0, 'weights', 0)
-gan = GanStage(fabric, config, images, crops)
-seed_step(0, 'weights', 1)
-rows = []
-def run(stage):
-    for index in range(3):
-        seed_step(0, stage.name, index)
-        losses = stage.step(index)
-        rows.append({name: float(fabric.all_reduce(value, reduce_op='mean'))
-                     for name, value in losses.items()})
-run(gan)
-run(EncoderStage(fabric, config, gan.average))
-seed_step(0, 'weights', 2)
-dense = OffsetTrainConfig(OffsetNetConfig(8, 2), steps=8, batch=batch)
-run(OffsetStage(fabric, dense, CropFactory(crops, 3, 64), 20.0))
-seed_step(0, 'weights', 3)
-network = RECONSTRUCTIONS['point-template'][0](PointTemplateConfig())
-run(ReconstructionStage(fabric, TrainPointTemplateConfig(steps=8, batch=batch), network, images))
-if fabric.is_global_zero:
-    print('ROWS' + json.dumps(rows))
-"""
-
-
 @pytest.mark.slow
-def test_two_processes_have_the_losses_of_one_with_the_doubled_batch(tmp_path):
-    script = tmp_path / 'ddp.py'
-    script.write_text(DDP)
-    found = []
-    environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'MASTER_ADDR': '127.0.0.1'}
-    for command in (
-        [sys.executable, str(script), '1', '4'],
+def test_two_processes_have_the_losses_of_one_with_the_doubled_batch():
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = str(free.getsockname()[1])
+    result = subprocess.run(
         [
-            sys.executable,
-            '-m',
-            'torch.distributed.run',
-            '--nproc-per-node',
-            '2',
-            '--master-port',
-            '29631',
-            str(script),
-            '2',
-            '2',
+            *(sys.executable, '-m', 'torch.distributed.run', '--nproc-per-node', '2'),
+            *('--master-port', port, two_processes.__file__, '2', '2'),
         ],
-    ):
-        result = subprocess.run(
-            command, capture_output=True, text=True, timeout=200, env=environment
-        )
-        assert 'ROWS' in result.stdout, result.stderr[-2000:]
-        found.append(json.loads(result.stdout.split('ROWS')[1].splitlines()[0]))
-    one, two = found
+        capture_output=True,
+        text=True,
+        timeout=200,
+        env={**os.environ, 'OMP_NUM_THREADS': '1', 'MASTER_ADDR': '127.0.0.1'},
+    )
+    assert 'ROWS' in result.stdout, result.stderr[-2000:]
+    two = json.loads(result.stdout.split('ROWS')[1].splitlines()[0])
+    one = two_processes.losses(1, 4)
     assert len(one) == 12
     for index, (a, b) in enumerate(zip(one, two)):
         assert a.keys() == b.keys()

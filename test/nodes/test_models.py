@@ -243,15 +243,17 @@ def test_values_that_cannot_be_are_said_at_the_start_and_the_node_stays(robot, t
     try:
         process.wait_for('parameter floor has 2 values: expected 4 or none')
         assert process.popen.poll() is None and state(robot, 'other') == 'unconfigured'
-        for name, value, words in (
-            ('floor', [], 'parameter bounds is given without floor'),
-            ('picks.gripper', 'magnet', 'a gripper suction or parallel'),
-        ):
-            answer = set_parameter(robot, name, value, 'other')
-            assert not answer.successful and words in answer.reason
+        answer = set_parameter(robot, 'floor', [], 'other')
+        assert not answer.successful
+        assert 'parameter bounds is given without floor' in answer.reason
         # What was refused has changed nothing.
         assert not change(robot, Transition.TRANSITION_CONFIGURE, 'other')
         assert process.text().count('parameter floor has 2 values') >= 2
+        # It can be set right, and then all that is wrong is the new value.
+        assert set_parameter(robot, 'floor', FLOOR, 'other').successful
+        answer = set_parameter(robot, 'picks.gripper', 'magnet', 'other')
+        assert not answer.successful and 'a gripper suction or parallel' in answer.reason
+        assert change(robot, Transition.TRANSITION_CONFIGURE, 'other')
     finally:
         assert process.stop() == 0
     assert 'Traceback' not in process.text()

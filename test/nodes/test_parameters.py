@@ -9,8 +9,11 @@ import pytest
 
 rclpy = pytest.importorskip('rclpy')
 
+from rclpy.exceptions import ParameterException  # noqa: E402
+from rclpy.parameter import Parameter  # noqa: E402
+
 from insegan_ros.nodes.outputs import outputs  # noqa: E402
-from insegan_ros.nodes.parameters import PARAMETERS  # noqa: E402
+from insegan_ros.nodes.parameters import PARAMETERS, declare  # noqa: E402
 
 
 def test_the_manuals_tables_are_the_codes(root):
@@ -35,3 +38,17 @@ def test_the_manuals_tables_are_the_codes(root):
         f'| `~/{one.name}` | {one.kind.__module__.split(".")[0]}/{one.kind.__name__} | {one.text} |'
         for one in outputs(vision)
     ]
+
+
+@pytest.mark.parametrize(
+    'name, value', [('instances', 0), ('max_rate', 'fast'), ('min_score', 2.0), ('silence_s', 0.0)]
+)
+def test_a_value_that_cannot_be_is_refused_where_it_is_declared(robot, name, value):
+    node = rclpy.create_node(
+        'refusing', parameter_overrides=[Parameter(name, value=value)], context=robot.context
+    )
+    try:
+        with pytest.raises(ParameterException, match=name):
+            declare(node)
+    finally:
+        node.destroy_node()

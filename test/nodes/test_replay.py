@@ -12,6 +12,7 @@ from insegan_sim.generate import SimulateConfig, simulate
 rclpy = pytest.importorskip('rclpy')
 
 from live_nodes import OTHER, insegan  # noqa: E402
+from shell import command  # noqa: E402
 
 
 @pytest.mark.slow
@@ -76,10 +77,8 @@ def test_a_recording_with_colour_is_replayed_into_a_model_of_classes(tmp_path):
         and numbers['ap50'] > 0.6
     )
     # Without ROS the same recording gives masks with names.
-    process = insegan(
-        'segment', tmp_path / 'bag', '--model', 'irnet-mixed', '--out', tmp_path / 'masks'
-    )
-    assert process.returncode == 0, process.stderr
+    given = ('--model', 'irnet-mixed', '--out', tmp_path / 'masks')
+    assert command('segment', tmp_path / 'bag', *given) == 0
     rows = json.loads((tmp_path / 'masks/results.json').read_text())
     assert (
         len(rows) == 4

@@ -82,8 +82,6 @@ def test_a_node_is_stopped_in_order_while_its_thread_publishes_and_while_it_is_m
     'module, parameter, words',
     [
         ('segmenter', 'min_score:=2.0', 'min_score'),
-        ('segmenter', 'instances:=0', 'instances'),
-        ('segmenter', 'max_rate:=fast', 'max_rate'),
         ('realsense_camera', 'decimation:=9', 'decimation 9'),
         ('sim_camera', 'rate:=-1.0', 'rate'),
     ],

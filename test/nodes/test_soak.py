@@ -1,4 +1,4 @@
-"""Thousands of frames through one node: none is lost, memory stays, no thread is left behind,
+"""Many frames through one node: none is lost, memory stays, no thread is left behind,
 latency is flat, drops are counted.
 
 INSEGAN_SOAK_FRAMES says how many (`make soak`: 20,000).
@@ -20,7 +20,7 @@ from insegan_ros.camera.messages import stamp_ns  # noqa: E402
 from insegan_ros.frame import Intrinsics  # noqa: E402
 from insegan_ros.nodes.conversions import camera_info_message, image_message  # noqa: E402
 
-FRAMES = int(os.environ.get('INSEGAN_SOAK_FRAMES', 2000))
+FRAMES = int(os.environ.get('INSEGAN_SOAK_FRAMES', 400))
 CAMERA = Intrinsics(615.0, 615.0, 319.5, 239.5, 640, 480)
 
 
@@ -30,8 +30,19 @@ def status(pid: int) -> tuple[float, int]:
     return int(text['VmRSS'].split()[0]) / 1024, int(text['Threads'])
 
 
+def counts_of(message: DiagnosticArray) -> dict[str, int]:
+    """How many frames came in, and what became of them."""
+    given = {pair.key: pair.value for pair in message.status[0].values}
+    names = ('in', 'out', 'dropped', 'idle', 'refused')
+    return {name: int(given[f'frames {name}']) for name in names}
+
+
+def balanced(counts: dict[str, int]) -> bool:
+    return 2 * counts['in'] == sum(counts.values())
+
+
 @pytest.mark.slow
-def test_thousands_of_frames(robot, tmp_path):
+def test_many_frames(robot, tmp_path):
     process = segmenter_node(
         tmp_path / 'log',
         model='cutpaste-nut',
@@ -71,10 +82,10 @@ def test_thousands_of_frames(robot, tmp_path):
             # Sent once: a frame that is lost would never be answered.
             robot.until(lambda: any(stamp_ns(one.header) == stamp for one in robot.masks), 10)
             seconds.append(time.monotonic() - begun)
-            if number in (min(500, FRAMES // 4), FRAMES - 1):
+            if number in (min(500, FRAMES // 2), FRAMES - 1):
                 memory[number], threads[number] = status(process.popen.pid)
         (first, last), (before, after) = memory.values(), threads.values()
-        assert last - first < 20, f'memory grew from {first:.0f} to {last:.0f} MB'
+        assert last - first < 10, f'memory grew from {first:.0f} to {last:.0f} MB'
         assert after == before
         tenth = FRAMES // 10
         assert np.median(seconds[-tenth:]) < 2 * np.median(seconds[tenth : 2 * tenth])
@@ -90,13 +101,11 @@ def test_thousands_of_frames(robot, tmp_path):
         newest = robot.stamp * 10**9
         robot.until(lambda: any(stamp_ns(one.header) == newest for one in robot.masks), 10)
         heard.clear()
-        robot.until(lambda: heard, 10)
-        counts = {pair.key: pair.value for pair in heard[-1].status[0].values}
+        # What is counted as out is counted after it was sent.
+        robot.until(lambda: heard and balanced(counts_of(heard[-1])), 10)
+        counts = counts_of(heard[-1])
         # At the very start depth may come before its camera_info.
-        assert int(counts['frames dropped']) > 0 and int(counts['frames refused']) < 5
-        assert int(counts['frames in']) == sum(
-            int(counts[f'frames {name}']) for name in ('out', 'dropped', 'idle', 'refused')
-        )
+        assert counts['dropped'] > 0 and counts['refused'] < 5 and balanced(counts)
     finally:
         assert process.stop() == 0
     assert 'Traceback' not in process.text()

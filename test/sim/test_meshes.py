@@ -1,10 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import trimesh
 
 from insegan_ros.errors import InputError
 from insegan_sim.meshes import load_mesh_part
-from insegan_sim.parts import load_part
+from insegan_sim.parts import Part, load_part
 
 
 def millimetres(name: str) -> trimesh.Trimesh:
@@ -13,18 +15,30 @@ def millimetres(name: str) -> trimesh.Trimesh:
     return mesh
 
 
-@pytest.mark.parametrize('suffix', ['stl', 'obj', 'ply', 'STL'])
-def test_a_mesh_in_millimetres_is_the_part(tmp_path, suffix):
-    path = tmp_path / f'my nut.{suffix}'
-    mesh = millimetres('nut')
+def moved_part(folder: Path, name: str, suffix: str) -> tuple[Part, Part]:
+    """One of our parts from a file in millimetres, far from its origin, and the part itself."""
+    path = folder / f'my {name}.{suffix}'
+    mesh = millimetres(name)
     mesh.apply_translation([100, 20, 5])
     mesh.export(path, file_type=suffix.lower())
-    part = load_mesh_part(path, 0.001)
-    ours = load_part('nut')
-    assert part.name == 'my-nut' and part.mesh.volume == pytest.approx(ours.mesh.volume, rel=1e-3)
+    part, ours = load_mesh_part(path, 0.001), load_part(name)
+    assert part.name == f'my-{name}' and part.mesh.volume == pytest.approx(
+        ours.mesh.volume, rel=1e-3
+    )
     assert np.allclose(part.mesh.center_mass, 0, atol=1e-6) and np.allclose(
         sorted(part.mesh.extents), sorted(ours.mesh.extents), atol=1e-5
     )
+    return part, ours
+
+
+@pytest.mark.parametrize('suffix', ['obj', 'ply', 'STL'])
+def test_a_mesh_of_any_format_is_the_part(tmp_path, suffix):
+    part, ours = moved_part(tmp_path, 'cylinder', suffix)
+    assert len(part.mesh.vertices) == len(ours.mesh.vertices)
+
+
+def test_a_mesh_in_millimetres_is_the_part(tmp_path):
+    part, _ = moved_part(tmp_path, 'nut', 'stl')
     # The hole is there for the physics too, and the hexagon's symmetries are found.
     assert len(part.pieces) > 3 and not any(piece.contains([[0, 0, 0]])[0] for piece in part.pieces)
     assert len(part.rotations()) == 12

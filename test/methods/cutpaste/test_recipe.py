@@ -41,13 +41,13 @@ def test_isolated_crops_and_a_round_of_self_training_learn_without_labels(tmp_pa
     dense = OffsetTrainConfig(
         OffsetNetConfig(8, 3),
         steps=100,
-        batch=8,
+        batch=4,
         rate=6e-3,
         self_training=1,
         self_training_steps=2,
         agreement=0.4,
     )
-    config = replace(small_cutpaste(data, tmp_path / 'run', 5), offsets=dense)
+    config = replace(small_cutpaste(data, tmp_path / 'run', 5), offsets=dense, size=48)
     checkpoint = Checkpoint.load(train_cutpaste(config))
     assert set(checkpoint.weights) == {'offsets'}
     assert (checkpoint.method, checkpoint.segmenter) == ('cutpaste', 'offsets')
@@ -91,7 +91,12 @@ def test_a_recording_of_any_number_of_parts_teaches_too(tmp_path):
         instances=0,
         size=48,
         offsets=OffsetTrainConfig(
-            OffsetNetConfig(16, 3), steps=120, self_training=1, self_training_steps=10
+            OffsetNetConfig(16, 3),
+            steps=80,
+            batch=4,
+            rate=3e-3,
+            self_training=1,
+            self_training_steps=5,
         ),
         loop=LoopConfig(device='cpu'),
     )

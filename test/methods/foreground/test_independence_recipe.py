@@ -112,7 +112,7 @@ def test_the_mask_is_learnt_not_thresholded(pictures):
     stage = IndependenceStage(
         Fabric(accelerator='cpu', devices=1),
         IndependenceGanConfig(
-            batch=16, discriminator_width=16, area=2.0, smallest=0.05, rate_g=4e-4, rate_d=2e-4
+            batch=8, discriminator_width=16, area=2.0, smallest=0.05, rate_g=8e-4, rate_d=4e-4
         ),
         ForegroundConfig(8, 3),
         *(
@@ -120,7 +120,7 @@ def test_the_mask_is_learnt_not_thresholded(pictures):
             for some in (images, backgrounds)
         ),
     )
-    for index in range(350):
+    for index in range(150):
         seed_step(0, 'gan', index)
         stage.step(index)
     found = (
