@@ -200,7 +200,7 @@ class ForegroundBenchmark:
                 'alarms': checkpoint.training.get('alarms', []),
             }
             if 'generator' in checkpoint.weights:
-                real = read_pictures(self.data('training'), self.size, most=2000)
+                real = read_pictures(self.data('training'), self.size, limit=2000)
                 out |= distances(checkpoint, real)
                 out['nmi'] = clustering(checkpoint, real)
         return out

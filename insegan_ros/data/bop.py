@@ -29,7 +29,7 @@ from insegan_ros.data.folders import (
 )
 from insegan_ros.data.scene import Scene, visible_fractions
 from insegan_ros.data.shards import DEPTH_UNIT_M
-from insegan_ros.errors import DatasetError
+from insegan_ros.errors import DatasetError, InputError
 from insegan_ros.frame import Frame, Instances, Intrinsics
 from insegan_ros.workspace import Workspace, four
 
@@ -100,6 +100,8 @@ def _read_scene(path: Path, names: dict[int, str]) -> Iterator[Scene]:
                 f'{path}: image {key} is not as BOP has it ({type(error).__name__} {error}):'
                 ' expected cam_K, cam_R_m2c, cam_t_m2c, obj_id and a mask for every instance'
             ) from error
+        except InputError as error:
+            raise DatasetError(f'{path}: image {key}: {error}') from error
         yield scene
 
 

@@ -30,7 +30,7 @@ from insegan_ros.data.folders import (
 )
 from insegan_ros.data.scene import Scene
 from insegan_ros.data.shards import DEPTH_UNIT_M
-from insegan_ros.errors import DatasetError
+from insegan_ros.errors import DatasetError, InputError
 from insegan_ros.frame import Frame, Instances, Intrinsics
 
 ANNOTATIONS = 'annotations.json'
@@ -115,6 +115,8 @@ def _read_image(
             f' ({type(error).__name__} {error}): expected depth_file, depth_unit_m, intrinsics and'
             ' masks, as `insegan dataset convert --to coco` writes them'
         ) from error
+    except InputError as error:
+        raise DatasetError(f'{folder / ANNOTATIONS}: image {image["id"]}: {error}') from error
 
 
 def write_coco(

@@ -68,12 +68,12 @@ class HeightMaps:
 def read_height_maps(
     source: str | Path,
     size: int,
-    most: int = 0,
+    limit: int = 0,
     truth: bool = False,
     workspace: Workspace | None = None,
 ) -> HeightMaps:
     """Height maps of `size` px of a folder of shards, of a file of `write_height_maps`, or of a
-    recording, the first `most` (0: all). Labels are opened for `truth` alone. workspace: a
+    recording, the first `limit` (0: all). Labels are opened for `truth` alone. workspace: a
     recording's bin, if not in its own file. Raises DatasetError for what cannot be read."""
     path = Path(source)
     if not path.exists():
@@ -87,17 +87,17 @@ def read_height_maps(
                 f'{path} is a recording: expected labelled shards or height maps, for training with'
                 ' the truth'
             )
-        return _read_recording(path, size, most, workspace)
+        return _read_recording(path, size, limit, workspace)
     if workspace is not None:
         raise DatasetError(
             f'a workspace is given but {path} is no recording: data sets hold the bin of every'
             ' scene themselves'
         )
     if path.suffix == '.h5' and path.is_file():
-        return _read_file(path, size, most, truth)
+        return _read_file(path, size, limit, truth)
     dataset = ShardDataset(path)
-    heights, pixel_m = dataset.height_maps(size, most or None)
-    labels, centres = dataset.truth_maps(size, most or None) if truth else (None, None)
+    heights, pixel_m = dataset.height_maps(size, limit or None)
+    labels, centres = dataset.truth_maps(size, limit or None) if truth else (None, None)
     return HeightMaps(heights, pixel_m, dataset.part, dataset.fingerprint(), labels, centres)
 
 
@@ -138,7 +138,7 @@ def write_height_maps(source: Path, out: Path, size: int, truth: bool = False) -
     return len(maps.heights_m)
 
 
-def _read_recording(path: Path, size: int, most: int, workspace: Workspace | None) -> HeightMaps:
+def _read_recording(path: Path, size: int, limit: int, workspace: Workspace | None) -> HeightMaps:
     """The different pictures of a recording as it is: near-equal ones, such in which something tall
     is in view, and such without readings are left out, and counted aloud."""
     (part,), scenes = read_recording(path, workspace)
@@ -165,7 +165,7 @@ def _read_recording(path: Path, size: int, most: int, workspace: Workspace | Non
         kept.append(height)
         tallest.append(float(np.quantile(height, 0.999)))
         digest.update(np.round(height / UNIT_M).astype(np.uint16).tobytes())
-        if most and len(kept) >= most:
+        if limit and len(kept) >= limit:
             break
     if not kept:
         raise DatasetError(
@@ -193,10 +193,10 @@ def _differ(first: np.ndarray, second: np.ndarray) -> bool:
     return bool(changed > 0.1 * max((np.maximum(first, second) > PART_M).sum(), 20))
 
 
-def _read_file(path: Path, size: int, most: int, truth: bool) -> HeightMaps:
+def _read_file(path: Path, size: int, limit: int, truth: bool) -> HeightMaps:
     made_by = '`insegan dataset heights`, or a folder of shards'
     with opened(path, FORMAT, 'height maps', made_by, 'labels' if truth else '') as file:
-        chosen = slice(0, most or len(file['heights']))
+        chosen = slice(0, limit or len(file['heights']))
         heights = file['heights'][chosen].astype(np.float32) * np.float32(UNIT_M)
         labels = file['labels'][chosen] if truth else None
         centres = file['centres'][chosen] if truth else None

@@ -79,12 +79,12 @@ def read_image_set(
     size: int,
     modality: ColourModality = 'colour',
     split: str = 'training',
-    most: int = 0,
+    limit: int = 0,
 ) -> ImageSet:
     """The pictures of a folder of shards, of PASCAL VOC 2012, of COCO, or with a labels.csv, the
     longer side brought to `size` px (never enlarged but for shards, of which a square with the bin
-    is cut). split: training, validation or test, or a list's own name such as Main/train. most: the
-    first so many, 0 for all.
+    is cut). split: training, validation or test, or a list's own name such as Main/train. limit:
+    the first so many, 0 for all.
 
     Pictures that cannot be read, or of which nothing is known, are skipped, counted and named.
     Raises DatasetError where nothing is left, for classes of which there is no picture, and for
@@ -97,7 +97,7 @@ def read_image_set(
             ' pictures with a labels.csv'
         )
     if is_shards(folder):
-        found = _from_shards(folder, size, modality, most)
+        found = _from_shards(folder, size, modality, limit)
     else:
         if modality == 'both':
             raise DatasetError(
@@ -108,7 +108,7 @@ def read_image_set(
 
         for is_one, read in PHOTO_SETS.values():
             if is_one(folder):
-                found = read(folder, size, split).first(most)
+                found = read(folder, size, split).first(limit)
                 break
         else:
             raise DatasetError(
@@ -176,9 +176,9 @@ def picture_of(
     return cv2.resize(square, (size, size), interpolation=interpolation), window
 
 
-def _from_shards(folder: Path, size: int, modality: ColourModality, most: int) -> ImageSet:
+def _from_shards(folder: Path, size: int, modality: ColourModality, limit: int) -> ImageSet:
     dataset = ShardDataset(folder)
-    count = min(len(dataset), most or len(dataset))
+    count = min(len(dataset), limit or len(dataset))
     pictures = np.empty((count, size, size, CHANNELS[modality]), np.uint8)
     present = np.zeros((count, len(dataset.classes)), bool)
     labels: list[np.ndarray] = []

@@ -72,7 +72,7 @@ def read_pictures(
     size: int,
     view: View = 'scene',
     context: float = 1.2,
-    most: int = 0,
+    limit: int = 0,
     truth: bool = False,
     split: str = 'training',
     empty: bool = False,
@@ -80,7 +80,7 @@ def read_pictures(
     """Pictures of `size` px from a folder of shards, of photographs, or a file of `write_pictures`.
 
     view: `scene` is the bin's inside, or the largest square in the middle of a photograph; `box` a
-    square around the object's box, `context` times as large. most: the first so many, 0 for all.
+    square around the object's box, `context` times as large. limit: the first so many, 0 for all.
     truth: masks too. empty: those in which nothing lies, backgrounds, instead of the others
     (simulated sets know by their image-level labels, in photographs nothing is looked for). What
     cannot be read or is too small is skipped, counted and named. Raises DatasetError where nothing
@@ -93,7 +93,7 @@ def read_pictures(
             ' dataset pictures`'
         )
     if path.is_file():
-        return _read_file(path, size, most, truth)
+        return _read_file(path, size, limit, truth)
     sources, count = _sources(path, view, truth, split, empty)
     images: list[np.ndarray] = []
     masks: list[np.ndarray] = []
@@ -111,7 +111,7 @@ def read_pictures(
         if mask is not None:
             masks.append(mask)
         kinds.append(one.kind)
-        if most and len(images) >= most:
+        if limit and len(images) >= limit:
             break
     what = '; '.join(
         f'{len(names)} {reason} (such as {names[0]})' for reason, names in skipped.items()
@@ -279,10 +279,10 @@ def _from_shards(dataset: ShardDataset, truth: bool, view: View, empty: bool) ->
         )
 
 
-def _read_file(path: Path, size: int, most: int, truth: bool) -> Pictures:
+def _read_file(path: Path, size: int, limit: int, truth: bool) -> Pictures:
     made_by = '`insegan dataset pictures`'
     with opened(path, FORMAT, 'pictures', made_by, 'masks' if truth else '') as file:
-        chosen = slice(0, most or len(file['images']))
+        chosen = slice(0, limit or len(file['images']))
         images, masks = file['images'][chosen], None
         kinds = tuple(str(kind) for kind in file['kinds'].asstr()[chosen])
         if truth:

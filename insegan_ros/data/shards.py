@@ -108,8 +108,8 @@ def _arrays(scenes: Sequence[Scene], classes: tuple[str, ...]) -> Iterator[tuple
     frames = [scene.frame for scene in scenes]
     depths = [np.nan_to_num(frame.depth_m / DEPTH_UNIT_M).round() for frame in frames]
     yield 'depth', np.stack([depth.clip(0, 65535).astype(np.uint16) for depth in depths])
-    if frames[0].colour is not None:
-        colours = [frame.colour for frame in frames if frame.colour is not None]
+    colours = [frame.colour for frame in frames if frame.colour is not None]
+    if colours:
         if len(colours) < len(frames):
             raise DatasetError(
                 'scenes with and without colour cannot share a shard: expected one kind'

@@ -229,6 +229,10 @@ def damaged_coco(d435_data, folder, change):
     [
         (lambda c: c['images'][0].update(depth_file='../../../etc/passwd'), 'lies outside of it'),
         (lambda c: c['images'][0].pop('intrinsics'), 'image 0 cannot be read'),
+        (
+            lambda c: c['images'][0].update(workspace={'floor': [0, 0, 1, 1]}),
+            r'annotations.json: image 0: floor \(0.0, 0.0, 1.0, 1.0\) is no plane',
+        ),
         (lambda c: c.pop('categories'), 'is not as COCO has it'),
         (lambda c: c['annotations'][0].update(category_id=99), 'cannot be read'),
         (lambda c: c['images'][0].update(depth_file='depth/999999.png'), 'missing or no image'),
@@ -237,3 +241,22 @@ def damaged_coco(d435_data, folder, change):
 def test_damaged_annotations_are_named(d435_data, tmp_path, change, words):
     with pytest.raises(DatasetError, match=words):
         damaged_coco(d435_data, tmp_path / 'coco', change)
+
+
+def test_a_damaged_workspace_is_named_with_its_file(nut_data, tmp_path):
+    convert(nut_data, tmp_path / 'insta', 'insta10')
+    path = tmp_path / 'insta/camera.json'
+    content = json.loads(path.read_text())
+    content['pictures']['000000']['workspace']['bounds'] = [1, 2, 3]
+    path.write_text(json.dumps(content))
+    with pytest.raises(
+        DatasetError, match=r'camera.json: picture 000000: .* expected four numbers'
+    ):
+        scenes_of(tmp_path / 'insta')
+    convert(nut_data, tmp_path / 'bop', 'bop')
+    (path,) = (tmp_path / 'bop').rglob('scene_camera.json')
+    content = json.loads(path.read_text())
+    content['0']['bounds_m'] = [0.1, 0.1, 0.0, 0.0]
+    path.write_text(json.dumps(content))
+    with pytest.raises(DatasetError, match=r'image 0: bounds .* are empty'):
+        scenes_of(tmp_path / 'bop')

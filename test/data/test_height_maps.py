@@ -27,7 +27,7 @@ def test_the_file_says_what_the_shards_say(nut_data, tmp_path):
         shards.fingerprint,
     )
     assert (file.labels == shards.labels).all() and np.array_equal(file.centres, shards.centres)
-    assert len(read_height_maps(tmp_path / 'nut.h5', 64, most=2).heights_m) == 2
+    assert len(read_height_maps(tmp_path / 'nut.h5', 64, limit=2).heights_m) == 2
     assert (tmp_path / 'nut.h5').stat().st_size < sum(
         path.stat().st_size for path in nut_data.glob('*.h5')
     ) / 3

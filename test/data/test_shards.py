@@ -99,6 +99,11 @@ def test_scenes_that_cannot_share_a_shard_are_refused():
 
     with pytest.raises(DatasetError, match='cannot share a shard'):
         pack_shard([hand_made(2), replace(hand_made(2), truth=None)], ShardInfo(('a', 'b'), 0, 0))
+    grey = hand_made(2)
+    grey = replace(grey, frame=replace(grey.frame, colour=None))
+    for pair in ([grey, hand_made(2)], [hand_made(2), grey]):
+        with pytest.raises(DatasetError, match='with and without colour'):
+            pack_shard(pair, ShardInfo(('a', 'b'), 0, 0))
     far = hand_made(1)
     far.frame.depth_m[5, 5] = 7.0
     with pytest.raises(DatasetError, match='depth goes up to 7.0 m'):
