@@ -21,7 +21,8 @@ INNER = {
         'rounds': 'self_training',
         'round_steps': 'self_training_steps',
         'tops': 'unoccluded',
-    }
+    },
+    'proposals': {'least': 'min_area', 'most': 'max_area'},
 }
 # Values of fields.
 VALUES = {('factory', 'cutouts'): 'isolated'}

@@ -209,6 +209,7 @@ def test_keys_and_values_of_old_files_become_todays():
         'displacement': {'steps': 5, 'rounds': 2, 'round_steps': 7, 'tops': False},
         'insegan': {'gan': {'rounds': 1, 'round_steps': 9}},
         'look': 'both',
+        'proposals': {'least': 0.01, 'most': 0.4},
     }
     config = modern_config(old)
     assert config == {
@@ -216,8 +217,11 @@ def test_keys_and_values_of_old_files_become_todays():
         'offsets': {'steps': 5, 'self_training': 2, 'self_training_steps': 7, 'unoccluded': False},
         'insegan': {'gan': {'rounds': 1, 'round_steps': 9}},
         'modality': 'both',
+        'proposals': {'min_area': 0.01, 'max_area': 0.4},
     }
-    del config['modality'], old['look']
+    for of_others in ('modality', 'proposals'):
+        del config[of_others]
+    del old['look'], old['proposals']
     made = configure(TrainInseganConfig, old)
     assert made == configure(TrainInseganConfig, config) and made.offsets.self_training == 2
 

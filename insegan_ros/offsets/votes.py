@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from scipy.ndimage import label as label_components
 
 # Peaks looked at in one picture, so that clutter cannot hold a node up.
 MAX_PEAKS = 300
@@ -84,25 +83,6 @@ def find_centres(
         away = sum(((axis - p) * c) ** 2 for axis, p, c in zip(np.ogrid[window], peak, cell))
         heat[window][away <= reach**2] = 0
     return np.array(centres, np.float32).reshape(-1, targets.shape[1])
-
-
-def find_components(displacement: np.ndarray, refined: np.ndarray, radius_px: float) -> np.ndarray:
-    """The same by IRNet's own rule, for fields that were learnt without knowing any centre:
-    displacement (2, H, W) as (x, y) px, as it was and after its refinement -> the instance's number
-    of every pixel (H, W) uint16, 0 = none.
-
-    Pixels whose displacement is shorter than radius_px are candidates; their 4-connected components
-    are centroids (Eq. 14), and a pixel belongs to the one that its refined displacement points into
-    (Eq. 15).
-    """
-    height, width = displacement.shape[1:]
-    centroids, _ = label_components(np.hypot(*displacement) < radius_px)
-    y, x = np.indices((height, width))
-    columns, rows = (
-        (own + way).round().astype(int).clip(0, length - 1)
-        for own, way, length in ((x, refined[0], width), (y, refined[1], height))
-    )
-    return centroids[rows, columns].astype(np.uint16)
 
 
 def _blurring(layers: int) -> np.ndarray:

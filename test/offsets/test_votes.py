@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from insegan_ros.offsets.votes import assign, find_centres, find_components
+from insegan_ros.offsets.votes import assign, find_centres
 
 
 def disks(*centres, radius=8, shape=(48, 64)):
@@ -77,23 +77,3 @@ def test_few_votes_make_no_instance():
 def test_votes_beyond_the_image_do_no_harm():
     targets = np.tile((-40.0, 500.0), (100, 1))
     assert len(find_centres(targets, np.ones(100, np.float32), (48, 64), 4.0, 40)) == 0
-
-
-H, W = 40, 60
-
-
-Y, X = np.mgrid[:H, :W]
-
-
-def test_components_are_the_papers_rule():
-    field = np.zeros((2, 8, 12), np.float32)
-    field[0] = np.where(X[:8, :12] < 6, 2 - X[:8, :12], 9 - X[:8, :12])
-    field[1] = 4 - Y[:8, :12]
-    found = find_components(field, field, 1.5)
-    assert (
-        set(np.unique(found)) == {1, 2}
-        and (found[:, :6] == found[0, 0]).all()
-        and (found[:, 6:] == found[0, 11]).all()
-    )
-    far = np.full((2, 8, 12), 5.0, np.float32)
-    assert not find_components(far, far, 2.5).any(), 'what points nowhere short is of nothing'

@@ -15,7 +15,6 @@ from insegan_ros.errors import ConfigError
 from insegan_ros.geometry.label_images import drop_fragments
 from insegan_ros.methods.image_level.dense_crf import Edges
 from insegan_ros.methods.image_level.relations import refine_displacement, transition_matrix, walk
-from insegan_ros.offsets.votes import find_components
 
 
 @dataclass(frozen=True)
@@ -126,3 +125,22 @@ def _pieces(inside: np.ndarray, apart: bool, min_share: float) -> list[np.ndarra
         pieces = components(pieces)[0].astype(np.uint16)
     pieces = drop_fragments(pieces, min_share * pieces.size)
     return [pieces == number for number in range(1, int(pieces.max(initial=0)) + 1)]
+
+
+def find_components(displacement: np.ndarray, refined: np.ndarray, radius_px: float) -> np.ndarray:
+    """Instances by displacement, the paper's rule for a field that was learnt without knowing any
+    centre: displacement (2, H, W) as (x, y) px, as it was and after its refinement -> the
+    instance's number of every pixel (H, W) uint16, 0 = none.
+
+    Pixels whose displacement is shorter than radius_px are candidates; their 4-connected components
+    are centroids (Eq. 14), and a pixel belongs to the one that its refined displacement points into
+    (Eq. 15).
+    """
+    height, width = displacement.shape[1:]
+    centroids, _ = components(np.hypot(*displacement) < radius_px)
+    y, x = np.indices((height, width))
+    columns, rows = (
+        (own + way).round().astype(int).clip(0, length - 1)
+        for own, way, length in ((x, refined[0], width), (y, refined[1], height))
+    )
+    return centroids[rows, columns].astype(np.uint16)

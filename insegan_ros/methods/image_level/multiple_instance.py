@@ -122,7 +122,7 @@ class BoxesStage(ImageStage):
         if not self.usable:
             raise DatasetError(
                 f'there is no bag in {len(bags)} pictures: expected proposals that hold one peak;'
-                ' train the classifier longer, or lower proposals.least'
+                ' train the classifier longer, or lower proposals.min_area'
             )
         images = run.images
         network = MultipleInstanceNet(

@@ -32,9 +32,9 @@ class ProposalsConfig:
     """Felzenszwalb's scale of the over-segmentation: larger makes larger regions."""
     regions: int = 80
     """Regions of the over-segmentation that are looked at, the largest ones."""
-    least: float = 0.003
+    min_area: float = 0.003
     """Share of the picture below which a region is no proposal."""
-    most: float = 0.5
+    max_area: float = 0.5
     """Share above which it is none."""
     count: int = 200
     """Proposals of a picture, those with the strongest outline."""
@@ -43,11 +43,11 @@ class ProposalsConfig:
     learnt from other labels than image-level ones."""
 
     def __post_init__(self) -> None:
-        in_range = 0 < self.least < self.most <= 1
+        in_range = 0 < self.min_area < self.max_area <= 1
         if self.scale <= 0 or self.regions < 2 or not in_range or self.count < 1:
             raise ConfigError(
-                'proposals: expected a positive scale, 2 regions or more, 0 < least < most <= 1, a'
-                f' count of 1 or more, found {self}'
+                'proposals: expected a positive scale, 2 regions or more,'
+                f' 0 < min_area < max_area <= 1, a count of 1 or more, found {self}'
             )
 
 
@@ -101,7 +101,7 @@ def propose(picture: np.ndarray, config: ProposalsConfig) -> Proposals | None:
     for group in groups:
         inside = np.isin(fine, group)
         share = inside.mean()
-        if not config.least <= share <= config.most:
+        if not config.min_area <= share <= config.max_area:
             continue
         rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
         box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
@@ -128,7 +128,7 @@ def _over_segment(layers: np.ndarray, config: ProposalsConfig) -> np.ndarray:
             layers / 255,
             scale=config.scale,
             sigma=0.8,
-            min_size=max(int(config.least * height * width / 4), 8),
+            min_size=max(int(config.min_area * height * width / 4), 8),
             channel_axis=-1,
         )
     return _largest(labels, config.regions)
@@ -146,7 +146,7 @@ def propose_by_network(
     boxes, _ = network.rpn(images, network.backbone(images.tensors))
     corners = boxes[0].round().cpu().numpy().clip(0, (width, height, width, height))
     share = (corners[:, 2:] - corners[:, :2]).prod(1) / (height * width)
-    corners = corners[(share >= config.least) & (share <= config.most)][: config.count]
+    corners = corners[(share >= config.min_area) & (share <= config.max_area)][: config.count]
     if not len(corners):
         return None
     x, y = np.arange(width), np.arange(height)

@@ -10,16 +10,13 @@ from scipy.ndimage import gaussian_filter
 
 from insegan_ros.methods.image_level.label_synthesis import (
     SynthesisConfig,
+    find_components,
     instance_map,
     synthesise,
 )
 
 H, W = 40, 60
-
-
 Y, X = np.mgrid[:H, :W]
-
-
 # Two discs of one class that touch, at a quarter of the picture's size.
 DISCS = [np.hypot(Y - 20, X - column) < 9.5 for column in (20, 39)]
 
@@ -94,3 +91,17 @@ def test_fragments_and_faint_scores_are_dropped():
         )[0]
         == ()
     )
+
+
+def test_components_are_the_papers_rule():
+    field = np.zeros((2, 8, 12), np.float32)
+    field[0] = np.where(X[:8, :12] < 6, 2 - X[:8, :12], 9 - X[:8, :12])
+    field[1] = 4 - Y[:8, :12]
+    found = find_components(field, field, 1.5)
+    assert (
+        set(np.unique(found)) == {1, 2}
+        and (found[:, :6] == found[0, 0]).all()
+        and (found[:, 6:] == found[0, 11]).all()
+    )
+    far = np.full((2, 8, 12), 5.0, np.float32)
+    assert not find_components(far, far, 2.5).any(), 'what points nowhere short is of nothing'
