@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from insegan_ros.errors import DatasetError
@@ -59,3 +61,17 @@ def check_new(path: Path, suffix: str) -> None:
         raise DatasetError(
             f'{path.parent} is no folder that can be written: expected one for {path.name}'
         )
+
+
+@contextmanager
+def silenced() -> Iterator[None]:
+    """Keep what libraries print, from C too, from standard output."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    with open(os.devnull, 'wb') as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)

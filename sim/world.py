@@ -9,10 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pybullet
 
+from insegan_ros.files import silenced
 from insegan_sim.container import Container
 from insegan_sim.parts import Part
+
+# It says when it was built.
+with silenced():
+    import pybullet
 
 TIME_STEP_S = 1 / 120
 REST_SPEED_M_S = 0.002

@@ -18,6 +18,8 @@ from insegan_ros import __version__
 from insegan_ros.errors import InseganError, InseganWarning
 from insegan_ros.renamed import modern_file, modern_words
 
+# What goes on where it was stopped.
+RESUMED, GOES_ON = (['simulate'], ['train']), '; the same command goes on where it was'
 # Each is a module of this folder with `add_arguments` and `run`.
 COMMANDS = {
     'simulate': 'make a data set of simulated bins; goes on where it was stopped',
@@ -95,6 +97,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f'insegan: {error}', file=sys.stderr)
         return 2
     except KeyboardInterrupt:
+        print(f'insegan: stopped{GOES_ON if argv[:1] in RESUMED else ""}', file=sys.stderr)
         return 130
     except BrokenPipeError:
         os.close(sys.stdout.fileno())

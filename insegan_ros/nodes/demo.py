@@ -27,6 +27,9 @@ from insegan_ros.nodes.diagnostics import STAGES
 from insegan_ros.nodes.processes import CAMERA, start_node, start_segmenter, wait_for, watching
 from insegan_ros.workspace import Workspace
 
+MASKS = '/segmenter/instances'
+# The nodes may take so many times as long to start as masks may take then.
+STARTING = 3
 QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.RELIABLE)
 
 
@@ -46,7 +49,7 @@ class Watcher(Node):
             Image, f'{CAMERA}/ground_truth/labels', lambda m: self._keep(self.truth, m), QOS
         )
         self.create_subscription(CameraInfo, f'{CAMERA}/depth/camera_info', self._on_info, QOS)
-        self.create_subscription(Image, '/segmenter/instances', self._on_masks, QOS)
+        self.create_subscription(Image, MASKS, self._on_masks, QOS)
         self.diagnosis: dict[str, str] = {}
         self.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, QOS)
 
@@ -96,6 +99,13 @@ def run_demo(config: DemoConfig) -> dict:
                 {'silence_s': config.timeout_s},
             )
         )
+        # Libraries take long to import where a machine has other work: that is no silence.
+        starting = STARTING * config.timeout_s
+        for is_up, wanted in (
+            (lambda: bool(watcher.depth), 'depth images of the simulated camera'),
+            (lambda: watcher.count_publishers(MASKS) > 0, 'outputs of the segmenter'),
+        ):
+            wait_for(is_up, executor, processes, starting, wanted)
         wait_for(lambda: bool(watcher.results), executor, processes, config.timeout_s)
         watcher.results.clear()
         pairs = _watch(watcher, executor, config.seconds)

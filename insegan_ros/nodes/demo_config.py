@@ -26,4 +26,4 @@ class DemoConfig:
     seed: int = 100
     """Seed of the bins."""
     timeout_s: float = 60.0
-    """How long to wait for the first masks."""
+    """How long to wait for the first masks once both nodes run; for these three times as long."""

@@ -156,9 +156,10 @@ def wait_for(
     executor: SingleThreadedExecutor,
     processes: Sequence[subprocess.Popen],
     timeout_s: float,
+    wanted: str = 'masks on /segmenter/instances',
 ) -> None:
-    """Spin until the condition holds. Raises InseganError where a process ends before, or where it
-    takes too long."""
+    """Spin until the condition holds, which `wanted` says in words. Raises InseganError where a
+    process ends before, or where it takes too long."""
     end = time.monotonic() + timeout_s
     while not condition():
         executor.spin_once(timeout_sec=0.1)
@@ -168,6 +169,6 @@ def wait_for(
             )
         if time.monotonic() > end:
             raise InseganError(
-                f'no masks came within {timeout_s:.0f} s: expected them on /segmenter/instances;'
-                " the nodes' messages stand above"
+                f'{timeout_s:.0f} s passed without {wanted}: expected them by then (is the machine'
+                " overloaded?); the nodes' messages stand above"
             )

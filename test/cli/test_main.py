@@ -93,3 +93,26 @@ def test_a_file_with_a_misspelt_key_is_told_by_the_key(tmp_path, capsys):
     assert (
         end.value.code == 2 and "Option 'mask_rcn.steps' is not accepted" in capsys.readouterr().err
     )
+
+
+def test_an_interrupt_says_whether_the_same_command_goes_on(monkeypatch, capsys, tmp_path):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    for words, said in (
+        (('simulate', '--out', tmp_path / 'set'), '; the same command goes on where it was'),
+        (('evaluate', '--model', 'kmeans', '--data', tmp_path), ''),
+    ):
+        monkeypatch.setattr(f'insegan_ros.cli.{words[0]}.run', interrupted)
+        assert command(*words) == 130
+        assert capsys.readouterr().err == f'insegan: stopped{said}\n'
+
+
+def test_a_library_that_greets_is_not_heard():
+    made = subprocess.run(
+        [sys.executable, '-c', 'import insegan_sim.world; print("ours")'],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert made.stdout == 'ours\n'
