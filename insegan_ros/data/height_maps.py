@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -63,6 +64,23 @@ class HeightMaps:
             labels=None if self.labels is None else self.labels[which],
             centres=None if self.centres is None else self.centres[which],
         )
+
+
+def joined(sets: Sequence[HeightMaps]) -> HeightMaps:
+    """Several sets of one part and one scale as one; labels and centres where all have them."""
+    first = sets[0]
+    labels = [one.labels for one in sets if one.labels is not None]
+    centres = [one.centres for one in sets if one.centres is not None]
+    slots = max((some.shape[1] for some in centres), default=0)
+    wide = [np.pad(some, ((0, 0), (0, slots - some.shape[1]), (0, 0))) for some in centres]
+    return HeightMaps(
+        np.concatenate([one.heights_m for one in sets]),
+        float(np.mean([one.pixel_m for one in sets])),
+        first.part,
+        hashlib.sha256(''.join(one.fingerprint for one in sets).encode()).hexdigest()[:16],
+        np.concatenate(labels) if len(labels) == len(sets) else None,
+        np.concatenate(wide) if len(wide) == len(sets) else None,
+    )
 
 
 def read_height_maps(

@@ -72,6 +72,13 @@ METHODS: dict[str, Method] = {
         'cutpaste.recipe',
         'TrainCutPasteConfig train_cutpaste',
     ),
+    'piles': _learnt(
+        "piles simulated of the part's mesh, its own or a reconstructed one, teach a network",
+        'instances',
+        DENSE,
+        'piles.recipe',
+        'TrainPilesConfig train_piles',
+    ),
     'insegan': _learnt(
         'a generator that explains every depth image as n copies of one object (InSeGAN)',
         'instances',

@@ -34,6 +34,12 @@ class VoteRule:
     """Votes that make an instance, as a share of one whole part's area."""
     min_height: float = 0.05
     """What stands higher is foreground, as a share of the training's height scale."""
+    min_height_m: float = 0.0
+    """The same in m: what stands no higher is floor. In deep bins the scale is that of the pile, of
+    which a flat part is a small share."""
+    min_foreground: float = SURELY_NO_PART
+    """The network's probability of foreground below which a pixel belongs to no instance, whatever
+    its height."""
 
 
 @torch.inference_mode()
@@ -90,7 +96,7 @@ class HeightInference:
 
     def __init__(self, network: OffsetNet, scales: Scales, rule: VoteRule | None = None) -> None:
         self.network, self.scales, self.rule = network, scales, rule or VoteRule()
-        self.min_height_m = self.rule.min_height * scales.height_m
+        self.min_height_m = max(self.rule.min_height * scales.height_m, self.rule.min_height_m)
         height_votes = network.config.height_votes
         self.relief_px = scales.height_m / scales.pixel_m if height_votes else 0.0
 
@@ -119,7 +125,7 @@ class HeightInference:
         # Votes are positions in working pixels and heights change little, so the field can be
         # interpolated; the depth's own edges stay.
         fine = cv2.resize(field, height_m.shape[::-1], interpolation=cv2.INTER_LINEAR)
-        pixels = (height_m > self.min_height_m) & (fine[..., 0] > SURELY_NO_PART)
+        pixels = (height_m > self.min_height_m) & (fine[..., 0] > self.rule.min_foreground)
         labels = np.zeros(height_m.shape, np.uint16)
         labels[pixels] = assign(self._votes(fine, height_m)[pixels], found) + 1
         zoom = height_m.size / (shape[0] * shape[1])

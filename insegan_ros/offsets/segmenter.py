@@ -43,9 +43,16 @@ def network_config(checkpoint: Checkpoint) -> OffsetNetConfig:
     return OffsetNetConfig(**{'height_votes': False, **checkpoint.config['offsets']['network']})
 
 
+def vote_rule(checkpoint: Checkpoint) -> VoteRule:
+    """The rule that a checkpoint was trained for: its configuration's `votes`, the usual one where
+    it has none."""
+    return VoteRule(**checkpoint.config.get('votes', {}))
+
+
 class OffsetSegmenter(Segmenter):
     """Segments frames of any size and any camera: the image is brought to the metres per pixel of
-    the training. Needs no number of instances. rule: when votes are a centre, see VoteRule."""
+    the training. Needs no number of instances. rule: when votes are a centre, in place of the
+    checkpoint's own, see VoteRule."""
 
     def __init__(
         self, checkpoint: Checkpoint, device: str = 'auto', rule: VoteRule | None = None
@@ -54,6 +61,7 @@ class OffsetSegmenter(Segmenter):
         self.part, self.scales = checkpoint.part, checkpoint.scales
         self.device = choose_device(device)
         network = checkpoint.restore('offsets', OffsetNet(network_config(checkpoint)))
+        rule = rule or vote_rule(checkpoint)
         self.inference = HeightInference(network.to(self.device), self.scales, rule)
 
     def segment(self, frame: Frame, workspace: Workspace | None = None) -> Instances:

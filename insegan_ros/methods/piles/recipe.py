@@ -1,0 +1,203 @@
+"""Learning from simulated piles: the part's mesh, a user's own or one that was reconstructed from
+unlabelled depth, is dropped into bins by the simulator's physics, photographed by an ideal and a
+noisy camera, and teaches the dense network with exact labels. No picture was labelled by anybody,
+and real piles have what no composite of crops has: poses that lean, jam and lie in layers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from insegan_ros.data.height_maps import HeightMaps, joined, read_height_maps
+from insegan_ros.data.scene import visible_fractions
+from insegan_ros.data.shards import ShardDataset
+from insegan_ros.engine.checkpoint import Scales
+from insegan_ros.engine.inputs import HeightImages
+from insegan_ros.engine.loop import LoopConfig
+from insegan_ros.engine.run import RunContext
+from insegan_ros.errors import ConfigError, DatasetError
+from insegan_ros.heights import height_scale, height_shares, pixel_size_m, signed
+from insegan_ros.offsets.inference import VoteRule
+from insegan_ros.offsets.labelled_images import LabelledImages
+from insegan_ros.offsets.stage import OffsetTrainConfig
+from insegan_ros.offsets.training import BinContent, train_offsets
+from insegan_ros.workspace import TRAINING_MARGIN
+from insegan_sim.generate import SimulateConfig, simulate
+
+# A part of which so much is seen shows its size; so many scenes show enough of them.
+WHOLE, SIZED_SCENES = 0.95, 60
+
+
+@dataclass(frozen=True)
+class PilesConfig:
+    """What the simulator drops, and what photographs it."""
+
+    part: str = ''
+    """One of the simulator's parts; empty where `mesh` is given."""
+    mesh: str = ''
+    """The part's STL, OBJ or PLY file, as `insegan reconstruct` makes it or of your own."""
+    scale: float = 1.0
+    """Metres in a unit of the mesh."""
+    instances: str = '1-60'
+    """Parts in a bin, from the emptiest to the fullest."""
+    fill: float = 3.0
+    """Layers that the fullest bin holds: the share of the floor that its parts would cover side by
+    side."""
+    scenes: int = 160
+    """Scenes for each sensor."""
+    sensors: tuple[str, ...] = ('ideal', 'd435')
+    """Whose depth is learnt from; names or YAML files, see `insegan simulate --sensor`."""
+    workers: int = 2
+    """Processes that simulate."""
+
+    def __post_init__(self) -> None:
+        if bool(self.part) == bool(self.mesh):
+            raise ConfigError(
+                f'piles.part is "{self.part}", piles.mesh "{self.mesh}": expected one of them'
+            )
+        if not self.sensors:
+            raise ConfigError('piles.sensors is empty: expected one sensor or more, such as d435')
+
+    def simulation(self, sensor: str, out: Path, seed: int) -> SimulateConfig:
+        """The set of one of the sensors in its folder; raises ConfigError for what cannot be
+        simulated."""
+        return SimulateConfig(
+            part=self.part or 'nut',
+            mesh=self.mesh,
+            scale=self.scale,
+            scenes=self.scenes,
+            out=str(out),
+            instances=self.instances,
+            fill=self.fill,
+            sensor=sensor,
+            seed=seed,
+            workers=self.workers,
+            shard_scenes=20,
+        )
+
+
+@dataclass(frozen=True)
+class TrainPilesConfig:
+    """`insegan train piles`: a part's mesh in, a segmenter of bins of any fill out. Stopped and
+    started again, it goes on."""
+
+    piles: PilesConfig = field(default_factory=lambda: PilesConfig(part='nut'))
+    """The simulated piles."""
+    out: str = 'runs/piles'
+    """Folder of the run: piles, states, logs, and at the end the checkpoint."""
+    part_px: float = 14.0
+    """Resolution that is learnt at: the side in px of a square that covers as much as one part."""
+    seed: int = 0
+    """Seed of everything."""
+    offsets: OffsetTrainConfig = field(
+        default_factory=lambda: OffsetTrainConfig(steps=700, batch=12, self_training=0)
+    )
+    """The dense network's training."""
+    votes: VoteRule = field(
+        default_factory=lambda: VoteRule(
+            centre_radius=1.2,
+            min_votes=0.06,
+            min_height=0.0,
+            min_height_m=0.002,
+            min_foreground=0.5,
+        )
+    )
+    """When votes are a centre; the segmenter takes it from the checkpoint."""
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    """Device, precision, how often to save."""
+
+    def __post_init__(self) -> None:
+        if not 6 <= self.part_px <= 64:
+            raise ConfigError(f'part_px is {self.part_px:g}: expected 6 to 64')
+        if self.offsets.self_training:
+            raise ConfigError(
+                f'offsets.self_training is {self.offsets.self_training}: expected 0, simulated'
+                ' piles have labels'
+            )
+
+
+def train_piles(config: TrainPilesConfig) -> Path:
+    """Simulate, then train the dense network, or what is left of it; returns the checkpoint's
+    folder. Raises ConfigError or InputError for a mesh that cannot be simulated."""
+    run = RunContext(config)
+    out = Path(config.out)
+    plans = [
+        config.piles.simulation(sensor, out / 'piles' / Path(sensor).stem, config.seed + number)
+        for number, sensor in enumerate(config.piles.sensors)
+    ]
+    (part,) = plans[0].parts()
+    run.claim(str(plans[0].identity().get('mesh_sha256', part.name))[:16])
+    if run.speaks:
+        for plan in plans:
+            simulate(plan)
+    run.fabric.barrier()
+    folders = [plan.folder for plan in plans]
+    size = working_size(folders[0], math.sqrt(part.footprint_m2) / config.part_px)
+    maps = joined([read_height_maps(folder, size, truth=True) for folder in folders])
+    height_m = height_scale(maps.heights_m)
+    images = torch.from_numpy(signed(height_shares(maps.heights_m, height_m)))[:, None].float()
+    data = HeightImages(maps, height_m, images.to(run.device))
+    area_m2, radius_m = part_size(folders[0])
+    pixel_m = maps.pixel_m
+    scales = Scales(pixel_m, height_m, area_m2 / pixel_m**2, radius_m / pixel_m)
+    run.say(
+        f'{len(images)} piles of up to {plans[0].count[1]} parts at {size} px; one part covers some'
+        f' {scales.part_area_px:.0f} px'
+    )
+    factory = LabelledImages(data.images, _labels(maps, config.votes), _centres(maps))
+    content = BinContent(0, scales.part_area_px, size)
+    weights = train_offsets(run, data, config.offsets, [factory], scales, content)
+    return run.save(
+        'piles',
+        'offsets',
+        part.name,
+        scales,
+        {'offsets': weights},
+        data=f'{len(images)} simulated piles',
+        taught_by=f'piles that were simulated of {"its mesh" if config.piles.mesh else "the part"}',
+    )
+
+
+def working_size(folder: Path, pixel_m: float) -> int:
+    """The side in px, a multiple of 16, of a square height map of a set's bins in which a pixel
+    covers some pixel_m."""
+    scene = next(iter(ShardDataset(folder)))
+    workspace = scene.require_workspace()
+    left, top, right, bottom = workspace.window(scene.frame.intrinsics, TRAINING_MARGIN)
+    side_m = max(right - left, bottom - top) * pixel_size_m(workspace, scene.frame.intrinsics)
+    return max(16 * round(side_m / pixel_m / 16), 32)
+
+
+def part_size(folder: Path) -> tuple[float, float]:
+    """The median area in square metres and the median radius of gyration in metres of what a part
+    covers where nothing lies on it, at the floor's scale. Raises DatasetError where none does."""
+    sizes = list[tuple[float, float]]()
+    for scene in islice(ShardDataset(folder), SIZED_SCENES):
+        truth = scene.labelled()
+        pixel_m = pixel_size_m(scene.require_workspace(), scene.frame.intrinsics)
+        for number in np.flatnonzero(visible_fractions(truth) >= WHOLE) + 1:
+            place = np.argwhere(truth.labels == number)
+            radius = math.sqrt(place.var(0).sum())
+            sizes.append((len(place) * pixel_m**2, radius * pixel_m))
+    if not sizes:
+        raise DatasetError(
+            f'{folder} shows no part whole: expected piles.instances to begin with 1, such as 1-60'
+        )
+    area, radius = np.median(sizes, 0)
+    return float(area), float(radius)
+
+
+def _labels(maps: HeightMaps, votes: VoteRule) -> np.ndarray:
+    """The truth (N, S, S) where something stands above the floor."""
+    assert maps.labels is not None, 'the truth was asked for'
+    return np.where(maps.heights_m > votes.min_height_m, maps.labels, 0).astype(np.int64)
+
+
+def _centres(maps: HeightMaps) -> np.ndarray:
+    assert maps.centres is not None, 'the truth was asked for'
+    return maps.centres
