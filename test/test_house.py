@@ -173,6 +173,7 @@ def test_a_family_of_methods_imports_no_other():
         'hoc',
         'image_level',
         'insegan',
+        'piles',
     }
 
 

@@ -53,6 +53,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     'picks': Benchmark('whether the first pick is of a free part', 'picks:benchmark_picks'),
     'train': Benchmark("what a step of the paper's training costs", 'train_speed:benchmark_train'),
     'insta10': _kept("the InSeGAN paper's tables", 'insta10:run_insta10'),
+    'bins': _kept('parts in layers, from a few to a hundred', 'bins:run_bins'),
     'foreground': _kept(
         'the tables of layered GANs and the independence prior', 'foreground:run_foreground'
     ),

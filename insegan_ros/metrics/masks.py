@@ -3,6 +3,7 @@ background."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -111,3 +112,43 @@ def score(truth: Instances, found: Instances) -> SceneScore:
         foreground_iou(true, own),
         count_error(true, own),
     )
+
+
+# A part of which so much is seen can be asked for; less of it is another's to hide.
+SEEN = 0.5
+
+
+@dataclass(frozen=True)
+class SeenScore:
+    """One scene of a deep bin, its instances matched one to one (Hungarian). ious (N,): of every
+    true part of which half or more is seen, 0 where none was matched; predicted: instances found;
+    right: those that match any part with an IoU of .5 or more."""
+
+    ious: np.ndarray
+    predicted: int
+    right: int
+
+
+def score_seen(truth: Instances, visible: np.ndarray, found: np.ndarray) -> SeenScore:
+    """The parts that can be seen, told from what is found, labels (H, W). visible (N,): the share
+    of every true part that is seen, as visible_fractions gives it."""
+    present = np.unique(truth.labels[truth.labels > 0])
+    iou = iou_matrix(truth.labels, found)
+    rows, columns = linear_sum_assignment(iou, maximize=True)
+    best = np.zeros(len(present))
+    best[rows] = iou[rows, columns]
+    return SeenScore(best[visible[present - 1] >= SEEN], iou.shape[1], int((best >= 0.5).sum()))
+
+
+def seen_summary(scenes: Sequence[SeenScore]) -> dict[str, float]:
+    """Over all scenes, of the parts of which half or more is seen: `seen_miou`, mean IoU;
+    `found50`, `found75`, shares of them with an IoU of .5 and .75 or more. `precision`: the share
+    of what is found that is a part, with an IoU of .5 or more."""
+    ious = np.concatenate([one.ious for one in scenes])
+    predicted = sum(one.predicted for one in scenes)
+    return {
+        'seen_miou': float(ious.mean()),
+        'found50': float((ious >= 0.5).mean()),
+        'found75': float((ious >= 0.75).mean()),
+        'precision': sum(one.right for one in scenes) / max(predicted, 1),
+    }

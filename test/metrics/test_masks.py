@@ -7,6 +7,7 @@ import pytest
 from scipy.ndimage import distance_transform_edt
 from sklearn.metrics import adjusted_rand_score
 
+from insegan_ros.frame import Instances
 from insegan_ros.metrics.masks import (
     count_error,
     foreground_iou,
@@ -14,6 +15,8 @@ from insegan_ros.metrics.masks import (
     honest_miou,
     iou_matrix,
     paper_miou,
+    score_seen,
+    seen_summary,
 )
 
 
@@ -81,3 +84,21 @@ def test_foreground_scores_of_a_half_found_square():
         swapped['ari'] == 1 and swapped['msc'] == 1 and swapped['iou'] == 0 and swapped['acc'] == 0
     )
     assert foreground_scores(np.zeros_like(truth), np.zeros_like(truth))['iou'] == 1
+
+
+def test_what_is_asked_for_are_the_parts_that_can_be_seen():
+    """One found whole, one to six tenths, a sliver that nobody asks for, one that is invented."""
+    labels = np.zeros((40, 40), np.uint16)
+    labels[5:15, 5:15], labels[5:15, 20:30], labels[30, 30:34] = 1, 2, 4
+    found = np.where(labels == 1, 7, 0)
+    found[5:15, 20:26], found[35:38, 5:8] = 3, 9
+    # The third is hidden altogether.
+    visible = np.array([1.0, 0.5, 0.0, 0.1])
+    one = score_seen(Instances(labels, np.ones(4, np.float32)), visible, found)
+    assert one.ious == pytest.approx([1.0, 0.6]) and (one.predicted, one.right) == (3, 2)
+    none = score_seen(Instances(labels, np.ones(4, np.float32)), visible, np.zeros_like(labels))
+    assert none.ious.tolist() == [0.0, 0.0] and (none.predicted, none.right) == (0, 0)
+    summary = seen_summary([one, none])
+    assert summary == pytest.approx(
+        {'seen_miou': 0.4, 'found50': 0.5, 'found75': 0.25, 'precision': 2 / 3}
+    )

@@ -56,7 +56,7 @@ class PilesConfig:
     """Processes that simulate."""
 
     def __post_init__(self) -> None:
-        if bool(self.part) == bool(self.mesh):
+        if self.part and self.mesh:
             raise ConfigError(
                 f'piles.part is "{self.part}", piles.mesh "{self.mesh}": expected one of them'
             )
@@ -66,6 +66,11 @@ class PilesConfig:
     def simulation(self, sensor: str, out: Path, seed: int) -> SimulateConfig:
         """The set of one of the sensors in its folder; raises ConfigError for what cannot be
         simulated."""
+        if not (self.part or self.mesh):
+            raise ConfigError(
+                'neither piles.mesh nor piles.part is given: expected the mesh of your part,'
+                ' or the name of one of the simulator'
+            )
         return SimulateConfig(
             part=self.part or 'nut',
             mesh=self.mesh,
@@ -86,7 +91,7 @@ class TrainPilesConfig:
     """`insegan train piles`: a part's mesh in, a segmenter of bins of any fill out. Stopped and
     started again, it goes on."""
 
-    piles: PilesConfig = field(default_factory=lambda: PilesConfig(part='nut'))
+    piles: PilesConfig = field(default_factory=PilesConfig)
     """The simulated piles."""
     out: str = 'runs/piles'
     """Folder of the run: piles, states, logs, and at the end the checkpoint."""
