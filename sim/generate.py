@@ -28,7 +28,7 @@ from insegan_sim.container import KINDS
 from insegan_sim.engines import ENGINES, run_jobs
 from insegan_sim.meshes import load_mesh_part
 from insegan_sim.parts import Part, load_parts
-from insegan_sim.scenes import FILL, Setup, make_container, simulate_scene
+from insegan_sim.scenes import FILL, Setup, make_container, simulate_scenes
 from insegan_sim.sensor import load_sensor
 from insegan_sim.world import World
 
@@ -74,6 +74,9 @@ class SimulateConfig:
     """ideal, noise (a D435 without its holes), d435, or a YAML file with a sensor's parameters."""
     colour: bool = False
     """RGB beside depth, with textures, lamps and backgrounds drawn anew for every scene."""
+    emptied: int = 1
+    """Pictures of a pile: of all its parts, then of fewer and fewer, those on top taken away, as a
+    robot empties a bin. 1 is a new pile for every picture; more save most of the time."""
     jitter: Jitter = field(default_factory=Jitter)
     """How much the camera's pose and intrinsics differ from scene to scene."""
     truth: str = 'full'
@@ -103,6 +106,7 @@ class SimulateConfig:
             ('scenes', 1, 10**7),
             ('workers', 1, 4096),
             ('shard_scenes', 1, 10**5),
+            ('emptied', 1, 1000),
         ):
             if not low <= getattr(self, name) <= high:
                 raise ConfigError(f'{name} is {getattr(self, name)}: expected {low} to {high}')
@@ -131,6 +135,11 @@ class SimulateConfig:
             raise ConfigError(
                 'only_hard with truth "image": expected truth "full", hard scenes are found by'
                 ' their masks'
+            )
+        if self.emptied > 1 and (self.only_hard or self.paper_splits):
+            raise ConfigError(
+                f'only_hard or paper_splits with emptied {self.emptied}: expected 1, a hard picture'
+                ' has a pile of its own'
             )
         # Texts that are no numbers are refused now, not when they are first used.
         _ = self.count, self.shape
@@ -193,6 +202,7 @@ class SimulateConfig:
             self.only_hard,
             self.seed,
             stream,
+            self.emptied,
         )
 
     def identity(self) -> dict[str, object]:
@@ -200,6 +210,9 @@ class SimulateConfig:
         values = asdict(self)
         for name in ('out', 'workers', 'engine', 'address', 'estimate', 'paper_splits', 'mesh'):
             values.pop(name)
+        if self.emptied == 1:
+            # As in sets of earlier versions.
+            values.pop('emptied')
         values |= {'instances': list(self.count), 'size': list(self.shape)}
         if self.mesh:
             values['part'] = Path(self.mesh).stem
@@ -238,7 +251,7 @@ def simulate_shard(setup: Setup, scenes: range, truth: str) -> tuple[bytes, Coun
     """Make one shard: its bytes, and what was thrown away on the way. Runs in a worker and writes
     nothing."""
     with World(setup.container) as world:
-        made = [simulate_scene(setup, world, index) for index in scenes]
+        made = list(simulate_scenes(setup, world, scenes))
     rejected = sum((one.rejected for one in made), Counter[str]())
     info = ShardInfo(setup.classes, setup.seed, scenes.start, dict(rejected))
     keep = [one.scene if truth == 'full' else replace(one.scene, truth=None) for one in made]

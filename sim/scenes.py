@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +15,7 @@ from insegan_sim.camera import Camera, Jitter
 from insegan_sim.container import Container
 from insegan_sim.parts import Part, bin_width_m, load_part
 from insegan_sim.sensor import IdealSensor, Sensor
-from insegan_sim.world import World
+from insegan_sim.world import Pile, World
 
 # The share of its floor that a bin's parts would cover side by side. The paper chose bins in which
 # segmentation "was challenging but not too hard"; at this fill a tenth of the average part is
@@ -29,7 +29,7 @@ TRIES, TRIES_HARD = 60, 4000
 @dataclass(frozen=True)
 class Setup:
     """What all scenes of a set have in common. count: the minimum and the maximum of parts in a
-    bin; stream: of random numbers, beside the seed."""
+    bin; stream: of random numbers, beside the seed; emptied: pictures of a pile that is emptied."""
 
     parts: tuple[Part, ...]
     camera: Camera
@@ -40,6 +40,7 @@ class Setup:
     only_hard: bool = False
     seed: int = 0
     stream: int = 0
+    emptied: int = 1
 
     @property
     def container(self) -> Container:
@@ -97,32 +98,75 @@ def bin_setup(
 
 
 def simulate_scene(setup: Setup, world: World, index: int) -> Simulated:
-    """The scene of this number: it depends on the setup and the number alone. Raises ConfigError
-    where no pile is ever good."""
+    """The scene of this number, of a pile of its own: it depends on the setup and the number alone.
+    Raises ConfigError where no pile is ever good."""
     rng = np.random.default_rng([setup.seed, setup.stream, index])
     rejected: Counter[str] = Counter()
+    for parts, pile in _good_piles(setup, world, rng, rejected):
+        scene = photograph(setup, parts, pile.poses, rng, index)
+        if not setup.only_hard or _is_hard(scene):
+            return Simulated(scene, pile.speed_m_s, pile.penetration_m, rejected)
+        rejected['easy for K-means'] += 1
+    raise AssertionError('unreachable: the piles end in an error of their own')
+
+
+def simulate_scenes(setup: Setup, world: World, indices: Iterable[int]) -> Iterator[Simulated]:
+    """Scenes of these numbers, each as it is whatever others are made. Of a pile that is emptied
+    there are `emptied` in a row: all of its parts, then fewer and fewer, those on top taken away.
+    Raises ConfigError where no pile is ever good."""
+    if setup.emptied == 1:
+        yield from (simulate_scene(setup, world, index) for index in indices)
+        return
+    before, rejected = -1, Counter[str]()
+    for index in indices:
+        number, taken = divmod(index, setup.emptied)
+        if number != before:
+            rng = np.random.default_rng([setup.seed, setup.stream, number])
+            parts, pile = next(_good_piles(setup, world, rng, rejected))
+            before = number
+        own = np.random.default_rng([setup.seed, setup.stream, number, taken + 1])
+        left = _left(pile, parts, taken / setup.emptied, setup.count[0], own)
+        scene = photograph(setup, [parts[one] for one in left], pile.poses[left], own, index)
+        yield Simulated(scene, pile.speed_m_s, pile.penetration_m, rejected)
+        rejected = Counter()
+
+
+def _left(
+    pile: Pile, parts: list[Part], taken: float, minimum: int, rng: np.random.Generator
+) -> np.ndarray:
+    """The parts (K,) that are left of a pile when a share of them is taken away, about in order of
+    their height: what lies on top lies free, and takes nothing with it."""
+    height = pile.poses[:, 2, 3] + 0.1 * parts[0].diameter_m * rng.standard_normal(len(parts))
+    count = max(round((1 - taken) * len(parts)), minimum)
+    return np.sort(np.argsort(height)[:count])
+
+
+def _good_piles(
+    setup: Setup, world: World, rng: np.random.Generator, rejected: Counter[str]
+) -> Iterator[tuple[list[Part], Pile]]:
+    """Parts and the piles in which they have come to rest, until the tries are used up, which is a
+    ConfigError; rejected counts what is thrown away, by reason."""
     for _ in range(TRIES_HARD if setup.only_hard else TRIES):
         count = int(rng.integers(setup.count[0], setup.count[1] + 1))
         parts = [setup.parts[kind] for kind in rng.integers(len(setup.parts), size=count)]
         pile = world.drop(parts, rng)
         if isinstance(pile, str):
             rejected[pile] += 1
-            continue
-        scene = photograph(setup, parts, pile.poses, rng, index)
-        if setup.only_hard:
-            # scikit-learn takes a second to import.
-            from insegan_ros.metrics.hard import kmeans_fails
-
-            if not kmeans_fails(scene):
-                rejected['easy for K-means'] += 1
-                continue
-        return Simulated(scene, pile.speed_m_s, pile.penetration_m, rejected)
+        else:
+            yield parts, pile
     reasons = ', '.join(f'{count} {reason}' for reason, count in rejected.most_common())
     raise ConfigError(
         f'no good pile of {setup.count[0]} to {setup.count[1]} x {", ".join(setup.classes[:4])} in'
         f' a {setup.container.kind} of {1000 * setup.container.width_m:.0f} mm in'
         f' {sum(rejected.values())} tries ({reasons}): expected fewer instances or a wider one'
     )
+
+
+def _is_hard(scene: Scene) -> bool:
+    # scikit-learn takes a second to import.
+    from insegan_ros.metrics.hard import kmeans_fails
+
+    return kmeans_fails(scene)
 
 
 def photograph(

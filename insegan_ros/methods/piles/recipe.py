@@ -48,7 +48,9 @@ class PilesConfig:
     fill: float = 3.0
     """Layers that the fullest bin holds: the share of the floor that its parts would cover side by
     side."""
-    scenes: int = 160
+    emptied: int = 5
+    """Pictures of a pile, of which more and more is taken away, see `insegan simulate`."""
+    scenes: int = 200
     """Scenes for each sensor."""
     sensors: tuple[str, ...] = ('ideal', 'd435')
     """Whose depth is learnt from; names or YAML files, see `insegan simulate --sensor`."""
@@ -79,6 +81,7 @@ class PilesConfig:
             out=str(out),
             instances=self.instances,
             fill=self.fill,
+            emptied=self.emptied,
             sensor=sensor,
             seed=seed,
             workers=self.workers,
