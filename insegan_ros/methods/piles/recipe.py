@@ -16,16 +16,17 @@ import torch
 from insegan_ros.data.height_maps import HeightMaps, joined, read_height_maps
 from insegan_ros.data.scene import visible_fractions
 from insegan_ros.data.shards import ShardDataset
-from insegan_ros.engine.checkpoint import Scales
+from insegan_ros.engine.checkpoint import Checkpoint, Scales
 from insegan_ros.engine.inputs import HeightImages
 from insegan_ros.engine.loop import LoopConfig
 from insegan_ros.engine.run import RunContext
 from insegan_ros.errors import ConfigError, DatasetError
 from insegan_ros.heights import height_scale, height_shares, pixel_size_m, signed
+from insegan_ros.methods.registry import find_checkpoint
 from insegan_ros.offsets.inference import VoteRule
 from insegan_ros.offsets.labelled_images import LabelledImages
-from insegan_ros.offsets.stage import OffsetTrainConfig
-from insegan_ros.offsets.training import BinContent, train_offsets
+from insegan_ros.offsets.segmenter import network_config
+from insegan_ros.offsets.stage import OffsetStage, OffsetTrainConfig
 from insegan_ros.workspace import TRAINING_MARGIN
 from insegan_sim.generate import SimulateConfig, simulate
 
@@ -38,7 +39,8 @@ class PilesConfig:
     """What the simulator drops, and what photographs it."""
 
     part: str = ''
-    """One of the simulator's parts; empty where `mesh` is given."""
+    """One of the simulator's parts; several joined by commas make bins of mixed parts, for a
+    network that others begin with. Empty where `mesh` is given."""
     mesh: str = ''
     """The part's STL, OBJ or PLY file, as `insegan reconstruct` makes it or of your own."""
     scale: float = 1.0
@@ -100,6 +102,9 @@ class TrainPilesConfig:
     """Folder of the run: piles, states, logs, and at the end the checkpoint."""
     part_px: float = 14.0
     """Resolution that is learnt at: the side in px of a square that covers as much as one part."""
+    begin: str = ''
+    """A checkpoint whose dense network is gone on from, such as one of other parts: it knows piles
+    already. Empty begins anew."""
     seed: int = 0
     """Seed of everything."""
     offsets: OffsetTrainConfig = field(
@@ -138,14 +143,16 @@ def train_piles(config: TrainPilesConfig) -> Path:
         config.piles.simulation(sensor, out / 'piles' / Path(sensor).stem, config.seed + number)
         for number, sensor in enumerate(config.piles.sensors)
     ]
-    (part,) = plans[0].parts()
-    run.claim(str(plans[0].identity().get('mesh_sha256', part.name))[:16])
+    parts, start = plans[0].parts(), first_weights(config)
+    name = '+'.join(part.name for part in parts)
+    run.claim(str(plans[0].identity().get('mesh_sha256', name))[:16])
     if run.speaks:
         for plan in plans:
             simulate(plan)
     run.fabric.barrier()
     folders = [plan.folder for plan in plans]
-    size = working_size(folders[0], math.sqrt(part.footprint_m2) / config.part_px)
+    covered_m2 = float(np.mean([part.footprint_m2 for part in parts]))
+    size = working_size(folders[0], math.sqrt(covered_m2) / config.part_px)
     maps = joined([read_height_maps(folder, size, truth=True) for folder in folders])
     height_m = height_scale(maps.heights_m)
     images = torch.from_numpy(signed(height_shares(maps.heights_m, height_m)))[:, None].float()
@@ -158,17 +165,34 @@ def train_piles(config: TrainPilesConfig) -> Path:
         f' {scales.part_area_px:.0f} px'
     )
     factory = LabelledImages(data.images, _labels(maps, config.votes), _centres(maps))
-    content = BinContent(0, scales.part_area_px, size)
-    weights = train_offsets(run, data, config.offsets, [factory], scales, content)
+    run.seed('weights', 3)
+    stage = OffsetStage(run.fabric, config.offsets, factory, data.relief_px, 0, start)
+    weights = run.stage(stage).weights()
     return run.save(
         'piles',
         'offsets',
-        part.name,
+        name,
         scales,
         {'offsets': weights},
         data=f'{len(images)} simulated piles',
         taught_by=f'piles that were simulated of {"its mesh" if config.piles.mesh else "the part"}',
     )
+
+
+def first_weights(config: TrainPilesConfig) -> dict[str, torch.Tensor] | None:
+    """The weights that the dense network begins with; None for new ones. Raises ConfigError for a
+    network of another shape, CheckpointError for a checkpoint without one."""
+    if not config.begin:
+        return None
+    checkpoint = Checkpoint.load(find_checkpoint(config.begin))
+    checkpoint.require('offsets')
+    shape = network_config(checkpoint)
+    if shape != config.offsets.network:
+        raise ConfigError(
+            f'begin is {config.begin}, whose network is {shape}: expected the shape of'
+            f' offsets.network, {config.offsets.network}'
+        )
+    return {name: value.float() for name, value in checkpoint.weights['offsets'].items()}
 
 
 def working_size(folder: Path, pixel_m: float) -> int:

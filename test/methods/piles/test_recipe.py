@@ -106,3 +106,17 @@ def test_bins_that_are_always_full_show_no_part_whole(config, monkeypatch):
         DatasetError, match='shows no part whole: expected piles.instances to begin'
     ):
         part_size(f'{config.out}/piles/ideal')
+
+
+@pytest.mark.slow
+def test_a_network_that_knows_piles_is_gone_on_from(config, tmp_path):
+    one_step = replace(DENSE, steps=1, rate=1e-9)
+    going = replace(config, begin=config.out, out=str(tmp_path / 'run'), offsets=one_step)
+    train_piles(going)
+    before = Checkpoint.load(f'{config.out}/checkpoint').weights['offsets']
+    after = Checkpoint.load(tmp_path / 'run/checkpoint').weights['offsets']
+    assert all(torch.allclose(value, after[name], atol=1e-3) for name, value in before.items())
+    wider = replace(going, offsets=replace(DENSE, network=OffsetNetConfig(16, 3)))
+    with pytest.raises(ConfigError, match='begin is .*expected the shape of offsets.network'):
+        train_piles(replace(wider, out=str(tmp_path / 'never')))
+    assert not (tmp_path / 'never').exists()
