@@ -127,6 +127,10 @@ def train_offsets(
         kept, labels, centres = label_itself(run, data, network, scales, content, config.agreement)
         run.say(f'round {round_}: sure of {len(kept)} of {len(data.images)} height maps')
         if len(kept) < MIN_CROPS:
+            run.say(
+                f'that is too few to learn from, {MIN_CROPS} or more are expected: the network'
+                ' stays as it is; more steps, or more height maps, make it surer'
+            )
             break
         sure = data.images[torch.from_numpy(kept).to(run.device)]
         factories = list(sources)

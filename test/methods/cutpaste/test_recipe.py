@@ -141,3 +141,12 @@ def test_a_wrong_number_of_parts_is_said_before_the_training(tmp_path, capsys):
 def test_values_that_cannot_be_are_refused(values, words):
     with pytest.raises(ConfigError, match=words):
         TrainCutPasteConfig(**values)
+
+
+def test_a_network_that_is_sure_of_nothing_says_that_it_stays_as_it_is(tmp_path, capsys):
+    config = small_cutpaste(heights_file(tmp_path / 'disks.h5', disks(20)), tmp_path / 'run')
+    train_cutpaste(config)
+    said = capsys.readouterr().out
+    assert 'round 1: sure of 0 of 20 height maps' in said
+    assert 'too few to learn from, 30 or more are expected: the network stays as it is' in said
+    assert 'offsets-1' not in Checkpoint.load(f'{config.out}/checkpoint').training['steps']
