@@ -85,8 +85,8 @@ def pose_errors(name: str, scenes: int) -> dict[str, PoseErrors]:
                 poses = _poses_of(instances)
                 answers: Answers = [(true, poses[one]) for true, one in pairs]
             else:
-                masks = scene.labelled().masks()
-                registered = [registration.register(scene.frame, mask) for mask in masks]
+                masks = list(scene.labelled().masks())
+                registered = registration.register_all(scene.frame, masks)
                 own.seconds += time.perf_counter() - begun
                 own.count += len(registered)
                 answers = [(true, one.pose if one else None) for true, one in enumerate(registered)]

@@ -1,32 +1,45 @@
-"""Metric 6-DoF poses where a mesh of the part is known: every instance's own points are registered
+"""Metric 6-DoF poses where a mesh of the part is known: the points of every instance are registered
 to it.
 
 Hypotheses over all rotations are ranked by how near the points lie to the surface, the best ones
-refined by ICP (Open3D, point to plane), and the one is taken whose rendered depth explains the
+refined by ICP (point to plane), all at once, and the one is taken whose rendered depth explains the
 instance's pixels without standing before anything that the camera sees farther away.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import open3d as o3d
 import trimesh
-from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from insegan_ros.errors import InputError
 from insegan_ros.frame import Frame
+from insegan_ros.geometry.surface_grid import SurfaceGrid, spread
 
 SURFACE_POINTS, OBSERVED_POINTS, MAX_RAYS = 3000, 250, 900
-STARTS, TURNS, RANKED, REFINED = 60, 12, 160, 16
+# Directions and turns of the first hypotheses; how many observed points they are ranked by; how
+# many of them go on.
+STARTS, TURNS, RANKING_POINTS, RANKED = 60, 12, 60, 100
+# (steps of ICP, its reach in diameters, observed points, hypotheses kept then), one round after
+# another; how many rays those are chosen by.
+ROUNDS = ((8, 0.2, 80, 16), (6, 0.1, 120, 6), (10, 0.05, 250, 6))
+COARSE_RAYS = 200
+# Share of the readings that is added to what ICP solves: where a face tells nothing of a shift,
+# it stays.
+DAMPING = 1e-3
 # Turns about the line of sight that are tried last, in degrees: a flat face tells ICP nothing of
 # them.
-LAST_TURNS = (12.0, -12.0, 6.0, -6.0, 3.0, -3.0, 1.5, -1.5)
+LAST_TURNS = (12.0, 6.0, 3.0, 1.5)
 MIN_POINTS = 12
+# Instances that are registered at once: more take memory, not less time.
+BATCH = 16
 # Depths that differ by this share of the part's diameter agree.
 TOLERANCE = 0.03
 
@@ -54,17 +67,16 @@ class Registered:
     score: float
 
 
-class _Rays(NamedTuple):
-    """Rays (M, 3) in and around an instance with z = 1, the depths (M,) in m that the camera has
-    there, and which of them are the instance's own, (M,) bool."""
+class _Observed(NamedTuple):
+    """What the camera sees of an instance, all float32: points (OBSERVED_POINTS, 3) of it in m;
+    their middle (3,); rays (M, 3) in and around it with z = 1, the depths (M,) in m there, and
+    which rays are its own, (M,) bool."""
 
-    direction: np.ndarray
+    points: np.ndarray
+    middle: np.ndarray
+    rays: np.ndarray
     depth_m: np.ndarray
     own: np.ndarray
-
-    def every(self, step: int) -> _Rays:
-        """One ray in so many."""
-        return _Rays(self.direction[::step], self.depth_m[::step], self.own[::step])
 
 
 class MeshRegistration:
@@ -77,7 +89,7 @@ class MeshRegistration:
         self.diameter = float(
             np.linalg.norm(mesh.vertices - mesh.vertices.mean(0), axis=1).max() * 2
         )
-        self.tree = cKDTree(self.points)
+        self.grid = SurfaceGrid(self.points, self.normals)
         self.scene = o3d.t.geometry.RaycastingScene(nthreads=1)
         self.scene.add_triangles(
             o3d.t.geometry.TriangleMesh.from_legacy(
@@ -91,134 +103,182 @@ class MeshRegistration:
         # to the surface than any other side.
         axes = np.linalg.svd(self.points - self.points.mean(0), full_matrices=False)[2]
         self.starts = np.concatenate(
-            [_rotations(_spread(STARTS), TURNS), _rotations(np.concatenate([axes, -axes]), TURNS)]
-        )
+            [_rotations(spread(STARTS), TURNS), _rotations(np.concatenate([axes, -axes]), TURNS)]
+        ).astype(np.float32)
+
+    def register(
+        self, frame: Frame, mask: np.ndarray, extra: np.ndarray | None = None, search: bool = True
+    ) -> Registered | None:
+        """The pose of the instance that covers `mask` (H, W): `register_all` of one."""
+        return self.register_all(frame, [mask], [extra], search)[0]
+
+    def register_all(
+        self,
+        frame: Frame,
+        masks: Sequence[np.ndarray],
+        extra: Sequence[np.ndarray | None] | None = None,
+        search: bool = True,
+    ) -> list[Registered | None]:
+        """The poses of the instances that cover masks (H, W); None for one with too few readings,
+        or where no pose explains more of them than it contradicts: a mesh flung out of sight
+        contradicts nothing.
+
+        extra: per instance, rotations (N, 3, 3) camera-from-object to try beside all others, as a
+        pose encoder gives them, or None; without `search`, these alone.
+        """
+        found = list[Registered | None]([None] * len(masks))
+        hints = extra or [None] * len(masks)
+        seen = ((index, _observe(frame, mask)) for index, mask in enumerate(masks))
+        measured = ((index, one) for index, one in seen if one is not None)
+        while jobs := dict(islice(measured, BATCH)):
+            near = [self._hypotheses(one, hints[index], search) for index, one in jobs.items()]
+            for index, best in zip(jobs, self._refined(list(jobs.values()), near)):
+                if best.score > 0:
+                    pose = np.linalg.inv(best.pose.astype(float)).astype(np.float32)
+                    found[index] = Registered(pose, best.score)
+        return found
+
+    def _hypotheses(
+        self, observed: _Observed, extra: np.ndarray | None, search: bool
+    ) -> np.ndarray:
+        """The likeliest first poses (N, 4, 4) object-from-camera."""
+        starts, mean = self.starts, observed.middle
+        if extra is not None and len(extra):
+            starts = np.concatenate([starts, extra]) if search else extra
+            starts = starts.astype(np.float32)
+        middles = self._middles(starts, mean / np.linalg.norm(mean))
+        some = observed.points[:: max(len(observed.points) // RANKING_POINTS, 1)] - mean
+        # Observed points in every hypothetical object frame: R^T (p - p_mean) + middle.
+        placed = some @ starts + middles[:, None]
+        distance = np.minimum(self.grid.distance(placed), 0.1 * self.diameter)
+        nearest = np.argsort((distance**2).mean(1))[:RANKED]
+        poses = np.tile(np.eye(4, dtype=np.float32), (len(nearest), 1, 1))
+        poses[:, :3, :3] = starts[nearest].transpose(0, 2, 1)
+        poses[:, :3, 3] = middles[nearest] - poses[:, :3, :3] @ mean
+        return poses
 
     def _middles(self, rotations: np.ndarray, sight: np.ndarray) -> np.ndarray:
         """Where the middle of what the camera sees lies in the object (N, 3), under rotations (N,
         3, 3) and looking along the unit vector sight (3,): a face counts by its shadow, so that
         walls seen at a grazing angle weigh little. Near a picture's rim the walls of what stands
         are seen too."""
-        points, normals = self.points[::3], self.normals[::3]
+        points, normals = self.points[::6].astype(np.float32), self.normals[::6].astype(np.float32)
         weight = (-normals @ (sight @ rotations).T).clip(0)
         return weight.T @ points / weight.sum(0)[:, None]
 
-    def register(
-        self, frame: Frame, mask: np.ndarray, extra: np.ndarray | None = None, search: bool = True
-    ) -> Registered | None:
-        """The pose of the instance that covers `mask` (H, W); None with too few readings, or where
-        no pose explains more of them than it contradicts: a mesh flung out of sight contradicts
-        nothing.
+    def _refined(self, seen: list[_Observed], near: list[np.ndarray]) -> list[Registered]:
+        """The best pose object-from-camera of every instance, from its hypotheses `near`: ICP with
+        ever shorter reach, after each round of which those remain that explain most. Points near
+        the surface do not tell a flat face's turns apart; the outline does."""
+        coarse = [_every(one, len(one.rays) // COARSE_RAYS) for one in seen]
+        for steps, reach, count, kept in ROUNDS:
+            points = [one.points[:: OBSERVED_POINTS // count] for one in seen]
+            moved = self._icp(points, near, steps, reach * self.diameter)
+            near = [
+                poses[np.argsort(-self._agreement(poses, one), kind='stable')[:kept]]
+                for poses, one in zip(moved, coarse)
+            ]
+        return [self._turned(one, poses) for one, poses in zip(seen, near)]
 
-        extra: rotations (N, 3, 3) camera-from-object to try beside all others, as a pose encoder
-        gives them; without `search`, these alone.
-        """
-        rows, columns = np.nonzero(mask & np.isfinite(frame.depth_m))
-        if len(rows) < MIN_POINTS:
-            return None
-        every = np.linspace(0, len(rows) - 1, min(len(rows), OBSERVED_POINTS)).astype(int)
-        points = frame.intrinsics.rays()[rows, columns] * frame.depth_m[rows, columns, None]
-        observed = points[every].astype(float)
-        rays = self._rays(frame, mask)
-        near = self._hypotheses(observed, rays, extra, search)
-        source = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(observed))
-        refined = (self._refined(source, start) for start in near)
-        best = max(
-            (Registered(found, self._agreement(found, rays)) for found in refined),
-            key=lambda one: one.score,
-        )
-        if best.score <= 0:
-            return None
-        best = self._turned(best, observed.mean(0), rays)
-        return Registered(np.linalg.inv(best.pose).astype(np.float32), best.score)
-
-    def _hypotheses(
-        self, observed: np.ndarray, rays: _Rays, extra: np.ndarray | None, search: bool
+    def _icp(
+        self, seen: list[np.ndarray], near: list[np.ndarray], steps: int, reach: float
     ) -> list[np.ndarray]:
-        """The likeliest first poses (4, 4) object-from-camera for observed points (P, 3)."""
-        starts, mean = self.starts, observed.mean(0)
-        if extra is not None and len(extra):
-            starts = np.concatenate([starts, extra]) if search else extra
-        middles = self._middles(starts, mean / np.linalg.norm(mean))
-        # Observed points in every hypothetical object frame: R^T (p - p_mean) + middle.
-        placed = np.einsum('nji,pj->npi', starts, observed - mean) + middles[:, None]
-        distance = np.minimum(
-            self.tree.query(placed.reshape(-1, 3), workers=1)[0].reshape(placed.shape[:2]),
-            0.1 * self.diameter,
-        )
-        nearest = np.argsort((distance**2).mean(1))[:RANKED]
-        poses = np.tile(np.eye(4), (len(nearest), 1, 1))
-        poses[:, :3, :3] = starts[nearest].transpose(0, 2, 1)
-        poses[:, :3, 3] = middles[nearest] - poses[:, :3, :3] @ mean
-        # Points near the surface do not tell a flat face's turns apart; the outline does.
-        coarse = rays.every(3)
-        return sorted(poses, key=lambda pose: -self._agreement(pose, coarse))[:REFINED]
+        """All hypotheses (N, 4, 4) of all instances, seen at points (P, 3), after some steps, in
+        which what is farther from the surface than `reach` does not count."""
+        poses = np.concatenate(near)
+        counts = [len(some) for some in near]
+        points = np.repeat(np.stack(seen), counts, 0)
+        sight = points.mean(1, keepdims=True)
+        for _ in range(steps):
+            turn = poses[:, :3, :3].transpose(0, 2, 1)
+            placed = points @ turn + poses[:, None, :3, 3]
+            normal, gap = self.grid.planes(placed, (sight @ turn)[:, 0], reach)
+            poses = _step(placed, normal, gap, self.diameter) @ poses
+        return np.split(poses, np.cumsum(counts)[:-1])
 
-    def _refined(self, source: o3d.geometry.PointCloud, start: np.ndarray) -> np.ndarray:
-        """A pose (4, 4) object-from-camera after ICP with ever shorter reach."""
-        found = start
-        for reach in (0.2, 0.1, 0.05):
-            # Only what faces the camera: the far side of a thin part is as near as its own.
-            facing = found[:3, 2] @ self.normals.T < 0.1
-            target = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(self.points[facing]))
-            target.normals = o3d.utility.Vector3dVector(self.normals[facing])
-            found = o3d.pipelines.registration.registration_icp(
-                source,
-                target,
-                reach * self.diameter,
-                found,
-                o3d.pipelines.registration.TransformationEstimationPointToPlane(),
-                o3d.pipelines.registration.ICPConvergenceCriteria(max_iteration=15),
-            ).transformation
-        return found
-
-    def _turned(self, best: Registered, middle: np.ndarray, rays: _Rays) -> Registered:
-        """The best of small turns about the line of sight through the observed middle (3,)."""
+    def _turned(self, seen: _Observed, poses: np.ndarray) -> Registered:
+        """The best of poses (N, 4, 4), and of small turns of it about the line of sight."""
+        scores = self._agreement(poses, seen)
+        best, score = poses[scores.argmax()], scores.max()
         for degrees in LAST_TURNS:
-            turn = np.eye(4)
-            turn[:3, :3] = Rotation.from_rotvec((0, 0, np.radians(degrees))).as_matrix()
-            turn[:3, 3] = middle - turn[:3, :3] @ middle
-            turned = Registered(best.pose @ turn, self._agreement(best.pose @ turn, rays))
-            best = max(best, turned, key=lambda one: one.score)
-        return best
+            turns = np.tile(np.eye(4, dtype=np.float32), (2, 1, 1))
+            turns[:, :3, :3] = Rotation.from_euler(
+                'z', [[degrees], [-degrees]], degrees=True
+            ).as_matrix()
+            turns[:, :3, 3] = seen.middle - turns[:, :3, :3] @ seen.middle
+            turned = best @ turns
+            scores = self._agreement(turned, seen)
+            if scores.max() > score:
+                best, score = turned[scores.argmax()], scores.max()
+        return Registered(best, float(score))
 
-    def _rays(self, frame: Frame, mask: np.ndarray) -> _Rays:
-        """Rays in and around the instance that covers mask (H, W)."""
-        rows, columns = np.nonzero(mask)
-        pad = max(int(0.3 * max(np.ptp(rows), np.ptp(columns))), 3)
-        top, bottom = max(rows.min() - pad, 0), min(rows.max() + pad + 1, mask.shape[0])
-        left, right = max(columns.min() - pad, 0), min(columns.max() + pad + 1, mask.shape[1])
-        step = max(int(np.ceil(np.sqrt((bottom - top) * (right - left) / MAX_RAYS))), 1)
-        window = slice(top, bottom, step), slice(left, right, step)
-        return _Rays(
-            frame.intrinsics.rays()[window].reshape(-1, 3),
-            frame.depth_m[window].ravel(),
-            mask[window].ravel(),
-        )
-
-    def _agreement(self, object_from_camera: np.ndarray, rays: _Rays) -> float:
-        """Pixels of the instance whose depth the mesh explains, less pixels where it stands before
-        what is seen, as a share."""
-        direction, depth, own = rays
-        origin = np.broadcast_to(object_from_camera[:3, 3], direction.shape)
-        cast = np.concatenate([origin, direction @ object_from_camera[:3, :3].T], 1).astype(
-            np.float32
-        )
+    def _agreement(self, poses: np.ndarray, seen: _Observed) -> np.ndarray:
+        """For each of poses (N, 4, 4) object-from-camera, the pixels of the instance whose depth
+        the mesh explains, less the pixels where it stands before what is seen, as a share (N,)."""
+        cast = np.empty((len(poses), len(seen.rays), 6), np.float32)
+        cast[..., :3] = poses[:, None, :3, 3]
+        cast[..., 3:] = seen.rays @ poses[:, :3, :3].transpose(0, 2, 1)
         hit = self.scene.cast_rays(o3d.core.Tensor.from_numpy(cast), nthreads=1)['t_hit'].numpy()
-        seen = np.isfinite(depth)
+        before = seen.depth_m - hit
         tolerance = TOLERANCE * self.diameter
-        explained = own & seen & (np.abs(hit - depth) < tolerance)
-        contradicted = seen & (hit < depth - 2 * tolerance)
-        return float((explained.sum() - contradicted.sum()) / max((own & seen).sum(), 1))
+        explained = (np.abs(before) < tolerance) & seen.own
+        contradicted = before > 2 * tolerance
+        return (explained.sum(1) - contradicted.sum(1).astype(float)) / max(seen.own.sum(), 1)
 
 
-def _spread(count: int) -> np.ndarray:
-    """Directions (count, 3) spread evenly over the sphere (Fibonacci)."""
-    index = np.arange(count) + 0.5
-    polar, azimuth = np.arccos(1 - 2 * index / count), np.pi * (1 + 5**0.5) * index
-    return np.stack(
-        [np.sin(polar) * np.cos(azimuth), np.sin(polar) * np.sin(azimuth), np.cos(polar)], -1
+def _observe(frame: Frame, mask: np.ndarray) -> _Observed | None:
+    """What is seen of the instance that covers mask (H, W), and around it; None where hardly
+    anything was measured."""
+    rows, columns = np.nonzero(mask)
+    if not len(rows):
+        return None
+    pad = max(int(0.3 * max(np.ptp(rows), np.ptp(columns))), 3)
+    top, bottom = max(rows.min() - pad, 0), min(rows.max() + pad + 1, mask.shape[0])
+    left, right = max(columns.min() - pad, 0), min(columns.max() + pad + 1, mask.shape[1])
+    window = slice(top, bottom), slice(left, right)
+    rays, depth_m, own = frame.intrinsics.rays()[window], frame.depth_m[window], mask[window]
+    points = (rays * depth_m[..., None])[own & np.isfinite(depth_m)]
+    if len(points) < MIN_POINTS:
+        return None
+    points = points[np.linspace(0, len(points) - 1, OBSERVED_POINTS).astype(int)]
+    step = max(int(np.ceil(np.sqrt(own.size / MAX_RAYS))), 1)
+    rays, depth_m, own = (one[::step, ::step] for one in (rays, depth_m, own))
+    read = np.isfinite(depth_m)
+    return _Observed(
+        points.astype(np.float32),
+        points.mean(0).astype(np.float32),
+        rays[read].astype(np.float32),
+        depth_m[read],
+        own[read],
     )
+
+
+def _every(seen: _Observed, step: int) -> _Observed:
+    """With one ray in so many."""
+    step = max(step, 1)
+    return seen._replace(rays=seen.rays[::step], depth_m=seen.depth_m[::step], own=seen.own[::step])
+
+
+def _step(placed: np.ndarray, normal: np.ndarray, gap: np.ndarray, scale: float) -> np.ndarray:
+    """A step of point-to-plane ICP (Chen and Medioni, 1992), as motions (B, 4, 4): points placed
+    (B, P, 3), the normals of the planes near them, zero where a point does not count, and how far
+    below their plane they lie (B, P). scale: the length beside which a turn weighs as a shift."""
+    jacobian = np.empty((*gap.shape, 6), np.float32)
+    jacobian[..., 3:] = normal
+    x, y, z = np.moveaxis(placed * np.float32(1 / scale), -1, 0)
+    u, v, w = np.moveaxis(normal, -1, 0)
+    jacobian[..., 0], jacobian[..., 1], jacobian[..., 2] = (
+        y * w - z * v,
+        z * u - x * w,
+        x * v - y * u,
+    )
+    matrix = jacobian.transpose(0, 2, 1) @ jacobian
+    matrix += DAMPING * gap.shape[1] * np.eye(6, dtype=np.float32)
+    step = np.linalg.solve(matrix, jacobian.transpose(0, 2, 1) @ gap[..., None])[..., 0]
+    motion = np.tile(np.eye(4, dtype=np.float32), (len(step), 1, 1))
+    motion[:, :3, :3] = Rotation.from_rotvec(step[:, :3] / scale).as_matrix()
+    motion[:, :3, 3] = step[:, 3:]
+    return motion
 
 
 def _rotations(directions: np.ndarray, turns: int) -> np.ndarray:
@@ -228,4 +288,4 @@ def _rotations(directions: np.ndarray, turns: int) -> np.ndarray:
     azimuth = np.arctan2(directions[:, 1], directions[:, 0])
     tilt = Rotation.from_euler('zy', np.stack([azimuth, polar], -1)).inv()
     spins = Rotation.from_rotvec(np.outer(np.arange(turns) * 2 * np.pi / turns, (0, 0, 1)))
-    return np.stack([(spin * one).as_matrix() for one in tilt for spin in spins])
+    return (spins.as_matrix() @ tilt.as_matrix()[:, None]).reshape(-1, 3, 3)

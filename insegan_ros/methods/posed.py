@@ -55,17 +55,24 @@ class PosedSegmenter(WrappedSegmenter):
             if found.poses is not None
             else np.tile(np.eye(4, dtype=np.float32), (len(found), 1, 1))
         )
-        for index, mask in enumerate(found.masks()):
-            registered = self._register(frame, mask, poses[index, :3, :3])
-            if registered is not None:
-                poses[index] = registered.pose
+        for index, one in enumerate(self._register(frame, list(found.masks()), poses[:, :3, :3])):
+            if one is not None:
+                poses[index] = one.pose
         return replace(found, poses=poses)
 
-    def _register(self, frame: Frame, mask: np.ndarray, decoded: np.ndarray) -> Registered | None:
+    def _register(
+        self, frame: Frame, masks: list[np.ndarray], decoded: np.ndarray
+    ) -> list[Registered | None]:
+        """What is registered of each of masks (H, W); decoded (N, 3, 3): how the wrapped method
+        says that they are turned."""
         if self.template_from_object is None:
-            return self.registration.register(frame, mask)
-        likely = (decoded @ self.template_from_object)[None]
-        registered = self.registration.register(frame, mask, likely, search=False)
-        if registered is not None and registered.score >= SURE:
-            return registered
-        return self.registration.register(frame, mask, likely)
+            return self.registration.register_all(frame, masks)
+        likely = list((decoded @ self.template_from_object)[:, None])
+        found = self.registration.register_all(frame, masks, likely, search=False)
+        unsure = [i for i, one in enumerate(found) if one is None or one.score < SURE]
+        again = self.registration.register_all(
+            frame, [masks[i] for i in unsure], [likely[i] for i in unsure]
+        )
+        for index, one in zip(unsure, again):
+            found[index] = one
+        return found

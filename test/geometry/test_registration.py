@@ -52,6 +52,27 @@ def test_a_cylinder_that_stands_is_not_taken_for_one_that_lies():
     assert seen >= 4
 
 
+def test_instances_together_are_registered_as_each_alone(bolts):
+    registration, scene = MeshRegistration(load_part('bolt').mesh), bolts[0]
+    masks = [*scene.truth.masks(), np.zeros(scene.frame.depth_m.shape, bool)]
+    together = registration.register_all(scene.frame, masks)
+    assert together[-1] is None
+    for mask, one in zip(masks[:2], together):
+        alone = registration.register(scene.frame, mask)
+        assert np.allclose(one.pose, alone.pose, atol=1e-4)
+    again = registration.register_all(scene.frame, masks)
+    assert all(np.array_equal(a.pose, b.pose) for a, b in zip(together[:-1], again))
+
+
+def test_a_rotation_that_is_known_needs_no_search(bolts):
+    registration, scene = MeshRegistration(load_part('bolt').mesh), bolts[0]
+    part, visible = load_part('bolt'), visible_fractions(scene.truth)
+    index = int(visible.argmax())
+    truth, mask = scene.truth.poses[index], list(scene.truth.masks())[index]
+    found = registration.register(scene.frame, mask, truth[None, :3, :3], search=False)
+    assert mssd(truth, found.pose, registration.points, part.rotations()) < 0.03 * part.diameter_m
+
+
 def test_files_that_are_no_mesh_are_refused(tmp_path):
     (tmp_path / 'a.stl').write_text('no mesh')
     with pytest.raises(InputError, match='a.stl'):
