@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import trimesh
 
-from insegan_ros.errors import InputError
-from insegan_sim.parts import Part
+from insegan_ros.data.models import METRES, read_models
+from insegan_ros.errors import ConfigError, InputError
+from insegan_ros.geometry.meshes import read_mesh
+from insegan_sim.parts import Part, is_known, load_part
 from insegan_sim.shapes import Symmetry
 
-SUFFIXES = ('.stl', '.obj', '.ply')
-MAX_BYTES = 500_000_000
 # What a robot picks from a bin: anything else is a wrong unit.
 SMALLEST_M, LARGEST_M = 0.003, 0.6
 # The convex decomposition sees no more triangles than this; the camera sees all.
@@ -23,48 +22,49 @@ COLLISION_FACES = 20_000
 LARGEST_HOLE = 0.03
 
 
-def load_mesh_part(path: Path, scale: float = 1.0) -> Part:
-    """The part in an STL, OBJ or PLY file, `scale` metres per unit. Prints what was repaired.
+def load_mesh_part(path: Path, scale: float = 1.0, name: str = '') -> Part:
+    """The part in an STL, OBJ or PLY file, `scale` metres per unit, called as the file if no name
+    is given. Prints what was repaired, and where the part's origin, its centre of mass, lies in the
+    file.
 
     Raises InputError for what cannot be a part: no or empty mesh, open surface, no volume, absurd
     size.
     """
-    mesh, repairs = check_mesh(read_mesh(path), path.name, scale)
-    if repairs:
-        print(f'{path.name}: {"; ".join(repairs)}')
-    mesh.apply_translation(-mesh.center_mass)
-    name = re.sub(r'[^A-Za-z0-9_.-]+', '-', path.stem).strip('-.') or 'part'
-    return Part(name, mesh, tuple(convex_pieces(mesh)), find_symmetries(mesh))
+    mesh, notes = check_mesh(read_mesh(path), path.name, scale)
+    centre = mesh.center_mass.copy()
+    mesh.apply_translation(-centre)
+    name = name or re.sub(r'[^A-Za-z0-9_.-]+', '-', path.stem).strip('-.') or 'part'
+    x, y, z = (float(v) for v in -centre)
+    part = Part(
+        name, mesh, tuple(convex_pieces(mesh)), find_symmetries(mesh), file_origin_m=(x, y, z)
+    )
+    if part.moved:
+        place = ', '.join(f'{v:.1f}' for v in 1000 * centre)
+        notes.append(f'poses are of its centre of mass, at ({place}) mm in the file')
+    if notes:
+        print(f'{path.name}: {"; ".join(notes)}')
+    return part
 
 
-def read_mesh(path: Path) -> trimesh.Trimesh:
-    """A file as one mesh, in its own unit. Raises InputError where it cannot be read."""
-    if path.suffix.lower() not in SUFFIXES:
-        raise InputError(f'{path} is no mesh that can be read: expected {", ".join(SUFFIXES)}')
-    if not path.is_file():
-        raise InputError(f'{path} does not exist: expected an STL, OBJ or PLY file')
-    if path.stat().st_size > MAX_BYTES:
-        raise InputError(
-            f'{path} has {path.stat().st_size / 1e6:.0f} MB: expected at most'
-            f' {MAX_BYTES / 1e6:.0f} MB; export it with a coarser tolerance'
+def part_of_data(name: str, data: Path) -> Part:
+    """The part that a data set called `name` shows: of a user's mesh the one that the set keeps,
+    else the simulator's own. Raises ConfigError where neither is known, DatasetError or InputError
+    for a mesh that cannot be used."""
+    if not _is_of_mesh(data) and is_known(name):
+        return load_part(name)
+    kept = next((one for one in read_models(data) if one.name == name), None)
+    if kept is None:
+        raise ConfigError(
+            f'the part "{name}" is none of the simulator\'s, and {data} keeps no mesh of it:'
+            ' expected its file, --mesh part.stl --mesh-scale 0.001'
         )
-    options: dict[str, Any] = {'skip_materials': True} if path.suffix.lower() == '.obj' else {}
-    try:
-        # Any exception: the readers raise whatever a broken file makes them stumble over.
-        mesh = trimesh.load(path, force='mesh', process=False, **options)
-    except Exception as error:
-        raise InputError(
-            f'{path} cannot be read as a mesh ({type(error).__name__}:'
-            f' {" ".join(str(error).split())[:120]}): expected a whole STL, OBJ or PLY file'
-        ) from error
-    if not isinstance(mesh, trimesh.Trimesh) or len(getattr(mesh, 'faces', ())) == 0:
-        raise InputError(
-            f'{path} holds no triangles: expected a mesh (a point cloud or an assembly without'
-            ' surfaces is none)'
-        )
-    if not np.isfinite(mesh.vertices).all():
-        raise InputError(f'{path} holds coordinates that are no numbers: expected finite ones')
-    return mesh
+    return load_mesh_part(kept.path, METRES, name)
+
+
+def _is_of_mesh(data: Path) -> bool:
+    """Whether a set was simulated from a user's mesh: its file may be called as a known part is."""
+    note = data / 'dataset.yaml'
+    return note.is_file() and 'mesh_sha256:' in note.read_text()
 
 
 def check_mesh(mesh: trimesh.Trimesh, name: str, scale: float) -> tuple[trimesh.Trimesh, list[str]]:

@@ -35,11 +35,18 @@ class Part:
     symmetries: tuple[shapes.Symmetry, ...] = ()
     density_kg_m3: float = STEEL_KG_M3
     friction: float = 0.4
+    file_origin_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Where the origin of the mesh's file lies: files have it anywhere."""
 
     @property
     def mass_kg(self) -> float:
         """Mass of the solid part in kg."""
         return float(self.mesh.volume * self.density_kg_m3)
+
+    @property
+    def moved(self) -> bool:
+        """Whether its file has another origin."""
+        return bool(np.abs(self.file_origin_m).max() > 1e-6)
 
     @property
     def diameter_m(self) -> float:
@@ -66,7 +73,7 @@ class Part:
 
     def info(self) -> dict[str, object]:
         """What BOP's models_info.json holds, in mm: diameter, box, symmetries beside the identity;
-        and our name and mass."""
+        and our name, mass, and where the origin of a user's file lies."""
         low, high = self.mesh.bounds * 1000
         discrete = Part(
             self.name, self.mesh, (), tuple(s for s in self.symmetries if s[1])
@@ -87,6 +94,7 @@ class Part:
             **{f'min_{a}': float(v) for a, v in zip('xyz', low)},
             **{f'size_{a}': float(v) for a, v in zip('xyz', high - low)},
             'mass_kg': self.mass_kg,
+            **({'file_origin': [1000 * v for v in self.file_origin_m]} if self.moved else {}),
             **({'symmetries_discrete': poses} if poses else {}),
             **({'symmetries_continuous': continuous} if continuous else {}),
         }
@@ -98,9 +106,15 @@ def load_part(name: str) -> Part:
     unknown name."""
     if name in shapes.INSTA10:
         return _in_metres(name, shapes.INSTA10[name](), STEEL_KG_M3)
-    if name.startswith('product-') and name[8:].isdigit() and int(name[8:]) < PRODUCTS:
+    if is_known(name):
         return _in_metres(name, shapes.product(int(name[8:])), GROCERY_KG_M3)
     raise unknown('part', name, [*PARTS, f'product-0 to product-{PRODUCTS - 1}'])
+
+
+def is_known(name: str) -> bool:
+    """Whether the simulator has a part of this name."""
+    product = name.startswith('product-') and name[8:].isdigit() and int(name[8:]) < PRODUCTS
+    return name in shapes.INSTA10 or product
 
 
 def load_parts(names: str) -> tuple[Part, ...]:

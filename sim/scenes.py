@@ -87,14 +87,20 @@ def make_container(
 
 
 def bin_setup(
-    part_name: str, instances: int = 5, seed: int = 0, realsense: tuple[int, int] | None = None
+    part: str | Part,
+    instances: int | tuple[int, int] = 5,
+    seed: int = 0,
+    realsense: tuple[int, int] | None = None,
+    fill: float = FILL,
 ) -> Setup:
-    """The plain case: one kind of part in a bin, ideal depth, the data sets' camera or a RealSense
-    of this (width, height)."""
-    parts = (load_part(part_name),)
-    container = make_container(parts, instances)
+    """The plain case: one kind of part, a known one by its name, in a bin, ideal depth, the data
+    sets' camera or a RealSense of this (width, height). instances: a number, or the minimum and the
+    maximum. Raises ConfigError for an unknown name."""
+    parts = (load_part(part) if isinstance(part, str) else part,)
+    count = instances if isinstance(instances, tuple) else (instances, instances)
+    container = make_container(parts, count[1], fill=fill)
     camera = Camera.realsense(container, *realsense) if realsense else Camera.over_bin(container)
-    return Setup(parts, camera, (instances, instances), seed=seed)
+    return Setup(parts, camera, count, seed=seed)
 
 
 def simulate_scene(setup: Setup, world: World, index: int) -> Simulated:

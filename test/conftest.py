@@ -12,8 +12,10 @@ import os
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+import trimesh
 
 from insegan_ros.data.scene import Scene
 from insegan_ros.engine.checkpoint import Checkpoint, Scales
@@ -144,6 +146,46 @@ def d435_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
             out=str(tmp_path_factory.mktemp('d435') / 'set'),
         )
     )
+
+
+@pytest.fixture(scope='session')
+def bracket() -> trimesh.Trimesh:
+    """A user's part, in m: an angle of 3 mm sheet, 60 x 40 x 40 mm, with two holes, about the
+    corner of its sheets."""
+    foot = trimesh.creation.box(bounds=[[0, 0, 0], [60, 40, 3]])
+    flange = trimesh.creation.box(bounds=[[0, 0, 0], [3, 40, 40]])
+    below = trimesh.creation.cylinder(4, 20).apply_translation([40, 20, 0])
+    beside = trimesh.creation.cylinder(3, 20)
+    beside.apply_transform(trimesh.transformations.rotation_matrix(np.pi / 2, [0, 1, 0]))
+    beside.apply_translation([0, 12, 28])
+    angle = trimesh.boolean.difference(
+        [trimesh.boolean.union([foot, flange], engine='manifold'), below, beside], engine='manifold'
+    )
+    return angle.apply_scale(0.001)
+
+
+@pytest.fixture(scope='session')
+def bracket_data(
+    bracket: trimesh.Trimesh, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path]:
+    """Four simulated bins of two brackets each, and the file in mm that they were simulated
+    from."""
+    from insegan_sim.generate import SimulateConfig, simulate
+
+    folder = tmp_path_factory.mktemp('bracket')
+    file = folder / 'bracket.stl'
+    bracket.copy().apply_scale(1000).export(file)
+    config = SimulateConfig(
+        mesh=str(file),
+        scale=0.001,
+        instances='2',
+        scenes=4,
+        out=str(folder / 'data'),
+        size='128',
+        seed=3,
+        workers=1,
+    )
+    return simulate(config), file
 
 
 @pytest.fixture(scope='session')

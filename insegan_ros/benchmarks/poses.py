@@ -3,33 +3,40 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
+import trimesh
 from tqdm import tqdm
 
 from insegan_ros.benchmarks.rows import Row, row
 from insegan_ros.benchmarks.shipped import is_shipped, shipped_parts
 from insegan_ros.data.scene import Scene, visible_fractions
-from insegan_ros.errors import InputError
-from insegan_ros.frame import Instances
 from insegan_ros.geometry.registration import MeshRegistration
 from insegan_ros.methods.posed import PosedSegmenter
 from insegan_ros.methods.registry import load_segmenter
-from insegan_ros.metrics.poses import add_s, match, mssd
+from insegan_ros.metrics.poses import JUDGED, TruePart, match
 from insegan_ros.segmenters.base import Segmenter
 from insegan_ros.tasks.base import TEST_SEED
 from insegan_sim.parts import Part, load_part
 from insegan_sim.scenes import bin_setup, scene_stream
 
-# Parts of which less is seen are not judged.
-JUDGED = 0.5
-# Points of the mesh that MSSD is measured on: it costs one distance a point and symmetry.
-MSSD_POINTS = 1000
+# A mesh with the errors of a reconstruction: edges no longer than this share of the diameter,
+# corners smoothed by so many steps, every vertex off by a normal distribution of that share.
+EDGE, SMOOTHED, ROUGH = 0.05, 5, 0.005
 # (true instance, its pose (4, 4), or None where none was found) a pair.
 Answers = list[tuple[int, np.ndarray | None]]
+
+
+class Way(NamedTuple):
+    """A way to poses. answer: of a scene; part: what they are judged with."""
+
+    answer: Callable[[Scene], Answers]
+    part: TruePart
 
 
 @dataclass
@@ -43,10 +50,10 @@ class PoseErrors:
 
 
 def benchmark_poses(small: bool) -> list[Row]:
-    """6-DoF poses registered to the mesh, for parts of which half is seen: of true masks, of the
-    shipped checkpoints' masks, and begun with what a pose encoder decodes where one is shipped.
-    ADD-S and MSSD as shares of the part's diameter, the share of poses below a tenth of it, and the
-    time an instance."""
+    """6-DoF poses registered to the mesh, for parts of which half is seen: of true masks, also with
+    a mesh that has a reconstruction's errors, of the shipped checkpoints' masks, and begun with
+    what a pose encoder decodes where one is shipped. ADD-S and MSSD as shares of the part's
+    diameter, the share of poses below a tenth of it, and the time an instance."""
     rows = []
     for name in shipped_parts():
         for method, found in pose_errors(name, 3 if small else 30).items():
@@ -70,64 +77,64 @@ def _rows_of(name: str, method: str, found: PoseErrors, small: bool) -> list[Row
 
 def pose_errors(name: str, scenes: int) -> dict[str, PoseErrors]:
     """Every method on the first test scenes of a part."""
-    part, setup = load_part(name), bin_setup(name, seed=TEST_SEED)
-    registration = MeshRegistration(part.mesh)
-    posed = _posed_segmenters(name, registration)
-    found = {method: PoseErrors() for method in ('true masks', *posed)}
-    for scene in tqdm(islice(scene_stream(setup), scenes), desc=f'poses {name}', unit='scene'):
-        for method, own in found.items():
+    ways = _ways(load_part(name))
+    found = {method: PoseErrors() for method in ways}
+    stream = scene_stream(bin_setup(name, seed=TEST_SEED))
+    for scene in tqdm(islice(stream, scenes), desc=f'poses {name}', unit='scene'):
+        truth = scene.labelled()
+        visible, poses = visible_fractions(truth), truth.require_poses()
+        for (answer, part), own in zip(ways.values(), found.values()):
             begun = time.perf_counter()
-            if method in posed:
-                instances = posed[method].segment(scene.frame, scene.workspace)
-                own.seconds += time.perf_counter() - begun
-                own.count += len(instances)
-                pairs = match(scene.labelled().labels, instances.labels)
-                poses = _poses_of(instances)
-                answers: Answers = [(true, poses[one]) for true, one in pairs]
-            else:
-                masks = list(scene.labelled().masks())
-                registered = registration.register_all(scene.frame, masks)
-                own.seconds += time.perf_counter() - begun
-                own.count += len(registered)
-                answers = [(true, one.pose if one else None) for true, one in enumerate(registered)]
-            own.errors += _errors(scene, answers, part, registration.points)
+            answers = answer(scene)
+            own.seconds += time.perf_counter() - begun
+            own.count += len(answers)
+            own.errors += [
+                part.error(poses[true], pose) for true, pose in answers if visible[true] >= JUDGED
+            ]
     return found
 
 
-def _posed_segmenters(name: str, registration: MeshRegistration) -> dict[str, Segmenter]:
-    """The shipped methods for a part whose masks are registered."""
-    ways = ((f'cutpaste-{name}', ''), (f'insegan-generator-{name}', 'insegan'))
-    return {
-        f'{model}, {way}' if way else model: PosedSegmenter(
-            load_segmenter(model, way), registration
-        )
-        for model, way in ways
-        if is_shipped(model)
+def _ways(part: Part) -> dict[str, Way]:
+    """True masks with the part's mesh and with one that has errors, and the shipped methods."""
+    true = TruePart.of(part.mesh, part.diameter_m, part.rotations())
+    rough = roughened(part.mesh)
+    judged = TruePart.of(part.mesh, part.diameter_m, part.rotations(), rough)
+    registration = MeshRegistration(part.mesh)
+    ways = {
+        'true masks': Way(partial(_of_true_masks, registration), true),
+        'true masks, mesh with errors': Way(
+            partial(_of_true_masks, MeshRegistration(rough)), judged
+        ),
     }
+    shipped = ((f'cutpaste-{part.name}', ''), (f'insegan-generator-{part.name}', 'insegan'))
+    for model, way in shipped:
+        if is_shipped(model):
+            segmenter = PosedSegmenter(load_segmenter(model, way), registration)
+            called = f'{model}, {way}' if way else model
+            ways[called] = Way(partial(_of_segmenter, segmenter), true)
+    return ways
 
 
-def _poses_of(instances: Instances) -> np.ndarray:
-    """Poses (N, 4, 4) of instances that have them. Raises InputError for others."""
-    if instances.poses is None:
-        raise InputError('these instances have no poses: expected those of a simulated scene')
-    return instances.poses
+def _of_true_masks(registration: MeshRegistration, scene: Scene) -> Answers:
+    found = registration.register_all(scene.frame, list(scene.labelled().masks()))
+    return [(true, one.pose if one else None) for true, one in enumerate(found)]
 
 
-def _errors(
-    scene: Scene, answers: Answers, part: Part, points: np.ndarray
-) -> list[tuple[float, float]]:
-    """(ADD-S, MSSD) in diameters of the answers for parts that are judged; a pose that was not
-    found is a diameter off. points (N, 3): of the mesh, in metres."""
-    truth, symmetries = scene.labelled(), part.rotations()
-    visible, poses = visible_fractions(truth), _poses_of(truth)
-    out = list[tuple[float, float]]()
-    for true, pose in answers:
-        if visible[true] < JUDGED:
-            continue
-        if pose is None:
-            out.append((1.0, 1.0))
-            continue
-        mean = add_s(poses[true], pose, points)
-        largest = mssd(poses[true], pose, points[:MSSD_POINTS], symmetries)
-        out.append((mean / part.diameter_m, largest / part.diameter_m))
-    return out
+def _of_segmenter(segmenter: Segmenter, scene: Scene) -> Answers:
+    found = segmenter.segment(scene.frame, scene.workspace)
+    poses = found.require_poses()
+    return [(true, poses[one]) for true, one in match(scene.labelled().labels, found.labels)]
+
+
+def roughened(mesh: trimesh.Trimesh, seed: int = 0) -> trimesh.Trimesh:
+    """A mesh in m as a reconstruction might have it: in a frame of its own, with rounded edges and
+    rough faces."""
+    rng = np.random.default_rng(seed)
+    size = 2 * float(np.linalg.norm(mesh.vertices, axis=1).max())
+    fine = trimesh.Trimesh(
+        *trimesh.remesh.subdivide_to_size(mesh.vertices, mesh.faces, EDGE * size)
+    )
+    trimesh.smoothing.filter_taubin(fine, iterations=SMOOTHED)
+    fine.vertices += rng.normal(0, ROUGH * size, fine.vertices.shape)
+    fine.apply_transform(trimesh.transformations.random_rotation_matrix(rng.random(3)))
+    return fine.apply_translation(rng.normal(0, size, 3))

@@ -25,6 +25,21 @@ def add_arguments(parser: ArgumentParser) -> None:
         help='new folder for weights, card.json, README.md and pictures',
     )
     parser.add_argument(
+        '--mesh',
+        type=str,
+        default='',
+        help=(
+            "STL, OBJ or PLY of a part of your own; if left out, the mesh that the checkpoint's"
+            ' training data keep'
+        ),
+    )
+    parser.add_argument(
+        '--mesh-scale',
+        type=float,
+        default=1.0,
+        help='metres in a unit of the mesh: 0.001 for a file in millimetres',
+    )
+    parser.add_argument(
         '--limit',
         type=int,
         default=100,
@@ -43,5 +58,7 @@ def run(arguments: Namespace) -> None:
 
     model = find_checkpoint(arguments.model)
     task = task_named(task_of(Checkpoint.load(model)))
+    if arguments.mesh:
+        task = task.of_mesh(Path(arguments.mesh), arguments.mesh_scale)
     make_card(task, model, Path(arguments.out), arguments.limit)
     print((Path(arguments.out) / 'README.md').read_text())

@@ -41,7 +41,10 @@ def add_model_arguments(parser: ArgumentParser) -> None:
         '--mesh',
         type=str,
         default='',
-        help="the part's STL, OBJ or PLY: poses are then the part's own, instead of principal axes",
+        help=(
+            "the part's STL, OBJ or PLY: poses are then of that file's own frame, instead of"
+            ' principal axes'
+        ),
     )
     parser.add_argument(
         '--roi-filter',

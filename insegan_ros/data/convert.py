@@ -14,6 +14,7 @@ from tqdm import tqdm
 from insegan_ros.data.bop import is_bop, read_bop, write_bop
 from insegan_ros.data.coco import is_coco, read_coco, write_coco
 from insegan_ros.data.insta10 import is_insta10, read_insta10, write_clouds, write_insta10
+from insegan_ros.data.models import find_models
 from insegan_ros.data.recording_writer import write_recording
 from insegan_ros.data.recordings import is_recording, read_recording
 from insegan_ros.data.scene import Scene
@@ -106,8 +107,7 @@ def convert(source: Path, out: Path, to: str) -> int:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DatasetError(f'{out} is not empty: expected a new folder')
     classes, scenes = open_dataset(source)
-    places = [place / 'models' for place in (source, *source.resolve().parents[:2])]
-    models = next((place for place in places if (place / 'models_info.json').is_file()), None)
+    models = find_models(source)
     count = 0
 
     def counted() -> Iterator[Scene]:

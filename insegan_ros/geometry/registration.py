@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -19,9 +18,9 @@ import open3d as o3d
 import trimesh
 from scipy.spatial.transform import Rotation
 
-from insegan_ros.errors import InputError
 from insegan_ros.frame import Frame
-from insegan_ros.geometry.surface_grid import SurfaceGrid, spread
+from insegan_ros.geometry.rotations import looking_along, spread
+from insegan_ros.geometry.surface_grid import SurfaceGrid
 
 SURFACE_POINTS, OBSERVED_POINTS, MAX_RAYS = 3000, 250, 900
 # Directions and turns of the first hypotheses; how many observed points they are ranked by; how
@@ -42,20 +41,6 @@ MIN_POINTS = 12
 BATCH = 16
 # Depths that differ by this share of the part's diameter agree.
 TOLERANCE = 0.03
-
-
-def read_mesh(path: Path, scale: float = 1.0) -> trimesh.Trimesh:
-    """A mesh file in metres after `scale`, about its own origin. Raises InputError where it cannot
-    be read."""
-    try:
-        mesh = trimesh.load(path, force='mesh')
-    except Exception as error:  # trimesh raises what its many readers raise
-        raise InputError(
-            f'{path} cannot be read as a mesh ({error}): expected STL, OBJ or PLY'
-        ) from error
-    if not isinstance(mesh, trimesh.Trimesh) or not len(mesh.faces):
-        raise InputError(f'{path} holds no surface: expected STL, OBJ or PLY with faces')
-    return mesh.apply_scale(scale)
 
 
 @dataclass(frozen=True)
@@ -84,6 +69,7 @@ class MeshRegistration:
     output."""
 
     def __init__(self, mesh: trimesh.Trimesh, seed: int = 0) -> None:
+        self.mesh = mesh
         points, faces = trimesh.sample.sample_surface(mesh, SURFACE_POINTS, seed=seed)
         self.points, self.normals = np.asarray(points), np.asarray(mesh.face_normals[faces])
         self.diameter = float(
@@ -103,7 +89,10 @@ class MeshRegistration:
         # to the surface than any other side.
         axes = np.linalg.svd(self.points - self.points.mean(0), full_matrices=False)[2]
         self.starts = np.concatenate(
-            [_rotations(spread(STARTS), TURNS), _rotations(np.concatenate([axes, -axes]), TURNS)]
+            [
+                looking_along(spread(STARTS), TURNS),
+                looking_along(np.concatenate([axes, -axes]), TURNS),
+            ]
         ).astype(np.float32)
 
     def register(
@@ -279,13 +268,3 @@ def _step(placed: np.ndarray, normal: np.ndarray, gap: np.ndarray, scale: float)
     motion[:, :3, :3] = Rotation.from_rotvec(step[:, :3] / scale).as_matrix()
     motion[:, :3, 3] = step[:, 3:]
     return motion
-
-
-def _rotations(directions: np.ndarray, turns: int) -> np.ndarray:
-    """(N * turns, 3, 3): views along directions (N, 3) of the object, each turned about the line of
-    sight."""
-    polar = np.arccos(directions[:, 2].clip(-1, 1))
-    azimuth = np.arctan2(directions[:, 1], directions[:, 0])
-    tilt = Rotation.from_euler('zy', np.stack([azimuth, polar], -1)).inv()
-    spins = Rotation.from_rotvec(np.outer(np.arange(turns) * 2 * np.pi / turns, (0, 0, 1)))
-    return (spins.as_matrix() @ tilt.as_matrix()[:, None]).reshape(-1, 3, 3)

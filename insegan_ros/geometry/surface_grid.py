@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
+from insegan_ros.geometry.rotations import spread
+
 # Cells a side of the longest edge, and the margin around the surface as a share of its diagonal.
 CELLS, MARGIN = 36, 0.1
 # Directions of sight that are told apart, and up to which cosine to them a surface still faces the
@@ -64,12 +66,3 @@ class SurfaceGrid:
         plane = self.plane.take(nearest, axis=0)
         plane *= (self.distances.take(cells) < reach)[..., None]
         return plane[..., :3], plane[..., 3] - (plane[..., :3] * points).sum(-1)
-
-
-def spread(count: int) -> np.ndarray:
-    """Directions (count, 3) spread evenly over the sphere (Fibonacci)."""
-    index = np.arange(count) + 0.5
-    polar, azimuth = np.arccos(1 - 2 * index / count), np.pi * (1 + 5**0.5) * index
-    return np.stack(
-        [np.sin(polar) * np.cos(azimuth), np.sin(polar) * np.sin(azimuth), np.cos(polar)], -1
-    )

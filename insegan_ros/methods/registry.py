@@ -245,7 +245,8 @@ def load_segmenter(
     It is run as `segmenter.segment(frame, workspace).labels`.
     """
     if mesh:
-        from insegan_ros.geometry.registration import MeshRegistration, read_mesh
+        from insegan_ros.geometry.meshes import read_mesh
+        from insegan_ros.geometry.registration import MeshRegistration
         from insegan_ros.methods.posed import PosedSegmenter
 
         inner = load_segmenter(model, segmenter, device, instances, roi_filter=roi_filter)

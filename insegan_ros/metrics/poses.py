@@ -1,15 +1,29 @@
 """How good 6-DoF poses are (BOP's measures). Poses are (4, 4) object to camera, lengths in
-metres."""
+metres.
+
+Poses are answered in the frame of the mesh that was given, and true ones stand in that of the
+data's own model. `TruePart` knows the motion between the two.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import numpy as np
+import trimesh
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 
 from insegan_ros.data.scene import visible_fractions
 from insegan_ros.frame import Instances
+from insegan_ros.geometry.meshes import model_from_mesh
 from insegan_ros.metrics.masks import iou_matrix
+
+# Parts of which less is seen are not judged.
+JUDGED = 0.5
+# Points of the surface that ADD-S and MSSD are measured on: MSSD costs one distance a point and
+# symmetry.
+POINTS, MSSD_POINTS = 3000, 1000
 
 
 def transform(pose: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -25,29 +39,63 @@ def add_s(truth: np.ndarray, found: np.ndarray, points: np.ndarray) -> float:
 
 def mssd(truth: np.ndarray, found: np.ndarray, points: np.ndarray, symmetries: np.ndarray) -> float:
     """Maximum symmetry-aware surface distance (Hodan et al., 2020): the largest distance of a
-    point of points (N, 3), in their unit, for the best of the symmetries (S, 3, 3), the identity
-    among them."""
+    point of points (N, 3), in their unit, for the best of the symmetries, the identity among them:
+    rotations (S, 3, 3), or motions (S, 4, 4) for axes that miss the origin."""
     moved = transform(found, points)
-    return float(
-        min(
-            np.linalg.norm(transform(truth, points @ symmetry.T) - moved, axis=1).max()
-            for symmetry in symmetries
-        )
-    )
+    turned = points @ symmetries[:, :3, :3].transpose(0, 2, 1)
+    if symmetries.shape[-1] == 4:
+        turned = turned + symmetries[:, None, :3, 3]
+    return float(min(np.linalg.norm(transform(truth, one) - moved, axis=1).max() for one in turned))
 
 
-def errors_of(
-    truth: Instances, found: Instances, points: np.ndarray, diameter: float
-) -> list[float]:
-    """ADD-S in diameters of every true instance that is found (IoU of half or more) and, where
-    amodal masks tell, seen by half or more; none where true poses are not known."""
+@dataclass(frozen=True)
+class TruePart:
+    """A part as the true poses know it. points (N, 3): of its surface, in m; symmetries (S, 3, 3)
+    or (S, 4, 4), None where they are not known; mesh_from_model (4, 4): from its frame to that of
+    the mesh that poses are answered for, found once for all poses."""
+
+    points: np.ndarray
+    diameter_m: float
+    symmetries: np.ndarray | None = None
+    mesh_from_model: np.ndarray = field(default_factory=lambda: np.eye(4))
+
+    @classmethod
+    def of(
+        cls,
+        model: trimesh.Trimesh,
+        diameter_m: float,
+        symmetries: np.ndarray | None = None,
+        mesh: trimesh.Trimesh | None = None,
+    ) -> TruePart:
+        """Of the mesh in m whose frame the true poses are in. mesh: what poses are answered for,
+        where it is another: the file that the model came from, or a reconstruction; it is laid on
+        the model once. Raises InputError where it is of another part."""
+        points = np.asarray(trimesh.sample.sample_surface(model, POINTS, seed=0)[0])
+        frame = np.eye(4) if mesh is None else np.linalg.inv(model_from_mesh(mesh, model))
+        return cls(points, diameter_m, symmetries, frame)
+
+    def error(self, truth: np.ndarray, found: np.ndarray | None) -> tuple[float, float]:
+        """ADD-S and MSSD in diameters of a pose (4, 4) of the mesh; MSSD is NaN without
+        symmetries, and a pose that was not found is a diameter off."""
+        if found is None:
+            return 1.0, 1.0
+        own = found @ self.mesh_from_model
+        largest = np.nan
+        if self.symmetries is not None:
+            largest = mssd(truth, own, self.points[:MSSD_POINTS], self.symmetries)
+        return add_s(truth, own, self.points) / self.diameter_m, largest / self.diameter_m
+
+
+def errors_of(truth: Instances, found: Instances, part: TruePart) -> list[tuple[float, float]]:
+    """(ADD-S, MSSD) in diameters of every true instance that is found (IoU of half or more) and,
+    where amodal masks tell, seen by half or more; none where true poses are not known."""
     if truth.poses is None or found.poses is None:
         return []
     visible = visible_fractions(truth) if truth.amodal is not None else np.ones(len(truth))
     return [
-        add_s(truth.poses[true], found.poses[own], points) / diameter
+        part.error(truth.poses[true], found.poses[own])
         for true, own in match(truth.labels, found.labels)
-        if visible[true] >= 0.5
+        if visible[true] >= JUDGED
     ]
 
 

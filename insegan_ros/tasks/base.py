@@ -73,6 +73,14 @@ class Card:
 class Task(ABC):
     """One kind of question to a picture: see the module's text."""
 
+    def of_mesh(self, mesh: Path, scale: float) -> Task:
+        """The same task on a user's own part, `scale` metres in a unit of the file. Raises
+        ConfigError where the task knows no such."""
+        raise ConfigError(
+            f'{mesh} is given to measure a checkpoint that is for other pictures than bins of one'
+            ' part: expected no mesh'
+        )
+
     @abstractmethod
     def load(self, segmenter: Segmenter, source: Source) -> Any:
         """Labelled data for this method. Raises DatasetError, InputError."""

@@ -3,7 +3,7 @@ scenes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,6 +15,7 @@ import torch
 from tqdm import tqdm
 
 from insegan_ros.data.convert import open_dataset
+from insegan_ros.data.models import METRES, Model, read_models
 from insegan_ros.data.scene import Scene
 from insegan_ros.drawing.panels import compared, write_picture
 from insegan_ros.drawing.tiles import tile
@@ -22,6 +23,7 @@ from insegan_ros.engine.checkpoint import Checkpoint
 from insegan_ros.errors import DatasetError
 from insegan_ros.frame import Instances
 from insegan_ros.geometry.clusters import kmeans_instances
+from insegan_ros.geometry.meshes import read_mesh
 from insegan_ros.methods.insegan.generator import Generator, GeneratorConfig
 from insegan_ros.methods.posed import PosedSegmenter
 from insegan_ros.methods.registry import load_segmenter
@@ -29,9 +31,11 @@ from insegan_ros.metrics.average_precision import average_precision
 from insegan_ros.metrics.hard import KMEANS_FAILS_BELOW
 from insegan_ros.metrics.masks import SceneScore, score
 from insegan_ros.metrics.picks import first_pick_is_free
-from insegan_ros.metrics.poses import errors_of
+from insegan_ros.metrics.poses import TruePart, errors_of
 from insegan_ros.segmenters.base import Segmenter
 from insegan_ros.tasks.base import TEST_SEED, Card, Result, Source, Task, card_values, training_line
+from insegan_sim.meshes import load_mesh_part, part_of_data
+from insegan_sim.parts import Part
 from insegan_sim.scenes import bin_setup, scene_stream
 
 
@@ -50,6 +54,8 @@ class SceneResult:
     is."""
     add_s: tuple[float, ...] = ()
     """With a mesh: ADD-S in diameters of the parts that are found and half seen or more."""
+    mssd: tuple[float, ...] = ()
+    """MSSD of the same, where the data keep the part's model, which tells its symmetries."""
 
 
 @dataclass(frozen=True)
@@ -86,12 +92,14 @@ class Evaluation:
             out.update(
                 {f'{name}{suffix}': round(value, 4) for name, value in self.ap[suffix].items()}
             )
-            if errors := [error for s in chosen for error in s.add_s]:
-                out |= {
-                    f'poses{suffix}': len(errors),
-                    f'add_s_below_tenth{suffix}': round(float((np.array(errors) < 0.1).mean()), 4),
-                    f'median_add_s{suffix}': round(float(np.median(errors)), 4),
-                }
+            for name in ('add_s', 'mssd'):
+                if errors := [error for s in chosen for error in getattr(s, name)]:
+                    below = float((np.array(errors) < 0.1).mean())
+                    out |= {
+                        f'poses{suffix}': len(errors),
+                        f'{name}_below_tenth{suffix}': round(below, 4),
+                        f'median_{name}{suffix}': round(float(np.median(errors)), 4),
+                    }
             picks = [s.first_pick_free for s in chosen if s.first_pick_free is not None]
             if picks:
                 out[f'first_pick_free{suffix}'] = round(float(np.mean(picks)), 4)
@@ -103,15 +111,22 @@ class Evaluation:
 
 
 def evaluate(
-    segmenter: Segmenter, scenes: Iterable[Scene], limit: int = 100, progress: bool = True
+    segmenter: Segmenter,
+    scenes: Iterable[Scene],
+    limit: int = 100,
+    progress: bool = True,
+    models: Sequence[Model] = (),
 ) -> Evaluation:
     """Score a segmenter on the first `limit` scenes and on the first `limit` on which K-means
     fails, K-means beside it.
 
     Scenes without labels are passed over. Each is given a scene's own floor and bounds, K-means the
     true number of parts as well. With a mesh (PosedSegmenter) poses are scored where true ones are
-    known. Raises DatasetError for a scene without a visible part, InputError for one without masks.
+    known. models: the data's own; a single one says in which frame the true poses are, else they
+    are taken for poses of the mesh. Raises DatasetError for a scene without a visible part,
+    InputError for one without masks, or for a mesh of another part than the data's.
     """
+    part = _true_part(segmenter, models)
     results: list[SceneResult] = []
     pairs: dict[str, list[tuple[Instances, Instances]]] = {'': [], '_hard': []}
     hard_found, index = 0, -1
@@ -134,16 +149,14 @@ def evaluate(
                     if member:
                         pairs[suffix].append(pair)
                 free = first_pick_is_free(scene, found, part_area_m2=segmenter.scales.part_area_m2)
-                errors = (
-                    errors_of(
-                        truth, found, segmenter.registration.points, segmenter.registration.diameter
-                    )
-                    if isinstance(segmenter, PosedSegmenter)
-                    else []
+                errors = errors_of(truth, found, part) if part else []
+                mean, largest = (
+                    tuple(one for one in some if np.isfinite(one))
+                    for some in (zip(*errors) if errors else ((), ()))
                 )
                 results.append(
                     SceneResult(
-                        index, random, hard, score(truth, found), theirs, free, tuple(errors)
+                        index, random, hard, score(truth, found), theirs, free, mean, largest
                     )
                 )
                 hard_found += hard
@@ -157,6 +170,18 @@ def evaluate(
         index + 1,
         {suffix: average_precision(*zip(*some)) for suffix, some in pairs.items() if some},
     )
+
+
+def _true_part(segmenter: Segmenter, models: Sequence[Model]) -> TruePart | None:
+    """What poses are scored with: the data's part, or the mesh itself where the data keep none;
+    None where the segmenter has no mesh."""
+    if not isinstance(segmenter, PosedSegmenter):
+        return None
+    mesh = segmenter.registration.mesh
+    if len(models) != 1:
+        return TruePart.of(mesh, segmenter.registration.diameter)
+    true, model = models[0], read_mesh(models[0].path, METRES)
+    return TruePart.of(model, true.diameter_m, true.symmetries, mesh)
 
 
 def summary_text(summary: dict[str, float | int]) -> str:
@@ -212,7 +237,11 @@ def worst_to_best(
 
 
 def evaluate_simulated(
-    segmenter: Segmenter, part: str, limit: int = 100, instances: int = 5, scanned: int = 1000
+    segmenter: Segmenter,
+    part: str | Part,
+    limit: int = 100,
+    instances: int = 5,
+    scanned: int = 1000,
 ) -> Evaluation:
     """Evaluate on bins simulated on the way, of a seed that no training uses; at most `scanned` are
     looked at for hard ones."""
@@ -234,6 +263,8 @@ ALONE = (
     ('first_pick_free', 'first pick truly free'),
     ('add_s_below_tenth', 'ADD-S below .1 diameter'),
     ('median_add_s', 'median ADD-S, diameters'),
+    ('mssd_below_tenth', 'MSSD below .1 diameter'),
+    ('median_mssd', 'median MSSD, diameters'),
 )
 # How a checkpoint with a pose encoder can be run besides its own segmenter.
 POSE_ENCODER = {
@@ -249,11 +280,19 @@ class LabelledScenes:
     names: tuple[str, ...]
     open: Callable[[], Iterable[Scene]]
     limit: int
+    models: Sequence[Model] = ()
 
 
 class InstancesTask(Task):
     """Equal parts in a bin, told apart: by the honest and by the paper's protocol, and K-means
-    beside."""
+    beside. part: what cards are measured on, if not what the checkpoint's own data show."""
+
+    def __init__(self, part: Part | None = None) -> None:
+        self.part = part
+
+    def of_mesh(self, mesh: Path, scale: float) -> InstancesTask:
+        """The same on bins of a user's part. Raises InputError for a mesh that cannot be used."""
+        return InstancesTask(load_mesh_part(mesh, scale))
 
     def load(self, segmenter: Segmenter, source: Source) -> LabelledScenes:
         """Shards, BOP, COCO, Insta-10, or a recording with labels."""
@@ -261,11 +300,13 @@ class InstancesTask(Task):
         def scenes() -> tuple[tuple[str, ...], Iterable[Scene]]:
             return open_dataset(source.path, source.workspace, segmenter.needs_colour)
 
-        return LabelledScenes(scenes()[0], lambda: scenes()[1], source.limit)
+        return LabelledScenes(
+            scenes()[0], lambda: scenes()[1], source.limit, read_models(source.path)
+        )
 
     def evaluate(self, segmenter: Segmenter, data: LabelledScenes) -> Result:
         """The first scenes, and the first ones on which K-means fails."""
-        found = evaluate(segmenter, data.open(), data.limit)
+        found = evaluate(segmenter, data.open(), data.limit, models=data.models)
         return Result(
             found.summary(),
             {'rows': found.rows()},
@@ -275,13 +316,16 @@ class InstancesTask(Task):
 
     def card(self, checkpoint: Checkpoint, model: Path, limit: int) -> Card:
         """On bins simulated on the way."""
+        part = self.part or part_of_data(
+            checkpoint.part, Path(str(checkpoint.config.get('data', '')))
+        )
         segmenter = load_segmenter(str(model))
-        result = evaluate_simulated(segmenter, checkpoint.part, limit)
+        result = evaluate_simulated(segmenter, part, limit)
         metrics = result.summary()
         for other in POSE_ENCODER if 'encoder' in checkpoint.weights else ():
             if other != checkpoint.segmenter:
                 way = load_segmenter(str(model), other)
-                found = evaluate_simulated(way, checkpoint.part, limit).summary()
+                found = evaluate_simulated(way, part, limit).summary()
                 metrics |= {
                     f'{other}_{key}': value
                     for key, value in found.items()
@@ -302,7 +346,7 @@ class InstancesTask(Task):
         if _renders_singles(checkpoint):
             drawn['singles'] = lambda path: draw_singles(checkpoint, path)
         drawn['scenes'] = lambda path: worst_to_best(
-            segmenter, scene_stream(bin_setup(checkpoint.part, seed=TEST_SEED)), result, path
+            segmenter, scene_stream(bin_setup(part, seed=TEST_SEED)), result, path
         )
         return Card(values, card_text(values, name, list(drawn)), drawn)
 

@@ -13,10 +13,11 @@ def test_it_has_rows_for_true_masks_and_for_ours(monkeypatch):
     rows = {(row['method'], row['metric']): row['value'] for row in run_benchmark('poses', 'small')}
     assert {method for method, _ in rows} == {
         'true masks',
+        'true masks, mesh with errors',
         'cutpaste-nut',
         'insegan-generator-nut, insegan',
     }
-    for method in ('true masks', 'cutpaste-nut'):
+    for method in ('true masks', 'true masks, mesh with errors', 'cutpaste-nut'):
         assert (
             rows[method, 'ADD-S below .1 diameter'] > 0.8
             and rows[method, 'median MSSD'] < 0.1

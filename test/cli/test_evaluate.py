@@ -10,6 +10,7 @@ import pytest
 from shell import command, shell
 
 from insegan_ros.errors import InseganWarning
+from insegan_sim.parts import load_part
 
 
 def test_a_checkpoint_of_another_part_is_said(nut_data):
@@ -36,6 +37,31 @@ def test_a_mesh_scores_poses(nut_data, tmp_path, capsys):
         and numbers['add_s_below_tenth'] > 0.6
         and 0 < numbers['median_add_s'] < 0.05
     )
+
+
+@pytest.mark.slow
+def test_the_file_and_the_sets_own_copy_of_a_mesh_score_alike(bracket_data, tmp_path, capsys):
+    """The simulator's origin is the centre of mass, the file's is its corner."""
+    data, file = bracket_data
+    found = {}
+    for mesh in (file, data / 'models/obj_000001.ply'):
+        out = tmp_path / f'{mesh.stem}.json'
+        given = ('--model', 'kmeans', '--instances', 2, '--data', data, '--limit', 4)
+        scale = ('--mesh', mesh, '--mesh-scale', 0.001, '--json', out)
+        assert command('evaluate', *given, *scale) == 0
+        found[mesh.stem] = json.loads(out.read_text())
+    assert 'MSSD below .1 diameter' in capsys.readouterr().out
+    own, copy = found['bracket'], found['obj_000001']
+    assert own['poses'] == copy['poses'] >= 2
+    assert own['add_s_below_tenth'] >= 0.5 and copy['add_s_below_tenth'] >= 0.5
+
+
+@pytest.mark.slow
+def test_a_mesh_of_another_part_is_refused(bracket_data, tmp_path, capsys):
+    load_part('nut').mesh.export(tmp_path / 'nut.stl')
+    given = ('--model', 'kmeans', '--data', bracket_data[0], '--mesh', tmp_path / 'nut.stl')
+    assert command('evaluate', *given) == 2
+    assert 'expected a mesh of that part' in capsys.readouterr().err
 
 
 @pytest.mark.slow

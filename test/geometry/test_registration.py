@@ -9,7 +9,8 @@ import pytest
 
 from insegan_ros.data.scene import visible_fractions
 from insegan_ros.errors import InputError
-from insegan_ros.geometry.registration import MeshRegistration, read_mesh
+from insegan_ros.geometry.meshes import read_mesh
+from insegan_ros.geometry.registration import MeshRegistration
 from insegan_ros.metrics.poses import add_s, mssd
 from insegan_sim.parts import load_part
 from insegan_sim.scenes import bin_setup, scene_stream

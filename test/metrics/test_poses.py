@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from insegan_ros.metrics.poses import add_s, match, mssd
+from insegan_ros.metrics.poses import TruePart, add_s, match, mssd
 
 
 def turn(axis: int, degrees: float, shift: tuple[float, float, float] = (0, 0, 0)) -> np.ndarray:
@@ -36,3 +36,25 @@ def test_pairs_are_one_to_one_and_overlap():
     found[:, 4:] = 1
     found[0, 0] = 2
     assert match(truth, found) == [(1, 0)]
+
+
+def test_a_pose_of_the_file_is_judged_in_the_frame_of_the_model(bracket):
+    """The file's origin is a corner, the model's its middle."""
+    model = bracket.copy().apply_translation(-bracket.centroid)
+    part = TruePart.of(model, 0.09, np.eye(3)[None], bracket)
+    truth = turn(0, 40, (0.01, 0.02, 0.5))
+    file_from_model = np.eye(4)
+    file_from_model[:3, 3] = -bracket.centroid
+    assert np.allclose(part.error(truth, truth @ file_from_model), 0, atol=1e-9)
+    # The file's pose taken for the model's is off by the way between the origins.
+    assert part.error(truth, truth)[1] == pytest.approx(np.linalg.norm(bracket.centroid) / 0.09)
+    assert part.error(truth, None) == (1, 1)
+
+
+def test_symmetries_about_an_axis_beside_the_origin():
+    half = turn(2, 180)
+    half[:3, 3] = (0.02, 0, 0)
+    points = np.array([[0.0, 0, 0], [0.02, 0, 0], [0.01, 0.01, 0]])
+    motions = np.stack([np.eye(4), half])
+    assert mssd(np.eye(4), half, points, motions) < 1e-9
+    assert mssd(np.eye(4), half, points, motions[:1]) == pytest.approx(0.02)
