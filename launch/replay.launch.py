@@ -24,6 +24,8 @@ ARGUMENTS = {
             ' fitted to every frame'
         ),
     ),
+    'mesh': ('', "the part's STL, OBJ or PLY: poses are of its frame"),
+    'mesh_scale': ('1.0', 'metres in a unit of the mesh: 0.001 for a file in millimetres'),
     'rate': ('1.0', 'how many times as fast as recorded'),
     'loop': ('true', 'begin again at the end'),
     'colour': ('false', 'colour too, for models that look at it, and depth in its view'),
@@ -54,7 +56,7 @@ def start(context: LaunchContext) -> list:
             PathJoinSubstitution([FindPackageShare('insegan_ros'), 'launch', 'robot.launch.py'])
         ),
         launch_arguments={
-            'model': value['model'],
+            **{name: value[name] for name in ('model', 'mesh', 'mesh_scale')},
             'use_sim_time': 'true',
             'rviz': value['rviz'],
             'aligned': value['colour'],

@@ -31,6 +31,8 @@ ARGUMENTS = {
         'YAML with parameters of the segmenter, and of the camera if it is our own',
     ),
     'model': ('cutpaste-nut', 'checkpoint folder or shipped name'),
+    'mesh': ('', "the part's STL, OBJ or PLY: poses are of its frame; empty: as params_file says"),
+    'mesh_scale': ('1.0', 'metres in a unit of the mesh: 0.001 for a file in millimetres'),
     'device': ('auto', 'auto, cpu, cuda or cuda:N'),
     'driver': ('none', 'none (one runs already), insegan (our camera node) or realsense-ros'),
     'camera': ('/camera/camera', 'where the driver publishes'),
@@ -48,6 +50,7 @@ def start(context: LaunchContext) -> list:
     driver, camera, aligned = (
         value[name].perform(context) for name in ('driver', 'camera', 'aligned')
     )
+    mesh = value['mesh'].perform(context)
     depth = f'{camera}/aligned_depth_to_color/' if aligned == 'true' else f'{camera}/depth/'
     segmenter = Node(
         package='insegan_ros',
@@ -59,6 +62,11 @@ def start(context: LaunchContext) -> list:
             value['params_file'],
             {name: value[name] for name in ('model', 'device', 'autostart', 'use_sim_time')},
             {'use_colour': aligned == 'true'},
+            *(
+                [{'mesh': mesh, 'mesh_scale': float(value['mesh_scale'].perform(context))}]
+                if mesh
+                else []
+            ),
         ],
         remappings=[
             ('depth/image', f'{depth}{"image_raw" if aligned == "true" else "image_rect_raw"}'),

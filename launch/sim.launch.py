@@ -1,6 +1,10 @@
 """A simulated RealSense over a bin of parts, and the segmenter on its topics.
 
-ros2 launch insegan_ros sim.launch.py part:=nut
+    ros2 launch insegan_ros sim.launch.py part:=nut
+    ros2 launch insegan_ros sim.launch.py mesh:=/path/to/part.stl mesh_scale:=0.001
+    model:=/path/to/checkpoint
+
+With a mesh, the segmenter's poses are of the file's own frame.
 """
 
 import tempfile
@@ -15,9 +19,18 @@ from launch_ros.substitutions import FindPackageShare
 from launch import LaunchContext, LaunchDescription
 
 ARGUMENTS = {
-    'part': ('nut', "one of the simulator's ten parts"),
+    'part': ('nut', "one of the simulator's parts"),
+    'mesh': ('', 'a part of your own instead: an STL, OBJ or PLY file'),
+    'mesh_scale': ('1.0', 'metres in a unit of the mesh: 0.001 for a file in millimetres'),
+    'instances': ('5', 'parts in the bin'),
+    'fill': ('0.7', 'share of the floor that they would cover side by side'),
+    'sensor': ('noise', 'ideal, noise, d435, or a YAML file of sensor parameters'),
+    'seed': ('100', 'seed of the bins'),
     'rate': ('30.0', 'frames a second of the camera'),
-    'model': ('', "checkpoint folder or shipped name; empty: the part's shipped one"),
+    'model': (
+        '',
+        "checkpoint folder or shipped name; empty: the part's shipped one, kmeans for a mesh",
+    ),
     'rviz': ('false', 'open RViz'),
 }
 
@@ -25,26 +38,30 @@ ARGUMENTS = {
 def start(context: LaunchContext) -> list:
     """Camera and segmenter; the floor and the bounds are asked of the simulator, so that no value
     stands twice."""
-    from insegan_ros.workspace import write_workspace
-    from insegan_sim.scenes import bin_setup
+    from insegan_ros.nodes.simulated_bin import SimulatedBin
 
-    part, rate, model, rviz = (LaunchConfiguration(name).perform(context) for name in ARGUMENTS)
+    value = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
+    shown = {
+        **{name: value[name] for name in ('part', 'mesh')},
+        **{name: float(value[name]) for name in ('mesh_scale', 'fill')},
+        **{name: int(value[name]) for name in ('instances', 'seed')},
+    }
     parameters = Path(tempfile.mkdtemp(prefix='insegan_sim_')) / 'segmenter.yaml'
-    write_workspace(bin_setup(part, realsense=(640, 480)).camera.workspace, parameters)
+    SimulatedBin(**shown).write_parameters(parameters)
     camera = Node(
         package='insegan_ros',
         executable='sim_camera',
         output='screen',
-        parameters=[{'part': part, 'rate': float(rate)}],
+        parameters=[{**shown, 'sensor': value['sensor'], 'rate': float(value['rate'])}],
     )
     robot = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(
             PathJoinSubstitution([FindPackageShare('insegan_ros'), 'launch', 'robot.launch.py'])
         ),
         launch_arguments={
-            'model': model or f'cutpaste-{part}',
+            'model': value['model'] or SimulatedBin(**shown).model,
             'params_file': str(parameters),
-            'rviz': rviz,
+            'rviz': value['rviz'],
         }.items(),
     )
     return [robot, camera]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from geometry_msgs.msg import Point, Pose, PoseArray, PoseWithCovariance, Vector3
@@ -30,13 +30,20 @@ from insegan_ros.workspace import Workspace
 ARROW_M = 0.04
 
 
+class MeshFile(NamedTuple):
+    """A mesh as a viewer loads it: its file's address, and the metres in its unit."""
+
+    uri: str
+    scale: float
+
+
 @dataclass(frozen=True)
 class Result:
     """One frame and what was found in it; what only some outputs need is made when the first of
     them asks.
 
     workspace: None where the frame has no reading at all. part: the class's name. part_area_m2:
-    what one whole part covers, 0 if unknown.
+    what one whole part covers, 0 if unknown. mesh: what poses are of, if one was given.
     """
 
     frame: Frame
@@ -46,6 +53,7 @@ class Result:
     part: str
     picking: PickConfig = PickConfig()
     part_area_m2: float = 0.0
+    mesh: MeshFile | None = None
 
     @cached_property
     def surface(self) -> Surface:
@@ -147,7 +155,7 @@ def outputs(vision: ModuleType | None) -> Iterator[Output]:
         'markers',
         MarkerArray,
         "picks as arrows, the first one green, possible ones yellow, others red; the bin's inside"
-        ' as a frame',
+        ' as a frame; the mesh, if one is given, where each part lies',
         markers_message,
     )
     yield Output(
@@ -256,6 +264,7 @@ def markers_message(result: Result) -> MarkerArray:
                     text=str(possible),
                 )
             )
+    markers += _mesh_markers(result)
     if result.workspace is not None and result.workspace.bounds is not None:
         corners = result.workspace.floor_corners()
         markers.append(
@@ -270,6 +279,30 @@ def markers_message(result: Result) -> MarkerArray:
             )
         )
     return MarkerArray(markers=markers)
+
+
+def _mesh_markers(result: Result) -> list[Marker]:
+    """The mesh where each instance was found, half transparent."""
+    if result.mesh is None or result.instances.poses is None:
+        return []
+    scale = (result.mesh.scale,) * 3
+    poses = pose_array_message(result.instances.poses, result.header).poses
+    markers = [
+        _marker(
+            result.header,
+            'mesh',
+            label,
+            Marker.MESH_RESOURCE,
+            scale,
+            (0.3, 0.7, 0.9),
+            pose=pose,
+            mesh_resource=result.mesh.uri,
+        )
+        for label, pose in enumerate(poses, 1)
+    ]
+    for marker in markers:
+        marker.color.a = 0.6
+    return markers
 
 
 def _marker(

@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -45,7 +46,7 @@ from insegan_ros.frame import Frame, Instances, Intrinsics
 from insegan_ros.methods.registry import load_segmenter
 from insegan_ros.nodes.conversions import frame_from_messages
 from insegan_ros.nodes.diagnostics import Health, Meter, diagnostic_array, memory, summary
-from insegan_ros.nodes.outputs import Output, Result, outputs
+from insegan_ros.nodes.outputs import MeshFile, Output, Result, outputs
 from insegan_ros.nodes.parameters import (
     declare,
     default_settings,
@@ -278,6 +279,10 @@ class SegmenterNode(LifecycleNode):
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
+    def _mesh(self) -> MeshFile | None:
+        path, scale = (self.get_parameter(name).value for name in ('mesh', 'mesh_scale'))
+        return MeshFile(Path(path).absolute().as_uri(), float(scale)) if path else None
+
     def _part(self) -> str:
         return self.segmenter.part or 'part'
 
@@ -383,7 +388,9 @@ class SegmenterNode(LifecycleNode):
             if live.min_score:
                 found = found.only(found.scores >= live.min_score)
         area_m2 = self.segmenter.scales.part_area_m2
-        result = Result(frame, found, workspace, header, self._part(), live.picking, area_m2)
+        result = Result(
+            frame, found, workspace, header, self._part(), live.picking, area_m2, self._mesh()
+        )
         self._publish(result, everything)
         meter.finish((self.get_clock().now().nanoseconds - stamp_ns(header)) / 1e9)
         self._warn_of_frame(frame, readable)

@@ -28,8 +28,9 @@ from insegan_ros.nodes.conversions import (
     image_message,
 )
 from insegan_ros.nodes.runtime import run_node
+from insegan_ros.nodes.simulated_bin import SimulatedBin
 from insegan_sim.parts import PARTS
-from insegan_sim.scenes import bin_setup, scene_stream
+from insegan_sim.scenes import FILL, scene_stream
 from insegan_sim.sensor import Sensor, load_sensor
 
 NOISE_VARIANTS = 4
@@ -40,9 +41,14 @@ class SimCameraNode(Node):
 
     def __init__(self) -> None:
         super().__init__('camera', namespace='/camera')
-        part = self._declare('part', 'nut', f'one of {", ".join(PARTS)}')
-        instances = self._declare('instances', 5, 'parts in the bin', 1, 20)
-        seed = self._declare('seed', 100, 'seed of the bins', 0, 2**31)
+        shown = SimulatedBin(
+            self._declare('part', 'nut', f'one of {", ".join(PARTS)}, or product-0 to product-999'),
+            self._declare('mesh', '', 'a part of your own instead: an STL, OBJ or PLY file'),
+            self._declare('mesh_scale', 1.0, 'metres in a unit of the mesh', 1e-6, 1e3),
+            self._declare('instances', 5, 'parts in the bin', 1, 300),
+            self._declare('fill', FILL, 'share of the floor that they would cover', 0.02, 20.0),
+            self._declare('seed', 100, 'seed of the bins', 0, 2**31),
+        )
         scenes = self._declare('scenes', 24, 'bins, simulated at start', 1, 10000)
         width = self._declare('width', 640, 'px', 64, 1920)
         height = self._declare('height', 480, 'px', 64, 1200)
@@ -53,10 +59,9 @@ class SimCameraNode(Node):
                 'sensor', 'noise', 'ideal, noise, d435, or a YAML file of sensor parameters'
             )
         )
-        setup = bin_setup(part, instances, seed, realsense=(width, height))
-        with closing(scene_stream(setup)) as stream:
+        with closing(scene_stream(shown.setup(width, height))) as stream:
             self.scenes = [
-                self._messages(next(stream), sensor, np.random.default_rng(seed + i))
+                self._messages(next(stream), sensor, np.random.default_rng(shown.seed + i))
                 for i in range(scenes)
             ]
         self.frames_a_scene = max(int(round(dwell_s * rate)), 1)
@@ -72,8 +77,8 @@ class SimCameraNode(Node):
         )
         self.timer = self.create_timer(1 / rate, self._publish)
         self.get_logger().info(
-            f'{scenes} bins of {instances} x {part} simulated; publishing {self.depth.topic_name}'
-            f' at {rate:g} Hz'
+            f'{scenes} bins of {shown.instances} x {shown.name} simulated; publishing'
+            f' {self.depth.topic_name} at {rate:g} Hz'
         )
 
     def _declare(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,7 +18,7 @@ rclpy = pytest.importorskip('rclpy')
 from std_msgs.msg import Header  # noqa: E402
 from visualization_msgs.msg import Marker  # noqa: E402
 
-from insegan_ros.nodes.outputs import POINT, Result, outputs  # noqa: E402
+from insegan_ros.nodes.outputs import POINT, MeshFile, Result, outputs  # noqa: E402
 
 CAMERA = Intrinsics(200.0, 200.0, 79.5, 59.5, 160, 120)
 
@@ -176,6 +177,17 @@ def test_markers_point_into_the_parts_and_frame_the_bin():
         (-0.15, -0.12, 0.5),
     ]
     assert len(made(result(workspace=None), 'markers').markers) == 1
+
+
+def test_a_mesh_is_shown_where_each_part_lies():
+    assert not [one for one in made(result(), 'markers').markers if one.ns == 'mesh']
+    shown = replace(result(), mesh=MeshFile('file:///parts/box.stl', 0.001))
+    meshes = [one for one in made(shown, 'markers').markers if one.ns == 'mesh']
+    assert [one.id for one in meshes] == [1, 2]
+    for one, pose in zip(meshes, shown.instances.poses):
+        assert (one.type, one.mesh_resource) == (Marker.MESH_RESOURCE, 'file:///parts/box.stl')
+        place = one.pose.position
+        assert np.allclose((place.x, place.y, place.z), pose[:3, 3]) and one.scale.x == 0.001
 
 
 def test_the_overlay_lies_on_colour_where_there_is_some():

@@ -26,6 +26,29 @@ def test_an_unknown_part_ends_the_simulated_camera_with_one_line(tmp_path):
 
 
 @pytest.mark.slow
+def test_the_simulated_camera_shows_a_users_mesh(robot, bracket_data, tmp_path):
+    heard: list[Image] = []
+    topic = '/camera/camera/ground_truth/labels'
+    subscription = robot.create_subscription(Image, topic, heard.append, 10)
+    given = {
+        'mesh': bracket_data[1],
+        'mesh_scale': 0.001,
+        'instances': 2,
+        'sensor': 'ideal',
+        'scenes': 1,
+    }
+    arguments = [word for name, value in given.items() for word in ('-p', f'{name}:={value}')]
+    process = Process('insegan_ros.nodes.sim_camera', ['--ros-args', *arguments], tmp_path / 'log')
+    try:
+        robot.until(lambda: heard, 60)
+    finally:
+        process.stop()
+        robot.destroy_subscription(subscription)
+    assert labels_from_message(heard[0]).max() == 2
+    assert '1 bins of 2 x bracket simulated' in process.text()
+
+
+@pytest.mark.slow
 def test_the_simulated_camera_looks_like_a_realsense(robot, tmp_path):
     heard: dict[str, list] = {'depth': [], 'info': [], 'truth': []}
     base = '/camera/camera'
