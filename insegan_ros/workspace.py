@@ -3,15 +3,18 @@ alike."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
 
 from insegan_ros.errors import InputError
+from insegan_ros.floors import fit_floor
 from insegan_ros.frame import Frame, Intrinsics
+from insegan_ros.walls import wall_readings
 
 # How much wider than the bin's floor a picture of it is: what stands high at the rim is seen beyond
 # the floor's edge, the more the nearer the camera. Training pictures are tight, so that parts are
@@ -28,14 +31,27 @@ def four(values: Iterable[float]) -> tuple[float, float, float, float]:
     return numbers
 
 
+# What a workspace holds besides floor and bounds: written where it is not 0.
+SCALARS = ('bounds_turn_deg', 'wall_noise_m')
+
+
 @dataclass(frozen=True)
 class Workspace:
     """The bin as the camera sees it.
 
     floor: the plane n.p + d = 0 as (n_x, n_y, n_z, d) in the optical frame, n a unit vector towards
     the camera and d in m, so that n.p + d is the height of the point p in m. bounds: (x_min, y_min,
-    x_max, y_max) in m along the optical frame's x and y; what lies outside is ignored. With None
-    the whole image is used. Raises InputError for a floor or bounds that cannot be.
+    x_max, y_max) in m on the floor, of a prism that stands on it: a point lies inside where its
+    foot on the floor does, however the camera is tilted; what lies outside is ignored. With None
+    the whole image is used. bounds_turn_deg: how far the bounds are turned on the floor, from x
+    towards y, for a bin whose walls do not run along the image. wall_noise_m: standard deviation of
+    a depth reading at the floor's distance, where walls stand at the bounds: what may be a reading
+    of a wall is then no part, see `insegan_ros.walls`; 0 where there are none. Raises InputError
+    for values that cannot be.
+
+    The floor's frame: its origin is where the optical axis meets the floor, its x and y are the
+    image's (x to the right, y down), turned about the one axis and by the angle that the floor is
+    tilted by. Under a camera that looks straight down they are the optical frame's x and y.
 
     A bin of 20 x 30 cm, seen from half a metre straight above:
 
@@ -44,10 +60,14 @@ class Workspace:
     0.5
     >>> round(float(workspace.height_of(np.array([0.02, 0.03, 0.4]))), 3)
     0.1
+    >>> workspace.on_floor(np.array([0.02, 0.03, 0.4])).tolist()
+    [0.02, 0.03]
     """
 
     floor: tuple[float, float, float, float]
     bounds: tuple[float, float, float, float] | None = None
+    bounds_turn_deg: float = 0.0
+    wall_noise_m: float = 0.0
 
     def __post_init__(self) -> None:
         if len(self.floor) != 4 or len(self.bounds or range(4)) != 4:
@@ -69,11 +89,41 @@ class Workspace:
             raise InputError(
                 f'bounds {self.bounds} are empty: expected (x_min, y_min, x_max, y_max) in metres'
             )
+        if not -180 <= self.bounds_turn_deg <= 180 or not 0 <= self.wall_noise_m < 0.1:
+            raise InputError(
+                f'bounds_turn_deg is {self.bounds_turn_deg:g}, wall_noise_m'
+                f' {self.wall_noise_m:g}: expected -180 to 180 degrees, 0 to 0.1 m'
+            )
 
     @property
     def floor_distance_m(self) -> float:
         """Depth of the floor on the optical axis, in m."""
         return self.floor[3] / max(-self.floor[2], 1e-6)
+
+    @property
+    def axes(self) -> np.ndarray:
+        """(2, 3) the floor frame's x and y, unit vectors in the optical frame."""
+        a, b, c = (-value for value in self.floor[:3])
+        across = np.array([1 - a * a / (1 + c), -a * b / (1 + c), -a])
+        down = np.array([-a * b / (1 + c), 1 - b * b / (1 + c), -b])
+        turn = np.radians(self.bounds_turn_deg)
+        cosine, sine = np.cos(turn), np.sin(turn)
+        return np.stack([cosine * across + sine * down, cosine * down - sine * across])
+
+    def on_floor(self, points: np.ndarray) -> np.ndarray:
+        """The feet (..., 2) on the floor of points (..., 3) in m, in the floor's frame, in the
+        points' precision; NaN stays NaN."""
+        axes = self.axes
+        if np.array_equal(axes, np.eye(2, 3)):
+            # The usual camera looks straight down, and this is done for every frame.
+            return points[..., :2]
+        return points @ axes.T.astype(points.dtype) - (axes[:, 2] * self.floor_distance_m).astype(
+            points.dtype
+        )
+
+    def from_floor(self, places: np.ndarray) -> np.ndarray:
+        """The points (..., 3) in m in the optical frame of places (..., 2) on the floor."""
+        return places @ self.axes + np.array([0.0, 0.0, self.floor_distance_m])
 
     def require_bounds(self) -> tuple[float, float, float, float]:
         """The bounds. Raises InputError where there are none."""
@@ -88,9 +138,18 @@ class Workspace:
         """Which of the points (..., 3) in m lie within the bounds, (...) bool; NaN lies outside."""
         if self.bounds is None:
             return np.isfinite(points[..., 2])
-        x, y = points[..., 0], points[..., 1]
+        feet = self.on_floor(points)
+        x, y = feet[..., 0], feet[..., 1]
         x_min, y_min, x_max, y_max = self.bounds
         return (x >= x_min) & (x <= x_max) & (y >= y_min) & (y <= y_max)
+
+    def wall_distances(self, points: np.ndarray) -> np.ndarray:
+        """Metres (..., 4) from points (..., 3) to the sides of the bounds, negative beyond them:
+        x_min, y_min, x_max, y_max. Raises InputError without bounds."""
+        x_min, y_min, x_max, y_max = self.require_bounds()
+        feet = self.on_floor(points)
+        x, y = feet[..., 0], feet[..., 1]
+        return np.stack([x - x_min, y - y_min, x_max - x, y_max - y], -1)
 
     def height_of(self, points: np.ndarray) -> np.ndarray:
         """Metres above the floor (...) of points (..., 3) in m, in their own precision; NaN stays
@@ -115,6 +174,8 @@ class Workspace:
         points = frame.intrinsics.rays()[top:bottom, left:right] * depth[..., None]
         height = self.height_of(points)
         keep = self.contains(points) & (height > min_height_m)
+        if self.wall_noise_m and self.bounds is not None:
+            keep &= ~wall_readings(self, points, height)
         return np.where(keep, height, 0).astype(np.float32)
 
     def floor_depth(self, intrinsics: Intrinsics) -> np.ndarray:
@@ -125,13 +186,13 @@ class Workspace:
             np.float32
         )
 
-    def floor_corners(self) -> np.ndarray:
-        """(4, 3) corners of the bounds on the floor in m, in order around it. Raises InputError
-        without bounds."""
+    def floor_corners(self, pad: tuple[float, float, float, float] = (0.0,) * 4) -> np.ndarray:
+        """(4, 3) corners of the bounds on the floor in m, in order around it; pad: metres that they
+        are widened by, at x_min, y_min, x_max, y_max. Raises InputError without bounds."""
         x_min, y_min, x_max, y_max = self.require_bounds()
+        x_min, y_min, x_max, y_max = x_min - pad[0], y_min - pad[1], x_max + pad[2], y_max + pad[3]
         corners = np.array([(x_min, y_min), (x_max, y_min), (x_max, y_max), (x_min, y_max)])
-        depth = -(corners @ np.asarray(self.floor[:2]) + self.floor[3]) / self.floor[2]
-        return np.column_stack([corners, depth])
+        return self.from_floor(corners)
 
     def window(
         self, intrinsics: Intrinsics, margin: float = VIEW_MARGIN
@@ -142,18 +203,17 @@ class Workspace:
         image."""
         if self.bounds is None:
             return 0, 0, intrinsics.width, intrinsics.height
-        x_min, y_min, x_max, y_max = self.bounds
-        pad_x, pad_y = (x_max - x_min) * margin / 2, (y_max - y_min) * margin / 2
-        depth = self.floor_distance_m
-        left = int(round((x_min - pad_x) / depth * intrinsics.fx + intrinsics.cx))
-        right = int(round((x_max + pad_x) / depth * intrinsics.fx + intrinsics.cx))
-        top = int(round((y_min - pad_y) / depth * intrinsics.fy + intrinsics.cy))
-        bottom = int(round((y_max + pad_y) / depth * intrinsics.fy + intrinsics.cy))
+        x, y, z = self.floor_corners(self._view_pad(margin)).T
+        if (z <= 0).any():
+            # A floor that runs under the camera: some of it is seen nowhere, the rest anywhere.
+            return 0, 0, intrinsics.width, intrinsics.height
+        columns = np.rint(x / z * intrinsics.fx + intrinsics.cx).astype(int)
+        rows = np.rint(y / z * intrinsics.fy + intrinsics.cy).astype(int)
         box = (
-            max(left, 0),
-            max(top, 0),
-            min(right + 1, intrinsics.width),
-            min(bottom + 1, intrinsics.height),
+            max(int(columns.min()), 0),
+            max(int(rows.min()), 0),
+            min(int(columns.max()) + 1, intrinsics.width),
+            min(int(rows.max()) + 1, intrinsics.height),
         )
         if box[0] >= box[2] or box[1] >= box[3]:
             raise InputError(
@@ -162,13 +222,47 @@ class Workspace:
             )
         return box
 
+    def _view_pad(self, margin: float) -> tuple[float, float, float, float]:
+        """Metres that a view is wider than the bounds, at their four sides.
+
+        What stands high appears farther from the point of the floor below the camera, by a share of
+        its distance: by `margin` at most. That point is the bin's middle under a camera that looks
+        straight down; the more it is tilted, the farther it lies behind the origin.
+        """
+        x_min, y_min, x_max, y_max = self.require_bounds()
+        pad_x, pad_y = (x_max - x_min) * margin / 2, (y_max - y_min) * margin / 2
+        far_x, far_y = margin * self.floor_distance_m * self.axes[:, 2]
+        return (
+            pad_x + max(-far_x, 0.0),
+            pad_y + max(-far_y, 0.0),
+            pad_x + max(far_x, 0.0),
+            pad_y + max(far_y, 0.0),
+        )
+
+
+def workspace_values(workspace: Workspace) -> dict[str, Any]:
+    """What a file says of a workspace: floor, bounds where there are some, SCALARS other than 0."""
+    bounds = {'bounds': list(workspace.bounds)} if workspace.bounds else {}
+    scalars = {name: getattr(workspace, name) for name in SCALARS if getattr(workspace, name)}
+    return {'floor': list(workspace.floor), **bounds, **scalars}
+
+
+def workspace_of(values: Mapping[str, Any]) -> Workspace:
+    """The inverse of workspace_values. Raises KeyError, TypeError, ValueError or InputError for
+    what is none."""
+    bounds = values.get('bounds')
+    scalars = {name: float(values.get(name, 0.0)) for name in SCALARS}
+    return Workspace(four(values['floor']), four(bounds) if bounds else None, **scalars)
+
 
 def write_workspace(workspace: Workspace, path: Path, comment: str = '') -> None:
     """Write the workspace as a YAML file of parameters that the segmenter's node loads, with a
     comment on its first line."""
-    values = {'floor': [round(float(v), 6) for v in workspace.floor]}
-    if workspace.bounds:
-        values['bounds'] = [round(float(v), 4) for v in workspace.bounds]
+    digits = {'floor': 6, 'bounds': 4, 'bounds_turn_deg': 2, 'wall_noise_m': 5}
+    values = {
+        name: np.round(value, digits[name]).tolist()
+        for name, value in workspace_values(workspace).items()
+    }
     head = f'# {comment}\n' if comment else ''
     path.write_text(
         head
@@ -184,13 +278,12 @@ def read_workspace(path: Path) -> Workspace:
 
     >>> write_workspace(Workspace((0.0, 0.0, -1.0, 0.5)), Path('bin.yaml'))
     >>> read_workspace(Path('bin.yaml'))
-    Workspace(floor=(0.0, 0.0, -1.0, 0.5), bounds=None)
+    Workspace(floor=(0.0, 0.0, -1.0, 0.5), bounds=None, bounds_turn_deg=0.0, wall_noise_m=0.0)
     """
     try:
         content = yaml.safe_load(path.read_text())
         values = next(iter(content.values()))['ros__parameters']
-        floor, bounds = values['floor'], values.get('bounds')
-        return Workspace(four(floor), four(bounds) if bounds else None)
+        return workspace_of(values)
     except OSError as error:
         raise InputError(
             f'{path} cannot be read ({error.strerror}): expected a YAML file of `insegan calibrate`'
@@ -232,55 +325,6 @@ def fill_shadows(depth_m: np.ndarray) -> np.ndarray:
     some[inside] = np.maximum(some[row, before[inside]], some[row, after[inside]])
     out[rows] = some
     return out
-
-
-def fit_floor(
-    frame: Frame, seed: int = 0, tolerance_m: float = 0.004
-) -> tuple[float, float, float, float]:
-    """The floor's plane as Workspace has it, fitted to the scene itself: the farthest plane that
-    many pixels share, to within tolerance_m.
-
-    In inverse depth a plane is linear in the pixel: 1/z = a x + b y + c with x, y of the ray;
-    robust to parts in the bin (RANSAC). Raises InputError where too few pixels have a reading.
-    """
-    valid = np.isfinite(frame.depth_m) & (frame.depth_m > 0)
-    if valid.sum() < 100:
-        raise InputError(
-            f'{int(valid.sum())} pixels have a depth reading: expected at least 100 to fit the'
-            " bin's floor (is the lens covered?)"
-        )
-    points = (frame.intrinsics.rays() * frame.depth_m[..., None])[valid]
-    rng = np.random.default_rng(seed)
-    points = points[rng.choice(len(points), min(len(points), 5000), replace=False)].astype(float)
-    planes = _planes_through(points[rng.integers(len(points), size=(200, 3))])
-    if not len(planes):
-        raise InputError(
-            "no plane was found in the depth image: expected to see the bin's floor; give floor as"
-            ' a parameter'
-        )
-    distance = points[:2000] @ planes[:, :3].T + planes[:, 3]
-    # Parts stand above the floor, nothing lies below it: what lies below counts against a plane.
-    best = planes[
-        (
-            (np.abs(distance) < tolerance_m).sum(0) - 2 * (distance < -3 * tolerance_m).sum(0)
-        ).argmax()
-    ]
-    inliers = points[np.abs(points @ best[:3] + best[3]) < tolerance_m]
-    centre = inliers.mean(0)
-    normal = np.linalg.svd(inliers - centre, full_matrices=False)[2][2]
-    normal = normal if normal[2] < 0 else -normal
-    return four((*normal, -normal @ centre))
-
-
-def _planes_through(samples: np.ndarray) -> np.ndarray:
-    """Planes (M, 4) through triples of points (N, 3, 3), normals towards the camera; those that are
-    none are left out."""
-    normals = np.cross(samples[:, 1] - samples[:, 0], samples[:, 2] - samples[:, 0])
-    length = np.linalg.norm(normals, axis=1)
-    # A wall seen at a grazing angle is no floor.
-    usable = (length > 1e-12) & (np.abs(normals[:, 2]) > 0.5 * length)
-    normals = normals[usable] / (length[usable] * -np.sign(normals[usable, 2]))[:, None]
-    return np.column_stack([normals, -(normals * samples[usable, 0]).sum(1)])
 
 
 def resolve_workspace(workspace: Workspace | None, frame: Frame) -> Workspace:

@@ -184,9 +184,12 @@ class Camera:
         half_x = self.container.width_m / 2 - WALL_CLEARANCE_M
         long_m = self.container.height_m if shelf else self.container.depth_m
         half_y = long_m / 2 - WALL_CLEARANCE_M
-        x, y = float(anchor[0]), float(anchor[1])
-        bounds = (x - half_x, y - half_y, x + half_x, y + half_y)
-        return Workspace(four((*normal, -normal @ anchor)), bounds)
+        floor = four((*normal, -normal @ anchor))
+        # The container's width runs along the world's x.
+        along = Workspace(floor).axes @ self.camera_from_world[:3, 0]
+        turn_deg = float(np.degrees(np.arctan2(along[1], along[0])))
+        x, y = (float(v) for v in Workspace(floor, None, turn_deg).on_floor(anchor))
+        return Workspace(floor, (x - half_x, y - half_y, x + half_x, y + half_y), turn_deg)
 
     def render(
         self, parts: Sequence[Part], world_poses: np.ndarray, surfaces: bool = False

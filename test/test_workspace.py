@@ -7,8 +7,9 @@ import pytest
 from box_scenes import CAMERA, box_scene
 
 from insegan_ros.errors import InputError
+from insegan_ros.floors import fit_floor
 from insegan_ros.frame import Frame
-from insegan_ros.workspace import Workspace, fit_floor
+from insegan_ros.workspace import Workspace
 
 
 def test_height_is_measured_from_the_floor_not_the_camera(camera):

@@ -31,7 +31,7 @@ from insegan_ros.data.scene import Scene, visible_fractions
 from insegan_ros.data.shards import DEPTH_UNIT_M
 from insegan_ros.errors import DatasetError, InputError
 from insegan_ros.frame import Frame, Instances, Intrinsics
-from insegan_ros.workspace import Workspace, four
+from insegan_ros.workspace import SCALARS, Workspace, workspace_of, workspace_values
 
 IMAGES_A_SCENE = 1000
 
@@ -159,8 +159,8 @@ def _workspace(camera: dict[str, Any]) -> Workspace | None:
     distance = float(-up @ np.asarray(camera['cam_t_w2c'])) / 1000
     if distance <= 0:
         return None
-    bounds = four(camera['bounds_m']) if 'bounds_m' in camera else None
-    return Workspace(four((*up, distance)), bounds)
+    scalars = {name: camera[name] for name in SCALARS if name in camera}
+    return workspace_of({'floor': (*up, distance), 'bounds': camera.get('bounds_m'), **scalars})
 
 
 def _world(workspace: Workspace) -> dict[str, list[float]]:
@@ -170,11 +170,14 @@ def _world(workspace: Workspace) -> dict[str, list[float]]:
     across = np.cross([0.0, 1.0, 0.0], up)
     across /= np.linalg.norm(across)
     rotation = np.stack([across, np.cross(up, across), up], 1)
-    bounds = {'bounds_m': list(workspace.bounds)} if workspace.bounds else {}
+    rest = workspace_values(workspace)
+    bounds = {'bounds_m': rest.pop('bounds')} if workspace.bounds else {}
+    rest.pop('floor')
     return {
         'cam_R_w2c': rotation.ravel().tolist(),
         'cam_t_w2c': (-1000 * workspace.floor[3] * up / (up @ up)).tolist(),
         **bounds,
+        **rest,
     }
 
 

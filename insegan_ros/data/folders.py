@@ -12,7 +12,7 @@ import numpy as np
 from insegan_ros.data.images import read_picture
 from insegan_ros.errors import DatasetError
 from insegan_ros.frame import Frame, Instances, Intrinsics, metres
-from insegan_ros.workspace import Workspace, four
+from insegan_ros.workspace import Workspace, workspace_of, workspace_values
 
 
 def read_json(path: Path) -> Any:
@@ -104,21 +104,14 @@ def intrinsics_json(k: Intrinsics) -> dict[str, float]:
     return {'fx': k.fx, 'fy': k.fy, 'cx': k.cx, 'cy': k.cy, 'width': k.width, 'height': k.height}
 
 
-def workspace_json(workspace: Workspace | None) -> dict[str, list[float]] | None:
-    """A workspace as a mapping for JSON, in m, or None."""
-    if workspace is None:
-        return None
-    return {
-        'floor': list(workspace.floor),
-        **({'bounds': list(workspace.bounds)} if workspace.bounds else {}),
-    }
+def workspace_json(workspace: Workspace | None) -> dict[str, Any] | None:
+    """A workspace as a mapping for JSON, in m and degrees, or None."""
+    return None if workspace is None else workspace_values(workspace)
 
 
-def workspace_from_json(raw: dict[str, list[float]] | None) -> Workspace | None:
+def workspace_from_json(raw: dict[str, Any] | None) -> Workspace | None:
     """The inverse of workspace_json."""
-    if raw is None:
-        return None
-    return Workspace(four(raw['floor']), four(raw['bounds']) if 'bounds' in raw else None)
+    return None if raw is None else workspace_of(raw)
 
 
 def labels_of(masks: list[np.ndarray], shape: tuple[int, int]) -> np.ndarray:

@@ -6,7 +6,8 @@ A shard `scenes-00003.h5` holds, for N scenes of up to n instances in (H, W) pic
     depth       (N, H, W) uint16 in units of 0.1 mm, 0 = no reading, as cameras have it
     colour      (N, H, W, 3) uint8 RGB, where the set has colour
     cameras     (N, 4) float64: fx fy cx cy in px
-    workspaces  (N, 8) float64: floor a b c d, bounds x0 y0 x1 y1 in m
+    workspaces  (N, 8) float64: floor a b c d, bounds x0 y0 x1 y1 in m; (N, 10) where a bin is
+                turned before the camera or has walls: bounds_turn_deg, wall_noise_m as well
     present     (N, C) bool: which of the C classes lie in the bin
     counts      (N,) int32: instances of each scene
     labels      (N, H, W) uint16, 0 = background
@@ -117,7 +118,8 @@ def _arrays(scenes: Sequence[Scene], classes: tuple[str, ...]) -> Iterator[tuple
         yield 'colour', np.stack(colours)
     cameras = [frame.intrinsics for frame in frames]
     yield 'cameras', np.array([(k.fx, k.fy, k.cx, k.cy) for k in cameras])
-    yield 'workspaces', np.array([_row(scene.workspace) for scene in scenes])
+    rows = np.array([_row(scene.workspace) for scene in scenes])
+    yield 'workspaces', rows if rows[:, 8:].any() else rows[:, :8]
     present = [[name in scene.present for name in classes] for scene in scenes]
     yield 'present', np.array(present, bool).reshape(len(scenes), len(classes))
     if scenes[0].truth is not None:
@@ -126,8 +128,9 @@ def _arrays(scenes: Sequence[Scene], classes: tuple[str, ...]) -> Iterator[tuple
 
 def _row(workspace: Workspace | None) -> tuple[float, ...]:
     if workspace is None:
-        return (np.nan,) * 8
-    return (*workspace.floor, *(workspace.bounds or (np.nan,) * 4))
+        return (*(np.nan,) * 8, 0.0, 0.0)
+    bounds = workspace.bounds or (np.nan,) * 4
+    return (*workspace.floor, *bounds, workspace.bounds_turn_deg, workspace.wall_noise_m)
 
 
 def _truth_arrays(truths: Sequence[Instances], classes: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -300,7 +303,7 @@ def _workspace(file: h5py.File, index: int) -> Workspace | None:
     row = [float(v) for v in file['workspaces'][index]]
     if np.isnan(row[:4]).any():
         return None
-    return Workspace(four(row[:4]), None if np.isnan(row[4:]).any() else four(row[4:]))
+    return Workspace(four(row[:4]), None if np.isnan(row[4:8]).any() else four(row[4:8]), *row[8:])
 
 
 def _scene(file: h5py.File, index: int, classes: tuple[str, ...]) -> Scene:

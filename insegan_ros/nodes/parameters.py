@@ -14,7 +14,7 @@ from rclpy.parameter import Parameter
 
 from insegan_ros.errors import InputError
 from insegan_ros.picking.picks import PickConfig
-from insegan_ros.workspace import Workspace
+from insegan_ros.workspace import SCALARS, Workspace, workspace_of
 
 
 @dataclass(frozen=True)
@@ -124,8 +124,27 @@ PARAMETERS = (
         'bounds',
         Parameter.Type.DOUBLE_ARRAY,
         [],
-        "the bin's inside: x_min, y_min, x_max, y_max in m in the optical frame, used with floor;"
-        ' empty: the whole image',
+        "the bin's inside: x_min, y_min, x_max, y_max in m on the floor, used with floor; empty:"
+        ' the whole image',
+        live=True,
+    ),
+    ParameterSpec(
+        'bounds_turn_deg',
+        Parameter.Type.DOUBLE,
+        0.0,
+        'degrees that the bounds are turned on the floor, from x towards y',
+        -180,
+        180,
+        live=True,
+    ),
+    ParameterSpec(
+        'wall_noise_m',
+        Parameter.Type.DOUBLE,
+        0.0,
+        "standard deviation of a depth reading at the floor's distance, in m, where walls stand at"
+        ' the bounds: what may be a reading of them is no part; 0: there are none',
+        0,
+        0.1,
         live=True,
     ),
     ParameterSpec(
@@ -248,9 +267,8 @@ def _settings(values: dict[str, Any]) -> Settings:
         raise InputError('parameter bounds is given without floor: expected both')
     workspace = None
     if floor:
-        a, b, c, d = floor
-        x_min, y_min, x_max, y_max = bounds or (0.0,) * 4
-        workspace = Workspace((a, b, c, d), (x_min, y_min, x_max, y_max) if bounds else None)
+        scalars = {name: values[name] for name in SCALARS}
+        workspace = workspace_of({'floor': floor, 'bounds': bounds, **scalars})
     return Settings(
         workspace,
         PickConfig(**{field.name: values[PICKS + field.name] for field in fields(PickConfig)}),

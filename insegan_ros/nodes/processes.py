@@ -28,7 +28,7 @@ from insegan_ros.errors import ConfigError, InseganError
 from insegan_ros.methods.registry import find_checkpoint, ready
 from insegan_ros.nodes.dds import check_domain, dds_environment
 from insegan_ros.nodes.runtime import InterruptedExecutor, Interrupts
-from insegan_ros.workspace import Workspace
+from insegan_ros.workspace import Workspace, workspace_values
 
 CAMERA = '/camera/camera'
 DISCOVERY_S = 4.0
@@ -62,14 +62,7 @@ def start_segmenter(
     stay and wait for a better one."""
     if model not in ready():
         Checkpoint.load(find_checkpoint(model))
-    place = (
-        {}
-        if workspace is None
-        else {
-            'floor': list(workspace.floor),
-            **({'bounds': list(workspace.bounds)} if workspace.bounds else {}),
-        }
-    )
+    place = {} if workspace is None else workspace_values(workspace)
     depth, info = (ALIGNED_TOPIC, ALIGNED_INFO_TOPIC) if colour else (DEPTH_TOPIC, INFO_TOPIC)
     return start_node(
         'segmenter',

@@ -14,8 +14,9 @@ import numpy as np
 
 from insegan_ros.drawing.overlay import depth_picture
 from insegan_ros.errors import DatasetError, InputError
+from insegan_ros.floors import fit_floor
 from insegan_ros.frame import Frame
-from insegan_ros.workspace import Workspace, fit_floor, four, write_workspace
+from insegan_ros.workspace import Workspace, four, write_workspace
 
 FRAMES = 30
 # What stands higher above the floor is no floor: four times what a D435 is noisy at half a metre.

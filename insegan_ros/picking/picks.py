@@ -265,8 +265,7 @@ class _Holds:
         """Distance in m of a point (3,) to the nearest of the bin's walls."""
         if self.workspace.bounds is None:
             return self.around_m
-        x_min, y_min, x_max, y_max = self.workspace.bounds
-        return float(min(point[0] - x_min, x_max - point[0], point[1] - y_min, y_max - point[1]))
+        return float(self.workspace.wall_distances(point).min())
 
     def _suction(
         self, mask: np.ndarray, height: np.ndarray, corner: np.ndarray, distance: float
