@@ -5,11 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from box_scenes import CAMERA, box_scene
+from tilted_bins import cylinders_at, tilted_camera
 
 from insegan_ros.errors import InputError
-from insegan_ros.floors import fit_floor
 from insegan_ros.frame import Frame
-from insegan_ros.workspace import Workspace
+from insegan_ros.workspace import (
+    Workspace,
+    read_workspace,
+    workspace_of,
+    workspace_values,
+    write_workspace,
+)
 
 
 def test_height_is_measured_from_the_floor_not_the_camera(camera):
@@ -30,20 +36,6 @@ def test_what_lies_outside_the_bounds_is_not_seen(camera):
 def test_no_reading_is_floor_level_and_never_nan(camera):
     depth = np.full((120, 160), np.nan, np.float32)
     assert (Workspace((0, 0, -1, 0.5)).height_map(Frame(depth, camera)) == 0).all()
-
-
-def test_fitted_floor_finds_the_plane_under_the_parts(camera):
-    tilted = np.array([0.05, -0.1, -1.0])
-    tilted /= np.linalg.norm(tilted)
-    depth = (-0.6 / (camera.rays() @ tilted)).astype(np.float32)
-    depth[30:70, 30:70] -= 0.05
-    plane = fit_floor(Frame(depth, camera))
-    assert np.allclose(plane, (*tilted, 0.6), atol=2e-3)
-
-
-def test_fitting_a_floor_to_nothing_says_so(camera):
-    with pytest.raises(InputError, match='0 pixels have a depth reading'):
-        fit_floor(Frame(np.full((120, 160), np.nan, np.float32), camera))
 
 
 def test_a_floor_behind_the_camera_is_refused():
@@ -72,3 +64,78 @@ def test_the_depth_of_a_tilted_floor_lies_on_it():
     tilted = Workspace((0.0, -np.sin(0.3), -np.cos(0.3), 0.5))
     depth = tilted.floor_depth(CAMERA)
     assert np.abs(tilted.height_of(CAMERA.rays() * depth[..., None])).max() < 1e-5
+
+
+TILTS = [(20.0, 0.0, 0.0), (-15.0, 10.0, 8.0), (0.0, -18.0, 0.0)]
+
+
+@pytest.mark.parametrize('tilt', TILTS)
+def test_the_floors_frame_is_the_images_laid_on_the_floor(tilt):
+    found = tilted_camera(tilt).workspace
+    x, y = found.axes
+    normal = np.array(found.floor[:3])
+    assert np.allclose([x @ x, y @ y, x @ y, x @ normal, y @ normal], [1, 1, 0, 0, 0], atol=1e-9)
+    assert np.allclose(np.cross(x, y), -normal, atol=1e-9) and x[0] > 0.9 and y[1] > 0.9
+    places = np.array([(0.1, -0.05), (0.0, 0.0)])
+    points = found.from_floor(places)
+    assert np.allclose(found.height_of(points), 0, atol=1e-9)
+    assert np.allclose(points[1], (0, 0, found.floor_distance_m), atol=1e-12)
+    # A point's foot is the same however high it is.
+    assert np.allclose(found.on_floor(points + 0.07 * normal), places, atol=1e-9)
+
+
+def test_a_camera_that_looks_straight_down_has_its_own_x_and_y(camera):
+    straight = Workspace((0.0, 0.0, -1.0, 0.5), (-0.05, -0.05, 0.05, 0.05))
+    points = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
+    assert np.array_equal(straight.on_floor(points), points[:, :2])
+    nearly = Workspace((1e-9, 0.0, -1.0, 0.5), straight.bounds)
+    assert np.allclose(nearly.on_floor(points), points[:, :2], atol=1e-6)
+    assert np.array_equal(nearly.contains(points), straight.contains(points))
+
+
+@pytest.mark.parametrize('tilt', TILTS)
+def test_parts_at_the_walls_are_neither_cut_nor_invented_under_a_tilted_camera(tilt):
+    """With bounds along the camera's axes a sixth of the far part was cut off and strips of two
+    walls were parts."""
+    camera = tilted_camera(tilt)
+    scene = cylinders_at(camera, (0.03, 0.066), (-0.03, -0.066), (0.0, 0.0), (0.08, 0.0))
+    heights = scene.require_workspace().height_map(scene.frame)
+    points = scene.frame.intrinsics.rays() * scene.frame.depth_m[..., None]
+    true = (scene.known_labels() > 0) & (scene.require_workspace().height_of(points) > 0.004)
+    assert (true & (heights < 0.004)).sum() < 0.005 * true.sum()
+    assert (~true & (heights > 0.004)).sum() < 0.005 * true.sum()
+
+
+@pytest.mark.parametrize('tilt', TILTS)
+def test_the_bounds_are_the_bins_inside_however_it_lies_before_the_camera(tilt):
+    camera = tilted_camera(tilt)
+    found = camera.workspace
+    corners = np.array([(x, y, 0, 1) for x in (-0.117, 0.117) for y in (-0.087, 0.087)])
+    expected = (corners @ camera.camera_from_world.T)[:, :3]
+    away = np.linalg.norm(expected[:, None] - found.floor_corners(), axis=-1)
+    assert away.min(0).max() < 1e-6 and away.min(1).max() < 1e-6
+
+
+def test_the_window_of_a_tilted_camera_holds_what_stands_high_at_the_far_wall():
+    for tilt in TILTS:
+        camera = tilted_camera(tilt)
+        found = camera.workspace
+        up = np.array(found.floor[:3])
+        high = found.floor_corners() + 0.1 * up
+        pixels = (high @ camera.intrinsics.matrix.T)[:, :2] / high[:, 2:]
+        left, top, right, bottom = found.window(camera.intrinsics)
+        assert (pixels >= (left - 1, top - 1)).all() and (pixels <= (right, bottom)).all()
+        near = found.window(camera.intrinsics, 0.0)
+        assert near[0] >= left and near[1] >= top and near[2] <= right and near[3] <= bottom
+
+
+def test_turn_and_walls_are_kept_in_files(tmp_path):
+    whole = Workspace((0.0, -0.6, -0.8, 0.5), (-0.1, -0.1, 0.2, 0.1), 7.25, 0.0015)
+    write_workspace(whole, tmp_path / 'bin.yaml')
+    assert read_workspace(tmp_path / 'bin.yaml') == whole
+    assert workspace_of(workspace_values(whole)) == whole
+    plain = Workspace((0.0, 0.0, -1.0, 0.5), (-0.1, -0.1, 0.2, 0.1))
+    assert set(workspace_values(plain)) == {'floor', 'bounds'}
+    for turn, noise in ((200.0, 0.0), (0.0, -0.001), (float('nan'), 0.0)):
+        with pytest.raises(InputError, match='bounds_turn_deg is .* expected'):
+            Workspace(plain.floor, plain.bounds, turn, noise)

@@ -1,0 +1,67 @@
+"""Readings of a bin's walls are neither part nor floor."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from tilted_bins import BIN, cylinders_at, tilted_camera
+
+from insegan_ros.data.scene import Scene
+from insegan_ros.workspace import Workspace
+
+NOISE_M = 0.001
+
+
+def at_the_walls(workspace: Workspace, noise_m: float) -> Workspace:
+    """The same bin, its bounds the walls themselves."""
+    half_x, half_y = BIN.width_m / 2, BIN.depth_m / 2
+    x_min, y_min, x_max, y_max = workspace.require_bounds()
+    x, y = (x_min + x_max) / 2, (y_min + y_max) / 2
+    bounds = x - half_x, y - half_y, x + half_x, y + half_y
+    return replace(workspace, bounds=bounds, wall_noise_m=noise_m)
+
+
+def standing(scene: Scene, noise_m: float) -> np.ndarray:
+    workspace = at_the_walls(scene.require_workspace(), noise_m)
+    return workspace.height_map(scene.frame) > 0.006
+
+
+@pytest.mark.parametrize('tilt', [(0.0, 0.0, 0.0), (20.0, 0.0, 0.0), (-15.0, 10.0, 8.0)])
+def test_noisy_walls_are_no_parts_and_parts_at_them_stay_whole(tilt):
+    """Without the walls' planes, noise makes strips of wall stand in the bin."""
+    camera = tilted_camera(tilt)
+    places = (0.03, 0.0695), (-0.03, -0.0695), (0.0, 0.0)
+    scene = cylinders_at(camera, *places, sensor='d435')
+    labels = scene.known_labels()
+    beside = cv2.dilate((labels > 0).astype(np.uint8), np.ones((5, 5), np.uint8)) == 0
+    with_walls, without = standing(scene, NOISE_M), standing(scene, 0.0)
+    assert (without & beside).sum() > 4000 and (with_walls & beside).sum() < 100
+    for label in (1, 2, 3):
+        own = labels == label
+        assert (own & with_walls).sum() > 0.95 * (own & without).sum()
+
+
+def test_parts_that_only_touched_a_wall_stand_alone():
+    scene = cylinders_at(tilted_camera((20.0, 0.0, 0.0)), (-0.06, -0.0695), (0.06, -0.0695))
+    frame, workspace = scene.frame, scene.require_workspace()
+    # The wall bulges a little, as a tote's does: its face is one piece with both parts.
+    points = frame.intrinsics.rays() * frame.depth_m[..., None]
+    far = np.abs(at_the_walls(workspace, 0.0).wall_distances(points)[..., 3]) < 1e-3
+    frame.depth_m[far & (scene.known_labels() == 0)] -= 0.0025
+    assert (far & (scene.known_labels() == 0)).sum() > 1000
+
+    def pieces(noise_m: float) -> set[int]:
+        count, found = cv2.connectedComponents(standing(scene, noise_m).astype(np.uint8))
+        return {int(found[scene.known_labels() == label].max()) for label in (1, 2)}
+
+    assert len(pieces(0.0)) == 1 and len(pieces(NOISE_M)) == 2
+
+
+def test_a_bin_without_bounds_has_no_walls():
+    scene = cylinders_at(tilted_camera((20.0, 0.0, 0.0)), (0.0, 0.0))
+    free = Workspace(scene.require_workspace().floor)
+    walls = replace(free, wall_noise_m=NOISE_M)
+    assert np.array_equal(walls.height_map(scene.frame), free.height_map(scene.frame))
