@@ -1,4 +1,4 @@
-"""`insegan calibrate`: floor and inside of an empty bin."""
+"""`insegan calibrate`: floor and inside of a bin."""
 
 from __future__ import annotations
 
@@ -22,13 +22,32 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=str,
         nargs='?',
         default='',
-        help='the empty bin: a recording, a depth image, a folder of either',
+        help='the empty bin: a recording, a depth image, a folder of either; with --in-use in use',
     )
     parser.add_argument(
         '--topic',
         type=str,
         default='',
         help='instead: a live depth topic, such as /camera/camera/depth/image_rect_raw',
+    )
+    parser.add_argument(
+        '--in-use',
+        action='store_true',
+        help=(
+            'the bin is not empty: its floor is what is seen farthest in many pictures of its use'
+        ),
+    )
+    parser.add_argument(
+        '--floor',
+        type=list[float] | None,
+        default=None,
+        help="the floor's plane a, b, c, d in the optical frame, by hand; it is only checked then",
+    )
+    parser.add_argument(
+        '--bounds',
+        type=list[float] | None,
+        default=None,
+        help="the bin's x_min, y_min, x_max, y_max in m on the floor, by hand",
     )
     parser.add_argument(
         '--out',
@@ -52,6 +71,7 @@ def run(arguments: Namespace) -> None:
         check_calibration_path,
         write_calibration,
     )
+    from insegan_ros.workspace import four
 
     if bool(arguments.input) == bool(arguments.topic):
         raise ConfigError(
@@ -73,6 +93,7 @@ def run(arguments: Namespace) -> None:
                 "a depth image does not say its camera: a D435's field of view is assumed, and"
                 ' lengths are as good as that; a recording or --topic knows it'
             )
-    found, picture = calibrate(frames)
+    floor, bounds = (four(some) if some else None for some in (arguments.floor, arguments.bounds))
+    found, picture = calibrate(frames, floor, bounds, arguments.in_use)
     drawn = write_calibration(found, picture, Path(arguments.out))
     print(f'{found.text()}\n{arguments.out} and {drawn}')

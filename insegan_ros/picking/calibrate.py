@@ -1,11 +1,11 @@
-"""`insegan calibrate`: where the bin is, from pictures of it while it is empty: floor, inside,
-height of the walls."""
+"""`insegan calibrate`: where the bin is, from pictures of it while it is empty, or in use: floor,
+inside, walls."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -16,93 +16,186 @@ from insegan_ros.drawing.overlay import depth_picture
 from insegan_ros.errors import DatasetError, InputError
 from insegan_ros.floors import fit_floor
 from insegan_ros.frame import Frame
+from insegan_ros.picking.floor_view import (
+    Span,
+    Wall,
+    beside,
+    find_wall,
+    heights_of,
+    largest_rectangle,
+    lay_out,
+    turn_of,
+    with_bounds,
+)
 from insegan_ros.workspace import Workspace, four, write_workspace
 
 FRAMES = 30
+# Of a bin in use so many pictures are looked at, spread over the recording; the floor is what is
+# seen farthest, where it was free in a tenth of them.
+FRAMES_IN_USE, FREE_SHARE = 60, 0.1
 # What stands higher above the floor is no floor: four times what a D435 is noisy at half a metre.
 FLAT_M = 0.006
 # A bin is empty if no more than this share of its inside stands higher than a part would.
 PART_M, MAX_OCCUPIED = 0.008, 0.01
-# Its inside is the largest rectangle of the floor, less this much beside the walls.
-INSET_M = 0.003
+# Its inside is the largest rectangle of the floor, less this much beside what is not known to be a
+# wall; or up to the walls, less what a pixel blurs.
+INSET_M, WALL_INSET_M = 0.003, 0.0015
 # Smaller bins are gaps between parts.
 SMALLEST_M = 0.06
+# A smaller share of the image with readings shows no bin.
+MIN_READ = 0.02
 # How far outside of the floor walls' tops are looked for; they begin within two fifths of it.
 RIM_M = 0.03
 # What is so much lower is no bin's floor, but what the bin stands on.
 DEEPEST_M = 0.15
 # Walls stand along a whole side, but for this share of it.
 MIXED = 0.15
+# What can be done about a bin that cannot be found.
+BY_HAND = 'or give --floor and --bounds by hand'
+IN_USE = f'empty it, or let it be found while it is used (--in-use), {BY_HAND}'
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """The bin: floor and inside as the segmenter takes them, the walls' height above the floor in m
-    (0 without walls), the floor's noise (standard deviation, m), pictures used."""
+    """The bin: floor and inside as the segmenter takes them; the walls' height above the floor in m
+    (0 without walls); the noise of one picture of the floor (standard deviation, m); pictures used;
+    and how good the planes are: root mean square of the readings' distance to the floor, the
+    walls' median distance to theirs (m; one number a wall that was found), and the share of the
+    inside that shows the floor."""
 
     workspace: Workspace
     wall_m: float
     noise_m: float
     frames: int
+    residual_m: float = 0.0
+    wall_residuals_m: tuple[float, ...] = ()
+    free: float = 1.0
 
     def text(self) -> str:
         """What was found, in a sentence. Raises InputError for a workspace without bounds."""
         x_min, y_min, x_max, y_max = self.workspace.require_bounds()
         tilt = np.degrees(np.arccos(np.clip(-self.workspace.floor[2], -1, 1)))
         walls = f'walls of {1000 * self.wall_m:.0f} mm' if self.wall_m else 'no walls were seen'
+        turn = self.workspace.bounds_turn_deg
+        planes = (
+            f', {len(self.wall_residuals_m)} of four sides are walls, their points'
+            f' {1000 * max(self.wall_residuals_m):.1f} mm off at most'
+            if self.wall_residuals_m
+            else ''
+        )
         return (
             f'{self.frames} pictures: floor at {self.workspace.floor_distance_m:.3f} m, tilted'
-            f' {tilt:.1f} degrees, noise {1000 * self.noise_m:.1f} mm; inside'
-            f' {1000 * (x_max - x_min):.0f} x {1000 * (y_max - y_min):.0f} mm; {walls}'
+            f' {tilt:.1f} degrees, noise {1000 * self.noise_m:.1f} mm, residual'
+            f' {1000 * self.residual_m:.1f} mm; inside {1000 * (x_max - x_min):.0f} x'
+            f' {1000 * (y_max - y_min):.0f} mm{f", turned {turn:.1f} degrees" if turn else ""},'
+            f' {100 * self.free:.0f} % of it free; {walls}{planes}'
         )
 
 
-def calibrate(frames: Iterable[Frame]) -> tuple[Calibration, Frame]:
-    """The bin under the middle of the image, from pictures of it while it is empty, the first
-    FRAMES; and their median as one picture.
+@dataclass(frozen=True)
+class _Found:
+    """Bounds before they are drawn in, and the walls around them."""
 
-    Raises InputError where there is no picture, too few readings, no floor in the middle, or
-    something in the bin.
+    workspace: Workspace
+    wall_m: float
+    walls: tuple[Wall | None, ...]
+
+
+def calibrate(
+    frames: Iterable[Frame],
+    floor: tuple[float, float, float, float] | None = None,
+    bounds: tuple[float, float, float, float] | None = None,
+    in_use: bool = False,
+) -> tuple[Calibration, Frame]:
+    """The bin under the middle of what is seen, from the first FRAMES pictures of it while it is
+    empty; or in use, from pictures in which its floor is free here and there. And those pictures as
+    one: their median, or what is seen farthest.
+
+    floor, bounds: given by hand, and only checked. Raises InputError where there is no picture, too
+    few readings, no floor in the middle, or, unless in use, something in the bin.
     """
-    first = list(islice(frames, FRAMES))
-    if not first:
+    some = spread(frames, FRAMES_IN_USE) if in_use else list(islice(frames, FRAMES))
+    picture = _as_one(some, in_use)
+    plane, piece = _floor_under_the_middle(picture, floor, in_use)
+    if bounds is None:
+        found = _find_bin(picture, plane, piece, in_use)
+    else:
+        given = Workspace(plane, bounds)
+        walls = tuple(find_wall(picture, given, side) for side in range(4))
+        found = _Found(given, min(wall.top_m if wall else 0.0 for wall in walls), walls)
+    return _described(found, picture, some, drawn_in=bounds is None), picture
+
+
+def spread(frames: Iterable[Frame], count: int) -> list[Frame]:
+    """So many frames at most, spread evenly over all of them."""
+    kept: list[Frame] = []
+    step = 1
+    for index, frame in enumerate(frames):
+        if index % step:
+            continue
+        if len(kept) == 2 * count:
+            kept, step = kept[::2], 2 * step
+            if index % step:
+                continue
+        kept.append(frame)
+    return kept if len(kept) <= count else kept[:: -(-len(kept) // count)]
+
+
+def _as_one(frames: list[Frame], in_use: bool) -> Frame:
+    if not frames:
         raise InputError('no picture: expected at least one of the empty bin')
-    camera = first[0].intrinsics
-    if any(frame.intrinsics != camera for frame in first):
+    camera = frames[0].intrinsics
+    if any(frame.intrinsics != camera for frame in frames):
         raise InputError(
             'the pictures are of different sizes or cameras: expected one camera that stands still'
         )
-    median = _median(np.stack([frame.depth_m for frame in first]))
-    if np.isfinite(median).mean() < 0.3:
+    depths = np.stack([frame.depth_m for frame in frames])
+    depth = _farthest(depths) if in_use else _median(depths)
+    read = float(np.isfinite(depth).mean())
+    if read < MIN_READ:
         raise InputError(
-            f'{100 * np.isfinite(median).mean():.0f} % of the image has a reading: expected the bin'
-            " within the camera's range"
+            f"{100 * read:.0f} % of the image has a reading: expected the bin within the camera's"
+            f' range, {100 * MIN_READ:.0f} % of the image or more'
         )
-    picture = Frame(median, camera, stamp_ns=first[0].stamp_ns, frame_id=first[0].frame_id)
-    floor, on_floor = _floor_under_the_middle(picture)
-    heights = _heights(picture, floor)
-    rows, columns = _largest_rectangle(on_floor)
-    # Points of the rectangle's corners lie on the floor's plane, not on what a camera reads there.
-    points = _on_plane(picture, floor, rows, columns)
-    (x_min, y_min), (x_max, y_max) = points[:, :2].min(0) + INSET_M, points[:, :2].max(0) - INSET_M
-    if min(x_max - x_min, y_max - y_min) < SMALLEST_M:
-        raise InputError(
-            f'the flat ground in the middle of the image is {1000 * (x_max - x_min):.0f} x'
-            f' {1000 * (y_max - y_min):.0f} mm: expected the floor of an empty bin there,'
-            f' at least {1000 * SMALLEST_M:.0f} mm wide (does something lie in it?)'
+    return Frame(depth, camera, stamp_ns=frames[0].stamp_ns, frame_id=frames[0].frame_id)
+
+
+def _described(found: _Found, picture: Frame, frames: list[Frame], drawn_in: bool) -> Calibration:
+    """The calibration: bounds drawn in from what was found unless they were given, walls known by
+    the noise of single pictures."""
+    workspace = found.workspace
+    if drawn_in:
+        beyond = [wall.beyond_m - WALL_INSET_M if wall else -INSET_M for wall in found.walls]
+        x_min, y_min, x_max, y_max = workspace.require_bounds()
+        workspace = replace(
+            workspace,
+            bounds=four(
+                (x_min - beyond[0], y_min - beyond[1], x_max + beyond[2], y_max + beyond[3])
+            ),
         )
-    inside = np.s_[rows[0] : rows[1], columns[0] : columns[1]]
-    _check_empty(heights[inside])
-    _check_lowest(heights, rows, columns, RIM_M * camera.fx / Workspace(floor).floor_distance_m)
-    flat = heights[inside][np.abs(heights[inside]) < FLAT_M]
-    metre_px = camera.fx / Workspace(floor).floor_distance_m
-    found = Calibration(
-        Workspace(floor, four((x_min, y_min, x_max, y_max))),
-        _wall_height(heights, rows, columns, RIM_M * metre_px),
-        float(flat.std()),
-        len(first),
+    points = picture.intrinsics.rays() * picture.depth_m[..., None]
+    heights = workspace.height_of(points)
+    inside = workspace.contains(points)
+    flat = inside & (np.abs(heights) < FLAT_M)
+    noise_m = _noise(frames, workspace, flat)
+    residuals = tuple(wall.residual_m for wall in found.walls if wall)
+    return Calibration(
+        replace(workspace, wall_noise_m=min(noise_m, 0.01) if residuals else 0.0),
+        found.wall_m,
+        noise_m,
+        len(frames),
+        float(np.sqrt((heights[flat] ** 2).mean())) if flat.any() else 0.0,
+        residuals,
+        float(flat.sum() / max(inside.sum(), 1)),
     )
-    return found, picture
+
+
+def _noise(frames: list[Frame], workspace: Workspace, flat: np.ndarray) -> float:
+    """Standard deviation in m of single pictures' readings of the floor, where it is flat (H,
+    W)."""
+    some = np.concatenate([heights_of(frame, workspace)[flat] for frame in frames[:10]])
+    near = some[np.abs(some) < 2 * FLAT_M]
+    return float(near.std()) if near.size else 0.0
 
 
 def _median(depth_m: np.ndarray) -> np.ndarray:
@@ -115,21 +208,31 @@ def _median(depth_m: np.ndarray) -> np.ndarray:
     return np.where(2 * count >= len(depth_m), middle, np.nan).astype(np.float32)
 
 
-def _heights(picture: Frame, floor: tuple[float, float, float, float]) -> np.ndarray:
-    """(H, W) metres above the floor, NaN without a reading."""
-    points = picture.intrinsics.rays() * picture.depth_m[..., None]
-    return Workspace(floor).height_of(points)
+def _farthest(depth_m: np.ndarray) -> np.ndarray:
+    """What pictures (N, H, W) see farthest: the mean of the readings near the one that FREE_SHARE
+    of them lie beyond; NaN where hardly any has one."""
+    count = np.isfinite(depth_m).sum(0)
+    ordered = np.sort(depth_m, axis=0)
+    place = np.ceil((1 - FREE_SHARE) * count).astype(int)[None].clip(1, None) - 1
+    far = np.take_along_axis(ordered, place, 0)
+    near = np.abs(depth_m - far) < FLAT_M
+    mean = np.where(near, depth_m, 0).sum(0) / np.maximum(near.sum(0), 1)
+    return np.where(count >= FREE_SHARE * len(depth_m), mean, np.nan).astype(np.float32)
 
 
-def _floor_under_the_middle(picture: Frame) -> tuple[tuple[float, float, float, float], np.ndarray]:
-    """The plane under the middle half of the image, and the piece of it (H, W) that holds most of
-    the middle."""
-    height, width = picture.depth_m.shape
-    middle = np.s_[height // 4 : height - height // 4, width // 4 : width - width // 4]
+def _floor_under_the_middle(
+    picture: Frame, given: tuple[float, float, float, float] | None, in_use: bool
+) -> tuple[tuple[float, float, float, float], np.ndarray]:
+    """The plane under the middle half of what is seen, unless it is given, and the piece of it (H,
+    W) that holds most of the middle; in use, all pieces there."""
+    rows, columns = (np.flatnonzero(np.isfinite(picture.depth_m).any(axis)) for axis in (1, 0))
+    (top, bottom), (left, right) = ((side[0], side[-1] + 1) for side in (rows, columns))
+    down, across = (bottom - top) // 4, (right - left) // 4
+    middle = np.s_[top + down : bottom - down, left + across : right - across]
     masked = np.full_like(picture.depth_m, np.nan)
     masked[middle] = picture.depth_m[middle]
-    floor = fit_floor(Frame(masked, picture.intrinsics))
-    heights = _heights(picture, floor)
+    floor = fit_floor(Frame(masked, picture.intrinsics)) if given is None else given
+    heights = heights_of(picture, Workspace(floor))
     # Single pixels without a reading do not cut the floor to pieces.
     flat = cv2.morphologyEx(
         (np.abs(np.nan_to_num(heights, nan=1.0)) < FLAT_M).astype(np.uint8),
@@ -137,48 +240,55 @@ def _floor_under_the_middle(picture: Frame) -> tuple[tuple[float, float, float, 
         np.ones((5, 5), np.uint8),
     )
     _, pieces = cv2.connectedComponents(flat, connectivity=4)
-    in_middle = pieces[middle]
+    # A bin that is small in the picture has a ring of table around it, even in the middle half.
+    core = np.s_[
+        top + 3 * down // 2 : bottom - 3 * down // 2,
+        left + 3 * across // 2 : right - 3 * across // 2,
+    ]
+    in_middle = pieces[core] if (pieces[core] > 0).mean() > 0.05 else pieces[middle]
     if not in_middle.any():
         raise InputError(
             'no flat ground in the middle of the image: expected the camera to look into the'
-            ' empty bin'
+            f' empty bin; {IN_USE}'
         )
-    own = int(np.bincount(in_middle[in_middle > 0]).argmax())
-    return floor, pieces == own
+    areas = np.bincount(in_middle[in_middle > 0])
+    chosen = areas > 0.02 * areas.sum() if in_use else np.arange(len(areas)) == areas.argmax()
+    return floor, chosen[np.where(pieces < len(areas), pieces, 0)]
 
 
-def _largest_rectangle(mask: np.ndarray) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Rows and columns (first, last + 1) of the largest upright rectangle of a mask (H, W), holes
-    of things in it closed first."""
+def _find_bin(
+    picture: Frame, floor: tuple[float, float, float, float], piece: np.ndarray, in_use: bool
+) -> _Found:
+    """The free rectangle of the floor and the walls around it. Raises InputError where it is too
+    small, and, unless in use, where something lies in it."""
+    view, laid = lay_out(picture, Workspace(floor), piece)
+    laid = _hull(laid) if in_use else laid
+    if turn := turn_of(laid):
+        view, laid = lay_out(picture, Workspace(floor, bounds_turn_deg=turn), piece)
+        laid = _hull(laid) if in_use else laid
+    rows, columns = largest_rectangle(laid)
+    workspace = with_bounds(view, rows, columns)
+    x_min, y_min, x_max, y_max = workspace.require_bounds()
+    if min(x_max - x_min, y_max - y_min) - 2 * INSET_M < SMALLEST_M:
+        raise InputError(
+            f'the flat ground in the middle of the image is {1000 * (x_max - x_min):.0f} x'
+            f' {1000 * (y_max - y_min):.0f} mm: expected the floor of an empty bin there,'
+            f' at least {1000 * SMALLEST_M:.0f} mm wide (does something lie in it?); {IN_USE}'
+        )
+    rim = max(int(RIM_M / view.pixel_m), 3)
+    if not in_use:
+        _check_empty(view.heights[slice(*rows), slice(*columns)])
+    _check_lowest(view.heights, rows, columns, rim)
+    walls = tuple(find_wall(picture, workspace, side) for side in range(4))
+    wall_m = _wall_height(view.heights, rows, columns, rim, in_use)
+    return _Found(workspace, wall_m, walls)
+
+
+def _hull(mask: np.ndarray) -> np.ndarray:
+    """The convex hull of a mask (H, W): parts at the rim of a floor leave dents in it."""
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    filled = cv2.drawContours(np.zeros(mask.shape, np.uint8), contours, -1, 1, cv2.FILLED)
-    best, found = 0, ((0, 0), (0, 0))
-    run = np.zeros(mask.shape[1] + 1, int)
-    for row, line in enumerate(filled):
-        run[:-1] = np.where(line, run[:-1] + 1, 0)
-        # The largest rectangle under a histogram, with a stack of rising columns.
-        stack: list[tuple[int, int]] = []
-        for column, tall in enumerate(run):
-            start = column
-            while stack and stack[-1][1] >= tall:
-                start, high = stack.pop()
-                if high * (column - start) > best:
-                    best = high * (column - start)
-                    found = ((row - high + 1, row + 1), (start, column))
-            stack.append((start, int(tall)))
-    return found
-
-
-def _on_plane(
-    picture: Frame,
-    floor: tuple[float, float, float, float],
-    rows: tuple[int, int],
-    columns: tuple[int, int],
-) -> np.ndarray:
-    """Where the rays of the rectangle's corners meet the floor, (4, 3) in m."""
-    corner_px = np.ix_([rows[0], rows[1] - 1], [columns[0], columns[1] - 1])
-    corners = picture.intrinsics.rays()[corner_px].reshape(-1, 3).astype(float)
-    return corners * (-floor[3] / (corners @ np.asarray(floor[:3])))[:, None]
+    hull = cv2.convexHull(np.concatenate(contours))
+    return cv2.fillConvexPoly(np.zeros(mask.shape, np.uint8), hull, 1) > 0
 
 
 def _check_empty(heights: np.ndarray) -> None:
@@ -189,29 +299,15 @@ def _check_empty(heights: np.ndarray) -> None:
         raise InputError(
             f'the bin is not empty: {100 * occupied:.1f} % of its inside stands more than'
             f' {1000 * PART_M:.0f} mm above the floor, up to'
-            f' {1000 * float(np.quantile(high, 0.999)):.0f} mm: expected an empty bin'
+            f' {1000 * float(np.quantile(high, 0.999)):.0f} mm: expected an empty bin; {IN_USE}'
         )
 
 
-def _sides(
-    heights: np.ndarray, rows: tuple[int, int], columns: tuple[int, int], rim: int
-) -> dict[str, np.ndarray]:
-    """What lies up to `rim` px beside each side of a rectangle, rows along the side."""
-    return {
-        'top': heights[max(rows[0] - rim, 0) : rows[0], slice(*columns)],
-        'bottom': heights[rows[1] : rows[1] + rim, slice(*columns)],
-        'left': heights[slice(*rows), max(columns[0] - rim, 0) : columns[0]].T,
-        'right': heights[slice(*rows), columns[1] : columns[1] + rim].T,
-    }
-
-
-def _check_lowest(
-    heights: np.ndarray, rows: tuple[int, int], columns: tuple[int, int], rim_px: float
-) -> None:
+def _check_lowest(heights: np.ndarray, rows: Span, columns: Span, rim: int) -> None:
     """Raise InputError where the ground beside the rectangle lies lower by as much as a thing in
     the bin would be high: then it is no floor but something flat that lies on it. A table's edge
     falls deeper."""
-    sides = list(_sides(heights, rows, columns, max(int(rim_px), 3)).values())
+    sides = list(beside(heights, rows, columns, rim).values())
     lower = [
         ((side < -PART_M) & (side > -DEEPEST_M)).sum() / max(np.isfinite(side).sum(), 1)
         for side in sides
@@ -221,39 +317,36 @@ def _check_lowest(
         depth_m = float(np.median(around[(around < -PART_M) & (around > -DEEPEST_M)]))
         raise InputError(
             f'the flat ground in the middle of the image lies {-1000 * depth_m:.0f} mm above what'
-            ' is around it: expected the floor of an empty bin (does something flat lie in it?)'
+            ' is around it: expected the floor of an empty bin (does something flat lie in it?);'
+            f' {IN_USE}'
         )
 
 
-def _wall_height(
-    heights: np.ndarray, rows: tuple[int, int], columns: tuple[int, int], rim_px: float
-) -> float:
+def _wall_height(heights: np.ndarray, rows: Span, columns: Span, rim: int, in_use: bool) -> float:
     """Metres that the lowest of the walls around the rectangle rises above the floor; 0 where one
     side has none.
 
     Raises InputError where beside a side there is floor here and something there: no wall, but a
-    thing in the bin.
+    thing in the bin, unless it is in use.
     """
-    rim = max(int(rim_px), 3)
     tops = []
-    for name, side in _sides(heights, rows, columns, rim).items():
+    for name, side in beside(heights, rows, columns, rim).items():
         if not len(side) or not np.isfinite(side).any():
             tops.append(0.0)
             continue
-        # The nearest rows first.
-        side = np.where(np.isfinite(side), side, -np.inf)[:: -1 if name in ('top', 'left') else 1]
-        beside, highest = (
-            near.max(0)[np.isfinite(near.max(0))] for near in (side[: max(rim * 2 // 5, 2)], side)
+        side = np.where(np.isfinite(side), side, -np.inf)
+        near, highest = (
+            some.max(0)[np.isfinite(some.max(0))] for some in (side[: max(rim * 2 // 5, 2)], side)
         )
-        if not len(beside):
+        if not len(near):
             tops.append(0.0)
             continue
-        free = float((beside < PART_M).mean())
-        if MIXED < free < 1 - MIXED:
+        free = float((near < PART_M).mean())
+        if MIXED < free < 1 - MIXED and not in_use:
             raise InputError(
                 f'the floor goes on beyond {100 * free:.0f} % of the {name} side of its largest'
                 ' free rectangle, and something stands beside the rest: expected an empty bin'
-                " whose walls run along the image's sides"
+                f' with straight walls; {IN_USE}'
             )
         tops.append(float(np.median(highest)))
     lowest = min(tops)
@@ -289,10 +382,10 @@ def write_calibration(found: Calibration, picture: Frame, path: Path) -> Path:
 
 
 def draw_calibration(found: Calibration, picture: Frame) -> np.ndarray:
-    """The empty bin in grey, its inside tinted, (H, W, 3) uint8 RGB."""
+    """The bin in grey, its inside tinted, (H, W, 3) uint8 RGB."""
     out = depth_picture(picture.depth_m)
     points = picture.intrinsics.rays() * picture.depth_m[..., None]
-    heights = _heights(picture, found.workspace.floor)
+    heights = heights_of(picture, found.workspace)
     inside = found.workspace.contains(points) & (np.abs(np.nan_to_num(heights, nan=1.0)) < FLAT_M)
     out[inside] = (0.6 * out[inside] + 0.4 * np.array([60, 220, 90])).astype(np.uint8)
     return out

@@ -36,9 +36,9 @@ def test_an_empty_bin_is_calibrated_from_a_live_topic(robot, tmp_path):
     assert process.returncode == 0, err
     assert '30 pictures: floor at 0.600 m' in out and 'walls of 40 mm' in out
     found = read_workspace(tmp_path / 'robot.yaml')
-    # 224 px at .6 m and a focal length of 300 px, less 3 mm on either side.
+    # The walls' inner edges are 225 px apart, at .56 m and a focal length of 300 px.
     assert found.bounds[2] - found.bounds[0] == pytest.approx(
-        223 / 300 * 0.6 - 0.006, abs=0.004
+        225 / 300 * 0.56 - 0.003, abs=0.003
     ) and found.floor_distance_m == pytest.approx(0.6, abs=1e-3)
     again = insegan(*command)
     assert again.returncode == 2 and 'robot.yaml exists: expected a new file' in again.stderr

@@ -11,11 +11,15 @@ import numpy as np
 import pytest
 import yaml
 from empty_bins import SETUP, empty
+from tilted_bins import cylinders_at, tilted_camera
 
 from insegan_ros.errors import DatasetError, InputError
 from insegan_ros.frame import Frame, Intrinsics
-from insegan_ros.picking.calibrate import calibrate, write_calibration
+from insegan_ros.picking.calibrate import calibrate, spread, write_calibration
+from insegan_ros.workspace import Workspace
 from insegan_sim.scenes import scene_stream
+
+TINY = Intrinsics(1.0, 1.0, 0.0, 0.0, 1, 1)
 
 
 @pytest.mark.parametrize('sensor', ['ideal', 'd435'])
@@ -119,3 +123,74 @@ def test_what_is_written_is_what_the_node_reads(tmp_path):
         write_calibration(found, picture, tmp_path / 'bin.yaml')
     with pytest.raises(DatasetError, match='.yaml'):
         write_calibration(found, picture, tmp_path / 'bin.txt')
+
+
+def pictures_of(
+    tilt: tuple[float, float, float], count: int = 0, sensor: str = 'd435'
+) -> tuple[list[Frame], Workspace]:
+    """Three pictures of BIN under a tilted camera, or count of it with three cylinders in it, each
+    picture's elsewhere."""
+    camera = tilted_camera(tilt)
+    rng = np.random.default_rng(0)
+    places = [rng.uniform((-0.08, -0.065), (0.08, 0.065), (3, 2)) for _ in range(count)] or [()] * 3
+    scenes = [
+        cylinders_at(camera, *map(tuple, some), sensor=sensor, seed=index)
+        for index, some in enumerate(places)
+    ]
+    return [scene.frame for scene in scenes], camera.workspace
+
+
+@pytest.mark.parametrize('tilt', [(20.0, 0.0, 0.0), (-15.0, 10.0, 8.0)])
+def test_a_tilted_camera_finds_the_walls_of_a_turned_bin(tilt):
+    frames, truth = pictures_of(tilt)
+    found = calibrate(frames)[0]
+    assert np.allclose(found.workspace.bounds, truth.bounds, atol=0.004)
+    assert found.workspace.bounds_turn_deg == pytest.approx(truth.bounds_turn_deg, abs=0.4)
+    assert np.allclose(found.workspace.floor, truth.floor, atol=0.004)
+    assert len(found.wall_residuals_m) == 4 and max(found.wall_residuals_m) < 0.001
+    assert 0.0003 < found.workspace.wall_noise_m < 0.002 and found.residual_m < 0.001
+    # What the walls' planes are for: nothing stands in the empty bin.
+    heights = found.workspace.height_map(frames[0])
+    assert (heights > 0.006).mean() < 6e-4
+    far = replace(found.workspace, wall_noise_m=0.0).height_map(frames[0])
+    assert (far > 0.006).sum() > 5 * (heights > 0.006).sum()
+
+
+def test_a_bin_in_use_is_found_from_what_is_seen_farthest():
+    frames, truth = pictures_of((20.0, 0.0, 0.0), count=12)
+    with pytest.raises(InputError, match=r'--in-use.*--floor and --bounds by hand'):
+        calibrate(frames[:1])
+    found = calibrate(frames, in_use=True)[0]
+    assert np.allclose(found.workspace.bounds, truth.bounds, atol=0.006)
+    assert np.allclose(found.workspace.floor, truth.floor, atol=0.006) and found.frames == 12
+
+
+def test_floor_and_bounds_by_hand_are_taken_and_checked():
+    frames, truth = pictures_of((20.0, 0.0, 0.0), count=1)
+    found = calibrate(frames, truth.floor, truth.bounds)[0]
+    assert found.workspace.floor == truth.floor and found.workspace.bounds == truth.bounds
+    assert 0.3 < found.free < 0.95 and found.residual_m < 0.002
+    assert f'{100 * found.free:.0f} % of it free' in found.text()
+
+
+def test_a_cloud_that_was_cropped_to_the_bin_is_enough():
+    frames, truth = pictures_of((0.0, 0.0, 0.0))
+    cropped = []
+    for frame in frames:
+        points = frame.intrinsics.rays() * frame.depth_m[..., None]
+        wide = replace(truth, bounds=(-0.13, -0.1, 0.13, 0.1))
+        depth = np.where(wide.contains(points), frame.depth_m, np.nan).astype(np.float32)
+        # Beside the picture's middle, and a small part of it.
+        depth = np.roll(depth, (80, -150), (0, 1))
+        k = frame.intrinsics
+        cropped.append(Frame(depth, replace(k, cx=k.cx - 150, cy=k.cy + 80)))
+    assert np.isfinite(cropped[0].depth_m).mean() < 0.3
+    found = calibrate(cropped)[0]
+    assert np.allclose(found.workspace.bounds, truth.bounds, atol=0.004)
+
+
+def test_frames_are_spread_over_a_recording():
+    frames = [Frame(np.full((1, 1), i + 1, np.float32), TINY) for i in range(57)]
+    kept = [int(frame.depth_m[0, 0]) for frame in spread(frames, 5)]
+    assert len(kept) <= 5 and kept[0] == 1 and kept[-1] > 40 and len(set(np.diff(kept))) == 1
+    assert len(spread(frames[:4], 5)) == 4
