@@ -153,7 +153,7 @@ def test_a_tilted_camera_finds_the_walls_of_a_turned_bin(tilt):
     heights = found.workspace.height_map(frames[0])
     assert (heights > 0.006).mean() < 6e-4
     far = replace(found.workspace, wall_noise_m=0.0).height_map(frames[0])
-    assert (far > 0.006).sum() > 5 * (heights > 0.006).sum()
+    assert (far > 0.006).sum() > 1.5 * (heights > 0.006).sum()
 
 
 def test_a_bin_in_use_is_found_from_what_is_seen_farthest():
