@@ -14,6 +14,10 @@ from insegan_ros.errors import InputError
 Modality = Literal['depth', 'colour', 'both']
 
 
+# A true label that says nothing: such pixels count neither way.
+IGNORE = 65535
+
+
 def _check(condition: bool, message: str) -> None:
     if not condition:
         raise InputError(message)
@@ -117,10 +121,11 @@ class Frame:
 class Instances:
     """What a segmenter found.
 
-    labels (H, W) uint16, 0 = background, i = the i-th instance; scores (N,) in [0, 1], higher is
-    surer; classes (N,) names or None; poses (N, 4, 4) camera-from-object in metres or None; amodal
-    (N, H, W) bool, whole masks with what is hidden, or None. Raises InputError where these do not
-    fit together.
+    labels (H, W) uint16, 0 = background, i = the i-th instance, in a truth also IGNORE, where
+    nobody knows what is seen (no instance, and no score counts it); scores (N,) in [0, 1], higher
+    is surer; classes (N,) names or None; poses (N, 4, 4) camera-from-object in metres or None;
+    amodal (N, H, W) bool, whole masks with what is hidden, or None. Raises InputError where these
+    do not fit together.
 
     >>> labels = np.array([[0, 1, 1], [2, 2, 1]], np.uint16)
     >>> found = Instances(labels, scores=np.array([0.9, 0.4]))
@@ -144,7 +149,7 @@ class Instances:
             f'labels are {self.labels.dtype} of shape {self.labels.shape}: expected uint16 of shape'
             ' (H, W)',
         )
-        highest = int(self.labels.max(initial=0))
+        highest = highest_label(self.labels)
         _check(
             highest <= count,
             f'labels go up to {highest} but there are {count} scores: expected one score an'
@@ -176,8 +181,11 @@ class Instances:
     def only(self, chosen: np.ndarray) -> Instances:
         """Those of a mask (N,) bool, numbered anew in the same order."""
         numbers = np.concatenate([[0], np.where(chosen, np.cumsum(chosen), 0)]).astype(np.uint16)
+        ignored = self.labels == IGNORE
+        labels = numbers[np.where(ignored, 0, self.labels)]
+        labels[ignored] = IGNORE
         return Instances(
-            numbers[self.labels],
+            labels,
             self.scores[chosen],
             (
                 None
@@ -196,6 +204,17 @@ class Instances:
             np.zeros(0, np.float32),
             poses=np.zeros((0, 4, 4), np.float32),
         )
+
+
+def highest_label(labels: np.ndarray) -> int:
+    """The number of the last instance in labels (H, W) uint16; 0 where there is none."""
+    return int(np.where(labels == IGNORE, 0, labels).max(initial=0))
+
+
+def counted(truth: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """True and found labels (H, W), background where the truth says nothing (IGNORE)."""
+    known = truth != IGNORE
+    return (truth, found) if known.all() else (np.where(known, truth, 0), np.where(known, found, 0))
 
 
 def metres(counts: np.ndarray, unit_m: float = 1e-3) -> np.ndarray:

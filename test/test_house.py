@@ -35,7 +35,17 @@ ROOMS = (
     'nodes',
     'cli',
 )
-GROUND = ('insegan_ros', 'errors', 'files', 'frame', 'heights', 'renamed', 'workspace')
+GROUND = (
+    'insegan_ros',
+    'errors',
+    'files',
+    'floors',
+    'frame',
+    'heights',
+    'renamed',
+    'walls',
+    'workspace',
+)
 # The simulator stands alone beside what a data set is and how it is measured.
 BELOW_SIM = ('ground', 'drawing', 'camera', 'data', 'geometry', 'picking', 'metrics', 'sim')
 ROS = (

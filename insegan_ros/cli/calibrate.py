@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser, Namespace
 
+from insegan_ros.cli.options import add_intrinsics_argument
 from insegan_ros.cli.ros import needs_ros
 from insegan_ros.errors import ConfigError
 
@@ -22,7 +23,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=str,
         nargs='?',
         default='',
-        help='the empty bin: a recording, a depth image, a folder of either; with --in-use in use',
+        help='the empty bin: a recording, depth images, clouds; with --in-use in use',
     )
     parser.add_argument(
         '--topic',
@@ -30,6 +31,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         default='',
         help='instead: a live depth topic, such as /camera/camera/depth/image_rect_raw',
     )
+    add_intrinsics_argument(parser)
     parser.add_argument(
         '--in-use',
         action='store_true',
@@ -62,9 +64,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> None:
     """Run `insegan calibrate` with the options that were given."""
+    from insegan_ros.camera.given import given_camera
     from insegan_ros.data.items import frames_of
-    from insegan_ros.data.recordings import is_recording
-    from insegan_ros.data.shards import is_shards
     from insegan_ros.picking.calibrate import (
         FRAMES,
         calibrate,
@@ -84,15 +85,7 @@ def run(arguments: Namespace) -> None:
             from insegan_ros.nodes.live import live_frames
         frames: Iterable[Frame] = live_frames(arguments.topic, FRAMES)
     else:
-        source = Path(arguments.input)
-        frames = frames_of(source)
-        if source.suffix == '.png' or (
-            source.is_dir() and not is_recording(source) and not is_shards(source)
-        ):
-            print(
-                "a depth image does not say its camera: a D435's field of view is assumed, and"
-                ' lengths are as good as that; a recording or --topic knows it'
-            )
+        frames = frames_of(Path(arguments.input), given_camera(arguments.intrinsics))
     floor, bounds = (four(some) if some else None for some in (arguments.floor, arguments.bounds))
     found, picture = calibrate(frames, floor, bounds, arguments.in_use)
     drawn = write_calibration(found, picture, Path(arguments.out))

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
+from insegan_ros.cli.options import add_intrinsics_argument
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of `insegan dataset`."""
@@ -45,8 +47,12 @@ def _add_convert(parser: ArgumentParser) -> None:
         '--to',
         type=str,
         required=True,
-        help='shards, bop, coco, insta10, recording (rosbag2, mcap), or clouds (labelled PLY)',
+        help=(
+            'shards, bop, coco, insta10, pictures (depth and label PNGs), recording (rosbag2,'
+            ' mcap), or clouds (labelled PLY)'
+        ),
     )
+    add_intrinsics_argument(parser)
 
 
 def _add_inspect(parser: ArgumentParser) -> None:
@@ -110,9 +116,12 @@ def run(arguments: Namespace) -> None:
     """Run `insegan dataset` with the options that were given."""
     values = arguments[arguments.action]
     if arguments.action == 'convert':
+        from insegan_ros.camera.given import given_camera
         from insegan_ros.data.convert import convert
 
-        print(f'{convert(Path(values.source), Path(values.out), values.to)} scenes in {values.out}')
+        camera = given_camera(values.intrinsics)
+        count = convert(Path(values.source), Path(values.out), values.to, camera)
+        print(f'{count} scenes in {values.out}')
     elif arguments.action == 'inspect':
         from insegan_ros.metrics.inspect import describe, inspect
 

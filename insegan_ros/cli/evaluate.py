@@ -8,6 +8,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from insegan_ros.cli.options import (
+    add_intrinsics_argument,
     add_model_arguments,
     chosen_segmenter,
     chosen_workspace,
@@ -19,14 +20,15 @@ from insegan_ros.errors import ConfigError
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of `insegan evaluate`."""
     add_model_arguments(parser)
+    add_intrinsics_argument(parser)
     parser.add_argument(
         '--data',
         type=str,
         required=True,
         help=(
-            'labelled scenes that no training has seen: shards, BOP, COCO, Insta-10, or a recording'
-            ' with labels; for methods of colour shards or photographs with masks; for classes'
-            ' shards, PASCAL VOC or COCO'
+            'labelled scenes that no training has seen: shards, BOP, COCO, Insta-10, a folder of'
+            ' NAME_depth.png and NAME_labels.png, or a recording with labels; for methods of colour'
+            ' shards or photographs with masks; for classes shards, PASCAL VOC or COCO'
         ),
     )
     parser.add_argument(
@@ -63,6 +65,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> None:
     """Run `insegan evaluate` with the options that were given."""
+    from insegan_ros.camera.given import given_camera
     from insegan_ros.files import check_new
     from insegan_ros.tasks.base import Source, task_named
 
@@ -73,7 +76,8 @@ def run(arguments: Namespace) -> None:
             check_new(Path(path), suffix)
     segmenter = chosen_segmenter(arguments)
     workspace = chosen_workspace(arguments)
-    source = Source(Path(arguments.data), workspace, arguments.split, arguments.limit)
+    camera = given_camera(arguments.intrinsics)
+    source = Source(Path(arguments.data), workspace, arguments.split, arguments.limit, camera)
     task = task_named(segmenter.task_for(source.path))
     data = task.load(segmenter, source)
     mind_part(segmenter, source.path, arguments.model)

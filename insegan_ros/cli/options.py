@@ -64,6 +64,19 @@ def add_model_arguments(parser: ArgumentParser) -> None:
     )
 
 
+def add_intrinsics_argument(parser: ArgumentParser) -> None:
+    """Add the option that says which camera took pictures that do not say it."""
+    parser.add_argument(
+        '--intrinsics',
+        type=str,
+        default='',
+        help=(
+            'camera of depth images and clouds: fx,fy,cx,cy in px (for clouds with ,width,height),'
+            ' or a YAML or JSON file with these names or K, and depth_unit_m'
+        ),
+    )
+
+
 def chosen_segmenter(arguments: Namespace) -> Segmenter:
     """The method that the options of `add_model_arguments` name."""
     from insegan_ros.methods.registry import load_segmenter

@@ -13,7 +13,9 @@ import numpy as np
 from jsonargparse import ArgumentParser, Namespace
 from tqdm import tqdm
 
+from insegan_ros.camera.given import GivenCamera, given_camera
 from insegan_ros.cli.options import (
+    add_intrinsics_argument,
     add_model_arguments,
     chosen_segmenter,
     chosen_workspace,
@@ -30,7 +32,11 @@ from insegan_ros.workspace import Workspace
 
 
 def segment_input(
-    source: Path, segmenter: Segmenter, out: Path, workspace: Workspace | None = None
+    source: Path,
+    segmenter: Segmenter,
+    out: Path,
+    workspace: Workspace | None = None,
+    camera: GivenCamera | None = None,
 ) -> tuple[int, int]:
     """Segment every frame of `source` into `out` (shards know their bins, and methods of colour
     read photographs): NNNNNN_labels.png (16 bit), NNNNNN_overlay.png, results.json; for a recording
@@ -44,7 +50,7 @@ def segment_input(
     if results.exists():
         raise DatasetError(f'{out} holds results already: expected another --out')
     by_colour, rows = segmenter.needs_colour, []
-    items = items_of(source, by_colour)
+    items = items_of(source, by_colour, camera)
     with RecordingWriter(out / 'recording') if is_recording(source) else nullcontext() as recording:
         for index, item in enumerate(tqdm(items, desc='segment', unit='frame')):
             if index == 0:
@@ -118,11 +124,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         'input',
         type=str,
         help=(
-            'depth image (a photograph for methods of colour), folder of images or shards, or'
-            ' recording'
+            'depth image (a photograph for methods of colour) or PLY cloud, folder of images,'
+            ' clouds or shards, or recording'
         ),
     )
     add_model_arguments(parser)
+    add_intrinsics_argument(parser)
     parser.add_argument(
         '--out',
         type=str,
@@ -167,7 +174,8 @@ def run(arguments: Namespace) -> None:
         )
     if is_shards(source):
         mind_part(segmenter, source, arguments.model)
-    count, refused = segment_input(source, segmenter, Path(arguments.out), workspace)
+    camera = given_camera(arguments.intrinsics)
+    count, refused = segment_input(source, segmenter, Path(arguments.out), workspace, camera)
     print(
         f'{count - refused} frames segmented into {arguments.out}'
         + (f'; {refused} could not be used, results.json says why' if refused else '')

@@ -2,8 +2,8 @@
 scene_camera.
 
 Lengths in mm there. The floor is kept as the world frame (cam_R_w2c, cam_t_w2c: z up, origin on the
-floor); the bin's bounds, for which BOP has no place, as `bounds_m` beside it, which other readers
-skip.
+floor); the bin's bounds, for which BOP has no place, as `bounds_m` beside it, and pixels that are
+ignored as mask_ignore/, which other readers skip.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from insegan_ros.data.folders import (
 from insegan_ros.data.scene import Scene, visible_fractions
 from insegan_ros.data.shards import DEPTH_UNIT_M
 from insegan_ros.errors import DatasetError, InputError
-from insegan_ros.frame import Frame, Instances, Intrinsics
+from insegan_ros.frame import IGNORE, Frame, Instances, Intrinsics
 from insegan_ros.workspace import SCALARS, Workspace, workspace_of, workspace_values
 
 IMAGES_A_SCENE = 1000
@@ -149,7 +149,11 @@ def _read_instances(
     seen = [read_png(path / 'mask_visib' / file) > 0 for file in files]
     masks = [path / 'mask' / file for file in files]
     whole = [read_png(mask) > 0 for mask in masks if mask.is_file()]
-    return instances_of(labels_of(seen, shape), classes, poses, whole)
+    labels = labels_of(seen, shape)
+    ignore = path / 'mask_ignore' / f'{number:06d}.png'
+    if ignore.is_file():
+        labels[(read_png(ignore) > 0) & (labels == 0)] = IGNORE
+    return instances_of(labels, classes, poses, whole)
 
 
 def _workspace(camera: dict[str, Any]) -> Workspace | None:
@@ -235,6 +239,8 @@ def _write_image(
         raise DatasetError(
             'the scenes have no poses or classes: BOP needs them; convert to coco instead'
         )
+    if (ignored := truth.labels == IGNORE).any():
+        write_png(folder / f'mask_ignore/{number:06d}.png', ignored.astype(np.uint8) * 255)
     masks = truth.masks()
     for i, mask in enumerate(masks):
         write_png(folder / f'mask_visib/{number:06d}_{i:06d}.png', mask.astype(np.uint8) * 255)

@@ -1,7 +1,8 @@
 """COCO instances: annotations.json with run-length masks, beside it the pictures.
 
 What COCO has no place for (depth, camera, floor, poses, amodal masks, image-level labels) stands in
-keys that other readers skip.
+keys that other readers skip. Pixels that are ignored are an annotation with iscrowd, as COCO has
+it.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from insegan_ros.data.folders import (
 from insegan_ros.data.scene import Scene
 from insegan_ros.data.shards import DEPTH_UNIT_M
 from insegan_ros.errors import DatasetError, InputError
-from insegan_ros.frame import Frame, Instances, Intrinsics
+from insegan_ros.frame import IGNORE, Frame, Instances, Intrinsics
 
 ANNOTATIONS = 'annotations.json'
 
@@ -99,8 +100,12 @@ def _read_image(
         workspace = workspace_from_json(image.get('workspace'))
         if not image.get('masks', True):
             return Scene(frame, None, workspace, tuple(image['present']))
+        ignored = [one for one in found if one.get('iscrowd')]
+        found = [one for one in found if not one.get('iscrowd')]
         classes = tuple(names[one['category_id']] for one in found)
         labels = labels_of([decode(one['segmentation'], depth.shape) for one in found], depth.shape)
+        for one in ignored:
+            labels[decode(one['segmentation'], depth.shape) & (labels == 0)] = IGNORE
         poses = (
             np.array([one['pose'] for one in found], np.float32).reshape(-1, 4, 4)
             if all('pose' in one for one in found)
@@ -186,3 +191,9 @@ def _annotations(truth: Instances, classes: tuple[str, ...]) -> Iterator[dict[st
         if truth.poses is not None:
             one['pose'] = truth.poses[i].astype(float).ravel().tolist()
         yield one
+    ignored = truth.labels == IGNORE
+    if ignored.any():
+        # COCO's own way to say that a region counts neither way.
+        packed = encode(ignored)
+        area = int(ignored.sum())
+        yield {'category_id': 1, 'segmentation': packed, 'area': area, 'iscrowd': 1}

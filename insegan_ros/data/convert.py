@@ -11,9 +11,15 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from insegan_ros.camera.given import GivenCamera
 from insegan_ros.data.bop import is_bop, read_bop, write_bop
 from insegan_ros.data.coco import is_coco, read_coco, write_coco
 from insegan_ros.data.insta10 import is_insta10, read_insta10, write_clouds, write_insta10
+from insegan_ros.data.label_pictures import (
+    is_label_pictures,
+    read_label_pictures,
+    write_label_pictures,
+)
 from insegan_ros.data.models import find_models
 from insegan_ros.data.recording_writer import write_recording
 from insegan_ros.data.recordings import is_recording, read_recording
@@ -61,21 +67,27 @@ FORMATS = {
     'bop': Format(is_bop, read_bop, write_bop),
     'coco': Format(is_coco, read_coco, write_coco),
     'recording': Format(is_recording, read_recording, write_recording),
+    'pictures': Format(is_label_pictures, read_label_pictures, write_label_pictures),
     'insta10': Format(is_insta10, read_insta10, write_insta10),
     'clouds': Format(None, None, write_clouds),
 }
 
 
 def open_dataset(
-    folder: Path, workspace: Workspace | None = None, colour: bool = False
+    folder: Path,
+    workspace: Workspace | None = None,
+    colour: bool = False,
+    camera: GivenCamera | None = None,
 ) -> tuple[tuple[str, ...], Iterator[Scene]]:
-    """Class names and scenes of a folder in any format that can be read. workspace: a recording's
-    bin, instead of its own file's. colour: of a recording, depth in the colour camera's view, and
-    colour. Raises DatasetError."""
+    """Class names and scenes of a folder in any format that can be read. workspace: the bin of a
+    recording or of label pictures, instead of their own file's; camera: of label pictures. colour:
+    of a recording, depth in the colour camera's view, and colour. Raises DatasetError."""
     if not folder.exists():
         raise DatasetError(f'{folder} does not exist: expected a data set')
     if is_recording(folder):
         return read_recording(folder, workspace, colour)
+    if is_label_pictures(folder):
+        return read_label_pictures(folder, workspace, camera)
     if workspace is not None:
         raise DatasetError(
             f'a workspace is given but {folder} is no recording: data sets hold the bin of every'
@@ -96,7 +108,7 @@ def is_dataset(folder: Path) -> bool:
     )
 
 
-def convert(source: Path, out: Path, to: str) -> int:
+def convert(source: Path, out: Path, to: str, camera: GivenCamera | None = None) -> int:
     """Write `source` into the new folder `out` in the format `to`; returns the number of scenes.
 
     Raises DatasetError where `out` holds something, or for scenes that the format cannot hold; what
@@ -106,7 +118,7 @@ def convert(source: Path, out: Path, to: str) -> int:
         raise unknown('format', to, list(FORMATS))
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DatasetError(f'{out} is not empty: expected a new folder')
-    classes, scenes = open_dataset(source)
+    classes, scenes = open_dataset(source, camera=camera)
     models = find_models(source)
     count = 0
 

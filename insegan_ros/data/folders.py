@@ -11,7 +11,7 @@ import numpy as np
 
 from insegan_ros.data.images import read_picture
 from insegan_ros.errors import DatasetError
-from insegan_ros.frame import Frame, Instances, Intrinsics, metres
+from insegan_ros.frame import Frame, Instances, Intrinsics, highest_label, metres
 from insegan_ros.workspace import Workspace, workspace_of, workspace_values
 
 
@@ -131,7 +131,7 @@ def instances_of(
 ) -> Instances:
     """Truth from what a format holds: labels (H, W), poses (N, 4, 4) or None, amodal masks (H, W),
     which are kept only where every instance has one."""
-    count = len(classes) if classes is not None else int(labels.max(initial=0))
+    count = len(classes) if classes is not None else highest_label(labels)
     whole = None
     if count == 0:
         whole = np.zeros((0, *labels.shape), bool)

@@ -24,7 +24,7 @@ from insegan_ros.data.images import read_picture
 from insegan_ros.data.pictures import square_window
 from insegan_ros.data.shards import ShardDataset, is_shards
 from insegan_ros.errors import DatasetError, InputError, unknown
-from insegan_ros.frame import Frame, Instances
+from insegan_ros.frame import IGNORE, Frame, Instances
 from insegan_ros.workspace import TRAINING_MARGIN, Workspace, window_of
 
 ColourModality = Literal['colour', 'both']
@@ -198,7 +198,7 @@ def _from_shards(folder: Path, size: int, modality: ColourModality, limit: int) 
         pictures[index] = picture
         present[index] = [name in scene.present for name in dataset.classes]
         if scene.truth is not None and scene.truth.classes is not None:
-            labels.append(_labels_in(window, scene.truth.labels, size))
+            labels.append(_labels_in(window, scene.truth.labels % IGNORE, size))
             classes.append(scene.truth.classes)
     kept = np.flatnonzero(present.any(1))
     if len(kept) < count:

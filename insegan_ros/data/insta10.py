@@ -34,7 +34,7 @@ from insegan_ros.data.folders import (
 from insegan_ros.data.scene import Scene
 from insegan_ros.data.shards import DEPTH_UNIT_M
 from insegan_ros.errors import DatasetError, InputError
-from insegan_ros.frame import Frame, Intrinsics
+from insegan_ros.frame import Frame, Intrinsics, highest_label
 
 
 def is_insta10(folder: Path) -> bool:
@@ -82,7 +82,7 @@ def _read(folder: Path, name: str, picture: dict[str, Any], unit_m: float, part:
     except InputError as error:
         raise DatasetError(f'{folder / "camera.json"}: picture {name}: {error}') from error
     labels = read_png(folder / f'masks/{name}.png').astype(np.uint16)
-    classes = (part,) * int(picture.get('instances', labels.max(initial=0)))
+    classes = (part,) * int(picture.get('instances', highest_label(labels)))
     return Scene(frame, instances_of(labels, classes, None, []), workspace, (part,))
 
 

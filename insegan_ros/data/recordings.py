@@ -17,6 +17,7 @@ from rosbags.rosbag2 import ReaderError as Rosbag2Error
 from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, get_typestore
 
+from insegan_ros.camera.given import GivenCamera, usual_colour_camera, usual_depth_camera
 from insegan_ros.camera.messages import (
     colour_from_message,
     depth_from_message,
@@ -29,7 +30,7 @@ from insegan_ros.data.images import read_picture
 from insegan_ros.data.recording_writer import WORKSPACE_FILE
 from insegan_ros.data.scene import Scene
 from insegan_ros.errors import CameraError, DatasetError, InputError
-from insegan_ros.frame import Frame, Instances, Intrinsics, metres
+from insegan_ros.frame import Frame, Instances, Intrinsics, highest_label, metres
 from insegan_ros.workspace import Workspace, read_workspace
 
 IMAGE_TYPE, INFO_TYPE = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CameraInfo'
@@ -118,7 +119,7 @@ def _scenes(path: Path, workspace: Workspace | None, colour: bool) -> Iterator[S
                     f' depth of {frame.depth_m.shape[1]}x{frame.depth_m.shape[0]}: expected one'
                     ' size'
                 )
-            truth = Instances(pending[1], np.ones(int(pending[1].max(initial=0)), np.float32))
+            truth = Instances(pending[1], np.ones(highest_label(pending[1]), np.float32))
         yield Scene(frame, truth, workspace)
 
 
@@ -260,9 +261,9 @@ def _info_topic(reader: AnyReader, topic: str, path: Path) -> str:
     )
 
 
-def read_depth_image(path: str | Path, intrinsics: Intrinsics | None = None) -> Frame:
-    """A 16-bit depth PNG in millimetres (0 = no reading) as a frame. Without intrinsics a D435's
-    field of view is assumed. Raises InputError for any other image."""
+def read_depth_image(path: str | Path, camera: GivenCamera | None = None) -> Frame:
+    """A 16-bit depth PNG (0 = no reading) as a frame: in millimetres, of a D4xx's usual depth
+    camera, or as the camera given says. Raises InputError for any other image."""
     image = read_picture(Path(path), cv2.IMREAD_UNCHANGED)
     if image is None:
         raise InputError(
@@ -273,22 +274,20 @@ def read_depth_image(path: str | Path, intrinsics: Intrinsics | None = None) -> 
             f'{path} is {image.dtype} with {1 if image.ndim == 2 else image.shape[2]} channels:'
             ' expected a 16-bit depth PNG in millimetres'
         )
-    return Frame(metres(image), intrinsics or _usual_camera(*image.shape))
+    if camera is None:
+        return Frame(metres(image), usual_depth_camera(*image.shape))
+    return Frame(metres(image, camera.depth_unit_m), camera.intrinsics(*image.shape))
 
 
-def read_colour_image(path: str | Path) -> Frame:
-    """A photograph as a frame without depth; a D435's field of view is assumed. Raises InputError
-    where it cannot be read."""
+def read_colour_image(path: str | Path, camera: GivenCamera | None = None) -> Frame:
+    """A photograph as a frame without depth, of the camera given or a D4xx's usual colour camera.
+    Raises InputError where it cannot be read."""
     image = read_picture(Path(path))
     if image is None:
         raise InputError(f'{path} cannot be read as an image: expected a photograph')
+    shape = image.shape[:2]
     return Frame(
-        np.full(image.shape[:2], np.nan, np.float32),
-        _usual_camera(*image.shape[:2]),
+        np.full(shape, np.nan, np.float32),
+        camera.intrinsics(*shape) if camera else usual_colour_camera(*shape),
         np.ascontiguousarray(image[..., ::-1]),
     )
-
-
-def _usual_camera(height: int, width: int) -> Intrinsics:
-    focal = 615.0 * width / 640
-    return Intrinsics(focal, focal, (width - 1) / 2, (height - 1) / 2, width, height)

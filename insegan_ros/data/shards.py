@@ -10,7 +10,7 @@ A shard `scenes-00003.h5` holds, for N scenes of up to n instances in (H, W) pic
                 turned before the camera or has walls: bounds_turn_deg, wall_noise_m as well
     present     (N, C) bool: which of the C classes lie in the bin
     counts      (N,) int32: instances of each scene
-    labels      (N, H, W) uint16, 0 = background
+    labels      (N, H, W) uint16, 0 = background, 65535 = not known
     classes     (N, n) int16, -1 beyond the count
     poses       (N, n, 4, 4) float32, camera-from-object
     amodal      (N, n, H, ceil(W / 8)) uint8: whole masks, eight pixels per byte
@@ -37,7 +37,7 @@ import numpy as np
 
 from insegan_ros.data.scene import Scene
 from insegan_ros.errors import DatasetError, InputError
-from insegan_ros.frame import Frame, Instances, Intrinsics, metres
+from insegan_ros.frame import IGNORE, Frame, Instances, Intrinsics, metres
 from insegan_ros.heights import square_height_map
 from insegan_ros.workspace import TRAINING_MARGIN, Workspace, four
 
@@ -266,7 +266,9 @@ class ShardDataset:
             left, top, right, bottom = workspace.window(scene.frame.intrinsics, TRAINING_MARGIN)
             side = max(right - left, bottom - top)
             square = np.zeros((side, side), np.uint8)
-            square[: bottom - top, : right - left] = truth.labels[top:bottom, left:right]
+            square[: bottom - top, : right - left] = np.where(
+                truth.labels == IGNORE, 0, truth.labels
+            )[top:bottom, left:right]
             pick = ((np.arange(size) + 0.5) * side / size).astype(int)
             labels.append(square[pick[:, None], pick])
             masks = truth.amodal if truth.amodal is not None else truth.masks()

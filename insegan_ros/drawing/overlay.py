@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 import cv2
 import numpy as np
 
+from insegan_ros.frame import IGNORE
+
 
 def palette(count: int) -> np.ndarray:
     """(count + 1, 3) uint8 RGB, black first; neighbours in number differ clearly (golden-angle
@@ -42,6 +44,7 @@ def overlay(
     names, written on them."""
     picture = depth_picture(depth_m) if colour is None else colour.copy()
     # Tables looked up by label: quicker than a pass an instance.
+    labels = np.where(labels == IGNORE, 0, labels)
     colours = palette(int(labels.max(initial=0)))[labels]
     inside = labels > 0
     tinted = cv2.addWeighted(picture, 0.45, colours, 0.55, 0)

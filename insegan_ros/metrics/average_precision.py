@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +13,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from insegan_ros.data.mask_sets import Mask, MaskSet
-from insegan_ros.frame import Instances
+from insegan_ros.frame import Instances, counted
 
 THRESHOLDS = (0.25, 0.5, 0.75)
 
@@ -23,8 +24,11 @@ def average_precision(
     thresholds: Sequence[float] = THRESHOLDS,
 ) -> dict[str, float]:
     """AP at IoU thresholds over pairs of truth and answer of the same pictures, {'ap50': ...}:
-    classes are not told apart, up to 1,000 instances a picture count. 0 where nothing is found; NaN
-    where there is no truth."""
+    classes are not told apart, up to 1,000 instances a picture count; pixels that the truth ignores
+    count neither way. 0 where nothing is found; NaN where there is no truth."""
+    pairs = [counted(true.labels, own.labels) for true, own in zip(truths, found)]
+    truths = [replace(one, labels=pair[0]) for one, pair in zip(truths, pairs)]
+    found = [replace(one, labels=pair[1]) for one, pair in zip(found, pairs)]
 
     def masks(some: Sequence[Instances]) -> MaskSet:
         kept = tuple(

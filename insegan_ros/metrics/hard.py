@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from insegan_ros.data.scene import Scene
+from insegan_ros.frame import counted
 from insegan_ros.geometry.clusters import kmeans_instances
 from insegan_ros.metrics.masks import paper_miou
 
@@ -17,4 +18,4 @@ def kmeans_fails(scene: Scene) -> bool:
     if not truth.labels.any():
         return False
     found = kmeans_instances(scene.frame, scene.workspace, len(truth))
-    return paper_miou(truth.labels, found.labels) < KMEANS_FAILS_BELOW
+    return paper_miou(*counted(truth.labels, found.labels)) < KMEANS_FAILS_BELOW

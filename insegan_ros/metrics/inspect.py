@@ -19,6 +19,7 @@ from insegan_ros.data.shards import ShardDataset, is_shards
 from insegan_ros.drawing.overlay import overlay
 from insegan_ros.errors import DatasetError
 from insegan_ros.files import check_new
+from insegan_ros.frame import IGNORE
 
 COLUMNS, ROWS, TILE_PX = 6, 4, 160
 
@@ -173,7 +174,7 @@ def _mean(values: Sequence[float] | np.ndarray) -> float:
 
 
 def _fill(scene: Scene) -> float:
-    labels = scene.labelled().labels
+    labels = scene.labelled().labels % IGNORE
     if scene.workspace is None or scene.workspace.bounds is None:
         return float((labels > 0).mean())
     k, depth = scene.frame.intrinsics, scene.workspace.floor_distance_m

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from insegan_ros.frame import Instances
+from insegan_ros.frame import Instances, counted
 
 
 def iou_matrix(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
@@ -104,8 +104,9 @@ class SceneScore:
 
 
 def score(truth: Instances, found: Instances) -> SceneScore:
-    """All measures of one scene: its true instances and those that were found, of one size."""
-    true, own = truth.labels, found.labels
+    """All measures of one scene: its true instances and those that were found, of one size. Pixels
+    that the truth ignores count neither way."""
+    true, own = counted(truth.labels, found.labels)
     return SceneScore(
         honest_miou(true, own),
         paper_miou(true, own),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from insegan_ros.data.scene import Scene, visible_fractions
-from insegan_ros.frame import Instances
+from insegan_ros.frame import IGNORE, Instances
 from insegan_ros.picking.picks import PickConfig, Surface, rank_picks, uncovered_share
 from insegan_ros.workspace import resolve_workspace
 
@@ -43,5 +43,5 @@ def first_pick_is_free(
     if not picks:
         return False
     under = scene.labelled().labels[found.labels == picks[0].label]
-    under = under[under > 0]
+    under = under[(under > 0) & (under != IGNORE)]
     return bool(len(under) and free[np.bincount(under).argmax() - 1])

@@ -15,7 +15,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 
 from insegan_ros.data.scene import visible_fractions
-from insegan_ros.frame import Instances
+from insegan_ros.frame import Instances, counted
 from insegan_ros.geometry.meshes import model_from_mesh
 from insegan_ros.metrics.masks import iou_matrix
 
@@ -94,7 +94,7 @@ def errors_of(truth: Instances, found: Instances, part: TruePart) -> list[tuple[
     visible = visible_fractions(truth) if truth.amodal is not None else np.ones(len(truth))
     return [
         part.error(truth.poses[true], found.poses[own])
-        for true, own in match(truth.labels, found.labels)
+        for true, own in match(*counted(truth.labels, found.labels))
         if visible[true] >= JUDGED
     ]
 

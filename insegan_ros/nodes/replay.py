@@ -23,7 +23,7 @@ from insegan_ros.data.recordings import read_frames, read_recording
 from insegan_ros.data.scene import Scene
 from insegan_ros.drawing.panels import compared, write_picture
 from insegan_ros.errors import InputError, InseganError
-from insegan_ros.frame import Instances
+from insegan_ros.frame import Instances, highest_label
 from insegan_ros.methods.registry import load_segmenter
 from insegan_ros.metrics.average_precision import average_precision
 from insegan_ros.metrics.masks import score
@@ -221,7 +221,7 @@ def _scored(
             continue
         labels = labels_from_message(message)
         # Labels are ordered by score, the scores themselves do not travel with them.
-        count = int(labels.max(initial=0))
+        count = highest_label(labels)
         found = Instances(labels, np.linspace(1, 0.5, count, dtype=np.float32))
         rows.append(asdict(score(scene.truth, found)))
         pairs.append((scene.truth, found))

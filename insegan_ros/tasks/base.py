@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from insegan_ros.camera.given import GivenCamera
 from insegan_ros.engine.checkpoint import WEIGHTS, Checkpoint
 from insegan_ros.errors import ConfigError, unknown
 from insegan_ros.segmenters.base import Segmenter
@@ -37,12 +38,14 @@ TASKS = {
 @dataclass(frozen=True)
 class Source:
     """Labelled data as the command line names them. limit: scenes of a set; split: of a published
-    set; workspace: of a recording, if not in its own file."""
+    set; workspace: of a recording or of label pictures, if not in its own file; camera: of label
+    pictures."""
 
     path: Path
     workspace: Workspace | None = None
     split: str = 'test'
     limit: int = 100
+    camera: GivenCamera | None = None
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from insegan_ros.drawing.tiles import save_picture, tile_colour
 from insegan_ros.engine.checkpoint import Checkpoint
 from insegan_ros.engine.config import shipped_yaml
 from insegan_ros.errors import ConfigError, DatasetError
-from insegan_ros.frame import Frame, Instances, Intrinsics, Modality
+from insegan_ros.frame import IGNORE, Frame, Instances, Intrinsics, Modality
 from insegan_ros.methods.baselines.heaps import (
     ClustersSegmenter,
     RegionsSegmenter,
@@ -72,7 +72,7 @@ def simulated_heaps(folder: Path) -> Iterator[Heap]:
         truth = scene.labelled()
         judged = visible_fractions(truth) >= JUDGED
         number = np.concatenate([[0], np.where(judged, np.cumsum(judged), 0)]).astype(np.uint16)
-        labels = number[truth.labels]
+        labels = number[np.where(truth.labels == IGNORE, 0, truth.labels)]
         yield Heap(
             f'{folder.name} {index}',
             scene.frame,

@@ -21,7 +21,7 @@ from insegan_ros.drawing.panels import compared, write_picture
 from insegan_ros.drawing.tiles import tile
 from insegan_ros.engine.checkpoint import Checkpoint
 from insegan_ros.errors import DatasetError
-from insegan_ros.frame import Instances
+from insegan_ros.frame import Instances, highest_label
 from insegan_ros.geometry.clusters import kmeans_instances
 from insegan_ros.geometry.meshes import read_mesh
 from insegan_ros.methods.insegan.generator import Generator, GeneratorConfig
@@ -136,7 +136,7 @@ def evaluate(
                 # A recording may have labels for some of its frames only.
                 continue
             frame, truth = scene.frame, scene.labelled()
-            if not truth.labels.any():
+            if not highest_label(truth.labels):
                 raise DatasetError(f'scene {index} has no visible part: expected labelled scenes')
             theirs = score(truth, kmeans_instances(frame, scene.workspace, len(truth)))
             random = index < limit
@@ -295,10 +295,12 @@ class InstancesTask(Task):
         return InstancesTask(load_mesh_part(mesh, scale))
 
     def load(self, segmenter: Segmenter, source: Source) -> LabelledScenes:
-        """Shards, BOP, COCO, Insta-10, or a recording with labels."""
+        """Shards, BOP, COCO, Insta-10, label pictures, or a recording with labels."""
 
         def scenes() -> tuple[tuple[str, ...], Iterable[Scene]]:
-            return open_dataset(source.path, source.workspace, segmenter.needs_colour)
+            return open_dataset(
+                source.path, source.workspace, segmenter.needs_colour, source.camera
+            )
 
         return LabelledScenes(
             scenes()[0], lambda: scenes()[1], source.limit, read_models(source.path)

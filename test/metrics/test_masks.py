@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_edt
 from sklearn.metrics import adjusted_rand_score
 
-from insegan_ros.frame import Instances
+from insegan_ros.frame import IGNORE, Instances
+from insegan_ros.metrics.average_precision import average_precision
 from insegan_ros.metrics.masks import (
     count_error,
     foreground_iou,
@@ -15,6 +18,7 @@ from insegan_ros.metrics.masks import (
     honest_miou,
     iou_matrix,
     paper_miou,
+    score,
     score_seen,
     seen_summary,
 )
@@ -102,3 +106,19 @@ def test_what_is_asked_for_are_the_parts_that_can_be_seen():
     assert summary == pytest.approx(
         {'seen_miou': 0.4, 'found50': 0.5, 'found75': 0.25, 'precision': 2 / 3}
     )
+
+
+def test_ignored_pixels_count_neither_way():
+    truth, found = np.zeros((10, 10), np.uint16), np.zeros((10, 10), np.uint16)
+    truth[:4, :4], truth[6:] = 1, IGNORE
+    found[:4, :4], found[6:8, :5], found[8:, 5:] = 1, 2, 3
+    same = np.where(truth == IGNORE, 0, truth)
+    true, own, answer = (Instances(one, np.ones(3, np.float32)) for one in (truth, same, found))
+    told = score(true, answer)
+    assert (told.honest_miou, told.foreground_iou, told.count_error) == (1.0, 1.0, 0)
+    assert score(own, answer).count_error == 2
+    assert average_precision([true], [answer])['ap50'] == pytest.approx(1.0)
+    # The surest answer lies where nothing is known: it is no false alarm.
+    sure = replace(answer, scores=np.array([0.5, 0.9, 0.9], np.float32))
+    assert average_precision([true], [sure])['ap50'] == pytest.approx(1.0)
+    assert average_precision([own], [sure])['ap50'] < 0.7
