@@ -51,6 +51,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         'how exact poses are that are registered to a mesh', 'poses:benchmark_poses'
     ),
     'picks': Benchmark('whether the first pick is of a free part', 'picks:benchmark_picks'),
+    'real': Benchmark('the few real pictures that may be shipped', 'real:benchmark_real'),
     'train': Benchmark("what a step of the paper's training costs", 'train_speed:benchmark_train'),
     'insta10': _kept("the InSeGAN paper's tables", 'insta10:run_insta10'),
     'bins': _kept('parts in layers, from a few to a hundred', 'bins:run_bins'),
