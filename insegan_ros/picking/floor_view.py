@@ -16,7 +16,7 @@ Span = tuple[int, int]
 LARGEST_PX = 2000
 # A wall begins so high, is looked for so far beyond the free floor's side, and stands along so much
 # of it.
-WALL_FROM_M, REACH_M, WALL_SHARE = 0.012, 0.06, 0.5
+WALL_FROM_M, REACH_M, WALL_SHARE = 0.008, 0.06, 0.5
 # A wall's foot is as flat as the floor, and what seems to be floor may be hidden below its edge: a
 # wall may stand so far within the free floor's side.
 SLACK_M = 0.015
@@ -160,7 +160,8 @@ def find_wall(picture: Frame, workspace: Workspace, side: int) -> Wall | None:
     # A tenth of a slot's points may be strays before the wall.
     first = beyond[starts[firm] + counts[firm] // 10]
     tops = np.array([high[a : a + n].max() for a, n in zip(starts[firm], counts[firm])])
-    place = float(np.median(first))
+    # A wall's foot is round, and a wall is not straight: most of what stands is beyond its plane.
+    place = float(np.quantile(first, 0.25))
     return Wall(place, float(np.median(np.abs(first - place))), float(np.median(tops)))
 
 
