@@ -38,7 +38,8 @@ ADVISED = 100
 class HeightMaps:
     """heights_m (N, S, S) float32 above the floor; pixel_m, metres per pixel; part, its name;
     fingerprint, of the data they come from; labels (N, S, S) and amodal centres (N, n, 2) as (x, y)
-    px where they were asked for, else None. Raises DatasetError for heights that are no
+    px where they were asked for, else None; counts (N,), the number of parts in each, None where
+    the data do not say. Raises DatasetError for heights that are no
     numbers."""
 
     heights_m: np.ndarray
@@ -47,6 +48,7 @@ class HeightMaps:
     fingerprint: str
     labels: np.ndarray | None = None
     centres: np.ndarray | None = None
+    counts: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         broken = np.flatnonzero(~np.isfinite(self.heights_m).all((1, 2)))
@@ -63,6 +65,7 @@ class HeightMaps:
             heights_m=self.heights_m[which],
             labels=None if self.labels is None else self.labels[which],
             centres=None if self.centres is None else self.centres[which],
+            counts=None if self.counts is None else self.counts[which],
         )
 
 
@@ -116,7 +119,10 @@ def read_height_maps(
     dataset = ShardDataset(path)
     heights, pixel_m = dataset.height_maps(size, limit or None)
     labels, centres = dataset.truth_maps(size, limit or None) if truth else (None, None)
-    return HeightMaps(heights, pixel_m, dataset.part, dataset.fingerprint(), labels, centres)
+    counts = dataset.counts(limit or None)
+    return HeightMaps(
+        heights, pixel_m, dataset.part, dataset.fingerprint(), labels, centres, counts
+    )
 
 
 def write_height_maps(source: Path, out: Path, size: int, truth: bool = False) -> int:
@@ -144,6 +150,8 @@ def write_height_maps(source: Path, out: Path, size: int, truth: bool = False) -
             shuffle=True,
             chunks=(min(64, len(maps.heights_m)), size, size),
         )
+        if maps.counts is not None:
+            file.create_dataset('counts', data=maps.counts)
         if truth:
             file.create_dataset(
                 'labels',
@@ -220,6 +228,7 @@ def _read_file(path: Path, size: int, limit: int, truth: bool) -> HeightMaps:
         centres = file['centres'][chosen] if truth else None
         part, fingerprint = str(file.attrs['part']), str(file.attrs['fingerprint'])
         pixel_m = float(file.attrs['pixel_m'])
+        counts = file['counts'][chosen] if 'counts' in file else None
     if heights.shape[1:] != (size, size):
         raise DatasetError(f'{path} holds maps of {heights.shape[1:]} px: expected {size} x {size}')
-    return HeightMaps(heights, pixel_m, part, fingerprint, labels, centres)
+    return HeightMaps(heights, pixel_m, part, fingerprint, labels, centres, counts)

@@ -280,6 +280,17 @@ class ShardDataset:
         padded = [np.pad(centre, ((0, slots - len(centre)), (0, 0))) for centre in centres]
         return np.stack(labels), np.stack(padded).astype(np.float32)
 
+    def counts(self, max_scenes: int | None = None) -> np.ndarray | None:
+        """How many parts lie in each of the first `max_scenes` scenes (all, if not given), (N,)
+        integers; None where scenes do not say. Where a part lies is not looked at."""
+        rows = []
+        for path in self.paths:
+            with h5py.File(path, 'r') as file:
+                if 'counts' not in file:
+                    return None
+                rows.append(file['counts'][:])
+        return np.concatenate(rows)[: max_scenes or len(self)]
+
     def fingerprint(self) -> str:
         """A short hash of the depth that training sees: which data a checkpoint was made from."""
         digest = hashlib.sha256()

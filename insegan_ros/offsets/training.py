@@ -3,7 +3,7 @@ own pseudo-labels of the real height maps as well. No label is used."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
@@ -37,6 +37,21 @@ FEWER, MORE = 0.75, 1.6
 MIN_EQUAL, MAX_EQUAL = 0.78, 1.28
 # What is learnt from must be sure: a sliver is no instance, and a part in two pieces shows as two.
 STRICT = VoteRule(centre_radius=0.75, min_votes=0.08, min_height=FOREGROUND_SHARE)
+
+
+def believed_number(instances: int, counts: np.ndarray | None, speak: Callable[[str], None]) -> int:
+    """The number of parts a height map to go by: the configuration's, unless the data know better,
+    by the number in each (N,); that is said aloud. 0: it varies."""
+    if counts is None or not instances or (counts == instances).all():
+        return instances
+    least, most = int(counts.min()), int(counts.max())
+    number = least if least == most else 0
+    held = f'{least}' if least == most else f'{least} to {most}'
+    speak(
+        f'the data hold {held} parts a height map, not instances {instances}: the data are believed'
+        f' (instances {number})'
+    )
+    return number
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from recorded_piles import write_piles
 
 from insegan_ros.data.height_maps import read_height_maps, write_height_maps
-from insegan_ros.data.shards import ShardDataset
+from insegan_ros.data.shards import ShardDataset, ShardInfo, pack_shard, shard_path
 from insegan_ros.errors import DatasetError
+from insegan_ros.files import write_whole
 from insegan_ros.workspace import Workspace
+from insegan_sim.scenes import bin_setup, scene_stream
 
 
 def test_the_file_says_what_the_shards_say(nut_data, tmp_path):
@@ -101,3 +105,16 @@ def test_training_reads_the_different_pictures_of_a_recording(tmp_path, capsys):
         read_height_maps(tmp_path / 'empty', 64)
     with pytest.raises(DatasetError, match='is a recording: expected labelled shards'):
         read_height_maps(tmp_path / 'bag', 64, truth=True)
+
+
+def test_counts_of_parts_travel_with_the_maps(tmp_path):
+    setup = replace(bin_setup('nut'), count=(1, 3))
+    scenes = [scene for scene, _ in zip(scene_stream(setup), range(4))]
+    folder = tmp_path / 'set'
+    write_whole(shard_path(folder, 0), pack_shard(scenes, ShardInfo(('nut',), 0, 0)))
+    expected = [len(scene.labelled()) for scene in scenes]
+    maps = read_height_maps(folder, 32)
+    assert maps.counts.tolist() == expected and len(set(expected)) > 1
+    assert maps.chosen(np.array([False, True, True, False])).counts.tolist() == expected[1:3]
+    write_height_maps(folder, tmp_path / 'maps.h5', 32)
+    assert read_height_maps(tmp_path / 'maps.h5', 32).counts.tolist() == expected

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from insegan_ros.offsets.training import BinContent
+from insegan_ros.offsets.training import BinContent, believed_number
 
 
 def three_disks() -> torch.Tensor:
@@ -40,3 +40,14 @@ def test_how_many_parts_there_are_is_known_or_told_by_what_they_cover():
     assert known.likely_numbers(images, 97.0).tolist() == [[3, 3]] * 40
     # Half hidden parts cover less, so that there may be more than would lie side by side.
     assert unknown.likely_numbers(images, 97.0).tolist() == [[2, 5]] * 40
+
+
+def test_the_data_know_better_how_many_parts_they_hold():
+    said: list[str] = []
+
+    def number(instances: int, *counts: int) -> int:
+        return believed_number(instances, np.array(counts) if counts else None, said.append)
+
+    assert number(5) == 5 and number(5, 5, 5) == 5 and number(0, 1, 12) == 0 and not said
+    assert number(5, 1, 7, 12) == 0 and 'hold 1 to 12 parts a height map' in said[-1]
+    assert number(5, 8, 8) == 8 and 'not instances 5: the data are believed' in said[-1]

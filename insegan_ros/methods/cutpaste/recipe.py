@@ -15,7 +15,7 @@ from insegan_ros.errors import ConfigError, DatasetError
 from insegan_ros.heights import IMAGE_SIZE
 from insegan_ros.offsets.isolated import MIN_CROPS, find_isolated
 from insegan_ros.offsets.stage import OffsetTrainConfig
-from insegan_ros.offsets.training import BinContent, taught_by, train_offsets
+from insegan_ros.offsets.training import BinContent, believed_number, taught_by, train_offsets
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,13 @@ def train_cutpaste(config: TrainCutPasteConfig) -> Path:
     DatasetError where too few parts lie alone in the data."""
     run = RunContext(config)
     data = read_height_images(config, run.device, size=config.size, workspace=config.workspace)
-    content = BinContent.of(data.images, config.instances)
+    instances = believed_number(config.instances, data.maps.counts, run.say)
+    content = BinContent.of(data.images, instances)
     crops = find_isolated(data.images, content.share_px)
     if len(crops) < MIN_CROPS:
         raise DatasetError(
             f'{len(crops)} parts lie alone in {len(data.images)} height maps of'
-            f' {config.instances or "any number of"} parts: expected {MIN_CROPS} or more to cut'
+            f' {instances or "any number of"} parts: expected {MIN_CROPS} or more to cut'
             ' out; give more or emptier scenes, or train insegan, whose generator needs none'
         )
     run.claim(data.maps.fingerprint)

@@ -94,6 +94,12 @@ def train_insegan(config: TrainInseganConfig) -> Path:
         f' {content.share_px:.0f} px'
     )
     run.say(content.doubt(data.images, needed=True))
+    counts = data.maps.counts
+    if counts is not None and (counts != config.insegan.instances).any():
+        run.say(
+            f'is instances {config.insegan.instances} right? The data hold {counts.min()} to'
+            f' {counts.max()} parts a height map: the generator makes one number'
+        )
     generator, weights = _train_generator(run, data, content, crops if enough else None, taken)
     sources = _sources(run, data, content, generator, crops) if config.offsets.steps else []
     scales = Scales.of_share(data.maps.pixel_m, data.height_m, content.share_px)
