@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import trimesh
+from scipy.spatial.transform import Rotation
 
 from insegan_ros.data.models import METRES, read_models
 from insegan_ros.errors import ConfigError, InputError
@@ -190,32 +191,134 @@ def _light(hull: trimesh.Trimesh, max_corners: int = 128) -> trimesh.Trimesh:
     return light
 
 
+FOLDS = (6, 5, 4, 3, 2)
+# Moments of inertia that differ by less may belong to axes that are equal.
+EQUAL_MOMENTS = 0.04
+# Directions in a plane and on half a sphere that are tried as axes, before they are refined.
+PLANE_AXES, SPHERE_AXES = 60, 250
+# Points within this share of the size of the surface: an axis that is worth refining.
+WORTH_REFINING = 0.04
+# Axes (as lines) that are nearer than this are one: cosine of 5 degrees.
+ONE_AXIS = 0.996
+
+
 def find_symmetries(mesh: trimesh.Trimesh, tolerance: float = 0.01) -> tuple[Symmetry, ...]:
     """Generators of the rotations about the centre of mass that map the mesh onto itself within a
-    share of its size.
+    share `tolerance` of its size: 0.01 for a CAD model, more for a reconstruction.
 
-    Looked for about the principal axes of inertia: any angle, else 6, 5, 4, 3, 2. A cube's
-    diagonals are not found.
+    An axis of symmetry is a principal axis of inertia. Where two or three moments are equal, any
+    direction of their plane or of space is one, and is tried: a cube's diagonals are found. Fold 0
+    is any angle, otherwise 6, 5, 4, 3 or 2. A mirror is no rotation.
     """
-    from scipy.spatial import cKDTree
-    from scipy.spatial.transform import Rotation
-
-    points, _ = trimesh.sample.sample_surface(mesh, 3000, seed=0)
-    surface = cKDTree(trimesh.sample.sample_surface(mesh, 60000, seed=1)[0])
-
-    def holds(axis: np.ndarray, angle: float) -> bool:
-        turned = Rotation.from_rotvec(angle * axis).apply(points)
-        return bool(np.quantile(surface.query(turned)[0], 0.98) < tolerance * mesh.scale)
-
+    symmetric = _Symmetric(mesh, tolerance)
     found: list[Symmetry] = []
     for axis in mesh.principal_inertia_vectors:
-        x, y, z = (float(v) for v in axis)
-        if all(holds(axis, angle) for angle in (0.5, 1.3, 2.2)):
-            found.append(((x, y, z), 0))
-        elif fold := next((n for n in (6, 5, 4, 3, 2) if holds(axis, 2 * np.pi / n)), 0):
-            found.append(((x, y, z), fold))
-    # One turn about the main axis and one half turn across it generate what a part with such axes
-    # has.
-    main = [one for one in found if one[1] == 0] or sorted(found, key=lambda one: -one[1])[:1]
-    across = [(axis, 2) for axis, fold in found if main and axis != main[0][0] and fold % 2 == 0]
-    return (*main[:1], *across[:1])
+        if fold := symmetric.fold(axis):
+            found.append((_three(axis), max(fold, 0)))
+    for axis, fold in symmetric.others(mesh):
+        if not any(abs(np.dot(axis, other)) > ONE_AXIS for other, _ in found):
+            found.append((_three(axis), fold))
+    return _generators(found)
+
+
+def _three(axis: np.ndarray) -> tuple[float, float, float]:
+    x, y, z = (float(v) for v in axis)
+    return x, y, z
+
+
+class _Symmetric:
+    """Whether turns about the centre of mass map a mesh onto itself."""
+
+    def __init__(self, mesh: trimesh.Trimesh, tolerance: float) -> None:
+        from scipy.spatial import cKDTree
+
+        self.middle = mesh.center_mass
+        self.points = trimesh.sample.sample_surface(mesh, 3000, seed=0)[0] - self.middle
+        surface = trimesh.sample.sample_surface(mesh, 60000, seed=1)[0] - self.middle
+        self.surface, self.tree = surface, cKDTree(surface)
+        self.size, self.limit = mesh.scale, tolerance * mesh.scale
+
+    def holds(self, axis: np.ndarray, angle: float) -> bool:
+        """Whether a turn by an angle in rad does, for all but a fiftieth of the surface."""
+        turned = Rotation.from_rotvec(angle * axis).apply(self.points)
+        return bool(np.quantile(self.tree.query(turned)[0], 0.98) < self.limit)
+
+    def fold(self, axis: np.ndarray) -> int:
+        """-1 for any angle, the highest fold, or 0."""
+        if all(self.holds(axis, angle) for angle in (0.5, 1.3, 2.2)):
+            return -1
+        return next((n for n in FOLDS if self.holds(axis, 2 * np.pi / n)), 0)
+
+    def others(self, mesh: trimesh.Trimesh) -> list[tuple[np.ndarray, int]]:
+        """Axes and folds within planes, or all of space, in which moments are equal."""
+        found: list[tuple[np.ndarray, int]] = []
+        for axis in _degenerate(mesh):
+            if any(abs(axis @ other) > ONE_AXIS for other, _ in found):
+                continue
+            for fold in FOLDS:
+                if (exact := self._refined(axis, 2 * np.pi / fold)) is None:
+                    continue
+                if self.holds(exact, 2 * np.pi / fold):
+                    found.append((exact, fold))
+                    break
+        return found
+
+    def _refined(self, axis: np.ndarray, angle: float) -> np.ndarray | None:
+        """The axis after a few steps of fitting the turned points to the surface; None where they
+        lie far from it."""
+        points = self.points[:100]
+        turn = Rotation.from_rotvec(angle * axis)
+        for step in range(6):
+            distance, nearest = self.tree.query(turn.apply(points))
+            if step == 0 and np.quantile(distance, 0.9) > WORTH_REFINING * self.size:
+                return None
+            turn, _ = Rotation.align_vectors(self.surface[nearest], points)
+        vector = turn.as_rotvec()
+        return vector / max(np.linalg.norm(vector), 1e-9)
+
+
+def _degenerate(mesh: trimesh.Trimesh) -> np.ndarray:
+    """Directions (N, 3) between principal axes whose moments are equal."""
+    moments = np.asarray(mesh.principal_inertia_components)
+    axes = np.asarray(mesh.principal_inertia_vectors)
+    order = np.argsort(moments)
+    moments, axes = moments[order], axes[order]
+    low, high = (np.diff(moments) < EQUAL_MOMENTS * moments[-1]).tolist()
+    if low and high:
+        index = np.arange(SPHERE_AXES) + 0.5
+        z, turn = 1 - index / SPHERE_AXES, np.pi * (1 + 5**0.5) * index
+        flat = np.sqrt(1 - z**2)
+        return np.stack([flat * np.cos(turn), flat * np.sin(turn), z], 1)
+    if low or high:
+        first, second = axes[:2] if low else axes[1:]
+        angle = np.arange(PLANE_AXES)[:, None] * (np.pi / PLANE_AXES)
+        return np.cos(angle) * first + np.sin(angle) * second
+    return np.zeros((0, 3))
+
+
+def _generators(axes: list[Symmetry]) -> tuple[Symmetry, ...]:
+    """Few of the axes, such that products of their turns, in this order, are the whole group."""
+    if not axes:
+        return ()
+    main = next((one for one in axes if one[1] == 0), max(axes, key=lambda one: one[1]))
+    kept = [main]
+    across = [one for one in axes if one[1] % 2 == 0 and abs(np.dot(one[0], main[0])) < 0.09]
+    if across:
+        kept.append((across[0][0], 2))
+    if main[1] == 0:
+        return tuple(kept)
+    for axis, fold in sorted(axes, key=lambda one: (one[1] != 3, -one[1])):
+        turn = Rotation.from_rotvec(2 * np.pi / (fold or 7) * np.array(axis))
+        if not _among(turn, kept):
+            kept.append((axis, fold))
+    return tuple(kept)
+
+
+def _among(turn: Rotation, generators: list[Symmetry]) -> bool:
+    """Whether a turn is one of the products of generators' turns, within 10 degrees."""
+    group = Rotation.identity(1)
+    for axis, fold in generators:
+        count = fold or 36
+        turns = Rotation.from_rotvec(np.outer(np.arange(count) * 2 * np.pi / count, axis))
+        group = Rotation.concatenate([one * turns for one in group])
+    return bool((group.inv() * turn).magnitude().min() < np.radians(10))

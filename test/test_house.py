@@ -25,6 +25,7 @@ ROOMS = (
     'picking',
     'metrics',
     'sim',
+    'reconstruction',
     'nn',
     'engine',
     'segmenters',

@@ -30,6 +30,7 @@ COMMANDS = {
         ' for photographs with a method of colour'
     ),
     'calibrate': 'find floor and inside of an empty bin, for the segmenter to load',
+    'reconstruct': "the part's mesh from unlabelled depth in which it lies alone now and then",
     'evaluate': (
         "score a segmenter on labelled scenes: honest and paper's protocol, K-means beside it"
     ),

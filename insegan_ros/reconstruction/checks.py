@@ -1,0 +1,166 @@
+"""What cannot be told from the views is refused: a wrong mesh is worse than none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import trimesh
+from tqdm import tqdm
+
+from insegan_ros.errors import InputError
+from insegan_ros.reconstruction.clusters import Cluster
+from insegan_ros.reconstruction.fields import Rules, Shape, align, tails
+from insegan_ros.reconstruction.fusion import Placed
+from insegan_ros.reconstruction.linking import Hypothesis, search
+from insegan_ros.reconstruction.views import View
+from insegan_sim.camera import Caster
+
+MIN_VIEWS = 20
+# What lies around the parts is the floor, within this and the noise.
+FLOOR_M = 0.0025
+# At least this share of the views is in resting poses that were seen more than once.
+CLUSTERED = 0.5
+# What poses carve off that others have seen, as a share of the diameter.
+CONTRADICTION = 0.003
+# A second way to lay poses on one another contradicts itself more by this share of the diameter.
+MARGIN = 0.0005
+# A rendered view agrees with the true one: overlap of the masks, depth as a share of the diameter.
+SAME_MASK, SAME_DEPTH = 0.88, 0.03
+# Of views that were held out so many are explained.
+EXPLAINED = 0.8
+# A body's mean thickness as a share of its diameter.
+THINNEST = 0.04
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """How well the mesh explains one view that it was not made from: overlap of the masks, and the
+    depth that nine of ten pixels are within, in m."""
+
+    overlap: float
+    depth_m: float
+
+    def explained(self, diameter_m: float, noise_m: float) -> bool:
+        """Whether the view is one of this mesh."""
+        limit = SAME_DEPTH * diameter_m + 3 * noise_m
+        return self.overlap >= SAME_MASK and self.depth_m <= limit
+
+
+def check_views(views: Sequence[View], noise_m: float) -> None:
+    """Raises InputError for too few views, or a floor that lies elsewhere."""
+    if len(views) < MIN_VIEWS:
+        raise InputError(
+            f'{len(views)} views of parts that lie alone were found: expected at least {MIN_VIEWS};'
+            ' record the bin with one to three parts that do not touch, laid anew for every'
+            ' picture, and see that the floor of --workspace is right'
+        )
+    off = float(np.median([view.ground_m for view in views]))
+    if abs(off) > FLOOR_M + noise_m:
+        raise InputError(
+            f'what lies around the parts reads {1000 * off:.1f} mm above the floor: expected at'
+            f' most {1000 * FLOOR_M:.1f} mm; calibrate the empty bin again (`insegan calibrate`)'
+        )
+
+
+def check_clusters(clusters: Sequence[Cluster], views: int) -> list[Cluster]:
+    """The resting poses that were seen more than once. Raises InputError where they are few."""
+    often = [one for one in clusters if len(one.members) > 1]
+    share = sum(len(one.members) for one in often) / views
+    if share < CLUSTERED:
+        raise InputError(
+            f'only {100 * share:.0f} % of {views} views show a pose that another shows too:'
+            f' expected {100 * CLUSTERED:.0f} %; record one kind of rigid part, more often, with'
+            ' less noise or from nearer'
+        )
+    return often
+
+
+def margin_of(linked: Sequence[Hypothesis], slack_m: float, same_m: float) -> float:
+    """By how much more, in m, the best hypothesis of another shape contradicts itself; infinite
+    where all have the same shape."""
+    best = linked[0]
+    for other in linked[1:]:
+        turn, shift, _ = search(other.shape, best.shape, slack_m, 0.3)
+        if float(tails(other.shape, best.shape, turn, shift, Rules(500)).amin()) > same_m:
+            return other.energy - best.energy
+    return float('inf')
+
+
+def check_link(linked: Sequence[Hypothesis], margin_m: float, diameter_m: float) -> None:
+    """Raises InputError where resting poses contradict one another, or fit in two ways."""
+    energy = linked[0].energy / diameter_m
+    if energy > CONTRADICTION:
+        raise InputError(
+            f'the resting poses contradict one another by {100 * energy:.2f} % of the diameter:'
+            f' expected at most {100 * CONTRADICTION:.1f} %; record one kind of rigid part on a'
+            ' floor that is calibrated, and more views of every pose'
+        )
+    if margin_m < MARGIN * diameter_m:
+        raise InputError(
+            f'the resting poses fit together in two ways that differ by {1000 * margin_m:.3f} mm:'
+            f' expected {1000 * MARGIN * diameter_m:.3f} mm; record more views, also of rare poses'
+        )
+
+
+def held_out_errors(
+    views: Sequence[View], shapes: Sequence[Shape], model: Shape, mesh: trimesh.Trimesh
+) -> list[HeldOut]:
+    """How well the mesh, in the frame of the model, explains views that it was not made from."""
+    caster = Caster(mesh, mesh, keep=False)
+    found = []
+    for view, shape in tqdm(list(zip(views, shapes)), desc='held-out views', unit='view'):
+        turns, shifts, _ = search(shape, model, 0.001)
+        rules = Rules(400, 0.0005, 0.0, on_surface=True)
+        turns, shifts = align(shape, model, turns[:4], shifts[:4], rules, 8)
+        found.append(
+            max(
+                (
+                    render_error(Placed(view, turn, shift, 0), caster)
+                    for turn, shift in zip(turns, shifts)
+                ),
+                key=lambda one: one.overlap - 20 * one.depth_m,
+            )
+        )
+    return found
+
+
+def render_error(placed: Placed, caster: Caster) -> HeldOut:
+    """What a rendered mesh differs by from a view in its pose."""
+    view = placed.view
+    part_from_view = np.eye(4)
+    part_from_view[:3, :3], part_from_view[:3, 3] = placed.turn.numpy(), placed.shift.numpy()
+    height, width = view.mask.shape
+    left, top = view.corner
+    rays = view.intrinsics.rays()[top : top + height, left : left + width]
+    depth, _ = caster.cast(rays, view.camera_from_view @ np.linalg.inv(part_from_view))
+    hit = np.isfinite(depth)
+    both = hit & view.mask
+    overlap = float(both.sum() / max((hit | view.mask).sum(), 1))
+    off = np.abs(depth - view.depth_m)[both]
+    return HeldOut(overlap, float(np.quantile(off, 0.9)) if len(off) else float('inf'))
+
+
+def check_held_out(errors: Sequence[HeldOut], diameter_m: float, noise_m: float) -> float:
+    """The share of held-out views that the mesh explains. Raises InputError where it is small."""
+    share = float(np.mean([one.explained(diameter_m, noise_m) for one in errors]))
+    if share < EXPLAINED:
+        raise InputError(
+            f'the mesh explains {100 * share:.0f} % of {len(errors)} views that were held out:'
+            f' expected {100 * EXPLAINED:.0f} %; record one kind of rigid part, alone on the'
+            ' calibrated floor, and more views'
+        )
+    return share
+
+
+def check_body(mesh: trimesh.Trimesh, diameter_m: float) -> None:
+    """Raises InputError for a mesh that physics cannot hold."""
+    if not mesh.is_watertight or mesh.volume <= 0:
+        raise InputError('the surface does not close: expected a solid part; record more views')
+    thickness = 2 * mesh.volume / mesh.area
+    if thickness < THINNEST * diameter_m:
+        raise InputError(
+            f'the part is a sheet of {1000 * thickness:.1f} mm: expected at least'
+            f' {1000 * THINNEST * diameter_m:.1f} mm, which is what the depth can tell'
+        )

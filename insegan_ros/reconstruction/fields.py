@@ -1,0 +1,208 @@
+"""What views say of space, on a lattice: how far outside the part a point lies, and how far from
+what was seen. And the alignment of two such shapes, many starts at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from scipy.ndimage import distance_transform_edt, gaussian_filter
+from scipy.spatial.transform import Rotation
+from torch import Tensor
+
+LATTICE = 64
+# Beyond this share of the half side residuals say no more.
+CLIP = 0.2
+
+
+@lru_cache(maxsize=4)
+def lattice(half_m: float, count: int = LATTICE) -> Tensor:
+    """Points (count³, 3) of a cube about the origin; x runs fastest."""
+    axis = torch.linspace(-half_m, half_m, count)
+    z, y, x = torch.meshgrid(axis, axis, axis, indexing='ij')
+    return torch.stack([x, y, z], -1).reshape(-1, 3)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A hull and what was seen of its surface.
+
+    table (n³, 8): signed distance D to the hull (positive outside), distance U to seen points, and
+    both gradients, at the nodes of a lattice of half_m. points (P, 3): seen, in random order.
+    """
+
+    table: Tensor
+    half_m: float
+    points: Tensor
+
+    @property
+    def count(self) -> int:
+        """Nodes along an edge of the lattice."""
+        return round(len(self.table) ** (1 / 3))
+
+    @property
+    def distance(self) -> Tensor:
+        """D at the nodes, (n³,) in m."""
+        return self.table[:, 0]
+
+    def sample(self, points: Tensor) -> Tensor:
+        """All channels at points (..., 3), (..., 8): the nearest node's, continued along its
+        gradients."""
+        last = self.count - 1
+        step = 2 * self.half_m / last
+        node = ((points + self.half_m) / step).round().clamp(0, last)
+        x, y, z = node.long().unbind(-1)
+        out = self.table[(z * (last + 1) + y) * (last + 1) + x]
+        rest = points - (node * step - self.half_m)
+        out[..., 0] += (out[..., 2:5] * rest).sum(-1)
+        out[..., 1] += (out[..., 5:8] * rest).sum(-1)
+        return out
+
+
+def make_shape(bound: Tensor, points: Tensor, half_m: float) -> Shape:
+    """A shape of a bound (n³,) in m on the lattice and seen points (P, 3)."""
+    count = round(len(bound) ** (1 / 3))
+    step = 2 * half_m / (count - 1)
+    raw = bound.reshape(count, count, count).numpy()
+    solid = raw <= 0
+    if not solid.any():
+        solid = raw <= raw.min()
+    # The bound is exact near the surface, the Euclidean distance far from it.
+    outside, inside = distance_transform_edt(~solid) * step, distance_transform_edt(solid) * step
+    distance = np.where(solid, -np.minimum(-raw.clip(max=0), inside), np.minimum(raw, outside))
+    distance = gaussian_filter(distance.astype(np.float32), 0.6)
+    unseen = distance_transform_edt(~_occupied(points, half_m, count)) * step
+    both = [distance, unseen.astype(np.float32)]
+    slopes = [slope for values in both for slope in np.gradient(values, step)[::-1]]
+    table = np.stack([*both, *slopes], -1).reshape(-1, 8).astype(np.float32)
+    return Shape(torch.from_numpy(table), half_m, points)
+
+
+def _occupied(points: Tensor, half_m: float, count: int) -> np.ndarray:
+    """The nodes (n, n, n) bool nearest to points (P, 3)."""
+    nearest = ((points / half_m + 1) / 2 * (count - 1)).round().long().clamp(0, count - 1).numpy()
+    out = np.zeros((count,) * 3, bool)
+    out[nearest[:, 2], nearest[:, 1], nearest[:, 0]] = True
+    return out
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How two shapes are compared: points that are used, slack in m before a point counts as
+    outside, weight of points that lie far from all that was seen, which of the six directions
+    (turn, shift) are free, and whether the moved shape's points are to lie on the fixed one's
+    surface, not only within it."""
+
+    points: int = 100
+    slack_m: float = 0.001
+    unseen: float = 0.02
+    free: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
+    on_surface: bool = False
+
+
+UPRIGHT = (2, 3, 4)
+
+
+def residuals(
+    moved: Shape, fixed: Shape, turn: Tensor, shift: Tensor, rules: Rules
+) -> tuple[Tensor, Tensor]:
+    """Values (K, P, 8) of the moved shape's points in the fixed one, and of the fixed one's points
+    in the moved, under turns (K, 3, 3) and shifts (K, 3)."""
+    there = moved.points[: rules.points] @ turn.transpose(1, 2) + shift[:, None]
+    back = (fixed.points[: rules.points] - shift[:, None]) @ turn
+    return fixed.sample(there), moved.sample(back)
+
+
+def costs(moved: Shape, fixed: Shape, turn: Tensor, shift: Tensor, rules: Rules) -> Tensor:
+    """Cost (K,) in m of laying one shape on another: how far the points of each lie outside the
+    other, and, by a little, how far from what was seen there."""
+    total = torch.zeros(len(turn))
+    clip = CLIP * fixed.half_m
+    for values in residuals(moved, fixed, turn, shift, rules):
+        out = (values[..., 0] - rules.slack_m).clamp(0, clip)
+        total += (out + rules.unseen * values[..., 1].clamp(max=clip)).mean(1) / 2
+    return total
+
+
+def tails(
+    moved: Shape, fixed: Shape, turn: Tensor, shift: Tensor, rules: Rules, share: float = 0.98
+) -> Tensor:
+    """How far outside the other all but the worst points (a share) of either shape lie at most,
+    (K,) in m. Poses that differ by a latch alone differ in few points."""
+    each = residuals(moved, fixed, turn, shift, rules)
+    return torch.stack([torch.quantile(v[..., 0], share, dim=1) for v in each]).amax(0)
+
+
+def align(
+    moved: Shape, fixed: Shape, turn: Tensor, shift: Tensor, rules: Rules, steps: int
+) -> tuple[Tensor, Tensor]:
+    """Turns (K, 3, 3) and shifts (K, 3) after Gauss-Newton steps on absolute residuals (iterated
+    weights): all starts at once."""
+    free = torch.tensor(rules.free)
+    clip, scale = CLIP * fixed.half_m, fixed.half_m
+    for _ in range(steps):
+        there = moved.points[: rules.points] @ turn.transpose(1, 2) + shift[:, None]
+        seen = fixed.points[: rules.points].expand(len(turn), -1, 3)
+        values = fixed.sample(there)
+        own = moved.sample((seen - shift[:, None]) @ turn)
+        back = turn.transpose(1, 2)
+        normal = torch.zeros(len(turn), 6, 6)
+        right = torch.zeros(len(turn), 6)
+        for kind, weight in ((0, 1.0), (1, rules.unseen)):
+            if not weight:
+                continue
+            slack = rules.slack_m if kind == 0 and not rules.on_surface else 0.0
+            columns = slice(2 + 3 * kind, 5 + 3 * kind)
+            for place, read, slope in (
+                (there, values, values[..., columns]),
+                (seen, own, -own[..., columns] @ back),
+            ):
+                low = -clip if rules.on_surface and place is there else 0.0
+                rest = (read[..., kind] - slack).clamp(low, clip)
+                active = (rest != 0).float() * weight / rest.abs().clamp(min=5e-4)
+                active = active * (rest.abs() < clip)
+                jacobian = torch.cat([torch.linalg.cross(place, slope) / scale, slope], -1)
+                weighted = jacobian * active[..., None]
+                normal += weighted.transpose(1, 2) @ jacobian
+                right += (weighted * rest[..., None]).sum(1)
+        chosen = normal[:, free][:, :, free]
+        damping = 0.02 * chosen.diagonal(dim1=1, dim2=2).mean(1) + 1e-6
+        chosen = chosen + damping[:, None, None] * torch.eye(len(free))
+        step = torch.zeros(len(turn), 6)
+        step[:, free] = -torch.linalg.solve(chosen, right[:, free, None])[..., 0]
+        # No step is longer than a sixth of the half side: the fields are no straight lines.
+        limit = scale / 6
+        step = step * (limit / step.norm(dim=1, keepdim=True).clamp(min=limit))
+        rotation = rotations(step[:, :3] / scale)
+        turn, shift = rotation @ turn, (rotation @ shift[..., None])[..., 0] + step[:, 3:]
+    return turn, shift
+
+
+def rotations(vectors: Tensor) -> Tensor:
+    """Rotation vectors (K, 3) as matrices (K, 3, 3), by Rodrigues' formula."""
+    angle = vectors.norm(dim=-1).clamp(min=1e-9)[:, None, None]
+    x, y, z = vectors.unbind(-1)
+    zero = torch.zeros_like(x)
+    rows = ((zero, -z, y), (z, zero, -x), (-y, x, zero))
+    skew = torch.stack([torch.stack(row, -1) for row in rows], -2) / angle
+    return torch.eye(3) + angle.sin() * skew + (1 - angle.cos()) * (skew @ skew)
+
+
+def quaternions_to_matrices(quaternions: np.ndarray) -> Tensor:
+    """Unit quaternions (K, 4) = (x, y, z, w) as matrices (K, 3, 3)."""
+    return torch.from_numpy(Rotation.from_quat(quaternions).as_matrix()).float()
+
+
+@lru_cache(maxsize=2)
+def all_rotations(count: int) -> Tensor:
+    """Rotations (count, 3, 3) spread evenly (Alexa, "Super-Fibonacci Spirals", CVPR 2022)."""
+    index = np.arange(count) + 0.5
+    t, d = index / count, 2 * np.pi * index
+    alpha, beta = d / np.sqrt(2), d / 1.533751168755204288118041
+    r, s = np.sqrt(t), np.sqrt(1 - t)
+    quaternions = np.stack(
+        [r * np.sin(alpha), r * np.cos(alpha), s * np.sin(beta), s * np.cos(beta)], 1
+    )
+    return quaternions_to_matrices(quaternions)

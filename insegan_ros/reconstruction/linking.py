@@ -1,0 +1,120 @@
+"""How resting poses belong together: the turn and shift that take one's frame to another's, found
+by laying hulls on one another from all sides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from insegan_ros.reconstruction.clusters import Cluster
+from insegan_ros.reconstruction.fields import (
+    Rules,
+    Shape,
+    align,
+    all_rotations,
+    costs,
+    lattice,
+    make_shape,
+)
+
+ROTATIONS = 3000
+# Starts along the vertical of what is moved, in half sides.
+LIFTS = (-0.25, 0.0, 0.25)
+# (points, how many starts are kept for them, Gauss-Newton steps).
+STAGES = ((40, 1200, 3), (60, 250, 5), (150, 40, 6), (400, 12, 6))
+BEAM, CANDIDATES = 3, 6
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """Clusters laid on one another. turns (N, 3, 3) and shifts (N, 3) from the frame of the i-th to
+    that of the first; shape: what all leave together; energy in m: what one of them carves off
+    that another has seen, and how far above its floor the part would hang."""
+
+    turns: Tensor
+    shifts: Tensor
+    shape: Shape
+    energy: float
+
+
+def search(
+    moved: Shape, fixed: Shape, slack_m: float, unseen: float = 0.02
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Turns (K, 3, 3), shifts (K, 3) and costs (K,) in m of the best ways to lay one shape on
+    another, cheapest first."""
+    turn = all_rotations(ROTATIONS).repeat(len(LIFTS), 1, 1)
+    lift = torch.tensor(LIFTS).repeat_interleave(ROTATIONS) * fixed.half_m
+    shift = turn[:, :, 2] * lift[:, None]
+    for points, keep, steps in STAGES:
+        rules = Rules(points, slack_m, unseen)
+        best = costs(moved, fixed, turn, shift, rules).argsort()[:keep]
+        turn, shift = align(moved, fixed, turn[best], shift[best], rules, steps)
+    cost = costs(moved, fixed, turn, shift, rules)
+    order = cost.argsort()
+    return turn[order], shift[order], cost[order]
+
+
+def link(clusters: Sequence[Cluster], slack_m: float) -> list[Hypothesis]:
+    """The best ways to lay clusters on one another, best first; the first cluster's frame is that
+    of all."""
+    first = clusters[0].shape
+    beam = [Hypothesis(torch.eye(3)[None], torch.zeros(1, 3), first, 0.0)]
+    for number in tqdm(range(1, len(clusters)), desc='link poses', unit='pose'):
+        grown = []
+        for one in beam:
+            turns, shifts, _ = search(clusters[number].shape, one.shape, slack_m)
+            for turn, shift in list(zip(turns, shifts))[:CANDIDATES]:
+                grown.append(_joined(one, clusters[: number + 1], turn, shift, slack_m))
+        beam = _distinct(sorted(grown, key=lambda one: one.energy))[:BEAM]
+    return beam
+
+
+def _joined(
+    one: Hypothesis, clusters: Sequence[Cluster], turn: Tensor, shift: Tensor, slack_m: float
+) -> Hypothesis:
+    """A hypothesis with one more cluster, the last."""
+    last, half_m = clusters[-1].shape, one.shape.half_m
+    nodes = lattice(half_m)
+    hull = torch.maximum(one.shape.distance, last.sample((nodes - shift) @ turn)[:, 0])
+    points = torch.cat([one.shape.points, last.points @ turn.T + shift])
+    order = torch.randperm(len(points), generator=torch.Generator().manual_seed(0))
+    shape = make_shape(hull, points[order], half_m)
+    turns = torch.cat([one.turns, turn[None]])
+    shifts = torch.cat([one.shifts, shift[None]])
+    return Hypothesis(turns, shifts, shape, energy(shape, clusters, turns, shifts, slack_m))
+
+
+def energy(
+    shape: Shape, clusters: Sequence[Cluster], turns: Tensor, shifts: Tensor, slack_m: float
+) -> float:
+    """How far a shape contradicts clusters, in m: the mean distance of what they have seen from it,
+    and how far above their floor it would hang."""
+    clip = 0.2 * shape.half_m
+    solid = lattice(shape.half_m)[shape.distance <= 0]
+    total = 0.0
+    for cluster, turn, shift in zip(clusters, turns, shifts):
+        seen = cluster.shape.points[:1000] @ turn.T + shift
+        lost = (shape.sample(seen)[:, 0] - slack_m).clamp(0, clip).mean()
+        lowest = ((solid - shift) @ turn)[:, 2].amin() if len(solid) else torch.tensor(clip)
+        gap = (lowest + cluster.floor_m - slack_m - 2 * shape.half_m / shape.count).clamp(0, clip)
+        total += float(lost + 0.3 * gap)
+    return total / len(clusters)
+
+
+def _distinct(hypotheses: Sequence[Hypothesis]) -> list[Hypothesis]:
+    """Those whose shapes differ, best first."""
+    kept: list[Hypothesis] = []
+    for one in hypotheses:
+        if all(overlap(one.shape, other.shape) < 0.96 for other in kept):
+            kept.append(one)
+    return kept
+
+
+def overlap(first: Shape, second: Shape) -> float:
+    """Intersection over union of two hulls on the same lattice."""
+    a, b = first.distance <= 0, second.distance <= 0
+    return float((a & b).sum() / (a | b).sum().clamp(min=1))

@@ -1,0 +1,114 @@
+"""From a recording to the part's mesh, step by step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import chain, islice
+
+import numpy as np
+import torch
+import trimesh
+from scipy.spatial import cKDTree
+
+from insegan_ros.data.scene import Scene
+from insegan_ros.reconstruction.checks import (
+    HeldOut,
+    check_body,
+    check_clusters,
+    check_held_out,
+    check_link,
+    check_views,
+    held_out_errors,
+    margin_of,
+)
+from insegan_ros.reconstruction.clusters import SAME_POSE, find_clusters
+from insegan_ros.reconstruction.fields import lattice, make_shape
+from insegan_ros.reconstruction.fusion import Placed, seen_points, surface
+from insegan_ros.reconstruction.linking import link
+from insegan_ros.reconstruction.refinement import place, refine
+from insegan_ros.reconstruction.views import depth_noise, lone_views
+
+# A point of the mesh is seen if a view has a point within this share of the diameter.
+SEEN = 0.03
+MOST_POSES = 7
+HELD_OUT = 8
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """A part's mesh, in m about its centre of mass, and how it came about.
+
+    seen (V,) bool: which vertices some view has seen. placed: the views that made it, in the
+    mesh's frame. poses: how many views each resting pose has. energy_m, margin_m: how far the
+    poses contradict one another, and how much more in the next best way. errors: of views that
+    were held out.
+    """
+
+    mesh: trimesh.Trimesh
+    seen: np.ndarray
+    placed: tuple[Placed, ...]
+    poses: tuple[int, ...]
+    diameter_m: float
+    noise_m: float
+    energy_m: float
+    margin_m: float
+    errors: tuple[HeldOut, ...]
+    explained: float
+    seconds: float
+
+
+def reconstruct(scenes: Iterable[Scene], views: int = 40, seed: int = 0) -> Reconstruction:
+    """The mesh of the part that scenes show alone, of `views` views at most. Raises InputError
+    with the reason where it cannot be told, DatasetError where the floor is not known."""
+    begun = time.monotonic()
+    stream = iter(scenes)
+    some = list(islice(stream, 5))
+    noise_m = float(np.median([depth_noise(one.frame) for one in some])) if some else 0.0
+    min_height_m = float(np.clip(0.0015 + 6 * noise_m, 0.0015, 0.005))
+    found = list(islice(lone_views(chain(some, stream), min_height_m), views))
+    check_views(found, noise_m)
+    order = np.random.default_rng(seed).permutation(len(found))
+    spared = min(HELD_OUT, len(found) // 5)
+    held, used = [found[i] for i in order[:spared]], [found[i] for i in sorted(order[spared:])]
+
+    size_m = float(np.quantile([view.size_m for view in used], 0.9))
+    half_m, slack_m = 0.65 * size_m, 0.001 + noise_m
+    nodes = lattice(half_m)
+    shapes = [make_shape(view.bound(nodes), view.points, half_m) for view in used]
+    clusters = check_clusters(find_clusters(used, shapes, size_m, noise_m), len(used))
+    clusters = clusters[:MOST_POSES]
+    linked = link(clusters, slack_m)
+    margin_m = margin_of(linked, slack_m, SAME_POSE * size_m + 2 * noise_m)
+    check_link(linked, margin_m, size_m)
+
+    placed = place(used, clusters, linked[0])
+    own = [shapes[number] for cluster in clusters for number in cluster.members]
+    placed, model = refine(placed, own, linked[0].shape)
+    mesh = surface(placed, model)
+    check_body(mesh, size_m)
+    kept = [view for view in held if view.size_m < 1.15 * size_m]
+    hulls = [make_shape(view.bound(nodes), view.points, half_m) for view in kept]
+    errors = held_out_errors(kept, hulls, model, mesh)
+    explained = check_held_out(errors, size_m, noise_m)
+
+    points = seen_points(placed)
+    near = cKDTree(points.numpy()).query(mesh.vertices, workers=1)[0]
+    middle = mesh.center_mass
+    mesh.apply_translation(-middle)
+    moved = torch.from_numpy(np.asarray(middle)).float()
+    placed = [one._replace(shift=one.shift - moved) for one in placed]
+    return Reconstruction(
+        mesh,
+        near < SEEN * size_m + noise_m,
+        tuple(placed),
+        tuple(len(one.members) for one in clusters),
+        float(2 * np.linalg.norm(mesh.vertices, axis=1).max()),
+        noise_m,
+        linked[0].energy,
+        margin_m,
+        tuple(errors),
+        explained,
+        time.monotonic() - begun,
+    )
