@@ -70,12 +70,15 @@ def make_shape(bound: Tensor, points: Tensor, half_m: float) -> Shape:
     if not solid.any():
         solid = raw <= raw.min()
     # The bound is exact near the surface, the Euclidean distance far from it.
-    outside, inside = distance_transform_edt(~solid) * step, distance_transform_edt(solid) * step
+    # Nodes stand half a step from the surface between them, on average.
+    outside = (distance_transform_edt(~solid) - 0.5) * step
+    inside = (distance_transform_edt(solid) - 0.5) * step
     distance = np.where(solid, -np.minimum(-raw.clip(max=0), inside), np.minimum(raw, outside))
-    distance = gaussian_filter(distance.astype(np.float32), 0.6)
     unseen = distance_transform_edt(~_occupied(points, half_m, count)) * step
-    both = [distance, unseen.astype(np.float32)]
-    slopes = [slope for values in both for slope in np.gradient(values, step)[::-1]]
+    both = [distance.astype(np.float32), unseen.astype(np.float32)]
+    # Slopes alone are smoothed: a thin pin would be smoothed away.
+    smooth = [gaussian_filter(values, 0.6) for values in both]
+    slopes = [slope for values in smooth for slope in np.gradient(values, step)[::-1]]
     table = np.stack([*both, *slopes], -1).reshape(-1, 8).astype(np.float32)
     return Shape(torch.from_numpy(table), half_m, points)
 

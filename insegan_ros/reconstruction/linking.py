@@ -27,6 +27,8 @@ LIFTS = (-0.25, 0.0, 0.25)
 # (points, how many starts are kept for them, Gauss-Newton steps).
 STAGES = ((40, 1200, 3), (60, 250, 5), (150, 40, 6), (400, 12, 6))
 BEAM, CANDIDATES = 3, 6
+# The lowest part of a wall is taken for floor.
+LOWEST_SEEN_M = 0.0015
 
 
 @dataclass(frozen=True)
@@ -94,13 +96,15 @@ def energy(
     """How far a shape contradicts clusters, in m: the mean distance of what they have seen from it,
     and how far above their floor it would hang."""
     clip = 0.2 * shape.half_m
+    # What is lower than floor and noise allow is not seen, and the lattice is coarse.
+    loose_m = LOWEST_SEEN_M + 4 * shape.half_m / shape.count
     solid = lattice(shape.half_m)[shape.distance <= 0]
     total = 0.0
     for cluster, turn, shift in zip(clusters, turns, shifts):
         seen = cluster.shape.points[:1000] @ turn.T + shift
         lost = (shape.sample(seen)[:, 0] - slack_m).clamp(0, clip).mean()
         lowest = ((solid - shift) @ turn)[:, 2].amin() if len(solid) else torch.tensor(clip)
-        gap = (lowest + cluster.floor_m - slack_m - 2 * shape.half_m / shape.count).clamp(0, clip)
+        gap = (lowest + cluster.floor_m - slack_m - loose_m).clamp(0, clip)
         total += float(lost + 0.3 * gap)
     return total / len(clusters)
 

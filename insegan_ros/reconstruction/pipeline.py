@@ -23,7 +23,7 @@ from insegan_ros.reconstruction.checks import (
     held_out_errors,
     margin_of,
 )
-from insegan_ros.reconstruction.clusters import SAME_POSE, find_clusters
+from insegan_ros.reconstruction.clusters import find_clusters
 from insegan_ros.reconstruction.fields import lattice, make_shape
 from insegan_ros.reconstruction.fusion import Placed, seen_points, surface
 from insegan_ros.reconstruction.linking import link
@@ -33,6 +33,8 @@ from insegan_ros.reconstruction.views import depth_noise, lone_views
 # A point of the mesh is seen if a view has a point within this share of the diameter.
 SEEN = 0.03
 MOST_POSES = 7
+# Two shapes are one if all but a fiftieth of their points agree within this share of the diameter.
+SAME_SHAPE = 0.03
 HELD_OUT = 8
 
 
@@ -80,7 +82,7 @@ def reconstruct(scenes: Iterable[Scene], views: int = 40, seed: int = 0) -> Reco
     clusters = check_clusters(find_clusters(used, shapes, size_m, noise_m), len(used))
     clusters = clusters[:MOST_POSES]
     linked = link(clusters, slack_m)
-    margin_m = margin_of(linked, slack_m, SAME_POSE * size_m + 2 * noise_m)
+    margin_m = margin_of(linked, slack_m, SAME_SHAPE * size_m + 2 * noise_m)
     check_link(linked, margin_m, size_m)
 
     placed = place(used, clusters, linked[0])

@@ -27,6 +27,8 @@ MARGIN_PX = 12
 SEEN_POINTS = 500
 # A surface that is seen at a flatter angle is measured no better than this cosine says.
 FLATTEST = 0.25
+# Neighbouring pixels that differ by more are the two sides of an edge, in m.
+EDGE_M = 0.002
 # Less of a piece's border than this may be its bin's wall.
 RIM_M = 0.004
 
@@ -84,12 +86,23 @@ class View:
         v = y / z * k.fy + k.cy - self.corner[1]
         height, width = self.picture.shape[1:]
         grid = torch.stack([u / (width - 1), v / (height - 1)], -1) * 2 - 1
-        outline, depth, cosine = grid_sample(
-            self.picture[None], grid[None, None], padding_mode='border', align_corners=True
-        )[0, :, 0]
+        outline, smooth, _ = self._read(grid, 'bilinear')
+        _, nearest, cosine = self._read(grid, 'nearest')
+        # Between the two sides of an edge is no surface.
+        depth = torch.where((smooth - nearest).abs() > EDGE_M, nearest, smooth)
         beyond = torch.hypot(u - u.clamp(0, width - 1), v - v.clamp(0, height - 1))
         slant = torch.sqrt(1 + (x / z) ** 2 + (y / z) ** 2)
         return (outline + beyond) * z / ((k.fx + k.fy) / 2), (depth - z) * slant * cosine
+
+    def _read(self, grid: Tensor, mode: str) -> Tensor:
+        """The picture (3, M) at places (M, 2) between -1 and 1."""
+        return grid_sample(
+            self.picture[None],
+            grid[None, None],
+            mode=mode,
+            padding_mode='border',
+            align_corners=True,
+        )[0, :, 0]
 
 
 def lone_views(scenes: Iterable[Scene], min_height_m: float) -> Iterator[View]:
@@ -204,11 +217,26 @@ def _view(
 
 
 def _cosines(points: np.ndarray, rays: np.ndarray) -> np.ndarray:
-    """Cosines (h, w) between the lines of sight and the normals of a map of points (h, w, 3)."""
-    normal = np.cross(np.gradient(points, axis=1), np.gradient(points, axis=0))
+    """Cosines (h, w) between the lines of sight and the normals of a map of points (h, w, 3); at an
+    edge, of the side on which the surface goes on."""
+    normal = np.cross(_slope(points, 1), _slope(points, 0))
     product = np.abs((normal * rays).sum(-1))
     length = np.linalg.norm(normal, axis=-1) * np.linalg.norm(rays, axis=-1)
     return np.clip(product / np.maximum(length, 1e-12), FLATTEST, 1)
+
+
+def _slope(points: np.ndarray, axis: int) -> np.ndarray:
+    """To the next point or from the one before, along an axis of (h, w, 3): what differs less in
+    depth."""
+    ahead = np.diff(points, axis=axis, append=np.take(points, [-1], axis))
+    behind = np.roll(ahead, 1, axis)
+    missing = np.zeros(points.shape[axis], bool)
+    missing[-1] = True
+    shape = [1, 1, 1]
+    shape[axis] = -1
+    use_behind = (np.abs(behind[..., 2:]) < np.abs(ahead[..., 2:])) | missing.reshape(shape)
+    use_behind &= ~np.roll(missing, 1).reshape(shape)
+    return np.where(use_behind, behind, ahead)
 
 
 def _own_frame(workspace: Workspace, points: np.ndarray) -> tuple[np.ndarray, float]:
