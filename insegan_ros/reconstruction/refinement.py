@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from insegan_ros.reconstruction.clusters import Cluster
-from insegan_ros.reconstruction.fields import Rules, Shape, align
+from insegan_ros.reconstruction.fields import Rules, Shape, align, lattice
 from insegan_ros.reconstruction.fusion import Placed, fused_shape
 from insegan_ros.reconstruction.linking import Hypothesis
 from insegan_ros.reconstruction.views import View
 
-ROUNDS = 3
+ROUNDS = 4
+# Of the surface's points this share may lie lower than its lowest point.
+LOWEST = 0.003
 
 
 def place(views: Sequence[View], clusters: Sequence[Cluster], linked: Hypothesis) -> list[Placed]:
@@ -38,8 +42,22 @@ def refine(
 
 
 def _laid(one: Placed, shape: Shape, model: Shape) -> Placed:
-    """A view laid on the model: what it sees is to lie on the surface, the model within its
-    hull."""
+    """A view laid on the model: what it sees is to lie on the surface, the model within its hull
+    and on its floor."""
     rules = Rules(points=300, slack_m=0.0005, unseen=0.0, on_surface=True)
     turn, shift = align(shape, model, one.turn[None], one.shift[None], rules, 5)
-    return one._replace(turn=turn[0], shift=shift[0])
+    lifted = _onto_floor(model, turn[0], shift[0], one.view.floor_m)
+    return one._replace(turn=turn[0], shift=lifted)
+
+
+def _onto_floor(model: Shape, turn: Tensor, shift: Tensor, floor_m: float) -> Tensor:
+    """The shift (3,) after half of what lays the model's lowest point on a view's floor. Hulls that
+    slide into one another contradict nothing, and the part comes out too thin; but it cannot hang
+    in the air. Half, since the views of the other side move as well."""
+    step = 2 * model.half_m / (model.count - 1)
+    near = model.distance.abs() < step
+    slopes = model.table[near, 2:5]
+    surface = lattice(model.half_m)[near] - model.distance[near, None] * slopes
+    low = torch.quantile(((surface - shift) @ turn)[:, 2], LOWEST)
+    lift = (low + floor_m).clamp(-step, 2 * step) / 2
+    return shift + turn[:, 2] * lift
