@@ -5,7 +5,7 @@ import pytest
 import trimesh
 
 from insegan_ros.errors import InputError
-from insegan_sim.meshes import load_mesh_part
+from insegan_sim.meshes import find_symmetries, load_mesh_part
 from insegan_sim.parts import Part, load_part
 
 
@@ -128,3 +128,22 @@ def test_files_that_are_no_meshes(tmp_path):
         with pytest.raises(InputError) as error:
             load_mesh_part(tmp_path / name)
         assert 'expected' in str(error.value) and '\n' not in str(error.value)
+
+
+@pytest.mark.slow
+def test_symmetries_are_found_about_any_axis():
+    turn = trimesh.transformations.rotation_matrix(0.7, [0.2, 0.9, 0.4])
+
+    def group(mesh: trimesh.Trimesh, tolerance: float = 0.01) -> int:
+        mesh.apply_transform(turn)
+        found = Part('part', mesh, (), find_symmetries(mesh, tolerance)).rotations()
+        same = np.einsum('aij,bij->ab', found, found) > 1 + 2 * np.cos(np.radians(3))
+        return len(np.unique(same, axis=0))
+
+    # A cube has its diagonals too, a square bar the four half turns across it.
+    assert group(trimesh.creation.box([0.04, 0.04, 0.04])) == 24
+    assert group(trimesh.creation.box([0.04, 0.04, 0.07])) == 8
+    assert group(load_part('connector').mesh.copy()) == 1, 'a mirror is no turn'
+    rough = trimesh.creation.box([0.04, 0.05, 0.07]).subdivide_to_size(0.003)
+    rough.vertices += np.random.default_rng(0).normal(0, 0.0006, rough.vertices.shape)
+    assert group(rough, 0.025) == 4

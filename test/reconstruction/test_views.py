@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+import torch
+from lone_parts import lone_scenes, rests, stepped_block
+
+from insegan_ros.data.scene import Scene
+from insegan_ros.errors import DatasetError
+from insegan_ros.reconstruction.views import lone_views
+
+
+def test_a_view_bounds_the_part_that_it_shows():
+    part = stepped_block()
+    (view,) = lone_views(lone_scenes(part, rests((0, 0, 0)), 1), 0.0015)
+    assert 2 * view.floor_m == pytest.approx(0.04, abs=0.001)
+    assert abs(view.ground_m) < 1e-4
+    # What is seen lies on the bound; far to the side, above and below the floor is outside by as
+    # much.
+    assert torch.quantile(view.bound(view.points).abs(), 0.9) < 0.002
+    outside = torch.tensor([[0.1, 0, 0], [0, 0, 0.05], [0, 0, -view.floor_m - 0.01]])
+    beside, above, below = view.bound(outside).tolist()
+    assert 0.05 < beside < 0.09 and above > 0.02 and below >= 0.0099
+    assert view.bound(torch.tensor([[0.0, 0.0, -0.01]])).item() < -0.005
+
+
+def test_a_part_that_did_not_move_is_no_new_view():
+    scenes = lone_scenes(stepped_block(), rests((0, 0, 0)), 2)
+    assert len(list(lone_views([scenes[0], scenes[0], scenes[1]], 0.0015))) == 2
+
+
+def test_a_part_at_the_bounds_is_left_out():
+    (scene,) = lone_scenes(stepped_block(), rests((0, 0, 0)), 1)
+    workspace = scene.require_workspace()
+    (view,) = lone_views([scene], 0.0015)
+    left = float(np.linalg.inv(view.camera_from_view)[0, 3])
+    cut = type(workspace)(workspace.floor, (-left, -0.2, 0.3, 0.2))
+    assert not list(lone_views([Scene(scene.frame, None, cut)], 0.0015))
+
+
+def test_an_unknown_floor_is_said():
+    (scene,) = lone_scenes(stepped_block(), rests((0, 0, 0)), 1)
+    with pytest.raises(DatasetError, match='where the floor is'):
+        list(lone_views([Scene(scene.frame, None, None)], 0.0015))
