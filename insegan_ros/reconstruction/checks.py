@@ -30,6 +30,8 @@ MARGIN = 0.0005
 SAME_MASK, SAME_DEPTH = 0.88, 0.03
 # Of views that were held out so many are explained.
 EXPLAINED = 0.8
+# Of a part that was seen in one resting pose this share may never be seen.
+UNSEEN = 0.35
 # A body's mean thickness as a share of its diameter.
 THINNEST = 0.04
 
@@ -152,6 +154,16 @@ def check_held_out(errors: Sequence[HeldOut], diameter_m: float, noise_m: float)
             ' calibrated floor, and more views'
         )
     return share
+
+
+def check_seen(unseen: float, poses: int) -> None:
+    """Raises InputError for a part that was seen in one resting pose and in too little of its
+    surface: it could look like anything below."""
+    if poses == 1 and unseen > UNSEEN:
+        raise InputError(
+            f'the part always lies in one way, and {100 * unseen:.0f} % of its surface was never'
+            f' seen: expected at most {100 * UNSEEN:.0f} %; lay it on its other sides too'
+        )
 
 
 def check_body(mesh: trimesh.Trimesh, diameter_m: float) -> None:

@@ -75,6 +75,28 @@ def link(clusters: Sequence[Cluster], slack_m: float) -> list[Hypothesis]:
     return beam
 
 
+def add_rare(
+    linked: Hypothesis,
+    clusters: Sequence[Cluster],
+    rare: Sequence[Cluster],
+    slack_m: float,
+    most_m: float,
+) -> tuple[Hypothesis, list[Cluster]]:
+    """A hypothesis with those rare poses that contradict it by less than most_m in m, and its
+    clusters; two parts that touch contradict it by more."""
+    kept = list(clusters)
+    for one in tqdm(rare, desc='rare poses', unit='pose'):
+        turns, shifts, _ = search(one.shape, linked.shape, slack_m)
+        tried = [
+            _joined(linked, [*kept, one], turn, shift, slack_m)
+            for turn, shift in list(zip(turns, shifts))[:CANDIDATES]
+        ]
+        best = min(tried, key=lambda grown: grown.energy)
+        if best.energy * (len(kept) + 1) - linked.energy * len(kept) < most_m:
+            linked, kept = best, [*kept, one]
+    return linked, kept
+
+
 def _joined(
     one: Hypothesis, clusters: Sequence[Cluster], turn: Tensor, shift: Tensor, slack_m: float
 ) -> Hypothesis:

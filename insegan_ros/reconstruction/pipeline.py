@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
@@ -19,16 +19,17 @@ from insegan_ros.reconstruction.checks import (
     check_clusters,
     check_held_out,
     check_link,
+    check_seen,
     check_views,
     held_out_errors,
     margin_of,
 )
-from insegan_ros.reconstruction.clusters import find_clusters
+from insegan_ros.reconstruction.clusters import Cluster, find_clusters
 from insegan_ros.reconstruction.fields import lattice, make_shape
 from insegan_ros.reconstruction.fusion import Placed, seen_points, surface
-from insegan_ros.reconstruction.linking import link
+from insegan_ros.reconstruction.linking import add_rare, link
 from insegan_ros.reconstruction.refinement import place, refine
-from insegan_ros.reconstruction.views import depth_noise, lone_views
+from insegan_ros.reconstruction.views import View, depth_noise, lone_views
 
 # A point of the mesh is seen if a view has a point within this share of the diameter.
 SEEN = 0.03
@@ -36,6 +37,11 @@ MOST_POSES = 7
 # Two shapes are one if all but a fiftieth of their points agree within this share of the diameter.
 SAME_SHAPE = 0.03
 HELD_OUT = 8
+# A pose that was seen once counts where depth has less noise than this, and where it contradicts
+# the others by less than this share of the size.
+QUIET_M, RARE, MOST_RARE = 0.0003, 0.003, 5
+# Views that are larger than this, in sizes of the part, show more than one.
+LARGE = 1.15
 
 
 @dataclass(frozen=True)
@@ -79,31 +85,34 @@ def reconstruct(scenes: Iterable[Scene], views: int = 40, seed: int = 0) -> Reco
     half_m, slack_m = 0.65 * size_m, 0.001 + noise_m
     nodes = lattice(half_m)
     shapes = [make_shape(view.bound(nodes), view.points, half_m) for view in used]
-    clusters = check_clusters(find_clusters(used, shapes, size_m, noise_m), len(used))
-    clusters = clusters[:MOST_POSES]
+    every = find_clusters(used, shapes, size_m, noise_m)
+    clusters = check_clusters(every, len(used))[:MOST_POSES]
     linked = link(clusters, slack_m)
     margin_m = margin_of(linked, slack_m, SAME_SHAPE * size_m + 2 * noise_m)
     check_link(linked, margin_m, size_m)
 
-    placed = place(used, clusters, linked[0])
+    rare = [one for one in every if _is_rare(one, used, size_m)] if noise_m < QUIET_M else []
+    final, clusters = add_rare(linked[0], clusters, rare[:MOST_RARE], slack_m, RARE * size_m)
+    placed = place(used, clusters, final)
     own = [shapes[number] for cluster in clusters for number in cluster.members]
-    placed, model = refine(placed, own, linked[0].shape)
+    placed, model = refine(placed, own, final.shape)
     mesh = surface(placed, model)
     check_body(mesh, size_m)
-    kept = [view for view in held if view.size_m < 1.15 * size_m]
+    kept = [view for view in held if view.size_m < LARGE * size_m]
     hulls = [make_shape(view.bound(nodes), view.points, half_m) for view in kept]
     errors = held_out_errors(kept, hulls, model, mesh)
     explained = check_held_out(errors, size_m, noise_m)
 
-    points = seen_points(placed)
-    near = cKDTree(points.numpy()).query(mesh.vertices, workers=1)[0]
+    near = cKDTree(seen_points(placed).numpy()).query(mesh.vertices, workers=1)[0]
+    seen = near < SEEN * size_m + noise_m
+    check_seen(float(mesh.area_faces[~seen[mesh.faces].all(1)].sum() / mesh.area), len(clusters))
     middle = mesh.center_mass
     mesh.apply_translation(-middle)
     moved = torch.from_numpy(np.asarray(middle)).float()
     placed = [one._replace(shift=one.shift - moved) for one in placed]
     return Reconstruction(
         mesh,
-        near < SEEN * size_m + noise_m,
+        seen,
         tuple(placed),
         tuple(len(one.members) for one in clusters),
         float(2 * np.linalg.norm(mesh.vertices, axis=1).max()),
@@ -114,3 +123,8 @@ def reconstruct(scenes: Iterable[Scene], views: int = 40, seed: int = 0) -> Reco
         explained,
         time.monotonic() - begun,
     )
+
+
+def _is_rare(cluster: Cluster, views: Sequence[View], size_m: float) -> bool:
+    """Whether a pose was seen once, and by its size it is of one part."""
+    return len(cluster.members) == 1 and views[cluster.members[0]].size_m < LARGE * size_m

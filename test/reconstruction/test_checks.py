@@ -4,7 +4,13 @@ import trimesh
 from lone_parts import lone_scenes, rests, stepped_block
 
 from insegan_ros.errors import InputError
-from insegan_ros.reconstruction.checks import HeldOut, check_body, check_held_out, check_views
+from insegan_ros.reconstruction.checks import (
+    HeldOut,
+    check_body,
+    check_held_out,
+    check_seen,
+    check_views,
+)
 from insegan_ros.reconstruction.pipeline import reconstruct
 from insegan_ros.reconstruction.views import lone_views
 
@@ -45,3 +51,10 @@ def test_a_sheet_is_refused():
     half.update_faces(np.arange(len(half.faces)) > 2)
     with pytest.raises(InputError, match='does not close'):
         check_body(half, 0.14)
+
+
+def test_a_part_that_lies_in_one_way_alone_is_refused():
+    with pytest.raises(InputError, match='lies in one way, and 48 % of its surface'):
+        check_seen(0.48, 1)
+    check_seen(0.3, 1)
+    check_seen(0.48, 2)
