@@ -50,6 +50,10 @@ BENCHMARKS: dict[str, Benchmark] = {
     'poses': Benchmark(
         'how exact poses are that are registered to a mesh', 'poses:benchmark_poses'
     ),
+    'shape': Benchmark(
+        'how near meshes that are reconstructed from unlabelled depth come to the parts',
+        'shape:benchmark_shape',
+    ),
     'picks': Benchmark('whether the first pick is of a free part', 'picks:benchmark_picks'),
     'real': Benchmark('the few real pictures that may be shipped', 'real:benchmark_real'),
     'train': Benchmark("what a step of the paper's training costs", 'train_speed:benchmark_train'),

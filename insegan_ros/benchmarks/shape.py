@@ -1,0 +1,141 @@
+"""`insegan benchmark shape`: how near a mesh that was reconstructed from unlabelled depth comes to
+the part, and whether what is wrong is refused."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from itertools import islice
+
+import numpy as np
+import open3d as o3d
+import trimesh
+from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
+
+from insegan_ros.benchmarks.rows import Row, row
+from insegan_ros.errors import InputError
+from insegan_ros.reconstruction.fields import all_rotations
+from insegan_ros.reconstruction.pipeline import reconstruct
+from insegan_ros.tasks.base import TEST_SEED
+from insegan_sim.camera import Camera
+from insegan_sim.parts import PARTS, Part, load_part
+from insegan_sim.scenes import Setup, make_container, scene_stream
+from insegan_sim.sensor import load_sensor
+
+# Two parts in a bin of which they cover little: most lie alone.
+INSTANCES, FILL = 2, 0.15
+VIEWS = (20, 40, 80)
+SENSORS = ('ideal', 'd435')
+# A point of the surface is found if the mesh is within this share of the diameter.
+FOUND = 0.03
+STARTS, REFINED, STEPS = 1000, 8, 25
+
+
+def benchmark_shape(small: bool) -> list[Row]:
+    """Ten parts, each sensor and number of views, against the true mesh after the best alignment:
+    refused or not; chamfer distance in diameters; volume IoU; share of the true surface within 3 %
+    of the diameter; seconds."""
+    rows = []
+    for sensor in SENSORS[:1] if small else SENSORS:
+        for name in PARTS[:1] if small else PARTS:
+            for views in VIEWS[1:2] if small else VIEWS:
+                rows += _rows_of(name, sensor, views, small)
+    return rows
+
+
+def _rows_of(name: str, sensor: str, views: int, small: bool) -> list[Row]:
+    figure = partial(row, 'shape', 'reconstruct', name, f'{sensor} depth, {views} views')
+    begun = time.perf_counter()
+    scenes = islice(scene_stream(_setup(name, sensor)), 3 * views)
+    try:
+        mesh = reconstruct(scenes, views).mesh
+    except InputError as error:
+        print(f'{name}, {sensor}, {views} views: refused: {error}')
+        return [figure('refused', 1.0, '', small)]
+    seconds = time.perf_counter() - begun
+    values = compare(mesh, load_part(name))
+    return [
+        figure('refused', 0.0, '', small),
+        *(figure(metric, value, '', small) for metric, value in values.items()),
+        figure('time', seconds, 's', small),
+    ]
+
+
+def _setup(name: str, sensor: str) -> Setup:
+    parts = (load_part(name),)
+    model = load_sensor(sensor)
+    container = make_container(parts, INSTANCES, fill=FILL)
+    camera = Camera.over_bin(container, nearest_m=getattr(model, 'min_depth_m', 0.0))
+    return Setup(parts, camera, (INSTANCES, INSTANCES), model, seed=TEST_SEED)
+
+
+def compare(mesh: trimesh.Trimesh, part: Part) -> dict[str, float]:
+    """A mesh against the true part, after the best alignment: `chamfer`, the mean distance of the
+    two outer surfaces in diameters; `volume IoU`; `surface found`, the share of the true outer
+    surface that is near."""
+    moved = mesh.copy()
+    moved.apply_transform(best_alignment(mesh, part.mesh))
+    own, true = outer_points(moved), outer_points(part.mesh)
+    there, back = cKDTree(true).query(own)[0], cKDTree(own).query(true)[0]
+    diameter = part.diameter_m
+    inside, within = (_inside(one, diameter) for one in (moved, part.mesh))
+    return {
+        'chamfer': float(there.mean() + back.mean()) / 2 / diameter,
+        'volume IoU': float((inside & within).sum() / max((inside | within).sum(), 1)),
+        'surface found': float((back < FOUND * diameter).mean()),
+    }
+
+
+def best_alignment(mesh: trimesh.Trimesh, true: trimesh.Trimesh) -> np.ndarray:
+    """true-from-mesh (4, 4) by ICP from rotations all around."""
+    own = trimesh.sample.sample_surface(mesh, 800, seed=0)[0]
+    target = trimesh.sample.sample_surface(true, 4000, seed=1)[0]
+    tree, middle, aim = cKDTree(target), mesh.center_mass, true.center_mass
+    starts = all_rotations(STARTS).numpy().astype(float)
+    turned = (own[:80] - middle) @ starts.transpose(0, 2, 1) + aim
+    rough = tree.query(turned.reshape(-1, 3))[0].reshape(len(starts), -1).mean(1)
+    best, found = np.inf, np.eye(4)
+    for turn in starts[np.argsort(rough)[:REFINED]]:
+        shift = aim - turn @ middle
+        for _ in range(STEPS):
+            nearest = target[tree.query(own @ turn.T + shift)[1]]
+            fit, _ = Rotation.align_vectors(nearest - nearest.mean(0), own - own.mean(0))
+            turn = fit.as_matrix()
+            shift = nearest.mean(0) - turn @ own.mean(0)
+        moved = own @ turn.T + shift
+        cost = tree.query(moved)[0].mean() + cKDTree(moved).query(target[:800])[0].mean()
+        if cost < best:
+            best, found = cost, np.eye(4)
+            found[:3, :3], found[:3, 3] = turn, shift
+    return found
+
+
+def outer_points(mesh: trimesh.Trimesh, count: int = 15_000) -> np.ndarray:
+    """Points (N, 3) of the surface from which some way leads straight out."""
+    points, faces = trimesh.sample.sample_surface(mesh, count, seed=0)
+    normals = mesh.face_normals[faces]
+    directions = all_rotations(40).numpy()[:, :, 2].astype(float)
+    scene, free = _scene(mesh), np.zeros(count, bool)
+    start = points + 1e-5 * normals
+    for direction in directions:
+        rays = np.concatenate([start, np.broadcast_to(direction, start.shape)], 1)
+        hit = scene.cast_rays(o3d.core.Tensor(rays.astype(np.float32)), nthreads=1)['t_hit']
+        free |= ~np.isfinite(hit.numpy()) & (normals @ direction > 0.1)
+    return np.asarray(points)[free]
+
+
+def _inside(mesh: trimesh.Trimesh, diameter_m: float) -> np.ndarray:
+    """Which of 40,000 points around the origin are inside, (N,) bool."""
+    points = np.random.default_rng(0).uniform(-0.6, 0.6, (40_000, 3)) * diameter_m
+    tensor = o3d.core.Tensor(points.astype(np.float32))
+    return np.asarray(_scene(mesh).compute_occupancy(tensor, nthreads=1).numpy() > 0.5)
+
+
+def _scene(mesh: trimesh.Trimesh) -> o3d.t.geometry.RaycastingScene:
+    scene = o3d.t.geometry.RaycastingScene(nthreads=1)
+    scene.add_triangles(
+        o3d.core.Tensor(np.array(mesh.vertices, np.float32)),
+        o3d.core.Tensor(np.array(mesh.faces, np.uint32)),
+    )
+    return scene

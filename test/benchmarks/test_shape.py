@@ -1,0 +1,39 @@
+"""The measures of reconstructed meshes, on meshes whose figures are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import trimesh
+
+from insegan_ros.benchmarks.shape import best_alignment, compare, outer_points
+from insegan_sim.parts import load_part
+
+
+def test_a_turned_part_is_laid_on_itself():
+    part = load_part('connector')
+    pose = trimesh.transformations.rotation_matrix(2.0, [0.3, -0.8, 0.5])
+    pose[:3, 3] = 0.01, -0.02, 0.005
+    turned = part.mesh.copy()
+    turned.apply_transform(pose)
+    assert np.allclose(best_alignment(turned, part.mesh) @ pose, np.eye(4), atol=0.05)
+    values = compare(turned, part)
+    assert values['chamfer'] < 0.01 and values['volume IoU'] > 0.95
+    assert values['surface found'] > 0.99
+
+
+def test_a_part_that_is_too_large_is_as_far_off():
+    part = load_part('cylinder')
+    grown = part.mesh.copy()
+    grown.apply_scale(1.1)
+    values = compare(grown, part)
+    assert values['volume IoU'] == pytest.approx(1 / 1.1**3, abs=0.03)
+    assert 0.02 < values['chamfer'] < 0.05
+
+
+def test_a_hollow_that_nothing_leads_to_does_not_count():
+    shell = trimesh.creation.box([0.05] * 3).difference(
+        trimesh.creation.box([0.03] * 3), engine='manifold'
+    )
+    points = outer_points(shell, 3000)
+    assert np.abs(points).max(1).min() > 0.0249 and len(points) > 1500
