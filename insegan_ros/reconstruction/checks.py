@@ -13,7 +13,7 @@ from insegan_ros.errors import InputError
 from insegan_ros.reconstruction.clusters import Cluster
 from insegan_ros.reconstruction.fields import Rules, Shape, align, tails
 from insegan_ros.reconstruction.fusion import Placed
-from insegan_ros.reconstruction.linking import Hypothesis, search
+from insegan_ros.reconstruction.linking import LOWEST_SEEN_M, Hypothesis, search
 from insegan_ros.reconstruction.views import View
 from insegan_sim.camera import Caster
 
@@ -28,6 +28,8 @@ CONTRADICTION = 0.003
 MARGIN = 0.0005
 # A rendered view agrees with the true one: overlap of the masks, depth as a share of the diameter.
 SAME_MASK, SAME_DEPTH = 0.88, 0.03
+# Noise of one diameter would lower the overlap by this.
+NOISY_MASK = 8.0
 # Of views that were held out so many are explained.
 EXPLAINED = 0.8
 # Of a part that was seen in one resting pose this share may never be seen.
@@ -47,7 +49,9 @@ class HeldOut:
     def explained(self, diameter_m: float, noise_m: float) -> bool:
         """Whether the view is one of this mesh."""
         limit = SAME_DEPTH * diameter_m + 3 * noise_m
-        return self.overlap >= SAME_MASK and self.depth_m <= limit
+        # Noise frays outlines.
+        overlap = SAME_MASK - min(NOISY_MASK * noise_m / diameter_m, 0.1)
+        return self.overlap >= overlap and self.depth_m <= limit
 
 
 def check_views(views: Sequence[View], noise_m: float) -> None:
@@ -137,7 +141,10 @@ def render_error(placed: Placed, caster: Caster) -> HeldOut:
     left, top = view.corner
     rays = view.intrinsics.rays()[top : top + height, left : left + width]
     depth, _ = caster.cast(rays, view.camera_from_view @ np.linalg.inv(part_from_view))
-    hit = np.isfinite(depth)
+    # The lowest part of a wall is taken for floor in the view, too.
+    turn = view.camera_from_view[:3, :3]
+    above = (rays * depth[..., None] - view.camera_from_view[:3, 3]) @ turn
+    hit = np.isfinite(depth) & (above[..., 2] > float(view.points[:, 2].min()) - LOWEST_SEEN_M)
     both = hit & view.mask
     overlap = float(both.sum() / max((hit | view.mask).sum(), 1))
     off = np.abs(depth - view.depth_m)[both]
