@@ -41,16 +41,18 @@ THINNEST = 0.04
 @dataclass(frozen=True)
 class HeldOut:
     """How well the mesh explains one view that it was not made from: overlap of the masks, and the
-    depth that nine of ten pixels are within, in m."""
+    depth that nine of ten pixels are within, in m. rim: the share of the mask that is its rim of
+    one pixel, which no overlap tells."""
 
     overlap: float
     depth_m: float
+    rim: float = 0.0
 
     def explained(self, diameter_m: float, noise_m: float) -> bool:
         """Whether the view is one of this mesh."""
         limit = SAME_DEPTH * diameter_m + 3 * noise_m
         # Noise frays outlines.
-        overlap = SAME_MASK - min(NOISY_MASK * noise_m / diameter_m, 0.1)
+        overlap = min(SAME_MASK, 0.98 - self.rim) - min(NOISY_MASK * noise_m / diameter_m, 0.1)
         return self.overlap >= overlap and self.depth_m <= limit
 
 
@@ -119,7 +121,7 @@ def held_out_errors(
     for view, shape in tqdm(list(zip(views, shapes)), desc='held-out views', unit='view'):
         turns, shifts, _ = search(shape, model, 0.001)
         rules = Rules(400, 0.0005, 0.0, on_surface=True)
-        turns, shifts = align(shape, model, turns[:4], shifts[:4], rules, 8)
+        turns, shifts = align(shape, model, turns, shifts, rules, 8)
         found.append(
             max(
                 (
@@ -148,7 +150,8 @@ def render_error(placed: Placed, caster: Caster) -> HeldOut:
     both = hit & view.mask
     overlap = float(both.sum() / max((hit | view.mask).sum(), 1))
     off = np.abs(depth - view.depth_m)[both]
-    return HeldOut(overlap, float(np.quantile(off, 0.9)) if len(off) else float('inf'))
+    rim = 1 - float((view.picture[0] < -1).sum() / max(view.mask.sum(), 1))
+    return HeldOut(overlap, float(np.quantile(off, 0.9)) if len(off) else float('inf'), rim)
 
 
 def check_held_out(errors: Sequence[HeldOut], diameter_m: float, noise_m: float) -> float:
