@@ -26,7 +26,7 @@ def test_a_block_that_lies_on_its_sides_becomes_a_mesh(tmp_path):
     # The mesh is a file like a user's own.
     facts = write_reconstruction(found, tmp_path / 'part')
     assert json.loads((tmp_path / 'part/part.json').read_text()) == facts
-    assert facts['surface_never_seen'] < 0.1 and len(facts['resting_poses']) >= 4
+    assert facts['surface_never_seen'] < 0.2 and len(facts['resting_poses']) >= 4
     assert load_mesh_part(tmp_path / 'part/part.ply').diameter_m == pytest.approx(
         part.diameter_m, rel=0.05
     )
