@@ -116,26 +116,28 @@ def outer_points(mesh: trimesh.Trimesh, count: int = 15_000) -> np.ndarray:
     points, faces = trimesh.sample.sample_surface(mesh, count, seed=0)
     normals = mesh.face_normals[faces]
     directions = all_rotations(40).numpy()[:, :, 2].astype(float)
-    scene, free = _scene(mesh), np.zeros(count, bool)
+    scene = _scene(mesh)
+    free: np.ndarray = np.zeros(count, bool)
     start = points + 1e-5 * normals
     for direction in directions:
         rays = np.concatenate([start, np.broadcast_to(direction, start.shape)], 1)
-        hit = scene.cast_rays(o3d.core.Tensor(rays.astype(np.float32)), nthreads=1)['t_hit']
-        free |= ~np.isfinite(hit.numpy()) & (normals @ direction > 0.1)
+        tensor = o3d.core.Tensor.from_numpy(rays.astype(np.float32))
+        hit = scene.cast_rays(tensor, nthreads=1)['t_hit'].numpy()
+        free |= ~np.isfinite(hit) & (normals @ direction > 0.1)
     return np.asarray(points)[free]
 
 
 def _inside(mesh: trimesh.Trimesh, diameter_m: float) -> np.ndarray:
     """Which of 40,000 points around the origin are inside, (N,) bool."""
     points = np.random.default_rng(0).uniform(-0.6, 0.6, (40_000, 3)) * diameter_m
-    tensor = o3d.core.Tensor(points.astype(np.float32))
+    tensor = o3d.core.Tensor.from_numpy(points.astype(np.float32))
     return np.asarray(_scene(mesh).compute_occupancy(tensor, nthreads=1).numpy() > 0.5)
 
 
 def _scene(mesh: trimesh.Trimesh) -> o3d.t.geometry.RaycastingScene:
     scene = o3d.t.geometry.RaycastingScene(nthreads=1)
     scene.add_triangles(
-        o3d.core.Tensor(np.array(mesh.vertices, np.float32)),
-        o3d.core.Tensor(np.array(mesh.faces, np.uint32)),
+        o3d.core.Tensor.from_numpy(np.array(mesh.vertices, np.float32)),
+        o3d.core.Tensor.from_numpy(np.array(mesh.faces, np.uint32)),
     )
     return scene

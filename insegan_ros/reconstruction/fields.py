@@ -86,7 +86,7 @@ def make_shape(bound: Tensor, points: Tensor, half_m: float) -> Shape:
 def _occupied(points: Tensor, half_m: float, count: int) -> np.ndarray:
     """The nodes (n, n, n) bool nearest to points (P, 3)."""
     nearest = ((points / half_m + 1) / 2 * (count - 1)).round().long().clamp(0, count - 1).numpy()
-    out = np.zeros((count,) * 3, bool)
+    out: np.ndarray = np.zeros((count,) * 3, bool)
     out[nearest[:, 2], nearest[:, 1], nearest[:, 0]] = True
     return out
 
