@@ -16,6 +16,7 @@ from insegan_ros.reconstruction.pipeline import Reconstruction
 from insegan_sim.camera import Caster
 from insegan_sim.meshes import find_symmetries
 
+MESH = 'part.ply'
 TILE_PX = 180
 # Colours (R, G, B, A) of surface that some view has seen, and of surface that none has.
 SEEN_RGBA, UNSEEN_RGBA = (150, 170, 190, 255), (235, 120, 40, 255)
@@ -39,7 +40,9 @@ def write_reconstruction(found: Reconstruction, folder: Path) -> dict[str, Any]:
     colours = np.where(found.seen[:, None], SEEN_RGBA, UNSEEN_RGBA).astype(np.uint8)
     mesh.visual = trimesh.visual.ColorVisuals(mesh, vertex_colors=colours)
     facts = facts_of(found)
-    write_whole(folder / 'part.ply', mesh.export(file_type='ply'))
+    content = mesh.export(file_type='ply')
+    assert isinstance(content, bytes), 'a binary PLY'
+    write_whole(folder / MESH, content)
     write_whole(folder / 'part.json', (json.dumps(facts, indent=1) + '\n').encode())
     picture = cv2.imencode('.png', draw(found)[..., ::-1])[1]
     write_whole(folder / 'part.png', picture.tobytes())

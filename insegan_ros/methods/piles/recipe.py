@@ -6,13 +6,14 @@ and real piles have what no composite of crops has: poses that lean, jam and lie
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from insegan_ros.data.convert import open_dataset
 from insegan_ros.data.height_maps import HeightMaps, joined, read_height_maps
 from insegan_ros.data.scene import visible_fractions
 from insegan_ros.data.shards import ShardDataset
@@ -20,14 +21,16 @@ from insegan_ros.engine.checkpoint import Checkpoint, Scales
 from insegan_ros.engine.inputs import HeightImages
 from insegan_ros.engine.loop import LoopConfig
 from insegan_ros.engine.run import RunContext
-from insegan_ros.errors import ConfigError, DatasetError
+from insegan_ros.errors import ConfigError, DatasetError, InputError
 from insegan_ros.heights import height_scale, height_shares, pixel_size_m, signed
 from insegan_ros.methods.registry import find_checkpoint
 from insegan_ros.offsets.inference import VoteRule
 from insegan_ros.offsets.labelled_images import LabelledImages
 from insegan_ros.offsets.segmenter import network_config
 from insegan_ros.offsets.stage import OffsetStage, OffsetTrainConfig
-from insegan_ros.workspace import TRAINING_MARGIN
+from insegan_ros.reconstruction.pipeline import reconstruct
+from insegan_ros.reconstruction.report import MESH, write_reconstruction
+from insegan_ros.workspace import TRAINING_MARGIN, read_workspace
 from insegan_sim.generate import SimulateConfig, simulate
 
 # A part of which so much is seen shows its size; so many scenes show enough of them.
@@ -70,11 +73,6 @@ class PilesConfig:
     def simulation(self, sensor: str, out: Path, seed: int) -> SimulateConfig:
         """The set of one of the sensors in its folder; raises ConfigError for what cannot be
         simulated."""
-        if not (self.part or self.mesh):
-            raise ConfigError(
-                'neither piles.mesh nor piles.part is given: expected the mesh of your part,'
-                ' or the name of one of the simulator'
-            )
         return SimulateConfig(
             part=self.part or 'nut',
             mesh=self.mesh,
@@ -93,9 +91,17 @@ class PilesConfig:
 
 @dataclass(frozen=True)
 class TrainPilesConfig:
-    """`insegan train piles`: a part's mesh in, a segmenter of bins of any fill out. Stopped and
-    started again, it goes on."""
+    """`insegan train piles`: a part's mesh in, or unlabelled depth that it is reconstructed from, a
+    segmenter of bins of any fill out. Stopped and started again, it goes on."""
 
+    data: str = ''
+    """Recording or data set in which the part lies alone now and then: the mesh is reconstructed
+    from it, see `insegan reconstruct`. Depth alone is read. Empty where the mesh is given."""
+    workspace: str = ''
+    """For a recording: the YAML of `insegan calibrate`; empty takes the recording's own
+    workspace.yaml."""
+    views: int = 40
+    """Views of the lone part that the mesh is made of, at most."""
     piles: PilesConfig = field(default_factory=PilesConfig)
     """The simulated piles."""
     out: str = 'runs/piles'
@@ -125,6 +131,10 @@ class TrainPilesConfig:
     """Device, precision, how often to save."""
 
     def __post_init__(self) -> None:
+        if self.data and (self.piles.part or self.piles.mesh):
+            raise ConfigError(
+                f'data is {self.data}, piles.mesh or piles.part is given too: expected one of them'
+            )
         if not 6 <= self.part_px <= 64:
             raise ConfigError(f'part_px is {self.part_px:g}: expected 6 to 64')
         if self.offsets.self_training:
@@ -137,15 +147,24 @@ class TrainPilesConfig:
 def train_piles(config: TrainPilesConfig) -> Path:
     """Simulate, then train the dense network, or what is left of it; returns the checkpoint's
     folder. Raises ConfigError or InputError for a mesh that cannot be simulated."""
-    run = RunContext(config)
-    out = Path(config.out)
+    run, out = RunContext(config), Path(config.out)
+    start = first_weights(config)
+    piles, name = config.piles, ''
+    if not (config.data or piles.mesh or piles.part):
+        raise ConfigError(
+            'neither data nor piles.mesh is given: expected depth of the part, its mesh, or the'
+            ' name of one of the simulator as piles.part'
+        )
+    if config.data:
+        run.claim(config.data)
+        piles, name = reconstructed(config, run)
     plans = [
-        config.piles.simulation(sensor, out / 'piles' / Path(sensor).stem, config.seed + number)
-        for number, sensor in enumerate(config.piles.sensors)
+        piles.simulation(sensor, out / 'piles' / Path(sensor).stem, config.seed + number)
+        for number, sensor in enumerate(piles.sensors)
     ]
-    parts, start = plans[0].parts(), first_weights(config)
-    name = '+'.join(part.name for part in parts)
-    run.claim(str(plans[0].identity().get('mesh_sha256', name))[:16])
+    parts = plans[0].parts()
+    name = name or '+'.join(part.name for part in parts)
+    run.claim(config.data or str(plans[0].identity().get('mesh_sha256', name))[:16])
     if run.speaks:
         for plan in plans:
             simulate(plan)
@@ -175,8 +194,33 @@ def train_piles(config: TrainPilesConfig) -> Path:
         scales,
         {'offsets': weights},
         data=f'{len(images)} simulated piles',
-        taught_by=f'piles that were simulated of {"its mesh" if config.piles.mesh else "the part"}',
+        taught_by=f'piles that were simulated of {_origin(config)}',
     )
+
+
+def reconstructed(config: TrainPilesConfig, run: RunContext) -> tuple[PilesConfig, str]:
+    """The piles of the mesh that the data's part is reconstructed to, in the run's `part` folder,
+    and what the data call it. Raises DatasetError where it cannot be told from them."""
+    folder = Path(config.out) / 'part'
+    bin_ = read_workspace(Path(config.workspace)) if config.workspace else None
+    names, scenes = open_dataset(Path(config.data), bin_)
+    if run.speaks and not (folder / MESH).exists():
+        try:
+            write_reconstruction(reconstruct(scenes, config.views, config.seed), folder)
+        except InputError as error:
+            raise DatasetError(
+                f'{error}; or `insegan train cutpaste`, which needs no mesh'
+            ) from error
+    run.fabric.barrier()
+    run.say(f'{folder / MESH} is what the piles are made of: look at part.png beside it')
+    return replace(config.piles, mesh=str(folder / MESH)), '+'.join(names)
+
+
+def _origin(config: TrainPilesConfig) -> str:
+    """What the piles are made of, in words."""
+    if config.data:
+        return 'a mesh that was reconstructed from unlabelled depth'
+    return 'its mesh' if config.piles.mesh else 'the part'
 
 
 def first_weights(config: TrainPilesConfig) -> dict[str, torch.Tensor] | None:

@@ -37,7 +37,7 @@ DENSE = OffsetTrainConfig(OffsetNetConfig(8, 3), steps=60, batch=6, rate=6e-3, s
 def config(tmp_path_factory) -> TrainPilesConfig:
     """A training of seconds that has been run."""
     out = tmp_path_factory.mktemp('piles') / 'run'
-    config = TrainPilesConfig(PILES, out=str(out), part_px=9.0, offsets=DENSE, loop=LOOP)
+    config = TrainPilesConfig(piles=PILES, out=str(out), part_px=9.0, offsets=DENSE, loop=LOOP)
     train_piles(config)
     return config
 
@@ -86,7 +86,7 @@ def test_resolution_and_size_are_the_parts(config):
 
 
 def test_what_cannot_be_is_said(tmp_path):
-    with pytest.raises(ConfigError, match='neither piles.mesh nor piles.part is given'):
+    with pytest.raises(ConfigError, match='neither data nor piles.mesh is given'):
         train_piles(TrainPilesConfig(out=str(tmp_path / 'run'), loop=LOOP))
     assert not (tmp_path / 'run').exists()
     with pytest.raises(ConfigError, match='piles.part is "nut", piles.mesh "nut.stl"'):
