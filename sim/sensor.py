@@ -35,6 +35,7 @@ class StereoSensor:
     edge_hole_share: float = 0.35
     flying_share: float = 0.15
     edge_step_share: float = 0.015
+    edge_smear_px: float = 0.0
     shadow: bool = True
     steep_from_deg: float = 72.0
     steep_to_deg: float = 84.0
@@ -50,7 +51,7 @@ class StereoSensor:
         for name in ('baseline_m', 'window_px', 'min_depth_m', 'depth_unit_m', 'edge_step_share'):
             if getattr(self, name) <= 0:
                 raise ConfigError(f'sensor: {name} is {getattr(self, name)}: expected more than 0')
-        for name in ('disparity_step_px', 'disparity_rms_px'):
+        for name in ('disparity_step_px', 'disparity_rms_px', 'edge_smear_px'):
             if getattr(self, name) < 0:
                 raise ConfigError(f'sensor: {name} is {getattr(self, name)}: expected 0 or more')
         if not self.steep_from_deg < self.steep_to_deg <= 90:
@@ -68,6 +69,8 @@ class StereoSensor:
             lost |= self.shadowed(ideal, k)
         lost |= rng.random(ideal.shape) < self._steepness(ideal, k)
         edge, depth = self._edges(ideal, rng)
+        if self.edge_smear_px:
+            depth = self._smeared(depth, ideal)
         lost |= edge & (rng.random(ideal.shape) < self.edge_hole_share)
         lost |= self._blobs(ideal.shape, rng)
         # Then the measurement: disparity with correlated noise, in steps; depth on the output's
@@ -131,6 +134,20 @@ class StereoSensor:
         flying = edge & np.isfinite(near) & (rng.random(depth_m.shape) < self.flying_share)
         between = far - rng.random(depth_m.shape) * (far - np.where(flying, near, far))
         return edge, np.where(flying, between, depth_m)
+
+    def _smeared(self, depth_m: np.ndarray, ideal_m: np.ndarray) -> np.ndarray:
+        """Depth whose disparity is blurred beside the ideal depth's steps, by a Gaussian of
+        edge_smear_px: the matcher's window sees both sides."""
+        known = np.isfinite(depth_m)
+        inverse = np.where(known, 1 / np.where(known, depth_m, 1), 0).astype(np.float32)
+        sigma = self.edge_smear_px
+        weight = cv2.GaussianBlur(known.astype(np.float32), (0, 0), sigma)
+        blurred = cv2.GaussianBlur(inverse, (0, 0), sigma) / np.maximum(weight, 1e-6)
+        reach = 2 * int(np.ceil(3 * sigma)) + 1
+        beside = cv2.dilate(
+            self._steps(ideal_m).astype(np.uint8), np.ones((reach, reach), np.uint8)
+        )
+        return np.where(known & (beside > 0), 1 / np.maximum(blurred, 1e-6), depth_m)
 
     def _grain(self, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
         """Noise of unit variance, correlated over the window."""

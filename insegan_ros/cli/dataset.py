@@ -27,6 +27,7 @@ def add_arguments(parser: ArgumentParser) -> None:
             'the small colour pictures that foreground segmenters learn from, in one file',
         ),
         ('parts', _add_parts, 'a picture of the parts'),
+        ('sensor', _add_sensor, "a depth camera's noise, measured in a recording"),
     ):
         own = ArgumentParser()
         add(own)
@@ -112,6 +113,48 @@ def _add_parts(parser: ArgumentParser) -> None:
     )
 
 
+def _add_sensor(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        '--data',
+        type=str,
+        required=True,
+        help='recording or depth images of one still scene: parts on the floor of a bin',
+    )
+    parser.add_argument(
+        '--workspace', type=str, default='', help="the bin, if not in the recording's own file"
+    )
+    parser.add_argument('--frames', type=int, default=60, help='the first ones are measured')
+    parser.add_argument(
+        '--out',
+        type=str,
+        required=True,
+        help='new YAML, such as mine.yaml; `insegan simulate --sensor mine.yaml` takes it',
+    )
+    add_intrinsics_argument(parser)
+
+
+def _fit_sensor(values: Namespace) -> None:
+    from itertools import islice
+
+    from insegan_ros.camera.given import given_camera
+    from insegan_ros.cli.options import chosen_workspace
+    from insegan_ros.data.items import frames_of
+    from insegan_ros.data.recordings import own_workspace
+    from insegan_ros.errors import ConfigError
+    from insegan_ros.files import check_new
+    from insegan_sim.sensor_fit import fit_sensor, write_sensor
+
+    check_new(Path(values.out), '.yaml')
+    source = Path(values.data)
+    workspace = chosen_workspace(values) or own_workspace(source)
+    if workspace is None:
+        raise ConfigError('where the bin is, is not known: expected --workspace')
+    frames = list(islice(frames_of(source, given_camera(values.intrinsics)), values.frames))
+    found = fit_sensor(frames, workspace)
+    write_sensor(found, Path(values.out))
+    print(f'{found.text()}\n{values.out}')
+
+
 def run(arguments: Namespace) -> None:
     """Run `insegan dataset` with the options that were given."""
     values = arguments[arguments.action]
@@ -155,6 +198,8 @@ def run(arguments: Namespace) -> None:
             values.empty,
         )
         print(f'{count} pictures in {values.out}')
+    elif arguments.action == 'sensor':
+        _fit_sensor(values)
     else:
         from insegan_sim.parts import PARTS, load_parts
         from insegan_sim.thumbnails import draw_parts
