@@ -6,6 +6,10 @@ import cv2
 import numpy as np
 from empty_bins import empty
 from shell import command
+from tilted_bins import cylinders_at, tilted_camera
+
+from insegan_ros.data.insta10 import write_cloud
+from insegan_ros.workspace import read_workspace
 
 
 def test_the_command_says_what_it_found_and_writes_nothing_over(tmp_path, capsys):
@@ -23,3 +27,26 @@ def test_the_command_says_what_it_found_and_writes_nothing_over(tmp_path, capsys
         'exists: expected a new file' in capsys.readouterr().err
         and (out / 'bin.yaml').read_text() == before
     )
+
+
+def test_clouds_of_a_camera_that_is_given_are_calibrated(tmp_path, capsys):
+    camera = tilted_camera((20.0, 0.0, 0.0))
+    for seed in range(2):
+        scene = cylinders_at(camera, sensor='d435', seed=seed)
+        write_cloud(tmp_path / f'clouds/{seed}.ply', scene.frame, scene.known_labels())
+    k, out = camera.intrinsics, tmp_path / 'bin.yaml'
+    numbers = f'{k.fx},{k.fy},{k.cx},{k.cy},{k.width},{k.height}'
+    assert command('calibrate', tmp_path / 'clouds', '--out', out) == 2
+    assert '--intrinsics fx,fy,cx,cy,width,height' in capsys.readouterr().err
+    assert command('calibrate', tmp_path / 'clouds', '--intrinsics', numbers, '--out', out) == 0
+    assert '4 of four sides are walls' in capsys.readouterr().out
+    found = read_workspace(out)
+    assert np.allclose(found.bounds, camera.workspace.bounds, atol=0.004)
+    assert found.wall_noise_m > 0.0003
+    by_hand = ['--floor', list(camera.workspace.floor), '--bounds', [-0.1, -0.08, 0.1, 0.08]]
+    again = tmp_path / 'again.yaml'
+    assert (
+        command('calibrate', tmp_path / 'clouds', '--intrinsics', numbers, *by_hand, '--out', again)
+        == 0
+    )
+    assert read_workspace(again).bounds == (-0.1, -0.08, 0.1, 0.08)

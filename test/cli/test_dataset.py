@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 
 import cv2
+import numpy as np
 import pytest
 import yaml
 from shell import command
+from tilted_bins import DEPTH_CAMERA
 
 from insegan_ros.data.height_maps import read_height_maps
+from insegan_ros.frame import Frame
+from insegan_ros.workspace import Workspace, write_workspace
 from insegan_sim.camera import Jitter
 from insegan_sim.generate import SimulateConfig
+from insegan_sim.sensor import load_sensor
 
 
 def test_a_preset_is_simulated_inspected_converted_and_drawn(root, tmp_path, capsys):
@@ -64,3 +69,30 @@ def test_pictures_are_written_and_a_size_that_cannot_be_is_said(tote_data, tmp_p
     assert written == 0 and ' pictures in ' in capsys.readouterr().out
     assert command('dataset', 'pictures', tote_data, tmp_path / 'no.h5', '--size', 0) == 2
     assert 'size is 0' in capsys.readouterr().err
+
+
+def test_a_cameras_noise_is_measured_and_simulated(tmp_path, capsys):
+    sensor = load_sensor('d435')
+    depth = np.full((400, 600), 0.5, np.float32)
+    depth[150:230, 250:350] = 0.47
+    (tmp_path / 'still').mkdir()
+    for index in range(6):
+        measured = sensor.measure(Frame(depth, DEPTH_CAMERA), np.random.default_rng(index))
+        millimetres = (np.nan_to_num(measured.depth_m) * 1000).round().astype(np.uint16)
+        cv2.imwrite(str(tmp_path / f'still/{index}.png'), millimetres)
+    write_workspace(
+        Workspace((0.0, 0.0, -1.0, 0.5), (-0.15, -0.12, 0.15, 0.12)), tmp_path / 'bin.yaml'
+    )
+    words = [
+        'dataset',
+        'sensor',
+        '--data',
+        tmp_path / 'still',
+        '--workspace',
+        tmp_path / 'bin.yaml',
+    ]
+    words += ['--intrinsics', '422,422,299.5,199.5', '--out', tmp_path / 'mine.yaml']
+    assert command(*words) == 0
+    assert '6 frames: disparity repeats to 0.0' in capsys.readouterr().out
+    assert 0.03 < load_sensor(str(tmp_path / 'mine.yaml')).disparity_rms_px < 0.12
+    assert command(*words) == 2 and 'is there already' in capsys.readouterr().err
