@@ -133,8 +133,9 @@ class SeenScore:
 def score_seen(truth: Instances, visible: np.ndarray, found: np.ndarray) -> SeenScore:
     """The parts that can be seen, told from what is found, labels (H, W). visible (N,): the share
     of every true part that is seen, as visible_fractions gives it."""
-    present = np.unique(truth.labels[truth.labels > 0])
-    iou = iou_matrix(truth.labels, found)
+    labels, found = counted(truth.labels, found)
+    present = np.unique(labels[labels > 0])
+    iou = iou_matrix(labels, found)
     rows, columns = linear_sum_assignment(iou, maximize=True)
     best = np.zeros(len(present))
     best[rows] = iou[rows, columns]

@@ -16,10 +16,9 @@ from insegan_ros.drawing.overlay import depth_picture
 from insegan_ros.errors import DatasetError, InputError
 from insegan_ros.floors import fit_floor
 from insegan_ros.frame import Frame
+from insegan_ros.picking.emptiness import FLAT_M, IN_USE, check_empty, check_lowest, wall_height
 from insegan_ros.picking.floor_view import (
-    Span,
     Wall,
-    beside,
     find_wall,
     heights_of,
     largest_rectangle,
@@ -33,26 +32,15 @@ FRAMES = 30
 # Of a bin in use so many pictures are looked at, spread over the recording; the floor is what is
 # seen farthest, where it was free in a tenth of them.
 FRAMES_IN_USE, FREE_SHARE = 60, 0.1
-# What stands higher above the floor is no floor: four times what a D435 is noisy at half a metre.
-FLAT_M = 0.006
-# A bin is empty if no more than this share of its inside stands higher than a part would.
-PART_M, MAX_OCCUPIED = 0.008, 0.01
 # Its inside is the largest rectangle of the floor, less this much beside what is not known to be a
 # wall; or up to the walls, less what a pixel blurs.
 INSET_M, WALL_INSET_M = 0.003, 0.0015
 # Smaller bins are gaps between parts.
 SMALLEST_M = 0.06
-# A smaller share of the image with readings shows no bin.
-MIN_READ = 0.02
 # How far outside of the floor walls' tops are looked for; they begin within two fifths of it.
 RIM_M = 0.03
-# What is so much lower is no bin's floor, but what the bin stands on.
-DEEPEST_M = 0.15
-# Walls stand along a whole side, but for this share of it.
-MIXED = 0.15
-# What can be done about a bin that cannot be found.
-BY_HAND = 'or give --floor and --bounds by hand'
-IN_USE = f'empty it, or let it be found while it is used (--in-use), {BY_HAND}'
+# A smaller share of the image with readings shows no bin.
+MIN_READ = 0.02
 
 
 @dataclass(frozen=True)
@@ -75,20 +63,17 @@ class Calibration:
         """What was found, in a sentence. Raises InputError for a workspace without bounds."""
         x_min, y_min, x_max, y_max = self.workspace.require_bounds()
         tilt = np.degrees(np.arccos(np.clip(-self.workspace.floor[2], -1, 1)))
-        walls = f'walls of {1000 * self.wall_m:.0f} mm' if self.wall_m else 'no walls were seen'
         turn = self.workspace.bounds_turn_deg
-        planes = (
-            f', {len(self.wall_residuals_m)} of four sides are walls, their points'
-            f' {1000 * max(self.wall_residuals_m):.1f} mm off at most'
-            if self.wall_residuals_m
-            else ''
-        )
+        walls = [f'walls of {1000 * self.wall_m:.0f} mm'] if self.wall_m else []
+        if residuals := self.wall_residuals_m:
+            off = 1000 * max(residuals)
+            walls.append(f'{len(residuals)} of four sides are walls, {off:.1f} mm off at most')
         return (
             f'{self.frames} pictures: floor at {self.workspace.floor_distance_m:.3f} m, tilted'
             f' {tilt:.1f} degrees, noise {1000 * self.noise_m:.1f} mm, residual'
             f' {1000 * self.residual_m:.1f} mm; inside {1000 * (x_max - x_min):.0f} x'
             f' {1000 * (y_max - y_min):.0f} mm{f", turned {turn:.1f} degrees" if turn else ""},'
-            f' {100 * self.free:.0f} % of it free; {walls}{planes}'
+            f' {100 * self.free:.0f} % of it free; {", ".join(walls) or "no walls were seen"}'
         )
 
 
@@ -277,10 +262,10 @@ def _find_bin(
         )
     rim = max(int(RIM_M / view.pixel_m), 3)
     if not in_use:
-        _check_empty(view.heights[slice(*rows), slice(*columns)])
-    _check_lowest(view.heights, rows, columns, rim)
+        check_empty(view.heights[slice(*rows), slice(*columns)])
+    check_lowest(view.heights, rows, columns, rim)
     walls = tuple(find_wall(picture, workspace, side) for side in range(4))
-    wall_m = _wall_height(view.heights, rows, columns, rim, in_use)
+    wall_m = wall_height(view.heights, rows, columns, rim, in_use)
     return _Found(workspace, wall_m, walls)
 
 
@@ -289,68 +274,6 @@ def _hull(mask: np.ndarray) -> np.ndarray:
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     hull = cv2.convexHull(np.concatenate(contours))
     return cv2.fillConvexPoly(np.zeros(mask.shape, np.uint8), hull, 1) > 0
-
-
-def _check_empty(heights: np.ndarray) -> None:
-    """Raise InputError where something lies on the floor, by the heights of the bin's inside."""
-    high = heights[np.isfinite(heights)]
-    occupied = float((high > PART_M).mean()) if high.size else 1.0
-    if occupied > MAX_OCCUPIED:
-        raise InputError(
-            f'the bin is not empty: {100 * occupied:.1f} % of its inside stands more than'
-            f' {1000 * PART_M:.0f} mm above the floor, up to'
-            f' {1000 * float(np.quantile(high, 0.999)):.0f} mm: expected an empty bin; {IN_USE}'
-        )
-
-
-def _check_lowest(heights: np.ndarray, rows: Span, columns: Span, rim: int) -> None:
-    """Raise InputError where the ground beside the rectangle lies lower by as much as a thing in
-    the bin would be high: then it is no floor but something flat that lies on it. A table's edge
-    falls deeper."""
-    sides = list(beside(heights, rows, columns, rim).values())
-    lower = [
-        ((side < -PART_M) & (side > -DEEPEST_M)).sum() / max(np.isfinite(side).sum(), 1)
-        for side in sides
-    ]
-    if sorted(lower)[-2] > 0.3:
-        around = np.concatenate([side.ravel() for side in sides])
-        depth_m = float(np.median(around[(around < -PART_M) & (around > -DEEPEST_M)]))
-        raise InputError(
-            f'the flat ground in the middle of the image lies {-1000 * depth_m:.0f} mm above what'
-            ' is around it: expected the floor of an empty bin (does something flat lie in it?);'
-            f' {IN_USE}'
-        )
-
-
-def _wall_height(heights: np.ndarray, rows: Span, columns: Span, rim: int, in_use: bool) -> float:
-    """Metres that the lowest of the walls around the rectangle rises above the floor; 0 where one
-    side has none.
-
-    Raises InputError where beside a side there is floor here and something there: no wall, but a
-    thing in the bin, unless it is in use.
-    """
-    tops = []
-    for name, side in beside(heights, rows, columns, rim).items():
-        if not len(side) or not np.isfinite(side).any():
-            tops.append(0.0)
-            continue
-        side = np.where(np.isfinite(side), side, -np.inf)
-        near, highest = (
-            some.max(0)[np.isfinite(some.max(0))] for some in (side[: max(rim * 2 // 5, 2)], side)
-        )
-        if not len(near):
-            tops.append(0.0)
-            continue
-        free = float((near < PART_M).mean())
-        if MIXED < free < 1 - MIXED and not in_use:
-            raise InputError(
-                f'the floor goes on beyond {100 * free:.0f} % of the {name} side of its largest'
-                ' free rectangle, and something stands beside the rest: expected an empty bin'
-                f' with straight walls; {IN_USE}'
-            )
-        tops.append(float(np.median(highest)))
-    lowest = min(tops)
-    return lowest if lowest > 2 * FLAT_M else 0.0
 
 
 def check_calibration_path(path: Path) -> None:

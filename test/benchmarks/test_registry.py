@@ -17,7 +17,9 @@ def test_every_benchmark_is_there():
 
 
 def test_names_and_budgets_that_are_unknown_are_said(tmp_path):
-    with pytest.raises(ConfigError, match='unknown benchmark "speed": expected one of .*foreground'):
+    with pytest.raises(
+        ConfigError, match='unknown benchmark "speed": expected one of .*foreground'
+    ):
         run_benchmark('speed', 'small')
     with pytest.raises(
         ConfigError, match='benchmark picks has the budgets small and full: expected one of these'
