@@ -35,6 +35,15 @@ IMAGE_SIZE = 64
 # gripper or a hand.
 PART_M, TALL = 0.005, 2.0
 
+# Sheets lie in a bin where so large a share of what stands above the floor's noise is flatter than
+# usual parts are, and of that so much at one height, to within a millimetre: the sides of a cone
+# are at all heights. What stands above this share of that height is a part.
+FLAT, LEVEL, LEVEL_M, ABOVE = 0.02, 0.6, 0.001, 0.6
+# The floor's noise reaches so many standard deviations high, and where it is none so many metres.
+NOISES, LEAST_M = 5.0, 0.0015
+# A floor with noise is above itself as often as below; one that is so seldom above has none.
+SELDOM = 0.2
+
 Heights = TypeVar('Heights', float, np.ndarray, 'Tensor')
 Maps = TypeVar('Maps', np.ndarray, 'Tensor')
 
@@ -97,12 +106,44 @@ def square_height_map(frame: Frame, workspace: Workspace, size: int) -> tuple[np
     return small, side / size * pixel_size_m(workspace, frame.intrinsics)
 
 
-def height_scale(heights: np.ndarray) -> float:
+def floor_limit(heights: np.ndarray, usual_m: float = PART_M, share: float = FLAT) -> float:
+    """Up to which height in m height maps (..., H, W) in m, 0 where nothing was read, show the
+    floor: usual_m, or lower where sheets lie in the bin that are flatter, and that the floor's
+    noise lets tell from it. share: how much of what is seen must be flatter; a single height map
+    tells less than many.
+
+    >>> floor = np.abs(np.random.default_rng(0).normal(0, 0.0002, (64, 64)))
+    >>> floor_limit(floor)
+    0.005
+    >>> floor[20:40, 20:40] = 0.003
+    >>> round(floor_limit(floor), 4)
+    0.0018
+    """
+    low = heights[(heights > 0) & (heights < usual_m / 2)]
+    # The upper half of a normal distribution: its median is .674 standard deviations.
+    noisy = len(low) > SELDOM * (heights <= 0).sum()
+    noise = float(np.median(low)) / 0.674 if noisy else 0.0
+    lowest = max(NOISES * noise, LEAST_M)
+    above = heights[heights > lowest]
+    flat = np.sort(above[above <= usual_m])
+    if len(flat) <= share * len(above):
+        return usual_m
+    # How many lie within a millimetre above each.
+    beside = np.searchsorted(flat, flat + LEVEL_M) - np.arange(len(flat))
+    if beside.max() < LEVEL * len(flat):
+        return usual_m
+    return max(lowest, ABOVE * float(flat[beside.argmax() + beside.max() // 2]))
+
+
+def height_scale(heights: np.ndarray, floor_m: float = PART_M) -> float:
     """The height in metres that becomes +1: nearly the highest thing in height maps (N, H, W) in
-    metres. Raises DatasetError on an empty bin."""
-    above = heights[heights > PART_M]
+    metres, but where parts lie flatter than usual, floor_m, so little that they still count as
+    such (FOREGROUND_SHARE). Raises DatasetError on an empty bin."""
+    above = heights[heights > floor_m]
     if above.size < 100:
         raise DatasetError(
-            'nothing in the data stands 5 mm or more above the floor: expected parts in the bin'
+            f'nothing in the data stands {1000 * floor_m:.3g} mm or more above the floor: expected'
+            ' parts in the bin'
         )
-    return float(np.quantile(above, 0.995))
+    highest = float(np.quantile(above, 0.995))
+    return highest if floor_m >= PART_M else min(highest, floor_m / FOREGROUND_SHARE)

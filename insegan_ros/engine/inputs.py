@@ -14,7 +14,7 @@ from insegan_ros.data.height_maps import HeightMaps, read_height_maps
 from insegan_ros.data.pictures import View, read_pictures
 from insegan_ros.engine.loop import LoopConfig
 from insegan_ros.errors import ConfigError, DatasetError
-from insegan_ros.heights import IMAGE_SIZE, PART_M, height_scale, height_shares, signed
+from insegan_ros.heights import IMAGE_SIZE, PART_M, floor_limit, height_scale, height_shares, signed
 from insegan_ros.workspace import read_workspace
 
 # So few pictures show neither what an object is nor what is behind it; so few height maps not what
@@ -27,11 +27,13 @@ MIN_SHOWN_PX = 8
 @dataclass(frozen=True)
 class HeightImages:
     """maps, the data in metres; images (N, 1, S, S) float32 on the device, the same as networks see
-    them: -1 is the floor, +1 is height_m, the few things that stand higher are above it."""
+    them: -1 is the floor, +1 is height_m, the few things that stand higher are above it. flat:
+    whether the parts are flatter than usual, see `floor_limit`."""
 
     maps: HeightMaps
     height_m: float
     images: torch.Tensor
+    flat: bool = False
 
     @property
     def relief_px(self) -> float:
@@ -63,8 +65,11 @@ def read_height_images(
     aloud. Raises DatasetError; makes nothing."""
     bin_ = read_workspace(Path(workspace)) if workspace else None
     maps = read_height_maps(config.data, size, config.scenes, truth, bin_)
-    height_m = height_scale(maps.heights_m)
-    shown = (maps.heights_m > PART_M).sum((1, 2)) >= MIN_SHOWN_PX
+    floor_m = floor_limit(maps.heights_m)
+    if floor_m < PART_M:
+        print(f'{config.data}: flat parts; what stands {1000 * floor_m:.1f} mm high is one')
+    height_m = height_scale(maps.heights_m, floor_m)
+    shown = (maps.heights_m > floor_m).sum((1, 2)) >= MIN_SHOWN_PX
     if not shown.all():
         print(
             f'{config.data}: {int((~shown).sum())} of {len(shown)} height maps show an empty bin'
@@ -77,7 +82,7 @@ def read_height_images(
             f' {MIN_MAPS} or more, some hundreds to learn well'
         )
     images = torch.from_numpy(signed(height_shares(maps.heights_m, height_m)))
-    return HeightImages(maps, height_m, images[:, None].float().to(device))
+    return HeightImages(maps, height_m, images[:, None].float().to(device), floor_m < PART_M)
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,23 @@ from sklearn.cluster import KMeans
 
 from insegan_ros.frame import Frame, Instances
 from insegan_ros.geometry.label_images import clean, points, to_instances
-from insegan_ros.heights import pixel_size_m, resize_height
+from insegan_ros.heights import floor_limit, pixel_size_m, resize_height
 from insegan_ros.workspace import Workspace, resolve_workspace
 
 # Classical methods run on about this many pixels per side, the paper's image; results are as good
 # as at full size and a hundred times quicker.
 WORKING_SIDE = 64
-# What stands no higher is floor to them.
-MIN_HEIGHT_M = 0.006
+# What stands no higher is floor to them, unless so large a share of a frame is flatter.
+MIN_HEIGHT_M, FLAT_SHARE = 0.006, 0.1
 # Fragments below this share of the window are dropped.
 SMALLEST_SHARE = 0.0005
+
+
+def min_height(frame: Frame, workspace: Workspace) -> float:
+    """What stands no higher in a frame is floor, in m: MIN_HEIGHT_M, less where sheets lie in the
+    bin."""
+    heights = workspace.height_map(frame, 0.0, workspace.window(frame.intrinsics))
+    return floor_limit(heights, MIN_HEIGHT_M, FLAT_SHARE)
 
 
 class WindowHeights(NamedTuple):
@@ -80,10 +87,12 @@ def cluster_heights(
 def kmeans_instances(frame: Frame, workspace: Workspace | None, instances: int) -> Instances:
     """What K-means makes of a frame that holds so many instances; without a workspace the floor is
     fitted to the frame. Raises InputError for a frame that cannot be used."""
-    seen = window_heights(frame, resolve_workspace(workspace, frame))
-    if (seen.small_m > MIN_HEIGHT_M).sum() < max(instances, 2):
+    workspace = resolve_workspace(workspace, frame)
+    floor_m = min_height(frame, workspace)
+    seen = window_heights(frame, workspace, floor_m)
+    if (seen.small_m > floor_m).sum() < max(instances, 2):
         return Instances.none(frame.depth_m.shape)
-    labels = cluster_heights(seen.height_m, seen.small_m, seen.pixel_m, instances)
+    labels = cluster_heights(seen.height_m, seen.small_m, seen.pixel_m, instances, floor_m)
     return labelled(frame, seen, labels)
 
 

@@ -42,29 +42,38 @@ HIGH = 0.2
 NEARER = 0.2
 
 
-def part_share(images: Tensor, instances: int) -> float:
+def part_share(images: Tensor, instances: int, flat: bool = False) -> float:
     """What one part covers, in px, in height maps (N, 1, S, S) in [-1, 1]: an equal share of the
     foreground where each holds `instances` parts.
 
     Where the number is not known (instances 0), the most frequent size of a connected piece, or the
     smallest of those that are nearly as frequent: parts alone are all of one size, piles of many.
-    On the ten parts of the paper it came within an eighth of the equal share. NaN where there are
-    fewer than MIN_CROPS pieces.
+    On the ten parts of the paper it came within an eighth of the equal share. Of flat parts, which
+    cover little where they stand on edge, the most frequent size alone. NaN where there are fewer
+    than MIN_CROPS pieces.
     """
     if instances:
         return float(above_floor(images).sum()) / len(images) / instances
+    sizes = frequent_sizes(images)
+    if not len(sizes):
+        return float('nan')
+    return float(max(sizes, key=lambda one: one[1])[0] if flat else sizes[0][0])
+
+
+def frequent_sizes(images: Tensor) -> np.ndarray:
+    """The sizes in px that connected pieces of height maps (N, 1, S, S) in [-1, 1] often have, the
+    smallest first, and how often, as a density: (K, 2). None where there are fewer than MIN_CROPS
+    pieces."""
     areas = np.array([area for _, _, area in _pieces(images) if area >= SPECK_PX])
     if len(areas) < MIN_CROPS:
-        return float('nan')
+        return np.zeros((0, 2))
     edges = np.linspace(np.log(SPECK_PX), np.log(images.shape[-1] ** 2), SIZES)
     density = gaussian_filter1d(np.histogram(np.log(areas), edges)[0].astype(float), 3.0)
     inner = density[1:-1]
     peaks = 1 + np.flatnonzero(
         (inner >= density[:-2]) & (inner > density[2:]) & (inner >= 0.25 * density.max())
     )
-    if not len(peaks):
-        return float('nan')
-    return float(np.exp((edges[peaks[0]] + edges[peaks[0] + 1]) / 2))
+    return np.stack([np.exp((edges[peaks] + edges[peaks + 1]) / 2), density[peaks]], 1)
 
 
 def find_isolated(images: Tensor, share: float) -> Tensor:

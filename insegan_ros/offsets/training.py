@@ -20,6 +20,7 @@ from insegan_ros.offsets.isolated import (
     MIN_CROPS,
     CropFactory,
     find_unoccluded,
+    frequent_sizes,
     part_share,
     together,
 )
@@ -57,16 +58,18 @@ def believed_number(instances: int, counts: np.ndarray | None, speak: Callable[[
 @dataclass(frozen=True)
 class BinContent:
     """What lies in the training's bins: parts a height map, 0 where it is not known or varies; what
-    one covers in px; the side of the height maps in px."""
+    one covers in px; the side of the height maps in px; whether the parts are flat, so that they
+    cover much where they lie and little where they stand on edge."""
 
     instances: int
     share_px: float
     size: int
+    flat: bool = False
 
     @classmethod
-    def of(cls, images: Tensor, instances: int) -> BinContent:
+    def of(cls, images: Tensor, instances: int, flat: bool = False) -> BinContent:
         """Of signed height maps (N, 1, S, S) with so many parts each, 0 for any number."""
-        return cls(instances, part_share(images, instances), images.shape[-1])
+        return cls(instances, part_share(images, instances, flat), images.shape[-1], flat)
 
     def max_parts(self, images: Tensor) -> int:
         """How many parts one of the signed height maps (N, 1, S, S) holds; where that is not known,
@@ -88,9 +91,12 @@ class BinContent:
         """Why height maps (N, 1, S, S) may not hold that number of parts each; empty where nothing
         speaks against it, or it is not known. needed: for a generator, which cannot learn without
         it."""
-        alone = part_share(images, 0)
-        ratio = self.share_px / alone
-        if not self.instances or not np.isfinite(alone) or MIN_EQUAL < ratio < MAX_EQUAL:
+        sizes = frequent_sizes(images)[:, 0]
+        if not self.instances or not len(sizes):
+            return ''
+        # A flat part has several sizes alone, one a side that it lies on, and their mean is between.
+        alone, largest = sizes[0], sizes[-1 if self.flat else 0]
+        if MIN_EQUAL * alone < self.share_px < MAX_EQUAL * largest:
             return ''
         return (
             f'is instances {self.instances} right? An equal share of the foreground is'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from insegan_ros.offsets.training import BinContent, believed_number
@@ -31,6 +32,21 @@ def test_a_wrong_number_of_parts_is_doubted():
     )
     assert 'with 0 it is not needed' in doubt(5) and 'not needed' not in doubt(5, needed=True)
     assert 'is instances 2 right?' in doubt(2) and doubt(9, images[:3]) == ''
+
+
+def test_a_flat_part_that_stands_on_edge_speaks_against_no_number():
+    """Sheets of 12 x 12 px, and one in two on its edge, 12 x 2 px, as often alone."""
+    images = -torch.ones(40, 1, 64, 64)
+    for index, image in enumerate(images[:, 0]):
+        image[4:16, 4:16] = image[30:42, 30:42] = 0.2
+        image[20 + index % 8 : 32 + index % 8, 50:52] = 0.9
+    told = BinContent.of(images, 3), BinContent.of(images, 3, flat=True)
+    assert 'is instances 3 right?' in told[0].doubt(images) and told[1].doubt(images) == ''
+    assert 'is instances 1 right?' in BinContent.of(images, 1, flat=True).doubt(images)
+    # Where nobody has counted, the sheet is the part, not its edge.
+    edge, sheet = BinContent.of(images, 0), BinContent.of(images, 0, flat=True)
+    assert edge.share_px == pytest.approx(24, rel=0.1)
+    assert sheet.share_px == pytest.approx(144, rel=0.1)
 
 
 def test_how_many_parts_there_are_is_known_or_told_by_what_they_cover():

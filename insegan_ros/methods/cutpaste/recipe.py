@@ -64,7 +64,7 @@ def train_cutpaste(config: TrainCutPasteConfig) -> Path:
     run = RunContext(config)
     data = read_height_images(config, run.device, size=config.size, workspace=config.workspace)
     instances = believed_number(config.instances, data.maps.counts, run.say)
-    content = BinContent.of(data.images, instances)
+    content = BinContent.of(data.images, instances, data.flat)
     crops = find_isolated(data.images, content.share_px)
     if len(crops) < MIN_CROPS:
         raise DatasetError(

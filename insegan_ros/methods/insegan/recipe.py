@@ -78,7 +78,7 @@ def train_insegan(config: TrainInseganConfig) -> Path:
     """
     run = RunContext(config)
     data = read_height_images(config, run.device, workspace=config.workspace)
-    content = BinContent.of(data.images, config.insegan.instances)
+    content = BinContent.of(data.images, config.insegan.instances, data.flat)
     crops = find_isolated(data.images, content.share_px)
     enough = len(crops) >= MIN_CROPS
     if not enough and config.factory in ('both', 'isolated'):

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from box_scenes import box_scene
 
+from insegan_ros.methods.baselines.kmeans import KMeansSegmenter
 from insegan_ros.methods.registry import load_segmenter, ready
 from insegan_ros.metrics.masks import honest_miou
 from insegan_ros.workspace import Workspace
+from insegan_sim.parts import Part
+from insegan_sim.scenes import bin_setup, photograph
 
 FLOOR = Workspace((0.0, 0.0, -1.0, 0.5))
 
@@ -27,3 +30,17 @@ def test_every_classical_method_tells_distant_boxes_apart(camera, method):
 @pytest.mark.parametrize('method', ready('instances'))
 def test_an_empty_bin_has_no_instance(camera, method):
     assert len(load_segmenter(method).segment(box_scene(camera, []), FLOOR)) == 0
+
+
+def test_a_flat_sheet_is_seen_and_an_upright_flange_stays_whole(bracket):
+    """Of an angle of 3 mm that lies on its foot, the foot is nine tenths of what is seen."""
+    part = Part('bracket', bracket.copy().apply_translation(-bracket.center_mass), ())
+    setup = bin_setup(part)
+    pose = np.eye(4)[None].copy()
+    pose[0, 2, 3] = bracket.center_mass[2]
+    scene = photograph(setup, [part], pose, np.random.default_rng(0))
+    truth = scene.labelled().labels > 0
+    found = load_segmenter('kmeans', instances=1).segment(scene.frame, scene.workspace)
+    assert (found.labels > 0)[truth].mean() > 0.98 and not (found.labels > 0)[~truth].any()
+    given = KMeansSegmenter(1, min_height_m=0.006).segment(scene.frame, scene.workspace)
+    assert (given.labels > 0)[truth].mean() < 0.3
