@@ -19,6 +19,8 @@ from insegan_sim.shapes import Symmetry
 SMALLEST_M, LARGEST_M = 0.003, 0.6
 # The convex decomposition sees no more triangles than this; the camera sees all.
 COLLISION_FACES = 20_000
+# The physics keeps a millimetre around every body: what is thinner than twice that lies too high.
+THINNEST_M = 0.002
 # A larger hole is no flaw of an export but an open body; filling it would make a block of a tray.
 LARGEST_HOLE = 0.03
 
@@ -42,6 +44,13 @@ def load_mesh_part(path: Path, scale: float = 1.0, name: str = '') -> Part:
     if part.moved:
         place = ', '.join(f'{v:.1f}' for v in 1000 * centre)
         notes.append(f'poses are of its centre of mass, at ({place}) mm in the file')
+    # A sheet's volume is its thickness times half of its surface.
+    thickness_m = 2 * float(mesh.volume / mesh.area)
+    if thickness_m < THINNEST_M:
+        notes.append(
+            f'some {1000 * thickness_m:.1f} mm thick: the physics keeps 1 mm around every body, so'
+            ' it lies too high; expected 2 mm or more, simulate it at ten times the scale'
+        )
     if notes:
         print(f'{path.name}: {"; ".join(notes)}')
     return part

@@ -94,7 +94,7 @@ class BinContent:
         sizes = frequent_sizes(images)[:, 0]
         if not self.instances or not len(sizes):
             return ''
-        # A flat part has several sizes alone, one a side that it lies on, and their mean is between.
+        # A flat part has several sizes alone, one a side that it lies on; their mean is between.
         alone, largest = sizes[0], sizes[-1 if self.flat else 0]
         if MIN_EQUAL * alone < self.share_px < MAX_EQUAL * largest:
             return ''

@@ -61,6 +61,18 @@ def test_a_small_hole_is_closed_and_said(tmp_path, capsys):
     assert 'small holes closed' in capsys.readouterr().out
 
 
+def test_a_sheet_too_thin_for_the_physics_and_another_origin_are_said(tmp_path, capsys):
+    for thickness, said in ((0.5, True), (3, False)):
+        sheet = trimesh.creation.box(bounds=[[0, 0, 0], [60, 40, thickness]])
+        sheet.export(tmp_path / 'sheet.stl')
+        part = load_mesh_part(tmp_path / 'sheet.stl', 0.001)
+        text = capsys.readouterr().out
+        assert ('mm thick: the physics keeps 1 mm' in text) == said
+        assert f'its centre of mass, at (30.0, 20.0, {thickness / 2:.1f}) mm in the file' in text
+        assert part.info()['file_origin'] == pytest.approx([-30, -20, -thickness / 2], abs=1e-4)
+    assert 'file_origin' not in load_part('nut').info()
+
+
 def test_a_heavy_mesh_gets_light_pieces(tmp_path):
     trimesh.creation.icosphere(5, 30).export(tmp_path / 'ball.stl')
     part = load_mesh_part(tmp_path / 'ball.stl', 0.001)
