@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -160,6 +161,19 @@ def convex_pieces(mesh: trimesh.Trimesh, threshold: float = 0.05) -> list[trimes
     A convex mesh is its own single piece."""
     if mesh.is_convex:
         return [_light(mesh.convex_hull)]
+    vertices, faces = np.asarray(mesh.vertices, float), np.asarray(mesh.faces, np.int64)
+    return [piece.copy() for piece in _decomposed(vertices.tobytes(), faces.tobytes(), threshold)]
+
+
+@lru_cache(maxsize=8)
+def _decomposed(vertices: bytes, faces: bytes, threshold: float) -> tuple[trimesh.Trimesh, ...]:
+    """The pieces of a mesh given as its arrays' bytes: they take seconds, and one command asks for
+    them several times."""
+    mesh = trimesh.Trimesh(
+        np.frombuffer(vertices).reshape(-1, 3),
+        np.frombuffer(faces, np.int64).reshape(-1, 3),
+        process=False,
+    )
     import coacd
 
     coacd.set_log_level('error')
@@ -177,7 +191,7 @@ def convex_pieces(mesh: trimesh.Trimesh, threshold: float = 0.05) -> list[trimes
         max_convex_hull=32,
         seed=0,
     )
-    return [_light(trimesh.Trimesh(vertices, faces).convex_hull) for vertices, faces in parts]
+    return tuple(_light(trimesh.Trimesh(*part).convex_hull) for part in parts)
 
 
 def _light(hull: trimesh.Trimesh, max_corners: int = 128) -> trimesh.Trimesh:

@@ -27,7 +27,12 @@ torch.set_num_threads(1)
 ROOT = Path(__file__).resolve().parents[1]
 # Under pytest-xdist what asks for one of these fixtures runs in one process, which makes it once;
 # so does all that needs DDS, where two at a time would be too late for each other.
-TOGETHER = {'insegan_run': 'insegan', 'layered_run': 'foreground', 'independence_run': 'foreground'}
+TOGETHER = {
+    'insegan_run': 'insegan',
+    'bracket_data': 'insegan',
+    'layered_run': 'foreground',
+    'independence_run': 'foreground',
+}
 REAL_BAG = ROOT.parent / 'shared/data/realsense/single_depth_color_640x480.bag'
 
 

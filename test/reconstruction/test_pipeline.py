@@ -18,7 +18,7 @@ SIDES = rests((0, 0, 0), (90, 0, 0), (180, 0, 0), (-90, 0, 0), (0, 90, 0))
 @pytest.mark.slow
 def test_a_block_that_lies_on_its_sides_becomes_a_mesh(tmp_path):
     part = stepped_block()
-    found = reconstruct(lone_scenes(part, SIDES, 40))
+    found = reconstruct(lone_scenes(part, SIDES, 30))
     assert found.mesh.is_watertight and found.explained >= 0.8
     values = compare(found.mesh, part)
     assert values['chamfer'] < 0.02 and values['surface found'] > 0.9
@@ -41,7 +41,7 @@ def test_two_kinds_of_parts_are_refused():
     mixed = [
         scene
         for pair in zip(
-            lone_scenes(stepped_block(), SIDES, 20), lone_scenes(load_part('cone'), SIDES[:1], 20)
+            lone_scenes(stepped_block(), SIDES, 14), lone_scenes(load_part('cone'), SIDES[:1], 14)
         )
         for scene in pair
     ]
