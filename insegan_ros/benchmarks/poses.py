@@ -26,8 +26,9 @@ from insegan_sim.parts import Part, load_part
 from insegan_sim.scenes import bin_setup, scene_stream
 
 # A mesh with the errors of a reconstruction: edges no longer than this share of the diameter,
-# corners smoothed by so many steps, every vertex off by a normal distribution of that share.
-EDGE, SMOOTHED, ROUGH = 0.05, 5, 0.005
+# corners smoothed by so many steps, faces that ripple by that share in so many waves; the waves are
+# six edges long.
+EDGE, SMOOTHED, ROUGH, WAVES = 0.05, 5, 0.005, 16
 # (true instance, its pose (4, 4), or None where none was found) a pair.
 Answers = list[tuple[int, np.ndarray | None]]
 
@@ -128,13 +129,17 @@ def _of_segmenter(segmenter: Segmenter, scene: Scene) -> Answers:
 
 def roughened(mesh: trimesh.Trimesh, seed: int = 0) -> trimesh.Trimesh:
     """A mesh in m as a reconstruction might have it: in a frame of its own, with rounded edges and
-    rough faces."""
+    rippled faces."""
     rng = np.random.default_rng(seed)
     size = 2 * float(np.linalg.norm(mesh.vertices, axis=1).max())
     fine = trimesh.Trimesh(
         *trimesh.remesh.subdivide_to_size(mesh.vertices, mesh.faces, EDGE * size)
     )
     trimesh.smoothing.filter_taubin(fine, iterations=SMOOTHED)
-    fine.vertices += rng.normal(0, ROUGH * size, fine.vertices.shape)
+    directions = rng.normal(size=(WAVES, 3))
+    directions *= 2 * np.pi / (6 * EDGE * size) / np.linalg.norm(directions, axis=1)[:, None]
+    phases = fine.vertices @ directions.T + rng.uniform(0, 2 * np.pi, WAVES)
+    ripple = np.sqrt(2 / WAVES) * np.cos(phases).sum(1)
+    fine.vertices = fine.vertices + ROUGH * size * ripple[:, None] * fine.vertex_normals
     fine.apply_transform(trimesh.transformations.random_rotation_matrix(rng.random(3)))
     return fine.apply_translation(rng.normal(0, size, 3))

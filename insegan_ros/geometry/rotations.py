@@ -20,6 +20,6 @@ def looking_along(directions: np.ndarray, turns: int) -> np.ndarray:
     sight."""
     polar = np.arccos(directions[:, 2].clip(-1, 1))
     azimuth = np.arctan2(directions[:, 1], directions[:, 0])
-    tilt = Rotation.from_euler('zy', np.stack([azimuth, polar], -1)).inv()
+    tilt = Rotation.from_euler('ZY', np.stack([azimuth, polar], -1)).inv()
     spins = Rotation.from_rotvec(np.outer(np.arange(turns) * 2 * np.pi / turns, (0, 0, 1)))
     return (spins.as_matrix() @ tilt.as_matrix()[:, None]).reshape(-1, 3, 3)
