@@ -335,12 +335,12 @@ class InstancesTask(Task):
                 }
         training, name = checkpoint.training, shipped_name(checkpoint)
         supervised = checkpoint.method == 'supervised'
+        read = 'true labels were read' if supervised else 'no label was read'
         values = card_values(
             checkpoint,
             checkpoint.part,
             f'{training["data"]} of {_number(checkpoint)}simulated parts, fingerprint'
-            f' {training["fingerprint"]};'
-            f' {"true labels were read" if supervised else "no label was read"}',
+            f' {training["fingerprint"]}; {training.get("labels_read") or read}',
             metrics,
             f'insegan card --model checkpoints/{name} --out NEW_FOLDER',
         )

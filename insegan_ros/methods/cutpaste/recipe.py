@@ -88,5 +88,14 @@ def train_cutpaste(config: TrainCutPasteConfig) -> Path:
         scales,
         {'offsets': weights},
         data=f'{len(data.images)} unlabelled scenes',
+        values={'instances': instances},
+        **_read(instances, config),
         **taught_by([factory], run),
     )
+
+
+def _read(instances: int, config: TrainCutPasteConfig) -> dict[str, str]:
+    """What the model card says of labels, where the number of parts was taken from the data."""
+    if instances == config.instances:
+        return {}
+    return {'labels_read': 'of labels only the number of parts in each scene was read'}
