@@ -19,6 +19,7 @@ from scipy.spatial.transform import Rotation
 
 from insegan_ros.errors import ConfigError, InputError
 from insegan_ros.frame import Intrinsics
+from insegan_ros.geometry.rays import ray_scene
 from insegan_ros.workspace import Workspace, four
 from insegan_sim.container import Container
 from insegan_sim.parts import Part
@@ -264,11 +265,7 @@ class Caster:
 
     def __init__(self, thing: object, mesh: trimesh.Trimesh, keep: bool) -> None:
         self.thing, self.keep = thing, keep
-        self.scene = o3d.t.geometry.RaycastingScene(nthreads=1)
-        self.scene.add_triangles(
-            o3d.core.Tensor.from_numpy(np.array(mesh.vertices, np.float32)),
-            o3d.core.Tensor.from_numpy(np.array(mesh.faces, np.uint32)),
-        )
+        self.scene = ray_scene(mesh)
         self.kept: _Cast | None = None
 
     def cast(

@@ -189,17 +189,21 @@ def draw_hardest(scenes: list[Scene], found: list[Instances], path: Path) -> Non
     """The scenes in which the fewest of the parts that are half seen are found: depth, masks,
     truth."""
 
-    def share(pair: tuple[Scene, Instances]) -> float:
-        truth = pair[0].labelled()
-        ious = score_seen(truth, visible_fractions(truth), pair[1].labels).ious
+    def share(scene: Scene, one: Instances) -> float:
+        truth = scene.labelled()
+        ious = score_seen(truth, visible_fractions(truth), one.labels).ious
         return float((ious >= 0.5).mean()) if len(ious) else 1.0
 
     path.parent.mkdir(parents=True, exist_ok=True)
+    shares = [share(scene, one) for scene, one in zip(scenes, found)]
     columns = [
         compared(
-            f'{share((scene, one)):.2f}', scene.frame.depth_m, one.labels, scene.labelled().labels
+            f'{shares[index]:.2f}',
+            scenes[index].frame.depth_m,
+            found[index].labels,
+            scenes[index].labelled().labels,
         )
-        for scene, one in sorted(zip(scenes, found), key=share)[:DRAWN]
+        for index in sorted(range(len(scenes)), key=shares.__getitem__)[:DRAWN]
     ]
     write_picture(path, np.hstack(columns))
 

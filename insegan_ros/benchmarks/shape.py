@@ -15,6 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from insegan_ros.benchmarks.rows import Row, row
 from insegan_ros.errors import InputError
+from insegan_ros.geometry.rays import ray_scene
 from insegan_ros.reconstruction.fields import all_rotations
 from insegan_ros.reconstruction.pipeline import reconstruct
 from insegan_ros.tasks.base import TEST_SEED
@@ -116,7 +117,7 @@ def outer_points(mesh: trimesh.Trimesh, count: int = 15_000) -> np.ndarray:
     points, faces = trimesh.sample.sample_surface(mesh, count, seed=0)
     normals = mesh.face_normals[faces]
     directions = all_rotations(40).numpy()[:, :, 2].astype(float)
-    scene = _scene(mesh)
+    scene = ray_scene(mesh)
     free: np.ndarray = np.zeros(count, bool)
     start = points + 1e-5 * normals
     for direction in directions:
@@ -131,13 +132,4 @@ def _inside(mesh: trimesh.Trimesh, diameter_m: float) -> np.ndarray:
     """Which of 40,000 points around the origin are inside, (N,) bool."""
     points = np.random.default_rng(0).uniform(-0.6, 0.6, (40_000, 3)) * diameter_m
     tensor = o3d.core.Tensor.from_numpy(points.astype(np.float32))
-    return np.asarray(_scene(mesh).compute_occupancy(tensor, nthreads=1).numpy() > 0.5)
-
-
-def _scene(mesh: trimesh.Trimesh) -> o3d.t.geometry.RaycastingScene:
-    scene = o3d.t.geometry.RaycastingScene(nthreads=1)
-    scene.add_triangles(
-        o3d.core.Tensor.from_numpy(np.array(mesh.vertices, np.float32)),
-        o3d.core.Tensor.from_numpy(np.array(mesh.faces, np.uint32)),
-    )
-    return scene
+    return np.asarray(ray_scene(mesh).compute_occupancy(tensor, nthreads=1).numpy() > 0.5)

@@ -19,6 +19,7 @@ import trimesh
 from scipy.spatial.transform import Rotation
 
 from insegan_ros.frame import Frame
+from insegan_ros.geometry.rays import ray_scene
 from insegan_ros.geometry.rotations import looking_along, spread
 from insegan_ros.geometry.surface_grid import SurfaceGrid
 
@@ -76,15 +77,7 @@ class MeshRegistration:
             np.linalg.norm(mesh.vertices - mesh.vertices.mean(0), axis=1).max() * 2
         )
         self.grid = SurfaceGrid(self.points, self.normals)
-        self.scene = o3d.t.geometry.RaycastingScene(nthreads=1)
-        self.scene.add_triangles(
-            o3d.t.geometry.TriangleMesh.from_legacy(
-                o3d.geometry.TriangleMesh(
-                    o3d.utility.Vector3dVector(mesh.vertices),
-                    o3d.utility.Vector3iVector(mesh.faces),
-                )
-            )
-        )
+        self.scene = ray_scene(mesh)
         # Parts lie and stand along their own axes, and a flat face seen at a slant lies no nearer
         # to the surface than any other side.
         axes = np.linalg.svd(self.points - self.points.mean(0), full_matrices=False)[2]
