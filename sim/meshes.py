@@ -19,17 +19,21 @@ from insegan_sim.shapes import Symmetry
 # What a robot picks from a bin: anything else is a wrong unit.
 SMALLEST_M, LARGEST_M = 0.003, 0.6
 # The convex decomposition sees no more triangles than this; the camera sees all.
-COLLISION_FACES = 20_000
+COLLISION_FACES = 3000
+# How far a piece of the decomposition may bridge hollows, as CoACD counts it.
+CONCAVITY = 0.05
 # The physics keeps a millimetre around every body: what is thinner than twice that lies too high.
 THINNEST_M = 0.002
 # A larger hole is no flaw of an export but an open body; filling it would make a block of a tray.
 LARGEST_HOLE = 0.03
 
 
-def load_mesh_part(path: Path, scale: float = 1.0, name: str = '') -> Part:
+def load_mesh_part(
+    path: Path, scale: float = 1.0, name: str = '', concavity: float = CONCAVITY
+) -> Part:
     """The part in an STL, OBJ or PLY file, `scale` metres per unit, called as the file if no name
-    is given. Prints what was repaired, and where the part's origin, its centre of mass, lies in the
-    file.
+    is given; concavity: see convex_pieces. Prints what was repaired, and where the part's origin,
+    its centre of mass, lies in the file.
 
     Raises InputError for what cannot be a part: no or empty mesh, open surface, no volume, absurd
     size.
@@ -40,7 +44,11 @@ def load_mesh_part(path: Path, scale: float = 1.0, name: str = '') -> Part:
     name = name or re.sub(r'[^A-Za-z0-9_.-]+', '-', path.stem).strip('-.') or 'part'
     x, y, z = (float(v) for v in -centre)
     part = Part(
-        name, mesh, tuple(convex_pieces(mesh)), find_symmetries(mesh), file_origin_m=(x, y, z)
+        name,
+        mesh,
+        tuple(convex_pieces(mesh, concavity)),
+        find_symmetries(mesh),
+        file_origin_m=(x, y, z),
     )
     if part.moved:
         place = ', '.join(f'{v:.1f}' for v in 1000 * centre)
@@ -156,7 +164,7 @@ def _open_edges(mesh: trimesh.Trimesh) -> int:
     return int((counts != 2).sum())
 
 
-def convex_pieces(mesh: trimesh.Trimesh, threshold: float = 0.05) -> list[trimesh.Trimesh]:
+def convex_pieces(mesh: trimesh.Trimesh, threshold: float = CONCAVITY) -> list[trimesh.Trimesh]:
     """Approximate convex decomposition (CoACD) to within `threshold`, its concavity; deterministic.
     A convex mesh is its own single piece."""
     if mesh.is_convex:
@@ -170,8 +178,8 @@ def _decomposed(vertices: bytes, faces: bytes, threshold: float) -> tuple[trimes
     """The pieces of a mesh given as its arrays' bytes: they take seconds, and one command asks for
     them several times."""
     mesh = trimesh.Trimesh(
-        np.frombuffer(vertices).reshape(-1, 3),
-        np.frombuffer(faces, np.int64).reshape(-1, 3),
+        np.frombuffer(vertices).reshape(-1, 3).copy(),
+        np.frombuffer(faces, np.int64).reshape(-1, 3).copy(),
         process=False,
     )
     import coacd
