@@ -13,7 +13,7 @@ from insegan_ros.engine.checkpoint import Scales
 from insegan_ros.geometry.label_images import clean
 from insegan_ros.heights import height_shares, signed
 from insegan_ros.offsets.network import OffsetNet
-from insegan_ros.offsets.votes import assign, find_centres
+from insegan_ros.offsets.votes import assign, covering_centres, find_centres
 
 # Parts on one another differ less in height than parts side by side in place.
 HEIGHT_STRETCH = 1.5
@@ -40,6 +40,10 @@ class VoteRule:
     min_foreground: float = SURELY_NO_PART
     """The network's probability of foreground below which a pixel belongs to no instance, whatever
     its height."""
+    cover: bool = False
+    """Whether centres are the fewest that explain the votes, each by its expected error, instead of
+    the peaks of votes: for parts that lie nearer to one another than votes scatter. min_votes is
+    then what a centre must save, in votes times errors off."""
 
 
 @torch.inference_mode()
@@ -69,13 +73,12 @@ def agreed_centres(
 ) -> np.ndarray:
     """Centres (K, 2 or 3) that votes (M, 2 or 3) in px agree on, those counting more that expect a
     smaller error (M,)."""
+    radius_px, least = rule.centre_radius * scales.part_radius_px, rule.min_votes
+    if rule.cover:
+        return covering_centres(votes, error_px, radius_px, least * scales.part_area_px)
     confidence = 1 / (1 + (error_px / (0.5 * scales.part_radius_px)) ** 2)
     return find_centres(
-        votes,
-        confidence.astype(np.float32),
-        shape,
-        rule.centre_radius * scales.part_radius_px,
-        rule.min_votes * scales.part_area_px,
+        votes, confidence.astype(np.float32), shape, radius_px, least * scales.part_area_px
     )
 
 

@@ -8,13 +8,21 @@ a nut's centre lies in its hole.
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
+from scipy.ndimage import gaussian_filter, maximum_filter
 
 # Peaks looked at in one picture, so that clutter cannot hold a node up.
 MAX_PEAKS = 300
 # Layers of the vote map's height.
 MAX_LAYERS = 64
+# Of more votes every second, third, ... is asked; cells of the vote map along each side.
+MAX_VOTES, MAX_CELLS = 4000, 256
+# The smallest error that is believed, as a share of the radius, and the errors off at which a vote
+# is nobody's.
+SUREST, WORST = 0.2, 3.0
 
 
 def vote_map(
@@ -83,6 +91,86 @@ def find_centres(
         away = sum(((axis - p) * c) ** 2 for axis, p, c in zip(np.ogrid[window], peak, cell))
         heat[window][away <= reach**2] = 0
     return np.array(centres, np.float32).reshape(-1, targets.shape[1])
+
+
+def covering_centres(
+    targets: np.ndarray, errors: np.ndarray, radius_px: float, min_gain: float
+) -> np.ndarray:
+    """Centres (K, 2 or 3) that explain targets (M, 2 or 3) with expected errors (M,) in px, as few
+    as do it; strongest first.
+
+    A vote costs its distance to the nearest centre in expected errors, at most WORST. Centres are
+    added while the best lowers the sum by min_gain or more, and taken away again whose loss costs
+    less: facility location. Two parts may lie nearer to one another than votes that are unsure
+    scatter: those cost little wherever they are. radius_px: within a quarter of it are no two.
+    """
+    if not len(targets):
+        return np.zeros((0, targets.shape[1]), np.float32)
+    step = math.ceil(len(targets) / MAX_VOTES)
+    votes, min_gain = targets[::step].astype(np.float32), min_gain / step
+    errors = np.maximum(errors[::step], SUREST * radius_px).astype(np.float32)
+    candidates = _peaks(votes, 1 / errors, radius_px / 4)
+    costs = np.minimum(_distances(votes, candidates) / errors[:, None], WORST)
+    centres = candidates[_cheapest(costs, min_gain)]
+    for _ in range(3 if len(centres) else 0):
+        away = _distances(votes, centres)
+        own = away == away.min(1, keepdims=True)
+        centres = _gathered(votes, centres, 1 / errors, own & (away < 2 * errors[:, None]))
+    return centres
+
+
+def _peaks(votes: np.ndarray, weights: np.ndarray, cell_px: float) -> np.ndarray:
+    """At most MAX_PEAKS places (K, D), cells of cell_px apart, around which votes (M, D) with
+    weights (M,) gather most; strongest first."""
+    reach, middle = MAX_CELLS / 2 * cell_px, np.median(votes, 0)
+    inside = (np.abs(votes - middle) < reach).all(1)
+    low = np.maximum(votes[inside].min(0, initial=np.inf), middle - reach)
+    cells = ((votes[inside] - low) / cell_px).round().astype(int)
+    heat = np.zeros(cells.max(0, initial=0) + 1, np.float32)
+    np.add.at(heat, tuple(cells.T), weights[inside])
+    heat = gaussian_filter(heat, 1.0)
+    peaks = np.argwhere((heat == maximum_filter(heat, 3)) & (heat > 1e-6))
+    order = np.argsort(-heat[tuple(peaks.T)], kind='stable')[:MAX_PEAKS]
+    return np.asarray(peaks[order] * cell_px + low, np.float32)
+
+
+def _gathered(
+    votes: np.ndarray, centres: np.ndarray, weights: np.ndarray, own: np.ndarray
+) -> np.ndarray:
+    """Centres (K, D) moved to the mean of their own votes, (M, K) bool, of votes (M, D) with
+    weights (M,); where there are none they stay."""
+    shares = own * weights[:, None]
+    total = shares.sum(0)[:, None]
+    return np.where(total > 0, shares.T @ votes / np.maximum(total, 1e-9), centres).astype(
+        np.float32
+    )
+
+
+def _distances(votes: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """Distances (M, K) of votes (M, D) from centres (K, D)."""
+    squared = (votes**2).sum(1)[:, None] - 2 * votes @ centres.T + (centres**2).sum(1)
+    return np.sqrt(np.maximum(squared, 0))
+
+
+def _cheapest(costs: np.ndarray, min_gain: float) -> list[int]:
+    """Which of K centres explain M votes, costs (M, K), see covering_centres."""
+    chosen, left = list[int](), np.full(len(costs), WORST, np.float32)
+    for _ in range(costs.shape[1]):
+        gain = np.maximum(left[:, None] - costs, 0).sum(0)
+        best = int(gain.argmax())
+        if gain[best] < min_gain:
+            break
+        chosen.append(best)
+        left = np.minimum(left, costs[:, best])
+    while len(chosen) > 1:
+        nearest = np.partition(costs[:, chosen], 1, axis=1)[:, :2]
+        own = costs[:, chosen].argmin(1)
+        loss = np.bincount(own, nearest[:, 1] - nearest[:, 0], len(chosen))
+        least = int(loss.argmin())
+        if loss[least] >= min_gain:
+            break
+        chosen.pop(least)
+    return chosen
 
 
 def _blurring(layers: int) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from insegan_ros.offsets.votes import assign, find_centres
+from insegan_ros.offsets.votes import MAX_PEAKS, assign, covering_centres, find_centres
 
 
 def disks(*centres, radius=8, shape=(48, 64)):
@@ -77,3 +77,33 @@ def test_few_votes_make_no_instance():
 def test_votes_beyond_the_image_do_no_harm():
     targets = np.tile((-40.0, 500.0), (100, 1))
     assert len(find_centres(targets, np.ones(100, np.float32), (48, 64), 4.0, 40)) == 0
+
+
+def test_parts_nearer_than_their_votes_scatter_are_told_apart():
+    """Two bolts side by side: centres 8 px apart, sure votes near them, unsure ones anywhere."""
+    rng = np.random.default_rng(0)
+    centres = np.array([(30.0, 24.0, 5.0), (38.0, 24.0, 5.0)])
+    own = rng.integers(2, size=800)
+    errors = rng.choice([1.0, 8.0], 800)
+    targets = centres[own] + rng.normal(0, 1, (800, 3)) * errors[:, None]
+    found = covering_centres(targets, errors, 12.0, 60)
+    assert np.allclose(found[np.argsort(found[:, 0])], centres, atol=0.7)
+    confidence = (1 / (1 + (errors / 6) ** 2)).astype(np.float32)
+    assert len(find_centres(targets, confidence, (48, 64), 12.0, 20)) == 1
+
+
+def test_unsure_votes_make_no_centre_of_their_own():
+    rng = np.random.default_rng(1)
+    targets = np.concatenate([rng.normal((30, 24), 1, (300, 2)), rng.uniform(0, 60, (100, 2))])
+    errors = np.repeat((1.0, 20.0), (300, 100))
+    assert np.allclose(covering_centres(targets, errors, 8.0, 60), [(30, 24)], atol=0.3)
+    assert len(covering_centres(targets, errors, 8.0, 1e9)) == 0
+    assert covering_centres(np.zeros((0, 3)), np.zeros(0), 8.0, 60).shape == (0, 3)
+
+
+def test_centres_of_any_place_and_number_do_no_harm():
+    targets = np.concatenate([np.tile((-4e6, 5e6), (50, 1)), np.tile((30.0, 20.0), (500, 1))])
+    found = covering_centres(targets, np.ones(550), 8.0, 100)
+    assert np.abs(found - (30, 20)).max(1).min() < 0.1
+    crowd = np.random.default_rng(2).uniform(0, 500, (30_000, 2))
+    assert len(covering_centres(crowd, np.ones(30_000), 2.0, 0.0)) <= MAX_PEAKS
