@@ -7,13 +7,18 @@ not one height.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from insegan_ros.errors import ConfigError
 from insegan_ros.nn.unet import UNet
+
+# What the network's own unit of offsets is in px.
+OFFSET_SCALE = 8.0
 
 
 @dataclass(frozen=True)
@@ -29,12 +34,17 @@ class OffsetNetConfig:
     height_votes: bool = True
     """Whether the way to the centre has a height too; without, parts whose centres coincide in the
     picture are one."""
+    cell: int = 1
+    """Side in px of the squares that the network takes for one pixel of many channels: outlines are
+    as fine as the picture, at the cost of one that is coarser by this factor."""
 
     def __post_init__(self) -> None:
         if self.width % 8 or not 2 <= self.levels <= 6:
             raise ConfigError(
                 f'width is {self.width}, levels {self.levels}: expected a multiple of 8, and 2 to 6'
             )
+        if not 1 <= self.cell <= 4:
+            raise ConfigError(f'cell is {self.cell}: expected 1 to 4')
 
 
 class OffsetNet(UNet):
@@ -46,12 +56,40 @@ class OffsetNet(UNet):
 
     def __init__(self, config: OffsetNetConfig) -> None:
         # Offsets are tens of px, the convolution's natural scale is one.
-        scale = torch.tensor([1.0, *[8.0] * (2 + config.height_votes), 1.0])
-        super().__init__(config.channels, len(scale), config.width, config.levels)
+        scale = torch.tensor([1.0, *[OFFSET_SCALE] * (2 + config.height_votes), 1.0])
+        area = config.cell**2
+        super().__init__(config.channels * area, len(scale) * area, config.width, config.levels)
         self.config = config
         self.register_buffer('scale', scale[:, None, None], persistent=False)
+
+    @property
+    def stride(self) -> int:
+        """The number of px that the sides of an image must be multiples of."""
+        return super().stride * self.config.cell
 
     def forward(self, image: Tensor) -> Tensor:
         """image (B, channels, H, W), heights with -1 the floor, 1 the height scale -> (B, 5, H, W):
         foreground logit, dx, dy, dz (px), log error (px); no dz without height votes."""
-        return super().forward(image) * self.scale
+        cells = super().forward(pixel_unshuffle(image, self.config.cell))
+        return pixel_shuffle(cells, self.config.cell) * self.scale
+
+
+def finer(weights: dict[str, Tensor], cell: int) -> dict[str, Tensor]:
+    """The weights of a network of single pixels as those of one of cells, for pictures that are
+    finer by `cell`: of the mean of every cell it says the same."""
+    first, head, bias = weights['down.0.0.weight'], weights['head.weight'], weights['head.bias']
+    area = cell**2
+    grow = torch.ones(len(bias), dtype=bias.dtype)
+    grow[1:-1] = cell
+    rows = (bias * grow)[:, None].repeat(1, area)
+    within = torch.arange(area)
+    middle = (cell - 1) / 2
+    rows[1] += (middle - within % cell) / OFFSET_SCALE
+    rows[2] += (middle - within.div(cell, rounding_mode='floor')) / OFFSET_SCALE
+    rows[-1] += math.log(cell)
+    return {
+        **weights,
+        'down.0.0.weight': first.repeat_interleave(area, 1) / area,
+        'head.weight': (head * grow[:, None, None, None]).repeat_interleave(area, 0),
+        'head.bias': rows.flatten(),
+    }
