@@ -23,17 +23,19 @@ RECIPES = {
     'recording': 'cutpaste',
     'insegan-generator': 'insegan',
     'insegan-generator-cpu': 'insegan',
+    'piles-base': 'piles',
 }
 # The file that a shipped checkpoint was made by, where it is not that of its method's name.
-MADE_BY = {'insegan-generator-nut': 'insegan-generator-cpu'}
+MADE_BY = {'insegan-generator-nut': 'insegan-generator-cpu', 'piles-base': 'piles-base'}
 # Where a training lies, what it begins with and how it is run: a user's own.
-OWN = ('data', 'image', 'out', 'begin', 'loop.')
+OWN = ('data', 'image', 'out', 'begin', 'loop.', 'piles.part', 'piles.mesh', 'piles.workers')
 # Fields that a checkpoint's configuration holds and the recipe's has not, or the other way round,
 # and why. Nothing else may differ.
 YOUNGER = 'younger than the checkpoint; its default is what was then'
 DIFFERENCES: dict[str, dict[str, str]] = {
     'cutpaste': {
         'offsets.network.channels': YOUNGER,
+        'offsets.network.cell': YOUNGER,
         'offsets.sensor': YOUNGER,
         'size': YOUNGER,
         'workspace': YOUNGER,
@@ -41,12 +43,15 @@ DIFFERENCES: dict[str, dict[str, str]] = {
     'insegan': {
         'insegan.gan.rounds': YOUNGER,
         'insegan.gan.round_steps': YOUNGER,
+        'offsets.network.cell': YOUNGER,
         'offsets.sensor': YOUNGER,
     },
     'hoc': {
+        'offsets.network.cell': YOUNGER,
         'offsets.sensor': YOUNGER,
         'zoom': 'found in the picture: from its px to those of the patches',
     },
+    'piles': {},
     'layered-gan': {'gan.perturb': 'a switch of an earlier version, always on'},
     'independence-foreground': {
         'unet.network.width': "the student's, by the name that inference knows it by",

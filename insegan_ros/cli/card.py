@@ -34,6 +34,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         ),
     )
     parser.add_argument(
+        '--part',
+        type=str,
+        default='',
+        help="one of the simulator's parts to measure on, if not the checkpoint's own",
+    )
+    parser.add_argument(
         '--mesh-scale',
         type=float,
         default=1.0,
@@ -60,5 +66,7 @@ def run(arguments: Namespace) -> None:
     task = task_named(task_of(Checkpoint.load(model)))
     if arguments.mesh:
         task = task.of_mesh(Path(arguments.mesh), arguments.mesh_scale)
+    elif arguments.part:
+        task = task.of_part(arguments.part)
     make_card(task, model, Path(arguments.out), arguments.limit)
     print((Path(arguments.out) / 'README.md').read_text())

@@ -84,6 +84,14 @@ class Task(ABC):
             ' part: expected no mesh'
         )
 
+    def of_part(self, name: str) -> Task:
+        """The same task on one of the simulator's parts. Raises ConfigError where the task knows no
+        such, or the simulator no such part."""
+        raise ConfigError(
+            f'{name} is given to measure a checkpoint that is for other pictures than bins of one'
+            ' part: expected no part'
+        )
+
     @abstractmethod
     def load(self, segmenter: Segmenter, source: Source) -> Any:
         """Labelled data for this method. Raises DatasetError, InputError."""

@@ -34,8 +34,9 @@ from insegan_ros.metrics.picks import first_pick_is_free
 from insegan_ros.metrics.poses import TruePart, errors_of
 from insegan_ros.segmenters.base import Segmenter
 from insegan_ros.tasks.base import TEST_SEED, Card, Result, Source, Task, card_values, training_line
+from insegan_ros.tasks.deep_bins import deep_table, evaluate_deep
 from insegan_sim.meshes import load_mesh_part, part_of_data
-from insegan_sim.parts import Part
+from insegan_sim.parts import Part, load_part
 from insegan_sim.scenes import bin_setup, scene_stream
 
 
@@ -294,6 +295,10 @@ class InstancesTask(Task):
         """The same on bins of a user's part. Raises InputError for a mesh that cannot be used."""
         return InstancesTask(load_mesh_part(mesh, scale))
 
+    def of_part(self, name: str) -> InstancesTask:
+        """The same on bins of one of the simulator's parts. Raises ConfigError for another name."""
+        return InstancesTask(load_part(name))
+
     def load(self, segmenter: Segmenter, source: Source) -> LabelledScenes:
         """Shards, BOP, COCO, Insta-10, label pictures, or a recording with labels."""
 
@@ -323,7 +328,7 @@ class InstancesTask(Task):
         )
         segmenter = load_segmenter(str(model))
         result = evaluate_simulated(segmenter, part, limit)
-        metrics = result.summary()
+        metrics = result.summary() | evaluate_deep(segmenter, part, max(limit // 5, 1))
         for other in POSE_ENCODER if 'encoder' in checkpoint.weights else ():
             if other != checkpoint.segmenter:
                 way = load_segmenter(str(model), other)
@@ -343,6 +348,7 @@ class InstancesTask(Task):
             f' {training["fingerprint"]}; {training.get("labels_read") or read}',
             metrics,
             f'insegan card --model checkpoints/{name} --out NEW_FOLDER',
+            **({'measured_with': self.part.name} if self.part else {}),
         )
         drawn: dict[str, Callable[[Path], None]] = {}
         if _renders_singles(checkpoint):
@@ -426,6 +432,7 @@ def card_text(card: dict[str, Any], name: str, pictures: list[str]) -> str:
             else []
         ),
         training_line(card),
+        *(['', f'Measured on bins of {card["measured_with"]}.'] if 'measured_with' in card else []),
         '',
         (
             f'| | {metrics["scenes"]} random scenes | K-means | {metrics["scenes_hard"]} scenes'
@@ -441,6 +448,7 @@ def card_text(card: dict[str, Any], name: str, pictures: list[str]) -> str:
             )
     lines += [
         '',
+        *deep_table(metrics),
         (
             f'Recompute: `{card["command"]}`. K-means is told the number of parts, the dense'
             ' network is not.'

@@ -26,6 +26,7 @@ from insegan_ros.heights import height_scale, height_shares, pixel_size_m, signe
 from insegan_ros.methods.registry import find_checkpoint
 from insegan_ros.offsets.inference import VoteRule
 from insegan_ros.offsets.labelled_images import LabelledImages
+from insegan_ros.offsets.network import OffsetNetConfig, finer
 from insegan_ros.offsets.segmenter import network_config
 from insegan_ros.offsets.stage import OffsetStage, OffsetTrainConfig
 from insegan_ros.reconstruction.pipeline import reconstruct
@@ -35,6 +36,8 @@ from insegan_sim.generate import SimulateConfig, simulate
 
 # A part of which so much is seen shows its size; so many scenes show enough of them.
 WHOLE, SIZED_SCENES = 0.95, 60
+# Working pictures have sides that every network's stride divides.
+STRIDE = 32
 
 
 @dataclass(frozen=True)
@@ -48,14 +51,16 @@ class PilesConfig:
     """The part's STL, OBJ or PLY file, as `insegan reconstruct` makes it or of your own."""
     scale: float = 1.0
     """Metres in a unit of the mesh."""
-    instances: str = '1-60'
+    concavity: float = 0.15
+    """How far collisions may bridge hollows, see `insegan simulate`: meshes from depth ripple."""
+    instances: str = '1-50'
     """Parts in a bin, from the emptiest to the fullest."""
-    fill: float = 3.0
+    fill: float = 2.5
     """Layers that the fullest bin holds: the share of the floor that its parts would cover side by
     side."""
     emptied: int = 5
     """Pictures of a pile, of which more and more is taken away, see `insegan simulate`."""
-    scenes: int = 200
+    scenes: int = 80
     """Scenes for each sensor."""
     sensors: tuple[str, ...] = ('ideal', 'd435')
     """Whose depth is learnt from; names or YAML files, see `insegan simulate --sensor`."""
@@ -77,6 +82,7 @@ class PilesConfig:
             part=self.part or 'nut',
             mesh=self.mesh,
             scale=self.scale,
+            concavity=self.concavity,
             scenes=self.scenes,
             out=str(out),
             instances=self.instances,
@@ -106,28 +112,31 @@ class TrainPilesConfig:
     """The simulated piles."""
     out: str = 'runs/piles'
     """Folder of the run: piles, states, logs, and at the end the checkpoint."""
-    part_px: float = 14.0
+    part_px: float = 28.0
     """Resolution that is learnt at: the side in px of a square that covers as much as one part."""
-    begin: str = ''
-    """A checkpoint whose dense network is gone on from, such as one of other parts: it knows piles
-    already. Empty begins anew."""
+    begin: str = 'piles-base'
+    """A checkpoint whose dense network is gone on from: the shipped one has learnt piles of sixty
+    simulated products. Empty begins anew, and takes more scenes and steps."""
     seed: int = 0
     """Seed of everything."""
     offsets: OffsetTrainConfig = field(
-        default_factory=lambda: OffsetTrainConfig(steps=700, batch=12, self_training=0)
+        default_factory=lambda: OffsetTrainConfig(
+            network=OffsetNetConfig(cell=2), steps=400, batch=12, self_training=0
+        )
     )
     """The dense network's training."""
     votes: VoteRule = field(
         default_factory=lambda: VoteRule(
-            centre_radius=1.2,
-            min_votes=0.06,
+            centre_radius=1.0,
+            min_votes=0.25,
             min_height=0.0,
             min_height_m=0.002,
             min_foreground=0.5,
+            cover=True,
         )
     )
     """When votes are a centre; the segmenter takes it from the checkpoint. Chosen with the
-    labels of 20 simulated bins of nuts of seed 77."""
+    labels of simulated bins of nuts and bolts of seed 77."""
     loop: LoopConfig = field(default_factory=LoopConfig)
     """Device, precision, how often to save."""
 
@@ -136,8 +145,8 @@ class TrainPilesConfig:
             raise ConfigError(
                 f'data is {self.data}, piles.mesh or piles.part is given too: expected one of them'
             )
-        if not 6 <= self.part_px <= 64:
-            raise ConfigError(f'part_px is {self.part_px:g}: expected 6 to 64')
+        if not 6 <= self.part_px <= 128:
+            raise ConfigError(f'part_px is {self.part_px:g}: expected 6 to 128')
         if self.offsets.self_training:
             raise ConfigError(
                 f'offsets.self_training is {self.offsets.self_training}: expected 0, simulated'
@@ -184,7 +193,7 @@ def train_piles(config: TrainPilesConfig) -> Path:
         f'{len(images)} piles of up to {plans[0].count[1]} parts at {size} px; one part covers some'
         f' {scales.part_area_px:.0f} px'
     )
-    factory = LabelledImages(data.images, _labels(maps, config.votes), _centres(maps))
+    factory = LabelledImages(data.images, _labels(maps, config.votes), _centres(maps), True)
     run.seed('weights', 3)
     stage = OffsetStage(run.fabric, config.offsets, factory, data.relief_px, 0, start)
     weights = run.stage(stage).weights()
@@ -232,23 +241,26 @@ def first_weights(config: TrainPilesConfig) -> dict[str, torch.Tensor] | None:
         return None
     checkpoint = Checkpoint.load(find_checkpoint(config.begin))
     checkpoint.require('offsets')
-    shape = network_config(checkpoint)
-    if shape != config.offsets.network:
+    shape, wanted = network_config(checkpoint), config.offsets.network
+    weights = {name: value.float() for name, value in checkpoint.weights['offsets'].items()}
+    if shape != wanted and replace(shape, cell=wanted.cell) == wanted and shape.cell == 1:
+        return finer(weights, wanted.cell)
+    if shape != wanted:
         raise ConfigError(
             f'begin is {config.begin}, whose network is {shape}: expected the shape of'
-            f' offsets.network, {config.offsets.network}'
+            f' offsets.network, {wanted}'
         )
-    return {name: value.float() for name, value in checkpoint.weights['offsets'].items()}
+    return weights
 
 
 def working_size(folder: Path, pixel_m: float) -> int:
-    """The side in px, a multiple of 16, of a square height map of a set's bins in which a pixel
+    """The side in px, a multiple of 32, of a square height map of a set's bins in which a pixel
     covers some pixel_m."""
     scene = next(iter(ShardDataset(folder)))
     workspace = scene.require_workspace()
     left, top, right, bottom = workspace.window(scene.frame.intrinsics, TRAINING_MARGIN)
     side_m = max(right - left, bottom - top) * pixel_size_m(workspace, scene.frame.intrinsics)
-    return max(16 * round(side_m / pixel_m / 16), 32)
+    return max(STRIDE * round(side_m / pixel_m / STRIDE), 2 * STRIDE)
 
 
 def part_size(folder: Path) -> tuple[float, float]:

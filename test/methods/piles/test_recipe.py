@@ -37,7 +37,9 @@ DENSE = OffsetTrainConfig(OffsetNetConfig(8, 3), steps=60, batch=6, rate=6e-3, s
 def config(tmp_path_factory) -> TrainPilesConfig:
     """A training of seconds that has been run."""
     out = tmp_path_factory.mktemp('piles') / 'run'
-    config = TrainPilesConfig(piles=PILES, out=str(out), part_px=9.0, offsets=DENSE, loop=LOOP)
+    config = TrainPilesConfig(
+        piles=PILES, out=str(out), part_px=9.0, offsets=DENSE, begin='', loop=LOOP
+    )
     train_piles(config)
     return config
 
@@ -93,7 +95,7 @@ def test_what_cannot_be_is_said(tmp_path):
         PilesConfig(part='nut', mesh='nut.stl')
     with pytest.raises(ConfigError, match='piles.sensors is empty'):
         PilesConfig(sensors=())
-    with pytest.raises(ConfigError, match='part_px is 2: expected 6 to 64'):
+    with pytest.raises(ConfigError, match='part_px is 2: expected 6 to 128'):
         TrainPilesConfig(part_px=2)
     with pytest.raises(ConfigError, match='self_training is 1: expected 0'):
         TrainPilesConfig(offsets=OffsetTrainConfig(self_training=1))
