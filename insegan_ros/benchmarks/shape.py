@@ -11,12 +11,12 @@ import numpy as np
 import open3d as o3d
 import trimesh
 from scipy.spatial import cKDTree
-from scipy.spatial.transform import Rotation
 
 from insegan_ros.benchmarks.rows import Row, row
 from insegan_ros.errors import InputError
+from insegan_ros.geometry.meshes import best_alignment
 from insegan_ros.geometry.rays import ray_scene
-from insegan_ros.reconstruction.fields import all_rotations
+from insegan_ros.geometry.rotations import spread
 from insegan_ros.reconstruction.pipeline import reconstruct
 from insegan_ros.tasks.base import TEST_SEED
 from insegan_sim.camera import Camera
@@ -30,7 +30,6 @@ VIEWS = (20, 40, 80)
 SENSORS = ('ideal', 'd435')
 # A point of the surface is found if the mesh is within this share of the diameter.
 FOUND = 0.03
-STARTS, REFINED, STEPS = 1000, 8, 25
 
 
 def benchmark_shape(small: bool) -> list[Row]:
@@ -88,35 +87,11 @@ def compare(mesh: trimesh.Trimesh, part: Part) -> dict[str, float]:
     }
 
 
-def best_alignment(mesh: trimesh.Trimesh, true: trimesh.Trimesh) -> np.ndarray:
-    """true-from-mesh (4, 4) by ICP from rotations all around."""
-    own = trimesh.sample.sample_surface(mesh, 800, seed=0)[0]
-    target = trimesh.sample.sample_surface(true, 4000, seed=1)[0]
-    tree, middle, aim = cKDTree(target), mesh.center_mass, true.center_mass
-    starts = all_rotations(STARTS).numpy().astype(float)
-    turned = (own[:80] - middle) @ starts.transpose(0, 2, 1) + aim
-    rough = tree.query(turned.reshape(-1, 3))[0].reshape(len(starts), -1).mean(1)
-    best, found = np.inf, np.eye(4)
-    for turn in starts[np.argsort(rough)[:REFINED]]:
-        shift = aim - turn @ middle
-        for _ in range(STEPS):
-            nearest = target[tree.query(own @ turn.T + shift)[1]]
-            fit, _ = Rotation.align_vectors(nearest - nearest.mean(0), own - own.mean(0))
-            turn = fit.as_matrix()
-            shift = nearest.mean(0) - turn @ own.mean(0)
-        moved = own @ turn.T + shift
-        cost = tree.query(moved)[0].mean() + cKDTree(moved).query(target[:800])[0].mean()
-        if cost < best:
-            best, found = cost, np.eye(4)
-            found[:3, :3], found[:3, 3] = turn, shift
-    return found
-
-
 def outer_points(mesh: trimesh.Trimesh, count: int = 15_000) -> np.ndarray:
     """Points (N, 3) of the surface from which some way leads straight out."""
     points, faces = trimesh.sample.sample_surface(mesh, count, seed=0)
     normals = mesh.face_normals[faces]
-    directions = all_rotations(40).numpy()[:, :, 2].astype(float)
+    directions = spread(40)
     scene = ray_scene(mesh)
     free: np.ndarray = np.zeros(count, bool)
     start = points + 1e-5 * normals

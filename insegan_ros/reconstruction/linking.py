@@ -10,16 +10,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from insegan_ros.geometry.rotations import all_rotations
 from insegan_ros.reconstruction.clusters import Cluster
-from insegan_ros.reconstruction.fields import (
-    Rules,
-    Shape,
-    align,
-    all_rotations,
-    costs,
-    lattice,
-    make_shape,
-)
+from insegan_ros.reconstruction.fields import Rules, Shape, align, costs, lattice, make_shape
 
 ROTATIONS = 3000
 # Starts along the vertical of what is moved, in half sides.
@@ -48,9 +41,16 @@ def search(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Turns (K, 3, 3), shifts (K, 3) and costs (K,) in m of the best ways to lay one shape on
     another, cheapest first."""
-    turn = all_rotations(ROTATIONS).repeat(len(LIFTS), 1, 1)
+    turn = torch.tensor(all_rotations(ROTATIONS)).float().repeat(len(LIFTS), 1, 1)
     lift = torch.tensor(LIFTS).repeat_interleave(ROTATIONS) * fixed.half_m
     shift = turn[:, :, 2] * lift[:, None]
+    return search_from(turn, shift, moved, fixed, slack_m, unseen)
+
+
+def search_from(
+    turn: Tensor, shift: Tensor, moved: Shape, fixed: Shape, slack_m: float, unseen: float = 0.02
+) -> tuple[Tensor, Tensor, Tensor]:
+    """As `search`, from given turns (K, 3, 3) and shifts (K, 3), coarse to fine."""
     for points, keep, steps in STAGES:
         rules = Rules(points, slack_m, unseen)
         best = costs(moved, fixed, turn, shift, rules).argsort()[:keep]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import trimesh
 
-from insegan_ros.benchmarks.shape import best_alignment, compare, outer_points
+from insegan_ros.benchmarks.shape import compare, outer_points
+from insegan_ros.geometry.meshes import best_alignment
 from insegan_sim.parts import load_part
 
 
