@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 import trimesh
+from torch import Tensor
 from tqdm import tqdm
 
 from insegan_ros.errors import InputError
-from insegan_ros.reconstruction.clusters import Cluster
-from insegan_ros.reconstruction.fields import Rules, Shape, align, tails
+from insegan_ros.reconstruction.clusters import TURNS, Cluster
+from insegan_ros.reconstruction.fields import Rules, Shape, align, rotations, tails
 from insegan_ros.reconstruction.fusion import Placed
-from insegan_ros.reconstruction.linking import LOWEST_SEEN_M, Hypothesis, search
+from insegan_ros.reconstruction.linking import LOWEST_SEEN_M, Hypothesis, search, search_from
 from insegan_ros.reconstruction.views import View
 from insegan_sim.camera import Caster
 
@@ -47,6 +49,10 @@ class HeldOut:
     overlap: float
     depth_m: float
     rim: float = 0.0
+
+    def merit(self) -> float:
+        """The larger, the better the mesh explains the view."""
+        return self.overlap - 20 * self.depth_m
 
     def explained(self, diameter_m: float, noise_m: float) -> bool:
         """Whether the view is one of this mesh."""
@@ -113,25 +119,55 @@ def check_link(linked: Sequence[Hypothesis], margin_m: float, diameter_m: float)
 
 
 def held_out_errors(
-    views: Sequence[View], shapes: Sequence[Shape], model: Shape, mesh: trimesh.Trimesh
+    views: Sequence[View],
+    shapes: Sequence[Shape],
+    placed: Sequence[Placed],
+    model: Shape,
+    mesh: trimesh.Trimesh,
+    diameter_m: float,
+    noise_m: float,
 ) -> list[HeldOut]:
-    """How well the mesh, in the frame of the model, explains views that it was not made from."""
+    """How well the mesh, in the frame of the model and of the placed views, explains views that it
+    was not made from."""
     caster = Caster(mesh, mesh, keep=False)
+    known = list({one.pose: one for one in placed}.values())
     found = []
     for view, shape in tqdm(list(zip(views, shapes)), desc='held-out views', unit='view'):
-        turns, shifts, _ = search(shape, model, 0.001)
-        rules = Rules(400, 0.0005, 0.0, on_surface=True)
-        turns, shifts = align(shape, model, turns, shifts, rules, 8)
-        found.append(
-            max(
-                (
-                    render_error(Placed(view, turn, shift, 0), caster)
-                    for turn, shift in zip(turns, shifts)
-                ),
-                key=lambda one: one.overlap - 20 * one.depth_m,
-            )
+        # Most views show a pose that is known; all others are looked for all around.
+        starts = [_turned(one, view) for one in known]
+        turns, shifts = (torch.cat(some) for some in zip(*starts))
+        error = _best_error(
+            view, shape, model, caster, search_from(turns, shifts, shape, model, 0.001)
         )
+        if not error.explained(diameter_m, noise_m):
+            error = max(
+                error,
+                _best_error(view, shape, model, caster, search(shape, model, 0.001)),
+                key=HeldOut.merit,
+            )
+        found.append(error)
     return found
+
+
+def _turned(one: Placed, view: View) -> tuple[Tensor, Tensor]:
+    """Turns (K, 3, 3) and shifts (K, 3) that lay a view as one whose place is known, turned about
+    the vertical."""
+    angles = torch.arange(TURNS) * (2 * np.pi / TURNS)
+    about = rotations(angles[:, None] * torch.tensor([[0.0, 0.0, 1.0]]))
+    lift = one.turn[:, 2] * (view.floor_m - one.view.floor_m)
+    return one.turn @ about, (one.shift + lift).expand(TURNS, 3)
+
+
+def _best_error(
+    view: View, shape: Shape, model: Shape, caster: Caster, found: tuple[Tensor, Tensor, Tensor]
+) -> HeldOut:
+    """The error of the best of several ways to lay a view on the model, after they were refined."""
+    rules = Rules(400, 0.0005, 0.0, on_surface=True)
+    turns, shifts = align(shape, model, found[0], found[1], rules, 8)
+    errors = [
+        render_error(Placed(view, turn, shift, 0), caster) for turn, shift in zip(turns, shifts)
+    ]
+    return max(errors, key=HeldOut.merit)
 
 
 def render_error(placed: Placed, caster: Caster) -> HeldOut:

@@ -100,7 +100,7 @@ def reconstruct(scenes: Iterable[Scene], views: int = 40, seed: int = 0) -> Reco
     check_body(mesh, size_m)
     kept = [view for view in held if view.size_m < LARGE * size_m]
     hulls = [make_shape(view.bound(nodes), view.points, half_m) for view in kept]
-    errors = held_out_errors(kept, hulls, model, mesh)
+    errors = held_out_errors(kept, hulls, placed, model, mesh, size_m, noise_m)
     explained = check_held_out(errors, size_m, noise_m)
 
     near = cKDTree(seen_points(placed).numpy()).query(mesh.vertices, workers=1)[0]

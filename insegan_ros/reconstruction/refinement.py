@@ -55,7 +55,8 @@ def _onto_floor(model: Shape, turn: Tensor, shift: Tensor, floor_m: float) -> Te
     slide into one another contradict nothing, and the part comes out too thin; but it cannot hang
     in the air. Half, since the views of the other side move as well."""
     step = 2 * model.half_m / (model.count - 1)
-    near = model.distance.abs() < step
+    # Places outside may be near two hulls and yet no surface: the lowest point would be one of air.
+    near = (model.distance <= 0) & (model.distance > -step)
     slopes = model.table[near, 2:5]
     surface = lattice(model.half_m)[near] - model.distance[near, None] * slopes
     low = torch.quantile(((surface - shift) @ turn)[:, 2], LOWEST)
