@@ -13,10 +13,10 @@ from tqdm import tqdm
 
 from insegan_ros.errors import InputError
 from insegan_ros.reconstruction.clusters import TURNS, Cluster
-from insegan_ros.reconstruction.fields import Rules, Shape, align, rotations, tails
+from insegan_ros.reconstruction.fields import Rules, Shape, align, rotations
 from insegan_ros.reconstruction.fusion import Placed
 from insegan_ros.reconstruction.linking import LOWEST_SEEN_M, Hypothesis, search, search_from
-from insegan_ros.reconstruction.views import View
+from insegan_ros.reconstruction.views import View, lowest_m
 from insegan_sim.camera import Caster
 
 MIN_VIEWS = 20
@@ -68,7 +68,8 @@ def check_views(views: Sequence[View], noise_m: float) -> None:
         raise InputError(
             f'{len(views)} views of parts that lie alone were found: expected at least {MIN_VIEWS};'
             ' record the bin with one to three parts that do not touch, laid anew for every'
-            ' picture, and see that the floor of --workspace is right'
+            ' picture, and see that the floor of --workspace is right: what is lower than'
+            f' {1000 * lowest_m(noise_m):.1f} mm is taken for floor'
         )
     off = float(np.median([view.ground_m for view in views]))
     if abs(off) > FLOOR_M + noise_m:
@@ -89,17 +90,6 @@ def check_clusters(clusters: Sequence[Cluster], views: int) -> list[Cluster]:
             ' less noise or from nearer'
         )
     return often
-
-
-def margin_of(linked: Sequence[Hypothesis], slack_m: float, same_m: float) -> float:
-    """By how much more, in m, the best hypothesis of another shape contradicts itself; infinite
-    where all have the same shape."""
-    best = linked[0]
-    for other in linked[1:]:
-        turn, shift, _ = search(other.shape, best.shape, slack_m, 0.3)
-        if float(tails(other.shape, best.shape, turn, shift, Rules(500)).amin()) > same_m:
-            return other.energy - best.energy
-    return float('inf')
 
 
 def check_link(linked: Sequence[Hypothesis], margin_m: float, diameter_m: float) -> None:

@@ -12,13 +12,16 @@ from tqdm import tqdm
 
 from insegan_ros.geometry.rotations import all_rotations
 from insegan_ros.reconstruction.clusters import Cluster
-from insegan_ros.reconstruction.fields import Rules, Shape, align, costs, lattice, make_shape
+from insegan_ros.reconstruction.fields import Rules, Shape, align, costs, lattice, make_shape, tails
 
 ROTATIONS = 3000
 # Starts along the vertical of what is moved, in half sides.
 LIFTS = (-0.25, 0.0, 0.25)
 # (points, how many starts are kept for them, Gauss-Newton steps).
 STAGES = ((40, 1200, 3), (60, 250, 5), (150, 40, 6), (400, 12, 6))
+# Before this one, starts that have come to one place become one; places are apart by this share of
+# the half side.
+SETTLED, APART = 2, 0.08
 BEAM, CANDIDATES = 3, 6
 # The lowest part of a wall is taken for floor.
 LOWEST_SEEN_M = 0.0015
@@ -51,20 +54,34 @@ def search_from(
     turn: Tensor, shift: Tensor, moved: Shape, fixed: Shape, slack_m: float, unseen: float = 0.02
 ) -> tuple[Tensor, Tensor, Tensor]:
     """As `search`, from given turns (K, 3, 3) and shifts (K, 3), coarse to fine."""
-    for points, keep, steps in STAGES:
+    for number, (points, keep, steps) in enumerate(STAGES):
         rules = Rules(points, slack_m, unseen)
-        best = costs(moved, fixed, turn, shift, rules).argsort()[:keep]
-        turn, shift = align(moved, fixed, turn[best], shift[best], rules, steps)
+        best = costs(moved, fixed, turn, shift, rules).argsort()
+        if number == SETTLED:
+            best = best[_apart(moved, turn[best], shift[best])]
+        turn, shift = align(moved, fixed, turn[best[:keep]], shift[best[:keep]], rules, steps)
     cost = costs(moved, fixed, turn, shift, rules)
     order = cost.argsort()
     return turn[order], shift[order], cost[order]
 
 
+def _apart(moved: Shape, turn: Tensor, shift: Tensor) -> Tensor:
+    """The numbers of those turns (K, 3, 3) and shifts (K, 3) that lay a shape elsewhere than all
+    that are better, best first: many starts end in one place."""
+    placed = moved.points[:40] @ turn.transpose(1, 2) + shift[:, None]
+    left = torch.ones(len(turn), dtype=torch.bool)
+    kept = []
+    for number in range(len(turn)):
+        if left[number]:
+            kept.append(number)
+            left &= (placed - placed[number]).norm(dim=-1).mean(1) > APART * moved.half_m
+    return torch.tensor(kept)
+
+
 def link(clusters: Sequence[Cluster], slack_m: float) -> list[Hypothesis]:
     """The best ways to lay clusters on one another, best first; the first cluster's frame is that
     of all."""
-    first = clusters[0].shape
-    beam = [Hypothesis(torch.eye(3)[None], torch.zeros(1, 3), first, 0.0)]
+    beam = [_alone(clusters[0])]
     for number in tqdm(range(1, len(clusters)), desc='link poses', unit='pose'):
         grown = []
         for one in beam:
@@ -73,6 +90,27 @@ def link(clusters: Sequence[Cluster], slack_m: float) -> list[Hypothesis]:
                 grown.append(_joined(one, clusters[: number + 1], turn, shift, slack_m))
         beam = _distinct(sorted(grown, key=lambda one: one.energy))[:BEAM]
     return beam
+
+
+def margin_of(
+    best: Hypothesis, clusters: Sequence[Cluster], slack_m: float, same_m: float
+) -> float:
+    """By how much more, in m, linked clusters contradict one another if one of them lies in the
+    next best way; one way is another where more than a fiftieth of the points differ by more than
+    same_m from the shape, as they do not in a way that the part's symmetry makes equal. Infinite
+    where there is none: a single pose, or a part that is round in every way."""
+    least = float('inf')
+    for number in tqdm(range(1, len(clusters)), desc='other ways', unit='pose'):
+        rest = [n for n in range(len(clusters)) if n != number]
+        others = [clusters[n] for n in rest]
+        without = joined_all(others, best.turns[rest], best.shifts[rest], slack_m)
+        moved = clusters[number].shape
+        turns, shifts, _ = search(moved, without.shape, slack_m)
+        differ = tails(moved, best.shape, turns, shifts, Rules(500)) > same_m
+        for turn, shift in list(zip(turns[differ], shifts[differ]))[:CANDIDATES]:
+            other = _joined(without, [*others, clusters[number]], turn, shift, slack_m)
+            least = min(least, other.energy - best.energy)
+    return least
 
 
 def add_rare(
@@ -95,6 +133,21 @@ def add_rare(
         if best.energy * (len(kept) + 1) - linked.energy * len(kept) < most_m:
             linked, kept = best, [*kept, one]
     return linked, kept
+
+
+def _alone(cluster: Cluster) -> Hypothesis:
+    """What one resting pose says."""
+    return Hypothesis(torch.eye(3)[None], torch.zeros(1, 3), cluster.shape, 0.0)
+
+
+def joined_all(
+    clusters: Sequence[Cluster], turns: Tensor, shifts: Tensor, slack_m: float
+) -> Hypothesis:
+    """Clusters laid on one another by turns (N, 3, 3) and shifts (N, 3)."""
+    out = _alone(clusters[0])
+    for number in range(1, len(turns)):
+        out = _joined(out, clusters[: number + 1], turns[number], shifts[number], slack_m)
+    return out
 
 
 def _joined(

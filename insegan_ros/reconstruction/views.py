@@ -135,6 +135,11 @@ def depth_noise(frame: Frame) -> float:
     return float(np.nanmedian(rest) * 1.4826 / np.sqrt(8 / 9)) if np.isfinite(rest).any() else 0.0
 
 
+def lowest_m(noise_m: float) -> float:
+    """How high above the floor a part begins, in m, in depth with so much noise."""
+    return float(np.clip(0.0015 + 6 * noise_m, 0.0015, 0.005))
+
+
 def _views_of(
     number: int, frame: Frame, workspace: Workspace, min_height_m: float
 ) -> Iterator[View]:
