@@ -3,7 +3,7 @@ by laying hulls on one another from all sides."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -44,21 +44,34 @@ def search(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Turns (K, 3, 3), shifts (K, 3) and costs (K,) in m of the best ways to lay one shape on
     another, cheapest first."""
+    return search_from(*_all_around(fixed.half_m), moved, fixed, slack_m, unseen)
+
+
+def _all_around(half_m: float) -> tuple[Tensor, Tensor]:
+    """Turns (K, 3, 3) and shifts (K, 3) to start with."""
     turn = torch.tensor(all_rotations(ROTATIONS)).float().repeat(len(LIFTS), 1, 1)
-    lift = torch.tensor(LIFTS).repeat_interleave(ROTATIONS) * fixed.half_m
-    shift = turn[:, :, 2] * lift[:, None]
-    return search_from(turn, shift, moved, fixed, slack_m, unseen)
+    lift = torch.tensor(LIFTS).repeat_interleave(ROTATIONS) * half_m
+    return turn, turn[:, :, 2] * lift[:, None]
 
 
 def search_from(
-    turn: Tensor, shift: Tensor, moved: Shape, fixed: Shape, slack_m: float, unseen: float = 0.02
+    turn: Tensor,
+    shift: Tensor,
+    moved: Shape,
+    fixed: Shape,
+    slack_m: float,
+    unseen: float = 0.02,
+    wanted: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """As `search`, from given turns (K, 3, 3) and shifts (K, 3), coarse to fine."""
+    """As `search`, from given turns (K, 3, 3) and shifts (K, 3), coarse to fine. wanted: which of
+    turns and shifts, (K,) bool, are gone on with where they have settled."""
     for number, (points, keep, steps) in enumerate(STAGES):
         rules = Rules(points, slack_m, unseen)
         best = costs(moved, fixed, turn, shift, rules).argsort()
-        if number == SETTLED:
+        if number >= SETTLED:
             best = best[_apart(moved, turn[best], shift[best])]
+            if wanted is not None and wanted(turn[best], shift[best]).any():
+                best = best[wanted(turn[best], shift[best])]
         turn, shift = align(moved, fixed, turn[best[:keep]], shift[best[:keep]], rules, steps)
     cost = costs(moved, fixed, turn, shift, rules)
     order = cost.argsort()
@@ -105,8 +118,14 @@ def margin_of(
         others = [clusters[n] for n in rest]
         without = joined_all(others, best.turns[rest], best.shifts[rest], slack_m)
         moved = clusters[number].shape
-        turns, shifts, _ = search(moved, without.shape, slack_m)
-        differ = tails(moved, best.shape, turns, shifts, Rules(500)) > same_m
+
+        def is_another(turn: Tensor, shift: Tensor, moved: Shape = moved) -> Tensor:
+            return tails(moved, best.shape, turn, shift, Rules(500)) > same_m
+
+        turns, shifts, _ = search_from(
+            *_all_around(moved.half_m), moved, without.shape, slack_m, wanted=is_another
+        )
+        differ = is_another(turns, shifts)
         for turn, shift in list(zip(turns[differ], shifts[differ]))[:CANDIDATES]:
             other = _joined(without, [*others, clusters[number]], turn, shift, slack_m)
             least = min(least, other.energy - best.energy)
