@@ -46,6 +46,14 @@ class Shape:
         """D at the nodes, (n³,) in m."""
         return self.table[:, 0]
 
+    def surface(self) -> Tensor:
+        """Points (N, 3) of the hull's surface: of the outermost nodes inside it. Places outside may
+        be near two hulls and yet no surface."""
+        step = 2 * self.half_m / (self.count - 1)
+        near = (self.distance <= 0) & (self.distance > -step)
+        slopes = self.table[near, 2:5]
+        return lattice(self.half_m, self.count)[near] - self.distance[near, None] * slopes
+
     def sample(self, points: Tensor) -> Tensor:
         """All channels at points (..., 3), (..., 8): the nearest node's, continued along its
         gradients."""

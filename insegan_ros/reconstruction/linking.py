@@ -25,6 +25,8 @@ SETTLED, APART = 2, 0.08
 BEAM, CANDIDATES = 3, 6
 # The lowest part of a wall is taken for floor.
 LOWEST_SEEN_M = 0.0015
+# Of a surface's points this share may lie lower than its lowest point.
+LOWEST = 0.003
 
 
 @dataclass(frozen=True)
@@ -64,14 +66,15 @@ def search_from(
     wanted: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """As `search`, from given turns (K, 3, 3) and shifts (K, 3), coarse to fine. wanted: which of
-    turns and shifts, (K,) bool, are gone on with where they have settled."""
+    turns and shifts, (K,) bool, are gone on with after the first steps."""
     for number, (points, keep, steps) in enumerate(STAGES):
         rules = Rules(points, slack_m, unseen)
         best = costs(moved, fixed, turn, shift, rules).argsort()
         if number >= SETTLED:
             best = best[_apart(moved, turn[best], shift[best])]
-            if wanted is not None and wanted(turn[best], shift[best]).any():
-                best = best[wanted(turn[best], shift[best])]
+        if number and wanted is not None:
+            chosen = wanted(turn[best], shift[best])
+            best = best[chosen] if chosen.any() else best
         turn, shift = align(moved, fixed, turn[best[:keep]], shift[best[:keep]], rules, steps)
     cost = costs(moved, fixed, turn, shift, rules)
     order = cost.argsort()
@@ -120,7 +123,7 @@ def margin_of(
         moved = clusters[number].shape
 
         def is_another(turn: Tensor, shift: Tensor, moved: Shape = moved) -> Tensor:
-            return tails(moved, best.shape, turn, shift, Rules(500)) > same_m
+            return tails(moved, best.shape, turn, shift, Rules(200)) > same_m
 
         turns, shifts, _ = search_from(
             *_all_around(moved.half_m), moved, without.shape, slack_m, wanted=is_another
@@ -190,17 +193,22 @@ def energy(
     """How far a shape contradicts clusters, in m: the mean distance of what they have seen from it,
     and how far above their floor it would hang."""
     clip = 0.2 * shape.half_m
-    # What is lower than floor and noise allow is not seen, and the lattice is coarse.
-    loose_m = LOWEST_SEEN_M + 4 * shape.half_m / shape.count
-    solid = lattice(shape.half_m)[shape.distance <= 0]
+    body = shape.surface()
     total = 0.0
     for cluster, turn, shift in zip(clusters, turns, shifts):
         seen = cluster.shape.points[:1000] @ turn.T + shift
         lost = (shape.sample(seen)[:, 0] - slack_m).clamp(0, clip).mean()
-        lowest = ((solid - shift) @ turn)[:, 2].amin() if len(solid) else torch.tensor(clip)
-        gap = (lowest + cluster.floor_m - slack_m - loose_m).clamp(0, clip)
+        # What is lower than floor and noise allow is not seen.
+        gap = (lowest(body, turn, shift) + cluster.floor_m - slack_m - LOWEST_SEEN_M).clamp(0, clip)
         total += float(lost + 0.3 * gap)
     return total / len(clusters)
+
+
+def lowest(body: Tensor, turn: Tensor, shift: Tensor) -> Tensor:
+    """How high the lowest of a surface's points (N, 3) lies in the frame that turn (3, 3) and shift
+    (3,) lead from, () in m; infinite without points."""
+    heights = ((body - shift) @ turn)[:, 2]
+    return torch.quantile(heights, LOWEST) if len(heights) else torch.tensor(torch.inf)
 
 
 def _distinct(hypotheses: Sequence[Hypothesis]) -> list[Hypothesis]:

@@ -15,18 +15,17 @@ from tqdm import tqdm
 
 from insegan_ros.data.scene import Scene
 from insegan_ros.reconstruction.checks import (
-    HeldOut,
     check_body,
     check_clusters,
     check_held_out,
     check_link,
     check_seen,
     check_views,
-    held_out_errors,
 )
 from insegan_ros.reconstruction.clusters import Cluster, find_clusters
 from insegan_ros.reconstruction.fields import lattice, make_shape
 from insegan_ros.reconstruction.fusion import Placed, seen_points, surface
+from insegan_ros.reconstruction.held_out import HeldOut, held_out_errors
 from insegan_ros.reconstruction.linking import add_rare, link, margin_of
 from insegan_ros.reconstruction.refinement import place, refine
 from insegan_ros.reconstruction.stages import (
@@ -110,7 +109,7 @@ def reconstruct(
         pack_linked,
         lambda packed: unpack_linked(packed, clusters, slack_m),
     )
-    margin_m = margin_of(linked[0], clusters, slack_m, SAME_SHAPE * size_m + 2 * noise_m)
+    margin_m = margin_of(linked[0], clusters, slack_m, SAME_SHAPE * size_m + slack_m + noise_m)
     check_link(linked, margin_m, size_m)
 
     rare = [one for one in every if _is_rare(one, used, size_m)] if noise_m < QUIET_M else []

@@ -71,7 +71,11 @@ def facts_of(found: Reconstruction) -> dict[str, Any]:
         'contradiction_mm': round(1000 * found.energy_m, 4),
         'margin_mm': round(1000 * found.margin_m, 4) if np.isfinite(found.margin_m) else None,
         'held_out': [
-            {'overlap': round(one.overlap, 3), 'depth_mm': round(1000 * one.depth_m, 2)}
+            {
+                'overlap': round(one.overlap, 3),
+                'depth_mm': round(1000 * one.depth_m, 2),
+                'above_floor_mm': round(1000 * one.gap_m, 2),
+            }
             for one in found.errors
         ],
         'held_out_explained': round(found.explained, 3),
