@@ -175,14 +175,7 @@ def _within(workspace: Workspace, points: np.ndarray) -> bool:
     """Whether points (N, 3) keep off the bounds, so that none of the piece is cut off by them."""
     if workspace.bounds is None:
         return True
-    x_min, y_min, x_max, y_max = workspace.bounds
-    low, high = np.nanmin(points, 0), np.nanmax(points, 0)
-    return bool(
-        low[0] > x_min + RIM_M
-        and low[1] > y_min + RIM_M
-        and high[0] < x_max - RIM_M
-        and high[1] < y_max - RIM_M
-    )
+    return bool(np.nanmin(workspace.wall_distances(points)) > RIM_M)
 
 
 def _view(
