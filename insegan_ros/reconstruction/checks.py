@@ -9,7 +9,7 @@ import trimesh
 
 from insegan_ros.errors import InputError
 from insegan_ros.reconstruction.clusters import Cluster
-from insegan_ros.reconstruction.held_out import HeldOut
+from insegan_ros.reconstruction.held_out import EXPLAINED, HeldOut
 from insegan_ros.reconstruction.linking import Hypothesis
 from insegan_ros.reconstruction.views import View, lowest_m
 
@@ -22,8 +22,6 @@ CLUSTERED = 0.5
 CONTRADICTION = 0.003
 # A second way to lay poses on one another contradicts itself more by this share of the diameter.
 MARGIN = 0.0005
-# Of views that were held out so many are explained.
-EXPLAINED = 0.8
 # Of a part that was seen in one resting pose this share may never be seen.
 UNSEEN = 0.35
 # A body's mean thickness as a share of its diameter.

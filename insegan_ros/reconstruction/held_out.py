@@ -23,6 +23,8 @@ from insegan_sim.camera import Caster
 SAME_MASK, SAME_DEPTH = 0.88, 0.03
 # It stands on the view's floor within this share of the diameter.
 ON_FLOOR = 0.02
+# Of views that were held out so many are explained.
+EXPLAINED = 0.8
 # Noise of one diameter would lower the overlap by this.
 NOISY_MASK = 8.0
 
@@ -81,7 +83,9 @@ def held_out_errors(
         error = _best_error(
             view, shape, model, rendered, search_from(turns, shifts, shape, model, 0.001)
         )
-        if not error.explained(diameter_m, noise_m):
+        failed = sum(not one.explained(diameter_m, noise_m) for one in found)
+        # Where enough have failed already nothing is to be gained.
+        if not error.explained(diameter_m, noise_m) and failed <= (1 - EXPLAINED) * len(views):
             error = max(
                 error,
                 _best_error(view, shape, model, rendered, search(shape, model, 0.001)),
