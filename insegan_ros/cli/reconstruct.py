@@ -35,15 +35,13 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> None:
     """Run `insegan reconstruct` with the options that were given."""
-    from dataclasses import asdict
-
     import torch
 
     from insegan_ros.data.convert import open_dataset
     from insegan_ros.reconstruction.checks import MIN_VIEWS
     from insegan_ros.reconstruction.pipeline import reconstruct
     from insegan_ros.reconstruction.report import STAGES, check_new_folder, write_reconstruction
-    from insegan_ros.reconstruction.stages import Stages, fingerprint
+    from insegan_ros.reconstruction.stages import stages_of
     from insegan_ros.workspace import read_workspace
 
     if arguments.views < MIN_VIEWS:
@@ -54,13 +52,9 @@ def run(arguments: Namespace) -> None:
     torch.set_num_threads(1)
     workspace = read_workspace(Path(arguments.workspace)) if arguments.workspace else None
     _, scenes = open_dataset(Path(arguments.data), workspace)
-    identity = {
-        'data': fingerprint(Path(arguments.data)),
-        'workspace': asdict(workspace) if workspace else None,
-        'views': arguments.views,
-        'seed': arguments.seed,
-    }
-    stages = Stages(out / STAGES, identity)
+    stages = stages_of(
+        out / STAGES, Path(arguments.data), workspace, arguments.views, arguments.seed
+    )
     found = reconstruct(scenes, arguments.views, arguments.seed, stages)
     facts = write_reconstruction(found, out)
     print(

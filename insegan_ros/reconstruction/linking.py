@@ -112,10 +112,12 @@ def margin_of(
     best: Hypothesis, clusters: Sequence[Cluster], slack_m: float, same_m: float
 ) -> float:
     """By how much more, in m, linked clusters contradict one another if one of them lies in the
-    next best way; one way is another where more than a fiftieth of the points differ by more than
-    same_m from the shape, as they do not in a way that the part's symmetry makes equal. Infinite
-    where there is none: a single pose, or a part that is round in every way."""
+    next best way. Another way is one in which more than a fiftieth of the points differ from the
+    shape by more than same_m and what a link leaves open: a way that the part's symmetry makes
+    equal is none. Infinite where there is none: one pose alone, or a part round in every way."""
     least = float('inf')
+    # What may hang may also slide.
+    far_m = same_m + _loose_m(best.shape)
     for number in tqdm(range(1, len(clusters)), desc='other ways', unit='pose'):
         rest = [n for n in range(len(clusters)) if n != number]
         others = [clusters[n] for n in rest]
@@ -123,7 +125,7 @@ def margin_of(
         moved = clusters[number].shape
 
         def is_another(turn: Tensor, shift: Tensor, moved: Shape = moved) -> Tensor:
-            return tails(moved, best.shape, turn, shift, Rules(200)) > same_m
+            return tails(moved, best.shape, turn, shift, Rules(200)) > far_m
 
         turns, shifts, _ = search_from(
             *_all_around(moved.half_m), moved, without.shape, slack_m, wanted=is_another
@@ -193,15 +195,20 @@ def energy(
     """How far a shape contradicts clusters, in m: the mean distance of what they have seen from it,
     and how far above their floor it would hang."""
     clip = 0.2 * shape.half_m
-    body = shape.surface()
+    body, loose_m = shape.surface(), _loose_m(shape)
     total = 0.0
     for cluster, turn, shift in zip(clusters, turns, shifts):
         seen = cluster.shape.points[:1000] @ turn.T + shift
         lost = (shape.sample(seen)[:, 0] - slack_m).clamp(0, clip).mean()
-        # What is lower than floor and noise allow is not seen.
-        gap = (lowest(body, turn, shift) + cluster.floor_m - slack_m - LOWEST_SEEN_M).clamp(0, clip)
+        gap = (lowest(body, turn, shift) + cluster.floor_m - slack_m - loose_m).clamp(0, clip)
         total += float(lost + 0.3 * gap)
     return total / len(clusters)
+
+
+def _loose_m(shape: Shape) -> float:
+    """How far a part may hang above its floor before that counts, in m: what is lower than floor
+    and noise allow is not seen, and the lattice is coarse. `refine` lays it down."""
+    return LOWEST_SEEN_M + 4 * shape.half_m / shape.count
 
 
 def lowest(body: Tensor, turn: Tensor, shift: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from insegan_ros.reconstruction.clusters import Cluster, cluster_of
 from insegan_ros.reconstruction.fields import Shape
 from insegan_ros.reconstruction.linking import Hypothesis, joined_all
 from insegan_ros.reconstruction.views import View
+from insegan_ros.workspace import Workspace
 
 # Files of another form are not gone on with.
 FORM = 1
@@ -84,6 +85,16 @@ class Stages:
                 ' same ones to go on; give a new --out'
             )
         return packed._replace(rest=rest)
+
+
+def stages_of(
+    folder: Path, data: Path, workspace: Workspace | None, views: int, seed: int
+) -> Stages:
+    """The stages of a reconstruction of a recording or data set, with its bin if that is given
+    beside it, in a folder."""
+    bin_ = asdict(workspace) if workspace else None
+    asked = {'data': fingerprint(data), 'workspace': bin_, 'views': views, 'seed': seed}
+    return Stages(folder, asked)
 
 
 def fingerprint(data: Path) -> str:

@@ -35,7 +35,7 @@ def test_a_block_that_lies_on_its_sides_becomes_a_mesh(tmp_path, monkeypatch):
     assert values['chamfer'] < 0.015 and values['surface found'] > 0.9
     assert found.mesh.volume == pytest.approx(part.mesh.volume, rel=0.1)
     # Another way to lay the poses on one another contradicts itself.
-    assert 0.0005 < found.margin_m / found.diameter_m < 0.2
+    assert found.margin_m > 0.0005 * found.diameter_m
     # The mesh is a file like a user's own.
     facts = write_reconstruction(found, folder)
     assert json.loads((folder / 'part.json').read_text()) == facts
