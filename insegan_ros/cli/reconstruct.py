@@ -24,7 +24,10 @@ def add_arguments(parser: ArgumentParser) -> None:
         help='the bin of a recording: the YAML of `insegan calibrate`, if not in its own file',
     )
     parser.add_argument(
-        '--out', type=str, required=True, help='new folder for part.ply, part.json and part.png'
+        '--out',
+        type=str,
+        required=True,
+        help='new folder for part.ply, part.json and part.png, or one that was begun: it goes on',
     )
     parser.add_argument('--views', type=int, default=40, help='views that are used, at most')
     parser.add_argument('--seed', type=int, default=0, help='which views are held out')
@@ -37,7 +40,8 @@ def run(arguments: Namespace) -> None:
     from insegan_ros.data.convert import open_dataset
     from insegan_ros.reconstruction.checks import MIN_VIEWS
     from insegan_ros.reconstruction.pipeline import reconstruct
-    from insegan_ros.reconstruction.report import check_new_folder, write_reconstruction
+    from insegan_ros.reconstruction.report import STAGES, check_new_folder, write_reconstruction
+    from insegan_ros.reconstruction.stages import stages_of
     from insegan_ros.workspace import read_workspace
 
     if arguments.views < MIN_VIEWS:
@@ -48,7 +52,11 @@ def run(arguments: Namespace) -> None:
     torch.set_num_threads(1)
     workspace = read_workspace(Path(arguments.workspace)) if arguments.workspace else None
     _, scenes = open_dataset(Path(arguments.data), workspace)
-    facts = write_reconstruction(reconstruct(scenes, arguments.views, arguments.seed), out)
+    stages = stages_of(
+        out / STAGES, Path(arguments.data), workspace, arguments.views, arguments.seed
+    )
+    found = reconstruct(scenes, arguments.views, arguments.seed, stages)
+    facts = write_reconstruction(found, out)
     print(
         f'{out / "part.ply"}: {facts["diameter_mm"]:g} mm across, from {facts["views"]} views in'
         f' {len(facts["resting_poses"])} resting poses; explains'

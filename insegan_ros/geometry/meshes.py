@@ -14,7 +14,7 @@ import trimesh
 from scipy.spatial import cKDTree
 
 from insegan_ros.errors import InputError
-from insegan_ros.geometry.rotations import looking_along, spread
+from insegan_ros.geometry.rotations import all_rotations
 
 SUFFIXES = ('.stl', '.obj', '.ply')
 MAX_BYTES = 500_000_000
@@ -22,7 +22,7 @@ MAX_BYTES = 500_000_000
 # part where, laid on each other as well as can be, by less than that one.
 SAME, ALIKE = 0.01, 0.05
 # First rotations that are tried to lay one mesh on the other, and how many are followed.
-STARTS, TURNS, FOLLOWED = 60, 12, 6
+STARTS, FOLLOWED = 720, 8
 # Points of either surface, and one in how many of them ICP moves.
 SAMPLES, MOVED = 12000, 24
 
@@ -72,13 +72,19 @@ def model_from_mesh(mesh: trimesh.Trimesh, model: trimesh.Trimesh) -> np.ndarray
     pair = _Pair(mesh, model)
     if pair.distance(shift) < SAME * model.scale:
         return shift
-    best = min((pair.followed(start) for start in pair.starts()), key=pair.distance)
+    best = pair.best()
     if (off := pair.distance(best)) > ALIKE * model.scale:
         raise InputError(
             f'the mesh lies {1000 * off:.2g} mm beside the part in the data, laid on it as well as'
             ' can be: expected a mesh of that part, and the scale that makes it metres'
         )
     return best
+
+
+def best_alignment(mesh: trimesh.Trimesh, model: trimesh.Trimesh) -> np.ndarray:
+    """The rigid motion (4, 4) that lays one mesh on another as well as can be, by ICP from
+    rotations all around."""
+    return _Pair(mesh, model).best()
 
 
 class _Pair:
@@ -97,10 +103,14 @@ class _Pair:
         there, back = self.tree.query(moved)[0], self.own.query(seen)[0]
         return float(max(there.mean(), back.mean()))
 
+    def best(self) -> np.ndarray:
+        """The motion (4, 4) after which the surfaces are nearest."""
+        return min((self.followed(start) for start in self.starts()), key=self.distance)
+
     def starts(self) -> list[np.ndarray]:
         """The likeliest motions (4, 4) of many rotations about the surfaces' middles."""
         middle, target = self.mesh.mean(0), self.model.mean(0)
-        rotations = looking_along(spread(STARTS), TURNS)
+        rotations = all_rotations(STARTS)
         placed = np.einsum('nij,pj->npi', rotations, self.mesh[::60] - middle) + target
         apart = self.tree.query(placed.reshape(-1, 3))[0].reshape(placed.shape[:2]).mean(1)
         motions = np.tile(np.eye(4), (FOLLOWED, 1, 1))

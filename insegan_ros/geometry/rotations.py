@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from scipy.spatial.transform import Rotation
 
@@ -23,3 +25,19 @@ def looking_along(directions: np.ndarray, turns: int) -> np.ndarray:
     tilt = Rotation.from_euler('ZY', np.stack([azimuth, polar], -1)).inv()
     spins = Rotation.from_rotvec(np.outer(np.arange(turns) * 2 * np.pi / turns, (0, 0, 1)))
     return (spins.as_matrix() @ tilt.as_matrix()[:, None]).reshape(-1, 3, 3)
+
+
+@lru_cache(maxsize=4)
+def all_rotations(count: int) -> np.ndarray:
+    """Rotations (count, 3, 3) spread evenly over all there are (Alexa, "Super-Fibonacci Spirals",
+    CVPR 2022); read-only."""
+    index = np.arange(count) + 0.5
+    t, d = index / count, 2 * np.pi * index
+    alpha, beta = d / np.sqrt(2), d / 1.533751168755204288118041
+    r, s = np.sqrt(t), np.sqrt(1 - t)
+    quaternions = np.stack(
+        [r * np.sin(alpha), r * np.cos(alpha), s * np.sin(beta), s * np.cos(beta)], 1
+    )
+    out = Rotation.from_quat(quaternions).as_matrix()
+    out.flags.writeable = False
+    return out

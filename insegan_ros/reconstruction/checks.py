@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import trimesh
-from tqdm import tqdm
 
 from insegan_ros.errors import InputError
 from insegan_ros.reconstruction.clusters import Cluster
-from insegan_ros.reconstruction.fields import Rules, Shape, align, tails
-from insegan_ros.reconstruction.fusion import Placed
-from insegan_ros.reconstruction.linking import LOWEST_SEEN_M, Hypothesis, search
-from insegan_ros.reconstruction.views import View
-from insegan_sim.camera import Caster
+from insegan_ros.reconstruction.held_out import EXPLAINED, HeldOut
+from insegan_ros.reconstruction.linking import Hypothesis
+from insegan_ros.reconstruction.views import View, lowest_m
 
 MIN_VIEWS = 20
 # What lies around the parts is the floor, within this and the noise.
@@ -26,34 +22,10 @@ CLUSTERED = 0.5
 CONTRADICTION = 0.003
 # A second way to lay poses on one another contradicts itself more by this share of the diameter.
 MARGIN = 0.0005
-# A rendered view agrees with the true one: overlap of the masks, depth as a share of the diameter.
-SAME_MASK, SAME_DEPTH = 0.88, 0.03
-# Noise of one diameter would lower the overlap by this.
-NOISY_MASK = 8.0
-# Of views that were held out so many are explained.
-EXPLAINED = 0.8
 # Of a part that was seen in one resting pose this share may never be seen.
 UNSEEN = 0.35
 # A body's mean thickness as a share of its diameter.
 THINNEST = 0.04
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """How well the mesh explains one view that it was not made from: overlap of the masks, and the
-    depth that nine of ten pixels are within, in m. rim: the share of the mask that is its rim of
-    one pixel, which no overlap tells."""
-
-    overlap: float
-    depth_m: float
-    rim: float = 0.0
-
-    def explained(self, diameter_m: float, noise_m: float) -> bool:
-        """Whether the view is one of this mesh."""
-        limit = SAME_DEPTH * diameter_m + 3 * noise_m
-        # Noise frays outlines.
-        overlap = min(SAME_MASK, 0.98 - self.rim) - min(NOISY_MASK * noise_m / diameter_m, 0.1)
-        return self.overlap >= overlap and self.depth_m <= limit
 
 
 def check_views(views: Sequence[View], noise_m: float) -> None:
@@ -62,7 +34,8 @@ def check_views(views: Sequence[View], noise_m: float) -> None:
         raise InputError(
             f'{len(views)} views of parts that lie alone were found: expected at least {MIN_VIEWS};'
             ' record the bin with one to three parts that do not touch, laid anew for every'
-            ' picture, and see that the floor of --workspace is right'
+            ' picture, and see that the floor of --workspace is right: what is lower than'
+            f' {1000 * lowest_m(noise_m):.1f} mm is taken for floor'
         )
     off = float(np.median([view.ground_m for view in views]))
     if abs(off) > FLOOR_M + noise_m:
@@ -85,17 +58,6 @@ def check_clusters(clusters: Sequence[Cluster], views: int) -> list[Cluster]:
     return often
 
 
-def margin_of(linked: Sequence[Hypothesis], slack_m: float, same_m: float) -> float:
-    """By how much more, in m, the best hypothesis of another shape contradicts itself; infinite
-    where all have the same shape."""
-    best = linked[0]
-    for other in linked[1:]:
-        turn, shift, _ = search(other.shape, best.shape, slack_m, 0.3)
-        if float(tails(other.shape, best.shape, turn, shift, Rules(500)).amin()) > same_m:
-            return other.energy - best.energy
-    return float('inf')
-
-
 def check_link(linked: Sequence[Hypothesis], margin_m: float, diameter_m: float) -> None:
     """Raises InputError where resting poses contradict one another, or fit in two ways."""
     energy = linked[0].energy / diameter_m
@@ -110,48 +72,6 @@ def check_link(linked: Sequence[Hypothesis], margin_m: float, diameter_m: float)
             f'the resting poses fit together in two ways that differ by {1000 * margin_m:.3f} mm:'
             f' expected {1000 * MARGIN * diameter_m:.3f} mm; record more views, also of rare poses'
         )
-
-
-def held_out_errors(
-    views: Sequence[View], shapes: Sequence[Shape], model: Shape, mesh: trimesh.Trimesh
-) -> list[HeldOut]:
-    """How well the mesh, in the frame of the model, explains views that it was not made from."""
-    caster = Caster(mesh, mesh, keep=False)
-    found = []
-    for view, shape in tqdm(list(zip(views, shapes)), desc='held-out views', unit='view'):
-        turns, shifts, _ = search(shape, model, 0.001)
-        rules = Rules(400, 0.0005, 0.0, on_surface=True)
-        turns, shifts = align(shape, model, turns, shifts, rules, 8)
-        found.append(
-            max(
-                (
-                    render_error(Placed(view, turn, shift, 0), caster)
-                    for turn, shift in zip(turns, shifts)
-                ),
-                key=lambda one: one.overlap - 20 * one.depth_m,
-            )
-        )
-    return found
-
-
-def render_error(placed: Placed, caster: Caster) -> HeldOut:
-    """What a rendered mesh differs by from a view in its pose."""
-    view = placed.view
-    part_from_view = np.eye(4)
-    part_from_view[:3, :3], part_from_view[:3, 3] = placed.turn.numpy(), placed.shift.numpy()
-    height, width = view.mask.shape
-    left, top = view.corner
-    rays = view.intrinsics.rays()[top : top + height, left : left + width]
-    depth, _ = caster.cast(rays, view.camera_from_view @ np.linalg.inv(part_from_view))
-    # The lowest part of a wall is taken for floor in the view, too.
-    turn = view.camera_from_view[:3, :3]
-    above = (rays * depth[..., None] - view.camera_from_view[:3, 3]) @ turn
-    hit = np.isfinite(depth) & (above[..., 2] > float(view.points[:, 2].min()) - LOWEST_SEEN_M)
-    both = hit & view.mask
-    overlap = float(both.sum() / max((hit | view.mask).sum(), 1))
-    off = np.abs(depth - view.depth_m)[both]
-    rim = 1 - float((view.picture[0] < -1).sum() / max(view.mask.sum(), 1))
-    return HeldOut(overlap, float(np.quantile(off, 0.9)) if len(off) else float('inf'), rim)
 
 
 def check_held_out(errors: Sequence[HeldOut], diameter_m: float, noise_m: float) -> float:

@@ -67,7 +67,10 @@ def find_clusters(
                         members.append((other, turn, shift))
             left -= {member for member, _, _ in members}
             progress.update(len(members))
-            found.append(_cluster(views, shapes, members))
+            numbers, turns, shifts = zip(*members)
+            found.append(
+                cluster_of(views, shapes, numbers, torch.stack(turns), torch.stack(shifts))
+            )
     return sorted(found, key=lambda one: -len(one.members))
 
 
@@ -88,14 +91,17 @@ def lay_upright(moved: Shape, fixed: Shape, lift_m: float) -> tuple[Tensor, Tens
     return turn[best_one], shift[best_one], float(tail[best_one])
 
 
-def _cluster(
-    views: Sequence[View], shapes: Sequence[Shape], members: Sequence[tuple[int, Tensor, Tensor]]
+def cluster_of(
+    views: Sequence[View],
+    shapes: Sequence[Shape],
+    members: tuple[int, ...],
+    turns: Tensor,
+    shifts: Tensor,
 ) -> Cluster:
-    numbers = tuple(member for member, _, _ in members)
-    turns = torch.stack([turn for _, turn, _ in members])
-    shifts = torch.stack([shift for _, _, shift in members])
-    shape = joint_shape([views[n] for n in numbers], turns, shifts, shapes[numbers[0]].half_m)
-    return Cluster(numbers, turns, shifts, shape, views[numbers[0]].floor_m)
+    """A resting pose of those views, by number, that turns (N, 3, 3) and shifts (N, 3) lay on the
+    first of them."""
+    shape = joint_shape([views[n] for n in members], turns, shifts, shapes[members[0]].half_m)
+    return Cluster(members, turns, shifts, shape, views[members[0]].floor_m)
 
 
 def joint_shape(

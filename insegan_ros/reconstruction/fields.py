@@ -9,7 +9,6 @@ from functools import lru_cache
 import numpy as np
 import torch
 from scipy.ndimage import distance_transform_edt, gaussian_filter
-from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 LATTICE = 64
@@ -46,6 +45,14 @@ class Shape:
     def distance(self) -> Tensor:
         """D at the nodes, (n³,) in m."""
         return self.table[:, 0]
+
+    def surface(self) -> Tensor:
+        """Points (N, 3) of the hull's surface: of the outermost nodes inside it. Places outside may
+        be near two hulls and yet no surface."""
+        step = 2 * self.half_m / (self.count - 1)
+        near = (self.distance <= 0) & (self.distance > -step)
+        slopes = self.table[near, 2:5]
+        return lattice(self.half_m, self.count)[near] - self.distance[near, None] * slopes
 
     def sample(self, points: Tensor) -> Tensor:
         """All channels at points (..., 3), (..., 8): the nearest node's, continued along its
@@ -191,21 +198,3 @@ def rotations(vectors: Tensor) -> Tensor:
     rows = ((zero, -z, y), (z, zero, -x), (-y, x, zero))
     skew = torch.stack([torch.stack(row, -1) for row in rows], -2) / angle
     return torch.eye(3) + angle.sin() * skew + (1 - angle.cos()) * (skew @ skew)
-
-
-def quaternions_to_matrices(quaternions: np.ndarray) -> Tensor:
-    """Unit quaternions (K, 4) = (x, y, z, w) as matrices (K, 3, 3)."""
-    return torch.from_numpy(Rotation.from_quat(quaternions).as_matrix()).float()
-
-
-@lru_cache(maxsize=2)
-def all_rotations(count: int) -> Tensor:
-    """Rotations (count, 3, 3) spread evenly (Alexa, "Super-Fibonacci Spirals", CVPR 2022)."""
-    index = np.arange(count) + 0.5
-    t, d = index / count, 2 * np.pi * index
-    alpha, beta = d / np.sqrt(2), d / 1.533751168755204288118041
-    r, s = np.sqrt(t), np.sqrt(1 - t)
-    quaternions = np.stack(
-        [r * np.sin(alpha), r * np.cos(alpha), s * np.sin(beta), s * np.cos(beta)], 1
-    )
-    return quaternions_to_matrices(quaternions)

@@ -11,25 +11,33 @@ import numpy as np
 import torch
 import trimesh
 from scipy.spatial import cKDTree
+from tqdm import tqdm
 
 from insegan_ros.data.scene import Scene
 from insegan_ros.reconstruction.checks import (
-    HeldOut,
     check_body,
     check_clusters,
     check_held_out,
     check_link,
     check_seen,
     check_views,
-    held_out_errors,
-    margin_of,
 )
 from insegan_ros.reconstruction.clusters import Cluster, find_clusters
 from insegan_ros.reconstruction.fields import lattice, make_shape
 from insegan_ros.reconstruction.fusion import Placed, seen_points, surface
-from insegan_ros.reconstruction.linking import add_rare, link
+from insegan_ros.reconstruction.held_out import HeldOut, held_out_errors
+from insegan_ros.reconstruction.linking import add_rare, link, margin_of
 from insegan_ros.reconstruction.refinement import place, refine
-from insegan_ros.reconstruction.views import View, depth_noise, lone_views
+from insegan_ros.reconstruction.stages import (
+    Stages,
+    pack_clusters,
+    pack_linked,
+    pack_views,
+    unpack_clusters,
+    unpack_linked,
+    unpack_views,
+)
+from insegan_ros.reconstruction.views import View, depth_noise, lone_views, lowest_m
 
 # A point of the mesh is seen if a view has a point within this share of the diameter.
 SEEN = 0.03
@@ -67,15 +75,18 @@ class Reconstruction:
     seconds: float
 
 
-def reconstruct(scenes: Iterable[Scene], views: int = 40, seed: int = 0) -> Reconstruction:
-    """The mesh of the part that scenes show alone, of `views` views at most. Raises InputError
-    with the reason where it cannot be told, DatasetError where the floor is not known."""
+def reconstruct(
+    scenes: Iterable[Scene], views: int = 40, seed: int = 0, stages: Stages | None = None
+) -> Reconstruction:
+    """The mesh of the part that scenes show alone, of `views` views at most. stages: where what was
+    found so far is kept; scenes are read only where the views are not among it. Raises InputError
+    with the reason where it cannot be told, DatasetError where the floor is not known or the stages
+    are of another reconstruction."""
     begun = time.monotonic()
-    stream = iter(scenes)
-    some = list(islice(stream, 5))
-    noise_m = float(np.median([depth_noise(one.frame) for one in some])) if some else 0.0
-    min_height_m = float(np.clip(0.0015 + 6 * noise_m, 0.0015, 0.005))
-    found = list(islice(lone_views(chain(some, stream), min_height_m), views))
+    kept_in = stages or Stages(None, {})
+    found, noise_m = kept_in.keep(
+        'views', lambda: find_views(scenes, views), pack_views, unpack_views
+    )
     check_views(found, noise_m)
     order = np.random.default_rng(seed).permutation(len(found))
     spared = min(HELD_OUT, len(found) // 5)
@@ -85,10 +96,20 @@ def reconstruct(scenes: Iterable[Scene], views: int = 40, seed: int = 0) -> Reco
     half_m, slack_m = 0.65 * size_m, 0.001 + noise_m
     nodes = lattice(half_m)
     shapes = [make_shape(view.bound(nodes), view.points, half_m) for view in used]
-    every = find_clusters(used, shapes, size_m, noise_m)
+    every = kept_in.keep(
+        'poses',
+        lambda: find_clusters(used, shapes, size_m, noise_m),
+        pack_clusters,
+        lambda packed: unpack_clusters(packed, used, shapes),
+    )
     clusters = check_clusters(every, len(used))[:MOST_POSES]
-    linked = link(clusters, slack_m)
-    margin_m = margin_of(linked, slack_m, SAME_SHAPE * size_m + 2 * noise_m)
+    linked = kept_in.keep(
+        'linking',
+        lambda: link(clusters, slack_m),
+        pack_linked,
+        lambda packed: unpack_linked(packed, clusters, slack_m),
+    )
+    margin_m = margin_of(linked[0], clusters, slack_m, SAME_SHAPE * size_m + slack_m + noise_m)
     check_link(linked, margin_m, size_m)
 
     rare = [one for one in every if _is_rare(one, used, size_m)] if noise_m < QUIET_M else []
@@ -100,7 +121,7 @@ def reconstruct(scenes: Iterable[Scene], views: int = 40, seed: int = 0) -> Reco
     check_body(mesh, size_m)
     kept = [view for view in held if view.size_m < LARGE * size_m]
     hulls = [make_shape(view.bound(nodes), view.points, half_m) for view in kept]
-    errors = held_out_errors(kept, hulls, model, mesh)
+    errors = held_out_errors(kept, hulls, placed, model, mesh, size_m, noise_m)
     explained = check_held_out(errors, size_m, noise_m)
 
     near = cKDTree(seen_points(placed).numpy()).query(mesh.vertices, workers=1)[0]
@@ -123,6 +144,16 @@ def reconstruct(scenes: Iterable[Scene], views: int = 40, seed: int = 0) -> Reco
         explained,
         time.monotonic() - begun,
     )
+
+
+def find_views(scenes: Iterable[Scene], views: int) -> tuple[list[View], float]:
+    """The first `views` views of lone parts at most, and the depth's noise in m. Raises
+    DatasetError where the floor is not known."""
+    stream = iter(scenes)
+    some = list(islice(stream, 5))
+    noise_m = float(np.median([depth_noise(one.frame) for one in some])) if some else 0.0
+    lone = islice(lone_views(chain(some, stream), lowest_m(noise_m)), views)
+    return list(tqdm(lone, desc='views of lone parts', total=views, unit='view')), noise_m
 
 
 def _is_rare(cluster: Cluster, views: Sequence[View], size_m: float) -> bool:

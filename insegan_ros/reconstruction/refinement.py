@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from insegan_ros.reconstruction.clusters import Cluster
-from insegan_ros.reconstruction.fields import Rules, Shape, align, lattice
+from insegan_ros.reconstruction.fields import Rules, Shape, align
 from insegan_ros.reconstruction.fusion import Placed, fused_shape
-from insegan_ros.reconstruction.linking import Hypothesis
+from insegan_ros.reconstruction.linking import Hypothesis, lowest
 from insegan_ros.reconstruction.views import View
 
 ROUNDS = 4
-# Of the surface's points this share may lie lower than its lowest point.
-LOWEST = 0.003
 
 
 def place(views: Sequence[View], clusters: Sequence[Cluster], linked: Hypothesis) -> list[Placed]:
@@ -55,9 +52,6 @@ def _onto_floor(model: Shape, turn: Tensor, shift: Tensor, floor_m: float) -> Te
     slide into one another contradict nothing, and the part comes out too thin; but it cannot hang
     in the air. Half, since the views of the other side move as well."""
     step = 2 * model.half_m / (model.count - 1)
-    near = model.distance.abs() < step
-    slopes = model.table[near, 2:5]
-    surface = lattice(model.half_m)[near] - model.distance[near, None] * slopes
-    low = torch.quantile(((surface - shift) @ turn)[:, 2], LOWEST)
+    low = lowest(model.surface(), turn, shift)
     lift = (low + floor_m).clamp(-step, 2 * step) / 2
     return shift + turn[:, 2] * lift

@@ -17,6 +17,9 @@ from insegan_sim.camera import Caster
 from insegan_sim.meshes import find_symmetries
 
 MESH = 'part.ply'
+# What an unfinished folder may hold: the mesh is written last.
+STAGES = 'stages'
+OWN = (STAGES, 'part.json', 'part.png')
 TILE_PX = 180
 # Colours (R, G, B, A) of surface that some view has seen, and of surface that none has.
 SEEN_RGBA, UNSEEN_RGBA = (150, 170, 190, 255), (235, 120, 40, 255)
@@ -27,8 +30,13 @@ SIDES = ((0, 0), (90, 0), (180, 0), (270, 0), (0, 90), (0, 270))
 
 
 def check_new_folder(folder: Path) -> None:
-    """Raises DatasetError for a folder that holds something already, or cannot be made."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    """Raises DatasetError for a folder that holds a finished reconstruction or anything else than
+    the stages of one, or cannot be made."""
+    if (folder / MESH).exists():
+        raise DatasetError(f'{folder / MESH} is there already: expected a new folder')
+    held = {one.name for one in folder.iterdir()} if folder.is_dir() else set()
+    begun = STAGES in held and held <= set(OWN)
+    if folder.exists() and (not folder.is_dir() or (held and not begun)):
         raise DatasetError(f'{folder} is there already: expected a new folder')
 
 
@@ -42,10 +50,10 @@ def write_reconstruction(found: Reconstruction, folder: Path) -> dict[str, Any]:
     facts = facts_of(found)
     content = mesh.export(file_type='ply')
     assert isinstance(content, bytes), 'a binary PLY'
-    write_whole(folder / MESH, content)
     write_whole(folder / 'part.json', (json.dumps(facts, indent=1) + '\n').encode())
     picture = cv2.imencode('.png', draw(found)[..., ::-1])[1]
     write_whole(folder / 'part.png', picture.tobytes())
+    write_whole(folder / MESH, content)
     return facts
 
 
@@ -63,7 +71,11 @@ def facts_of(found: Reconstruction) -> dict[str, Any]:
         'contradiction_mm': round(1000 * found.energy_m, 4),
         'margin_mm': round(1000 * found.margin_m, 4) if np.isfinite(found.margin_m) else None,
         'held_out': [
-            {'overlap': round(one.overlap, 3), 'depth_mm': round(1000 * one.depth_m, 2)}
+            {
+                'overlap': round(one.overlap, 3),
+                'depth_mm': round(1000 * one.depth_m, 2),
+                'above_floor_mm': round(1000 * one.gap_m, 2),
+            }
             for one in found.errors
         ],
         'held_out_explained': round(found.explained, 3),

@@ -135,6 +135,11 @@ def depth_noise(frame: Frame) -> float:
     return float(np.nanmedian(rest) * 1.4826 / np.sqrt(8 / 9)) if np.isfinite(rest).any() else 0.0
 
 
+def lowest_m(noise_m: float) -> float:
+    """How high above the floor a part begins, in m, in depth with so much noise."""
+    return float(np.clip(0.0015 + 6 * noise_m, 0.0015, 0.005))
+
+
 def _views_of(
     number: int, frame: Frame, workspace: Workspace, min_height_m: float
 ) -> Iterator[View]:
@@ -170,14 +175,7 @@ def _within(workspace: Workspace, points: np.ndarray) -> bool:
     """Whether points (N, 3) keep off the bounds, so that none of the piece is cut off by them."""
     if workspace.bounds is None:
         return True
-    x_min, y_min, x_max, y_max = workspace.bounds
-    low, high = np.nanmin(points, 0), np.nanmax(points, 0)
-    return bool(
-        low[0] > x_min + RIM_M
-        and low[1] > y_min + RIM_M
-        and high[0] < x_max - RIM_M
-        and high[1] < y_max - RIM_M
-    )
+    return bool(np.nanmin(workspace.wall_distances(points)) > RIM_M)
 
 
 def _view(

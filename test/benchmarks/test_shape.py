@@ -6,8 +6,19 @@ import numpy as np
 import pytest
 import trimesh
 
-from insegan_ros.benchmarks.shape import best_alignment, compare, outer_points
-from insegan_sim.parts import load_part
+from insegan_ros.benchmarks.shape import SEEDS, cases, compare, outer_points
+from insegan_ros.geometry.meshes import best_alignment
+from insegan_sim.parts import PARTS, load_part
+
+
+def test_the_full_budget_has_three_seeds_of_every_part_and_sensor():
+    full = cases(small=False)
+    for sensor in ('ideal', 'd435'):
+        for part in PARTS:
+            of_part = [one for one in full if (one.part, one.sensor) == (part, sensor)]
+            assert {one.seed for one in of_part if one.views == 40} == set(SEEDS)
+            assert {one.views for one in of_part} == {20, 40, 80}
+    assert len(SEEDS) == 3 and len(cases(small=True)) == 1
 
 
 def test_a_turned_part_is_laid_on_itself():

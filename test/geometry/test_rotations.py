@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from insegan_ros.geometry.rotations import looking_along, spread
+from insegan_ros.geometry.rotations import all_rotations, looking_along, spread
 
 
 def test_a_view_along_a_direction_has_it_in_the_line_of_sight():
@@ -18,3 +18,10 @@ def test_every_rotation_is_near_one_of_them():
     views = Rotation.from_matrix(looking_along(spread(60), 12))
     for one in Rotation.random(50, random_state=0):
         assert np.degrees((one.inv() * views).magnitude().min()) < 25
+
+
+def test_rotations_lie_evenly():
+    turns = Rotation.from_matrix(all_rotations(500))
+    apart = [np.degrees((one.inv() * turns).magnitude()) for one in turns]
+    nearest = np.sort(apart, axis=1)[:, 1]
+    assert nearest.min() > 12 and nearest.max() < 40

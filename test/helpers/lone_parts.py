@@ -27,6 +27,33 @@ def stepped_block() -> Part:
     return Part('block', mesh, (mesh.convex_hull,))
 
 
+def handed_block() -> Part:
+    """The same with a knob at one corner: it differs from its mirror image."""
+    block, knob = stepped_block().mesh, trimesh.creation.box([0.016, 0.014, 0.014])
+    low, high = block.bounds
+    knob.apply_translation([low[0] + 0.008, high[1] - 0.007, low[2] + 0.02 + 0.006])
+    mesh = block.union(knob, engine='manifold')
+    mesh.apply_translation(-mesh.center_mass)
+    return Part('handed', mesh, (mesh.convex_hull,))
+
+
+def mirrored(part: Part) -> Part:
+    """A part's mirror image."""
+    mesh = part.mesh.copy()
+    mesh.apply_transform(np.diag([1.0, -1.0, 1.0, 1.0]))
+    return Part(f'mirrored {part.name}', mesh, (mesh.convex_hull,))
+
+
+def touching(part: Part, seed: int) -> Part:
+    """Two of a part side by side in some way, as one piece: neither lies alone."""
+    rng = np.random.default_rng(seed)
+    other = part.mesh.copy()
+    other.apply_transform(trimesh.transformations.rotation_matrix(rng.uniform(0, 6.28), [0, 0, 1]))
+    other.apply_translation([rng.uniform(-0.02, 0.02), 0.038, 0])
+    both = trimesh.util.concatenate([part.mesh, other])
+    return Part(f'two of {part.name}', both, (both.convex_hull,))
+
+
 def lone_scenes(
     part: Part, rests: Sequence[np.ndarray], count: int, seed: int = 0, floor_off_m: float = 0.0
 ) -> list[Scene]:

@@ -4,13 +4,8 @@ import trimesh
 from lone_parts import lone_scenes, rests, stepped_block
 
 from insegan_ros.errors import InputError
-from insegan_ros.reconstruction.checks import (
-    HeldOut,
-    check_body,
-    check_held_out,
-    check_seen,
-    check_views,
-)
+from insegan_ros.reconstruction.checks import check_body, check_held_out, check_seen, check_views
+from insegan_ros.reconstruction.held_out import HeldOut
 from insegan_ros.reconstruction.pipeline import reconstruct
 from insegan_ros.reconstruction.views import lone_views
 

@@ -6,7 +6,6 @@ from insegan_ros.reconstruction.fields import (
     Rules,
     Shape,
     align,
-    all_rotations,
     costs,
     lattice,
     make_shape,
@@ -41,14 +40,6 @@ def test_rotation_vectors_become_matrices():
     assert np.allclose(
         rotations(vectors), Rotation.from_rotvec(vectors.numpy()).as_matrix(), atol=1e-6
     )
-
-
-def test_rotations_lie_evenly():
-    turns = all_rotations(500)
-    assert torch.allclose(turns @ turns.transpose(1, 2), torch.eye(3).expand(500, 3, 3), atol=1e-5)
-    nearest = (torch.einsum('aij,bij->ab', turns, turns) - 10 * torch.eye(500)).amax(1)
-    angle = torch.rad2deg(torch.arccos(((nearest - 1) / 2).clamp(-1, 1)))
-    assert angle.min() > 12 and angle.max() < 40
 
 
 def test_a_moved_shape_is_laid_back():

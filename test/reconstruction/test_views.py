@@ -36,6 +36,18 @@ def test_a_part_at_the_bounds_is_left_out():
     assert not list(lone_views([Scene(scene.frame, None, cut)], 0.0015))
 
 
+def test_bounds_that_are_turned_are_those_of_the_bin():
+    (scene,) = lone_scenes(stepped_block(), rests((0, 0, 0)), 1)
+    workspace = scene.require_workspace()
+    (view,) = lone_views([scene], 0.0015)
+    x, y = view.camera_from_view[:2, 3]
+    assert np.hypot(x, y) > 0.02
+    around = (x - 0.05, y - 0.05, x + 0.05, y + 0.05)
+    for turn, count in ((0.0, 1), (180.0, 0)):
+        turned = type(workspace)(workspace.floor, around, turn)
+        assert len(list(lone_views([Scene(scene.frame, None, turned)], 0.0015))) == count
+
+
 def test_an_unknown_floor_is_said():
     (scene,) = lone_scenes(stepped_block(), rests((0, 0, 0)), 1)
     with pytest.raises(DatasetError, match='where the floor is'):

@@ -30,7 +30,8 @@ from insegan_ros.offsets.network import OffsetNetConfig, finer
 from insegan_ros.offsets.segmenter import network_config
 from insegan_ros.offsets.stage import OffsetStage, OffsetTrainConfig
 from insegan_ros.reconstruction.pipeline import reconstruct
-from insegan_ros.reconstruction.report import MESH, write_reconstruction
+from insegan_ros.reconstruction.report import MESH, STAGES, write_reconstruction
+from insegan_ros.reconstruction.stages import stages_of
 from insegan_ros.workspace import TRAINING_MARGIN, read_workspace
 from insegan_sim.generate import SimulateConfig, simulate
 
@@ -216,8 +217,9 @@ def reconstructed(config: TrainPilesConfig, run: RunContext) -> tuple[PilesConfi
     bin_ = read_workspace(Path(config.workspace)) if config.workspace else None
     names, scenes = open_dataset(Path(config.data), bin_)
     if run.speaks and not (folder / MESH).exists():
+        stages = stages_of(folder / STAGES, Path(config.data), bin_, config.views, config.seed)
         try:
-            write_reconstruction(reconstruct(scenes, config.views, config.seed), folder)
+            write_reconstruction(reconstruct(scenes, config.views, config.seed, stages), folder)
         except InputError as error:
             raise DatasetError(
                 f'{error}; or `insegan train cutpaste`, which needs no mesh'
