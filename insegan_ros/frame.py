@@ -219,7 +219,11 @@ def counted(truth: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 def metres(counts: np.ndarray, unit_m: float = 1e-3) -> np.ndarray:
     """Depth (H, W) as cameras count it, in units of unit_m, 0 = no reading -> float32 metres, NaN =
-    no reading."""
+    no reading. Raises InputError for a unit that no camera has."""
+    _check(
+        1e-6 <= unit_m <= 0.1,
+        f'a step of depth is {unit_m:g} m: expected 0.000001 to 0.1 (0.001 for millimetres)',
+    )
     return np.where(counts > 0, counts.astype(np.float32) * np.float32(unit_m), np.float32(np.nan))
 
 

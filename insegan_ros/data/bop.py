@@ -22,15 +22,15 @@ from insegan_ros.data.folders import (
     inside,
     instances_of,
     labels_of,
-    read_json,
     read_png,
-    write_json,
-    write_png,
+    write_entries,
 )
 from insegan_ros.data.scene import Scene, visible_fractions
 from insegan_ros.data.shards import DEPTH_UNIT_M
 from insegan_ros.errors import DatasetError, InputError
+from insegan_ros.files import write_png
 from insegan_ros.frame import IGNORE, Frame, Instances, Intrinsics
+from insegan_ros.texts import read_json
 from insegan_ros.workspace import SCALARS, Workspace, workspace_of, workspace_values
 
 IMAGES_A_SCENE = 1000
@@ -61,7 +61,7 @@ def _names(folder: Path, scenes: list[Path]) -> dict[int, str]:
     info: dict[str, Any] = {}
     for place in (folder, *folder.resolve().parents[:2]):
         if (place / 'models/models_info.json').is_file():
-            info = read_json(place / 'models/models_info.json')
+            info = read_json(place / 'models/models_info.json', DatasetError)
             break
     try:
         ids = {int(key) for key in info}
@@ -69,7 +69,7 @@ def _names(folder: Path, scenes: list[Path]) -> dict[int, str]:
             if (path / 'scene_gt.json').is_file():
                 ids |= {
                     int(one['obj_id'])
-                    for image in read_json(path / 'scene_gt.json').values()
+                    for image in read_json(path / 'scene_gt.json', DatasetError).values()
                     for one in image
                 }
         return {
@@ -84,13 +84,17 @@ def _names(folder: Path, scenes: list[Path]) -> dict[int, str]:
 
 
 def _read_scene(path: Path, names: dict[int, str]) -> Iterator[Scene]:
-    cameras = read_json(path / 'scene_camera.json')
+    cameras = read_json(path / 'scene_camera.json', DatasetError)
     if not isinstance(cameras, dict) or not all(key.isdecimal() for key in cameras):
         raise DatasetError(
             f'{path / "scene_camera.json"} is not as BOP has it: expected a camera for every image'
             ' number'
         )
-    truths = read_json(path / 'scene_gt.json') if (path / 'scene_gt.json').is_file() else None
+    truths = (
+        read_json(path / 'scene_gt.json', DatasetError)
+        if (path / 'scene_gt.json').is_file()
+        else None
+    )
     for key, camera in sorted(cameras.items(), key=lambda item: int(item[0])):
         try:
             truth = None if truths is None else truths.get(key, [])
@@ -194,7 +198,7 @@ def write_bop(
         shutil.copytree(models, out / 'models')
     else:
         (out / 'models').mkdir(parents=True)
-        write_json(
+        write_entries(
             out / 'models/models_info.json',
             {str(number): {'name': name} for number, name in enumerate(classes, 1)},
         )
@@ -213,7 +217,7 @@ def write_bop(
 def _write_batch(folder: Path, batch: dict[str, dict[str, Any]]) -> None:
     for name, content in batch.items():
         if content:
-            write_json(folder / f'{name}.json', content)
+            write_entries(folder / f'{name}.json', content)
 
 
 def _write_image(

@@ -22,17 +22,17 @@ from insegan_ros.data.folders import (
     instances_of,
     intrinsics_json,
     labels_of,
-    read_json,
     read_png,
     workspace_from_json,
     workspace_json,
-    write_json,
-    write_png,
+    write_entries,
 )
 from insegan_ros.data.scene import Scene
 from insegan_ros.data.shards import DEPTH_UNIT_M
 from insegan_ros.errors import DatasetError, InputError
+from insegan_ros.files import write_png
 from insegan_ros.frame import IGNORE, Frame, Instances, Intrinsics
+from insegan_ros.texts import read_json
 
 ANNOTATIONS = 'annotations.json'
 
@@ -67,7 +67,7 @@ def decode(segmentation: Any, shape: tuple[int, int]) -> np.ndarray:
 def read_coco(folder: Path) -> tuple[tuple[str, ...], Iterator[Scene]]:
     """Class names and scenes of a folder with annotations.json. Pictures must have depth. Raises
     DatasetError for a file that is missing or damaged."""
-    content = read_json(folder / ANNOTATIONS)
+    content = read_json(folder / ANNOTATIONS, DatasetError)
     try:
         names = {int(one['id']): str(one['name']) for one in content['categories']}
         by_image: dict[int, list[dict[str, Any]]] = {}
@@ -137,7 +137,7 @@ def write_coco(
             continue
         for one in _annotations(scene.truth, classes):
             annotations.append({'id': len(annotations) + 1, 'image_id': index, **one})
-    write_json(
+    write_entries(
         out / ANNOTATIONS,
         {
             'info': {'description': 'insegan_ros'},

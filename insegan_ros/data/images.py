@@ -7,12 +7,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from insegan_ros.files import read_content
+
 
 def read_picture(path: Path, flags: int = cv2.IMREAD_COLOR) -> np.ndarray | None:
     """A file's pixels as OpenCV gives them, (H, W) or (H, W, C) with blue first, by its flags
-    cv2.IMREAD_*; None for what is missing, no picture, too large (2^30 px) or cut short."""
+    cv2.IMREAD_*; None for what is missing, no file, no picture, too large (2^30 px) or cut short."""
     try:
-        content = path.read_bytes()
+        content = read_content(path)
         # OpenCV fills what is missing of a JPEG with grey and says nothing. Between start of scan
         # and end of image neither mark can occur.
         if content[:2] == b'\xff\xd8' and content.rfind(b'\xff\xd9') < content.rfind(b'\xff\xda'):

@@ -24,17 +24,17 @@ from insegan_ros.data.folders import (
     instances_of,
     intrinsics_json,
     points_of,
-    read_json,
     read_png,
     workspace_from_json,
     workspace_json,
-    write_json,
-    write_png,
+    write_entries,
 )
 from insegan_ros.data.scene import Scene
 from insegan_ros.data.shards import DEPTH_UNIT_M
 from insegan_ros.errors import DatasetError, InputError
+from insegan_ros.files import write_png, write_whole
 from insegan_ros.frame import Frame, Intrinsics, highest_label
+from insegan_ros.texts import read_json
 
 
 def is_insta10(folder: Path) -> bool:
@@ -49,7 +49,7 @@ def is_insta10(folder: Path) -> bool:
 def read_insta10(folder: Path) -> tuple[tuple[str, ...], Iterator[Scene]]:
     """Class names (one: the part) and scenes. Raises DatasetError for a file that is missing or
     damaged."""
-    camera = read_json(folder / 'camera.json')
+    camera = read_json(folder / 'camera.json', DatasetError)
     try:
         part = str(camera['part'])
         unit_m = float(camera['depth_unit_m'])
@@ -107,7 +107,7 @@ def write_insta10(
             'workspace': workspace_json(scene.workspace),
             'instances': len(truth),
         }
-    write_json(
+    write_entries(
         out / 'camera.json',
         {'part': classes[0], 'depth_unit_m': DEPTH_UNIT_M, 'pictures': pictures},
     )
@@ -146,5 +146,4 @@ def write_cloud(path: Path, frame: Frame, labels: np.ndarray) -> None:
         'end_header',
         '',
     ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes('\n'.join(header).encode() + rows.tobytes())
+    write_whole(path, '\n'.join(header).encode() + rows.tobytes(), sync=False)

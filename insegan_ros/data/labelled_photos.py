@@ -19,10 +19,11 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from insegan_ros.data.coco import ANNOTATIONS, decode
-from insegan_ros.data.folders import inside, instances_of, labels_of, read_json
+from insegan_ros.data.folders import inside, instances_of, labels_of
 from insegan_ros.data.image_sets import ImageSet, Truth, check_classes, from_files, readable, shrink
 from insegan_ros.errors import DatasetError
 from insegan_ros.frame import Instances
+from insegan_ros.texts import read_json
 
 LIST = 'labels.csv'
 # What the first line's first cell may be where it is no picture but a heading.
@@ -199,7 +200,7 @@ def read_coco_photos(folder: Path, size: int, split: str) -> ImageSet:
     its names. Crowds are no instances. Raises DatasetError for files that are missing or
     damaged."""
     note, pictures = _coco_note(folder, split)
-    content = read_json(note)
+    content = read_json(note, DatasetError)
     try:
         names = {
             int(one['id']): COCO_NAMES.get(one['name'], str(one['name']))

@@ -18,11 +18,11 @@ from pycocotools import mask as rle
 from tqdm import tqdm
 
 from insegan_ros.data.coco import decode, encode
-from insegan_ros.data.folders import read_json
 from insegan_ros.data.image_sets import ImageSet
 from insegan_ros.errors import DatasetError
 from insegan_ros.files import write_whole
 from insegan_ros.frame import Instances
+from insegan_ros.texts import read_json
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class MaskSet:
     @classmethod
     def load(cls, path: Path) -> MaskSet:
         """Read what `save` wrote. Raises DatasetError where that is not what the file holds."""
-        content = read_json(path)
+        content = read_json(path, DatasetError)
         try:
             masks: list[list[Mask]] = [[] for _ in content['images']]
             for one in content['annotations']:

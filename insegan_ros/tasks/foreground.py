@@ -15,10 +15,10 @@ from tqdm import tqdm
 from insegan_ros.data.pictures import Pictures, View, read_pictures
 from insegan_ros.data.scene import Scene
 from insegan_ros.data.shards import ShardDataset
-from insegan_ros.drawing.panels import write_picture
 from insegan_ros.drawing.tiles import save_picture, tile_colour
 from insegan_ros.engine.checkpoint import Checkpoint
 from insegan_ros.engine.config import shipped_yaml
+from insegan_ros.files import write_png
 from insegan_ros.methods.foreground.layered import LayeredConfig, LayeredGenerator
 from insegan_ros.methods.registry import load_segmenter
 from insegan_ros.metrics.masks import foreground_scores
@@ -233,7 +233,7 @@ def draw_foregrounds(
             for mask in (segmenter.foreground(pictures.images[index]) > 0.5, truth[index])
         ]
         columns.append(np.vstack([pictures.images[index], *masks]))
-    write_picture(path, np.hstack(columns))
+    write_png(path, np.hstack(columns))
 
 
 def draw_layers(checkpoint: Checkpoint, path: Path, seed: int = 0) -> None:

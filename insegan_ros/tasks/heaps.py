@@ -18,11 +18,11 @@ from insegan_ros.data.images import read_picture
 from insegan_ros.data.scene import visible_fractions
 from insegan_ros.data.shards import ShardDataset, is_shards
 from insegan_ros.drawing.overlay import overlay
-from insegan_ros.drawing.panels import write_picture
 from insegan_ros.drawing.tiles import save_picture, tile_colour
 from insegan_ros.engine.checkpoint import Checkpoint
 from insegan_ros.engine.config import shipped_yaml
 from insegan_ros.errors import ConfigError, DatasetError
+from insegan_ros.files import write_png
 from insegan_ros.frame import IGNORE, Frame, Instances, Intrinsics, Modality
 from insegan_ros.methods.baselines.heaps import (
     ClustersSegmenter,
@@ -191,7 +191,7 @@ def draw_heaps(
         range(len(heaps)), key=lambda index: score_heaps([heaps[index]], [found[index]])['ap50']
     )
     chosen = dict.fromkeys((order[0], order[len(order) // 2], order[-1]))
-    write_picture(
+    write_png(
         path,
         np.vstack([picture_heap(heaps[index], found[index], width, colour) for index in chosen]),
     )
