@@ -39,7 +39,9 @@ def read_json(path: Path, kind: KIND) -> Any:
     try:
         return json.loads(read_text(path, kind))
     except (ValueError, RecursionError) as error:
-        raise kind(f'{path} is no JSON ({reason(error)}): expected a whole file') from error
+        raise kind(
+            f'{path} cannot be read as JSON ({reason(error)}): expected a whole file'
+        ) from error
 
 
 def read_yaml(path: Path, kind: KIND) -> Any:
@@ -53,7 +55,9 @@ def read_yaml(path: Path, kind: KIND) -> Any:
         _check_values(node)
         return None if node is None else loader.construct_document(node)
     except (yaml.YAMLError, *MALFORMED) as error:
-        raise kind(f'{path} is no YAML ({reason(error)}): expected names with values') from error
+        raise kind(
+            f'{path} cannot be read as YAML ({reason(error)}): expected names with values'
+        ) from error
     finally:
         if loader is not None:
             loader.dispose()

@@ -227,7 +227,7 @@ def small_checkpoint(tmp_path: Path) -> Path:
         'offsets',
         'nut',
         Scales(0.0034, 0.09, 200.0, 8.0),
-        {'offsets': {'network': {'width': 8, 'levels': 2}}},
+        {'offsets': {'network': {'width': 8, 'levels': 2, 'height_votes': True}}},
         {'offsets': network.state_dict()},
         {'seed': 3},
     )

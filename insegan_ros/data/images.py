@@ -12,7 +12,8 @@ from insegan_ros.files import read_content
 
 def read_picture(path: Path, flags: int = cv2.IMREAD_COLOR) -> np.ndarray | None:
     """A file's pixels as OpenCV gives them, (H, W) or (H, W, C) with blue first, by its flags
-    cv2.IMREAD_*; None for what is missing, no file, no picture, too large (2^30 px) or cut short."""
+    cv2.IMREAD_*; None for what is missing, no file (a pipe), no picture, too large (2^30 px) or cut
+    short."""
     try:
         content = read_content(path)
         # OpenCV fills what is missing of a JPEG with grey and says nothing. Between start of scan

@@ -130,13 +130,9 @@ def evaluate_foreground(segmenter: Segmenter, scenes: Iterable[Scene]) -> list[d
 
 def restore_generator(checkpoint: Checkpoint) -> LayeredGenerator:
     """The layered generator of a checkpoint."""
-    return checkpoint.restore(
-        'generator',
-        LayeredGenerator(
-            LayeredConfig(**checkpoint.config['generator']),
-            PerturbationConfig(**_tuples(checkpoint.config['perturbation'])),
-        ),
-    )
+    shape = checkpoint.settings(LayeredConfig, 'generator')
+    moves = checkpoint.settings(PerturbationConfig, 'perturbation')
+    return checkpoint.restore('generator', lambda: LayeredGenerator(shape, moves))
 
 
 class ForegroundTask(Task):
@@ -255,10 +251,3 @@ def draw_layers(checkpoint: Checkpoint, path: Path, seed: int = 0) -> None:
                 16,
             ),
         )
-
-
-def _tuples(values: dict[str, Any]) -> dict[str, Any]:
-    """JSON's lists as the tuples that they were."""
-    return {
-        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
-    }

@@ -273,14 +273,9 @@ def heap_width(heaps: list[Heap]) -> float:
 
 def restore_hoc_generator(checkpoint: Checkpoint) -> HocGenerator:
     """The generator of a checkpoint, in evaluation mode."""
-    config = checkpoint.config
-    return checkpoint.restore(
-        'generator',
-        HocGenerator(
-            HocConfig(**config['generator']),
-            {'depth': 1, 'colour': 3, 'both': 4}[config['modality']],
-        ),
-    ).eval()
+    shape = checkpoint.settings(HocConfig, 'generator')
+    channels = {'depth': 1, 'colour': 3, 'both': 4}[checkpoint.config['modality']]
+    return checkpoint.restore('generator', lambda: HocGenerator(shape, channels))
 
 
 def single_share(checkpoint: Checkpoint, count: int = 500, seed: int = 0) -> float:

@@ -379,9 +379,8 @@ def _number(checkpoint: Checkpoint) -> str:
 def draw_singles(checkpoint: Checkpoint, path: Path, count: int = 32, seed: int = 0) -> None:
     """Single renders of the generator: they tell sooner than any score whether it has learnt the
     part."""
-    generator = checkpoint.restore(
-        'generator', Generator(GeneratorConfig(**checkpoint.config['insegan']['generator']))
-    )
+    shape = checkpoint.settings(GeneratorConfig, 'insegan', 'generator')
+    generator = checkpoint.restore('generator', lambda: Generator(shape))
     z = torch.randn(
         count // 4, 4, generator.config.latent, generator=torch.Generator().manual_seed(seed)
     )
