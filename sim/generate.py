@@ -21,6 +21,7 @@ import yaml
 from tqdm import tqdm
 
 from insegan_ros.data.shards import FORMAT, ShardInfo, is_shards, pack_shard, shard_path
+from insegan_ros.data.whole_sets import NOTE
 from insegan_ros.errors import ConfigError, DatasetError, InseganError
 from insegan_ros.files import make_folder, write_whole
 from insegan_ros.texts import read_mapping, read_text
@@ -332,7 +333,7 @@ def _claimed(folder: Path, identity: dict[str, object]) -> Iterator[None]:
 
 
 def _held(folder: Path, identity: dict[str, object]) -> Iterator[None]:
-    note = folder / 'dataset.yaml'
+    note = folder / NOTE
     text = yaml.safe_dump(identity, sort_keys=False)
     if not note.exists():
         if any(path for path in folder.iterdir() if not path.name.endswith('.part')):

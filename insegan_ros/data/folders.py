@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ def workspace_from_json(raw: dict[str, Any] | None) -> Workspace | None:
     return None if raw is None else workspace_of(raw)
 
 
-def labels_of(masks: list[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
+def labels_of(masks: Iterable[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
     """Labels of shape (H, W) uint16 from masks (H, W) bool in order: the i-th is i, and where they
     overlap the later one wins."""
     labels = np.zeros(shape, np.uint16)

@@ -31,10 +31,10 @@ from insegan_ros.data.folders import (
 )
 from insegan_ros.data.scene import Scene
 from insegan_ros.data.shards import DEPTH_UNIT_M
-from insegan_ros.errors import DatasetError, InputError
+from insegan_ros.errors import MALFORMED, DatasetError, InputError
 from insegan_ros.files import write_png, write_whole
-from insegan_ros.frame import Frame, Intrinsics, highest_label
-from insegan_ros.texts import read_json
+from insegan_ros.frame import IGNORE, Frame, Intrinsics, highest_label
+from insegan_ros.texts import read_json, reason
 
 
 def is_insta10(folder: Path) -> bool:
@@ -53,14 +53,12 @@ def read_insta10(folder: Path) -> tuple[tuple[str, ...], Iterator[Scene]]:
     try:
         part = str(camera['part'])
         unit_m = float(camera['depth_unit_m'])
-        pictures = camera['pictures']
-    except (KeyError, TypeError, ValueError) as error:
+        pictures = sorted(camera['pictures'].items())
+    except MALFORMED as error:
         raise DatasetError(
-            f'{folder / "camera.json"} lacks {error}: expected part, depth_unit_m, pictures'
+            f'{folder / "camera.json"} lacks {reason(error)}: expected part, depth_unit_m, pictures'
         ) from error
-    return (part,), (
-        _read(folder, name, picture, unit_m, part) for name, picture in sorted(pictures.items())
-    )
+    return (part,), (_read(folder, name, picture, unit_m, part) for name, picture in pictures)
 
 
 def _read(folder: Path, name: str, picture: dict[str, Any], unit_m: float, part: str) -> Scene:
@@ -74,16 +72,18 @@ def _read(folder: Path, name: str, picture: dict[str, Any], unit_m: float, part:
             Intrinsics(**picture['intrinsics']),
         )
         workspace = workspace_from_json(picture.get('workspace'))
-    except (KeyError, TypeError, ValueError) as error:
+        labels = read_png(folder / f'masks/{name}.png').astype(np.uint16)
+        count = int(picture.get('instances', highest_label(labels)))
+        if not highest_label(labels) <= count < IGNORE:
+            raise ValueError(f'{count} instances, masks up to {highest_label(labels)}')
+    except MALFORMED as error:
         raise DatasetError(
-            f'{folder / "camera.json"}: picture {name} is damaged ({error}): expected intrinsics'
-            ' and workspace'
+            f'{folder / "camera.json"}: picture {name} is damaged ({reason(error)}): expected'
+            ' intrinsics, workspace and instances'
         ) from error
     except InputError as error:
         raise DatasetError(f'{folder / "camera.json"}: picture {name}: {error}') from error
-    labels = read_png(folder / f'masks/{name}.png').astype(np.uint16)
-    classes = (part,) * int(picture.get('instances', highest_label(labels)))
-    return Scene(frame, instances_of(labels, classes, None, []), workspace, (part,))
+    return Scene(frame, instances_of(labels, (part,) * count, None, []), workspace, (part,))
 
 
 def write_insta10(
