@@ -27,7 +27,9 @@ def read_text(path: Path, kind: KIND, limit: int | None = None) -> str:
     bytes. Raises `kind` where it is no file, too large, or no text in UTF-8."""
     try:
         text = read_content(path, limit).decode('utf-8-sig')
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise kind(f'{path} cannot be read ({reason(error)}): expected a text file') from error
+    except UnicodeDecodeError as error:
         raise kind(f'{path} cannot be read ({reason(error)}): expected text in UTF-8') from error
     if '\0' in text:
         raise kind(f'{path} holds a NUL character: expected text in UTF-8')
@@ -72,21 +74,6 @@ def read_mapping(path: Path, kind: KIND) -> dict[str, Any]:
     return content
 
 
-def check_yaml(text: str) -> None:
-    """Raise ValueError for YAML that stands for more values than any file of ours, before it is
-    loaded. What is no YAML at all is left to the loader."""
-    if len(text) > YAML_BYTES:
-        raise ValueError(f'{len(text)} characters, at most {YAML_BYTES}')
-    # Without an alias a text stands for no more values than it is long.
-    if '*' not in text:
-        return
-    try:
-        node = yaml.compose(text, yaml.SafeLoader)
-    except (yaml.YAMLError, RecursionError):
-        return
-    _check_values(node)
-
-
 def reason(error: BaseException) -> str:
     """What an error says, in one short line."""
     if isinstance(error, OSError) and error.strerror:
@@ -94,9 +81,8 @@ def reason(error: BaseException) -> str:
     if isinstance(error, RecursionError):
         return 'nested too deep'
     text = ' '.join(str(error).split())[:200]
-    return (
-        text if isinstance(error, ValueError | yaml.YAMLError) else f'{type(error).__name__} {text}'
-    )
+    plain = isinstance(error, ValueError | yaml.YAMLError | InseganError)
+    return text if plain else f'{type(error).__name__} {text}'
 
 
 def _check_values(node: yaml.Node | None) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from insegan_ros.errors import MALFORMED, InputError
-from insegan_ros.frame import Intrinsics
+from insegan_ros.frame import Intrinsics, check_unit
 from insegan_ros.texts import read_mapping, reason
 
 EXPECTED = (
@@ -36,6 +36,9 @@ class GivenCamera:
     width: int = 0
     height: int = 0
     depth_unit_m: float = 1e-3
+
+    def __post_init__(self) -> None:
+        check_unit(self.depth_unit_m)
 
     def intrinsics(self, height: int = 0, width: int = 0) -> Intrinsics:
         """The intrinsics of a picture of this size. Raises InputError where another size is given,
@@ -66,7 +69,7 @@ def given_camera(text: str) -> GivenCamera | None:
             raise ValueError(f'{len(numbers)} numbers')
         fx, fy, cx, cy, *size = numbers
         return GivenCamera(fx, fy, cx, cy, *(int(side) for side in size))
-    except MALFORMED as error:
+    except (InputError, *MALFORMED) as error:
         raise InputError(
             f'intrinsics "{text}" cannot be read ({reason(error)}): {EXPECTED}'
         ) from error
