@@ -40,7 +40,7 @@ HEAD = {
     'training': dict,
 }
 # What a network is made from may be anything, and torch raises RuntimeError for what it cannot be.
-MALFORMED_NETWORK = (RuntimeError, MemoryError, InseganError, *MALFORMED)
+MALFORMED_NETWORK = (RuntimeError, InseganError, *MALFORMED)
 AnyModule = TypeVar('AnyModule', bound=torch.nn.Module)
 Configuration = TypeVar('Configuration')
 
