@@ -14,7 +14,9 @@ import pytest
 import trimesh
 import yaml
 from fuzzing import COUNT, broken_bytes, broken_json, broken_values, survive
-from rosbags.rosbag2 import StoragePlugin
+from rosbags.highlevel import AnyReader
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import Stores, get_typestore
 from safetensors import safe_open
 from safetensors.torch import save
 
@@ -60,13 +62,18 @@ def small(tmp_path_factory) -> Path:
 def recordings(small, tmp_path_factory) -> list[Path]:
     """The same bins as recordings of rosbag2, in both of its formats."""
     root = tmp_path_factory.mktemp('recordings')
-    with pytest.MonkeyPatch.context() as patch:
-        for plugin in StoragePlugin:
-            patch.setattr(StoragePlugin, 'MCAP', plugin)
-            patch.setattr('insegan_ros.data.recording_writer.seal', lambda path: None)
-            with RecordingWriter(root / plugin.name) as writer:
-                for scene in ShardDataset(small):
-                    writer.add(scene.frame, scene.labelled().labels)
+    with RecordingWriter(root / 'mcap') as writer:
+        for scene in ShardDataset(small):
+            writer.add(scene.frame, scene.labelled().labels)
+    other = Writer(root / 'sqlite', version=9, storage_plugin=StoragePlugin.SQLITE3)
+    store = get_typestore(Stores.ROS2_KILTED)
+    with AnyReader([root / 'mcap'], default_typestore=store) as reader, other:
+        same = {
+            one.id: other.add_connection(one.topic, one.msgtype, typestore=store)
+            for one in reader.connections
+        }
+        for one, stamp, raw in reader.messages():
+            other.write(same[one.id], stamp, raw)
     return sorted(root.iterdir())
 
 
