@@ -17,11 +17,12 @@ import traceback
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from insegan_ros.errors import InseganError
 
 COUNT = int(os.environ.get('INSEGAN_FUZZ', '200'))
+Attempt = Callable[[random.Random, Path], None]
 # What one input may take: memory beyond what the process has, and seconds of processor.
 MEMORY_BYTES, CPU_S = 2_000_000_000, 30
 EDGES = (0, 1, 0x7F, 0x80, 0xFF, 2**15, 2**16 - 1, 2**31 - 1, 2**32 - 1, 2**63 - 1, 2**64 - 1)
@@ -86,11 +87,12 @@ def broken_json(content: Any, rng: random.Random) -> bytes:
     return json.dumps(broken_values(content, rng)).encode()
 
 
-def survive(attempt: Callable[[random.Random, Path], None], folder: Path, salt: int = 0) -> int:
-    """Make COUNT attempts in a process of their own; each gets its own random numbers and an empty
-    folder. Returns how many of them ended in an error of ours, with one line. Fails, with the
-    attempt's number, where one ends in another error, takes too much time or memory, or the process
-    with it."""
+def survive(attempt: Attempt, folder: Path, share: float = 1.0) -> float:
+    """Make `share` of COUNT attempts in a process of their own; each gets its own random numbers
+    and an empty folder. Returns the share of them that ended in an error of ours, of one line.
+    Fails, with the attempt's number, where one ends in another error, takes too much time or
+    memory, or the process with it."""
+    count = round(COUNT * share)
     folder.mkdir(exist_ok=True)
     reading, writing = os.pipe()
     child = os.fork()
@@ -99,7 +101,7 @@ def survive(attempt: Callable[[random.Random, Path], None], folder: Path, salt: 
         status = 1
         try:
             with os.fdopen(writing, 'w', buffering=1) as report:
-                _attempts(attempt, folder, salt, report)
+                _attempts(attempt, folder, count, report)
             status = 0
         finally:
             os._exit(status)
@@ -111,11 +113,11 @@ def survive(attempt: Callable[[random.Random, Path], None], folder: Path, salt: 
     told = '\n'.join(line for line in lines if line not in ('fine', 'error'))
     assert os.WIFEXITED(status), f'attempt {number} ended the process, signal {status & 127}'
     assert not told and status == 0, f'attempt {number}:\n{told}'
-    assert number == COUNT
-    return lines.count('error')
+    assert number == count
+    return lines.count('error') / count
 
 
-def _attempts(attempt: Callable, folder: Path, salt: int, report: Any) -> None:
+def _attempts(attempt: Attempt, folder: Path, count: int, report: TextIO) -> None:
     """What the process does: a line for each attempt, or a traceback and the end."""
     used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY_BYTES,) * 2)
@@ -124,12 +126,12 @@ def _attempts(attempt: Callable, folder: Path, salt: int, report: Any) -> None:
     quiet = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
         os.dup2(quiet, stream)
-    for number in range(COUNT):
+    for number in range(count):
         place = folder / f'{number}'
         place.mkdir()
         signal.setitimer(signal.ITIMER_PROF, CPU_S)
         try:
-            attempt(random.Random(1000 * salt + number), place)
+            attempt(random.Random(number), place)
             report.write('fine\n')
         except InseganError as error:
             if '\n' in str(error):
