@@ -58,11 +58,6 @@ class Scales:
     part_radius_px: float
     """Median radius of gyration of one whole part, in such pixels."""
 
-    def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            if not isinstance(value, (int, float)) or not 0 <= value < LARGEST:
-                raise ValueError(f'{name} is {value!r}: expected 0 to {LARGEST:g}')
-
     @classmethod
     def none(cls) -> Scales:
         """For methods that look at colour and know no scale."""
@@ -148,7 +143,7 @@ class Checkpoint:
             for key, value in tensors.items():
                 network, name = key.split('.', 1)
                 weights.setdefault(modern_network(network), {})[name] = value
-            scales = Scales(**head['scales'])
+            scales = _scales(head['scales'])
             return cls(**{**modern_head(head, set(weights)), 'scales': scales}, weights=weights)
         except (SafetensorError, OSError, *MALFORMED) as error:
             raise CheckpointError(
@@ -269,6 +264,14 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if strange := [key for key, value in floats.items() if not value.isfinite().all()]:
         raise ValueError(f'{strange[0]} holds weights that are no numbers')
     return head, {key: floats.get(key, value) for key, value in tensors.items()}
+
+
+def _scales(values: dict[str, Any]) -> Scales:
+    """The scales of a head. Raises ValueError or TypeError for what is none."""
+    for name, value in values.items():
+        if not isinstance(value, (int, float)) or not 0 <= value < LARGEST:
+            raise ValueError(f'{name} is {value!r}: expected 0 to {LARGEST:g}')
+    return Scales(**values)
 
 
 def _unlike(wanted: Mapping[str, torch.Size], given: Mapping[str, torch.Size]) -> str:
