@@ -30,6 +30,18 @@ class TrainingError(InseganError):
     """A training that cannot go on: a loss that is no number any more."""
 
 
+# What code trips over where values that a file holds are not what they should be.
+MALFORMED = (
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    RecursionError,
+)
+
+
 class InseganWarning(UserWarning):
     """What a user should know of an answer that is given all the same."""
 

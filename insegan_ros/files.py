@@ -3,11 +3,17 @@ installation's share folder."""
 
 from __future__ import annotations
 
+import errno
+import json
 import os
+import stat
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from insegan_ros.errors import DatasetError
 
@@ -30,24 +36,77 @@ def shipped_file(folder: str, name: str) -> Path | None:
     )
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def read_content(path: Path, limit: int | None = None) -> bytes:
+    """A file's bytes. limit: its greatest size in bytes. Raises OSError where it is no regular file
+    (a pipe may never end) or larger."""
+    with open(path, 'rb', opener=_without_waiting) as file:
+        about = os.fstat(file.fileno())
+        if not stat.S_ISREG(about.st_mode):
+            raise OSError(errno.EINVAL, 'no regular file', str(path))
+        if limit is not None and about.st_size > limit:
+            size, most = about.st_size / 1e6, limit / 1e6
+            raise OSError(errno.EFBIG, f'{size:.0f} MB, at most {most:.0f} MB', str(path))
+        return file.read()
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a pipe without waiting for who writes into it."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def write_whole(path: Path, content: bytes, sync: bool = True) -> None:
     """Write a file under another name and rename it when whole: a kill or a full disk leaves no
-    half file. Raises DatasetError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    half file. sync: wait until the disk has it, so that it outlives a loss of power. Raises
+    DatasetError."""
     temporary = path.with_name(f'.{path.name}.{os.getpid()}.part')
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, 'wb') as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise lost(path, error, len(content)) from error
+
+
+def lost(path: Path, error: OSError, size: int = 0) -> DatasetError:
+    """The one sentence for what could not be written; size: in bytes, where it is known."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    todo = 'free some space' if full else 'expected a folder that can be written; choose another'
+    much = f'; {size / 1e6:.1f} MB' if size else ''
+    return DatasetError(
+        f'{path} cannot be written ({error.strerror or error}{much}): what was finished before is'
+        f' whole; {todo} and give the same command again'
+    )
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those that it lies in, where they are not there yet. Raises DatasetError
+    where that is not possible."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
         raise DatasetError(
-            f'{path} cannot be written ({error.strerror}; {len(content) / 1e6:.1f} MB): what was'
-            ' finished before is whole; free some space and give the same command again, it'
-            ' goes on'
+            f'{path} cannot be made ({error.strerror}): expected a folder that can be written'
         ) from error
+
+
+def write_json(path: Path, content: Any, indent: int | None = 1) -> None:
+    """Write JSON, whole or not at all. Raises DatasetError."""
+    write_whole(path, (json.dumps(content, indent=indent) + '\n').encode())
+
+
+def write_png(path: Path, image: np.ndarray) -> None:
+    """Write (H, W) as it is or (H, W, 3) uint8 RGB as PNG, whole or not at all. Raises
+    DatasetError."""
+    import cv2
+
+    pixels = np.ascontiguousarray(image[..., ::-1]) if image.ndim == 3 else image
+    write_whole(path, cv2.imencode('.png', pixels)[1].tobytes(), sync=False)
 
 
 def check_new(path: Path, suffix: str) -> None:

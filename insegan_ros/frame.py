@@ -217,9 +217,18 @@ def counted(truth: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return (truth, found) if known.all() else (np.where(known, truth, 0), np.where(known, found, 0))
 
 
+def check_unit(unit_m: float) -> None:
+    """Raise InputError for metres in a step of depth that no camera has."""
+    _check(
+        1e-6 <= unit_m <= 0.1,
+        f'a step of depth is {unit_m:g} m: expected 0.000001 to 0.1 (0.001 for millimetres)',
+    )
+
+
 def metres(counts: np.ndarray, unit_m: float = 1e-3) -> np.ndarray:
     """Depth (H, W) as cameras count it, in units of unit_m, 0 = no reading -> float32 metres, NaN =
-    no reading."""
+    no reading. Raises InputError for a unit that no camera has."""
+    check_unit(unit_m)
     return np.where(counts > 0, counts.astype(np.float32) * np.float32(unit_m), np.float32(np.nan))
 
 

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import yaml
 
-from insegan_ros.errors import InputError
+from insegan_ros.errors import MALFORMED, InputError
+from insegan_ros.files import write_whole
 from insegan_ros.floors import fit_floor
 from insegan_ros.frame import Frame, Intrinsics
+from insegan_ros.texts import read_mapping
 from insegan_ros.walls import wall_readings
 
 # How much wider than the bin's floor a picture of it is: what stands high at the rim is seen beyond
@@ -257,19 +259,16 @@ def workspace_of(values: Mapping[str, Any]) -> Workspace:
 
 def write_workspace(workspace: Workspace, path: Path, comment: str = '') -> None:
     """Write the workspace as a YAML file of parameters that the segmenter's node loads, with a
-    comment on its first line."""
+    comment on its first line. Raises DatasetError where it cannot be written."""
     digits = {'floor': 6, 'bounds': 4, 'bounds_turn_deg': 2, 'wall_noise_m': 5}
     values = {
         name: np.round(value, digits[name]).tolist()
         for name, value in workspace_values(workspace).items()
     }
     head = f'# {comment}\n' if comment else ''
-    path.write_text(
-        head
-        + yaml.safe_dump(
-            {'/**': {'ros__parameters': values}}, default_flow_style=None, sort_keys=False
-        )
-    )
+    content = {'/**': {'ros__parameters': values}}
+    text = head + yaml.safe_dump(content, default_flow_style=None, sort_keys=False)
+    write_whole(path, text.encode())
 
 
 def read_workspace(path: Path) -> Workspace:
@@ -280,23 +279,11 @@ def read_workspace(path: Path) -> Workspace:
     >>> read_workspace(Path('bin.yaml'))
     Workspace(floor=(0.0, 0.0, -1.0, 0.5), bounds=None, bounds_turn_deg=0.0, wall_noise_m=0.0)
     """
+    content = read_mapping(path, InputError)
     try:
-        content = yaml.safe_load(path.read_text())
         values = next(iter(content.values()))['ros__parameters']
         return workspace_of(values)
-    except OSError as error:
-        raise InputError(
-            f'{path} cannot be read ({error.strerror}): expected a YAML file of `insegan calibrate`'
-        ) from error
-    except (
-        yaml.YAMLError,
-        AttributeError,
-        StopIteration,
-        KeyError,
-        TypeError,
-        ValueError,
-        UnicodeDecodeError,
-    ) as error:
+    except (StopIteration, *MALFORMED) as error:
         raise InputError(
             f'{path} holds no floor and bounds that can be read: expected a YAML file of `insegan'
             ' calibrate`'

@@ -21,8 +21,10 @@ import yaml
 from tqdm import tqdm
 
 from insegan_ros.data.shards import FORMAT, ShardInfo, is_shards, pack_shard, shard_path
+from insegan_ros.data.whole_sets import NOTE
 from insegan_ros.errors import ConfigError, DatasetError, InseganError
-from insegan_ros.files import write_whole
+from insegan_ros.files import make_folder, write_whole
+from insegan_ros.texts import read_mapping, read_text
 from insegan_sim.camera import Camera, Jitter
 from insegan_sim.container import KINDS
 from insegan_sim.engines import ENGINES, run_jobs
@@ -324,12 +326,7 @@ def _simulate_set(config: SimulateConfig, setup: Setup, folder: Path, title: str
 def _claimed(folder: Path, identity: dict[str, object]) -> Iterator[None]:
     """Hold the folder for one set and one process. Raises DatasetError where it holds anything
     else: nothing is ever mixed or written over."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DatasetError(
-            f'{folder} cannot be made ({error.strerror}): expected a folder that can be written'
-        ) from error
+    make_folder(folder)
     # The folder itself is locked: a lock on a file in it could be replaced with the file.
     lock = os.open(folder, os.O_RDONLY)
     try:
@@ -344,7 +341,7 @@ def _claimed(folder: Path, identity: dict[str, object]) -> Iterator[None]:
 
 
 def _held(folder: Path, identity: dict[str, object]) -> Iterator[None]:
-    note = folder / 'dataset.yaml'
+    note = folder / NOTE
     text = yaml.safe_dump(identity, sort_keys=False)
     if not note.exists():
         if any(path for path in folder.iterdir() if not path.name.endswith('.part')):
@@ -352,7 +349,7 @@ def _held(folder: Path, identity: dict[str, object]) -> Iterator[None]:
                 f'{folder} is not empty and holds no data set of ours: expected an empty folder'
             )
         write_whole(note, text.encode())
-    elif note.read_text() != text:
+    elif read_text(note, DatasetError) != text:
         raise DatasetError(
             f'{folder} holds another data set ({_differences(note, identity)}): expected an empty'
             ' folder or the same settings'
@@ -371,10 +368,8 @@ def _held(folder: Path, identity: dict[str, object]) -> Iterator[None]:
 
 def _differences(note: Path, identity: dict[str, object]) -> str:
     try:
-        held = yaml.safe_load(note.read_text())
-    except yaml.YAMLError:
-        held = None
-    if not isinstance(held, dict):
+        held = read_mapping(note, DatasetError)
+    except DatasetError:
         return 'its dataset.yaml cannot be read'
     return '; '.join(
         f'{key}: {held.get(key)}, not {identity.get(key)}'

@@ -11,8 +11,10 @@ import trimesh
 from scipy.spatial.transform import Rotation
 
 from insegan_ros.data.models import METRES, read_models
-from insegan_ros.errors import ConfigError, InputError
+from insegan_ros.data.whole_sets import NOTE
+from insegan_ros.errors import ConfigError, DatasetError, InputError
 from insegan_ros.geometry.meshes import read_mesh
+from insegan_ros.texts import read_mapping
 from insegan_sim.parts import Part, is_known, load_part
 from insegan_sim.shapes import Symmetry
 
@@ -82,8 +84,8 @@ def part_of_data(name: str, data: Path) -> Part:
 
 def _is_of_mesh(data: Path) -> bool:
     """Whether a set was simulated from a user's mesh: its file may be called as a known part is."""
-    note = data / 'dataset.yaml'
-    return note.is_file() and 'mesh_sha256:' in note.read_text()
+    note = data / NOTE
+    return note.is_file() and 'mesh_sha256' in read_mapping(note, DatasetError)
 
 
 def check_mesh(mesh: trimesh.Trimesh, name: str, scale: float) -> tuple[trimesh.Trimesh, list[str]]:

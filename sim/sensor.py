@@ -7,11 +7,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import yaml
 
 from insegan_ros.errors import ConfigError
 from insegan_ros.files import shipped_file
 from insegan_ros.frame import Frame, Intrinsics
+from insegan_ros.texts import read_mapping
 
 
 @dataclass(frozen=True)
@@ -178,14 +178,8 @@ def load_sensor(name: str) -> Sensor:
             f'no sensor "{name}": expected ideal, noise, d435, or a YAML file such as'
             ' config/sensors/d435.yaml'
         )
-    try:
-        values = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f'{path} is no YAML ({" ".join(str(error).split())}): expected values such as in'
-            ' config/sensors/d435.yaml'
-        ) from error
-    if not isinstance(values, dict) or values.get('model') not in MODELS:
+    values = read_mapping(path, ConfigError)
+    if values.get('model') not in (*MODELS,):
         raise ConfigError(
             f'{path} names no sensor model: expected "model: ideal" or "model: stereo"'
         )

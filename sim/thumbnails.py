@@ -8,8 +8,7 @@ import cv2
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from insegan_ros.data.folders import write_png
-from insegan_ros.files import check_new
+from insegan_ros.files import check_new, write_png
 from insegan_sim.camera import Camera
 from insegan_sim.colour import shade
 from insegan_sim.container import Container

@@ -9,6 +9,9 @@ except ImportError:
     rclpy = None
 
 import os
+import resource
+import signal
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -97,6 +100,17 @@ def tote_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shard_scenes=12,
         )
     )
+
+
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    """No file can be larger than 5000 bytes, as on a disk that is full."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    signal.signal(signal.SIGXFSZ, before)
 
 
 @pytest.fixture
@@ -227,7 +241,7 @@ def small_checkpoint(tmp_path: Path) -> Path:
         'offsets',
         'nut',
         Scales(0.0034, 0.09, 200.0, 8.0),
-        {'offsets': {'network': {'width': 8, 'levels': 2}}},
+        {'offsets': {'network': {'width': 8, 'levels': 2, 'height_votes': True}}},
         {'offsets': network.state_dict()},
         {'seed': 3},
     )

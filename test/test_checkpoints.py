@@ -8,8 +8,9 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+from safetensors import safe_open
 
-from insegan_ros.engine.checkpoint import Checkpoint
+from insegan_ros.engine.checkpoint import FORMAT, WEIGHTS, Checkpoint
 from insegan_ros.methods.registry import load_segmenter
 from insegan_ros.metrics.masks import score
 from insegan_ros.tasks.instances import shipped_name
@@ -64,6 +65,8 @@ def test_these_are_shipped():
 def test_a_shipped_checkpoint_has_a_whole_card(folder):
     card, saved, text = shipped(folder.name)
     assert CARD <= card.keys()
+    with safe_open(folder / WEIGHTS, 'pt') as file:
+        assert file.metadata()['format'] == FORMAT, 'without a checksum: load it and save it again'
     assert (card['method'], card['segmenter']) == (saved.method, saved.segmenter)
     assert (card['seed'], card['steps']) == (saved.training['seed'], saved.training['steps'])
     assert text.startswith(f'# {folder.name}\n') and card['command'] in text

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from insegan_ros.engine.checkpoint import Checkpoint
-from insegan_ros.engine.config import configure, read_yaml, shipped_yaml
+from insegan_ros.engine.config import configure, shipped_yaml
 from insegan_ros.errors import ConfigError
 from insegan_ros.methods.cutpaste.recipe import TrainCutPasteConfig
 from insegan_ros.methods.registry import METHODS
+from insegan_ros.texts import read_mapping
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = {path.stem: path for path in sorted((ROOT / 'config/train').glob('*.yaml'))}
@@ -75,7 +76,7 @@ def recipe_of(name: str) -> str:
 
 def configuration(name: str) -> Any:
     """A file laid over the defaults of its recipe."""
-    return configure(METHODS[recipe_of(name)].config_class, read_yaml(FILES[name]))
+    return configure(METHODS[recipe_of(name)].config_class, read_mapping(FILES[name], ConfigError))
 
 
 def flat(values: dict[str, Any], prefix: str = '') -> dict[str, Any]:
@@ -92,7 +93,7 @@ def flat(values: dict[str, Any], prefix: str = '') -> dict[str, Any]:
 @pytest.mark.parametrize('name', FILES)
 def test_a_file_says_only_what_differs(name):
     defaults = flat(asdict(METHODS[recipe_of(name)].config_class()))
-    said = flat(read_yaml(FILES[name]))
+    said = flat(read_mapping(FILES[name], ConfigError))
     assert said and flat(asdict(configuration(name))) == {**defaults, **said}
     needless = {key: value for key, value in said.items() if defaults[key] == value}
     assert not needless, 'said as it is by default'
@@ -233,14 +234,14 @@ def test_a_name_that_is_no_field_and_a_value_that_cannot_be_are_named(tmp_path):
         configure(TrainCutPasteConfig, {'offsets': {'steps': 'many'}})
     (tmp_path / 'list.yaml').write_text('- 1\n')
     with pytest.raises(ConfigError, match='list.yaml holds list: expected names with values'):
-        read_yaml(tmp_path / 'list.yaml')
+        read_mapping(tmp_path / 'list.yaml', ConfigError)
     (tmp_path / 'broken.yaml').write_text('a: [')
     for name in ('broken', 'nowhere'):
         with pytest.raises(ConfigError, match=f'{name}.yaml cannot be read'):
-            read_yaml(tmp_path / f'{name}.yaml')
+            read_mapping(tmp_path / f'{name}.yaml', ConfigError)
     with pytest.raises(ConfigError, match='config/train/nowhere.yaml is missing'):
         shipped_yaml('train/nowhere.yaml')
-    assert shipped_yaml('train/cutpaste.yaml') == read_yaml(FILES['cutpaste'])
+    assert shipped_yaml('train/cutpaste.yaml') == read_mapping(FILES['cutpaste'], ConfigError)
 
 
 def test_later_overlays_go_before_earlier_ones():

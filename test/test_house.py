@@ -44,6 +44,7 @@ GROUND = (
     'frame',
     'heights',
     'renamed',
+    'texts',
     'walls',
     'workspace',
 )

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from shell import command, shell
 from small_trainings import DENSE, disks, heights_file, small_cutpaste, small_insegan
 
-from insegan_ros.engine.checkpoint import FORMAT, Checkpoint
+from insegan_ros.engine.checkpoint import WITHOUT_CHECKSUM, Checkpoint
 from insegan_ros.engine.config import configure
 from insegan_ros.errors import InseganWarning
 from insegan_ros.frame import Frame
@@ -94,7 +94,7 @@ def old_checkpoint(folder: Path, note: dict) -> None:
         for name, value in state.items()
     }
     path = folder / 'weights.safetensors'
-    save_file(tensors, path, {'format': FORMAT, 'head': json.dumps(head)})
+    save_file(tensors, path, {'format': WITHOUT_CHECKSUM, 'head': json.dumps(head)})
 
 
 # Models.

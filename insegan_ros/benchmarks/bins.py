@@ -19,7 +19,8 @@ from insegan_ros.benchmarks.rows import Row, budget_sentence, budget_suffix, tab
 from insegan_ros.benchmarks.shipped import is_shipped
 from insegan_ros.data.scene import Scene, visible_fractions
 from insegan_ros.data.shards import ShardDataset
-from insegan_ros.drawing.panels import compared, write_picture
+from insegan_ros.drawing.panels import compared
+from insegan_ros.files import write_png
 from insegan_ros.frame import Instances
 from insegan_ros.methods.registry import METHODS, load_segmenter
 from insegan_ros.metrics.average_precision import average_precision
@@ -205,7 +206,7 @@ def draw_hardest(scenes: list[Scene], found: list[Instances], path: Path) -> Non
         )
         for index in sorted(range(len(scenes)), key=shares.__getitem__)[:DRAWN]
     ]
-    write_picture(path, np.hstack(columns))
+    write_png(path, np.hstack(columns))
 
 
 COLUMNS = (

@@ -12,9 +12,10 @@ from typing import Any
 from tqdm import tqdm
 
 from insegan_ros.engine.checkpoint import WEIGHTS
-from insegan_ros.errors import CheckpointError, InseganError, unknown
+from insegan_ros.errors import CheckpointError, DatasetError, InseganError, unknown
 from insegan_ros.files import write_whole
 from insegan_ros.methods.registry import find_checkpoint
+from insegan_ros.texts import read_json
 
 # What the last run in a folder could not measure, and why.
 FAILED = 'not-measured.json'
@@ -74,7 +75,7 @@ def run_cells(
             if found is None:
                 continue
             write_whole(path, (json.dumps(found, indent=1) + '\n').encode())
-        results.append(json.loads(path.read_text()))
+        results.append(read_json(path, DatasetError))
     if measure is not None:
         write_whole(folder / FAILED, (json.dumps(failed, indent=1) + '\n').encode())
     return results
@@ -83,7 +84,7 @@ def run_cells(
 def not_measured(folder: Path) -> list[str]:
     """Markdown lines that name what the last run in a folder could not measure, and why; none where
     it measured all."""
-    failed = json.loads((folder / FAILED).read_text()) if (folder / FAILED).is_file() else {}
+    failed = read_json(folder / FAILED, DatasetError) if (folder / FAILED).is_file() else {}
     return (
         ['## Not measured', '', *(f'- {called}: {reason}' for called, reason in failed.items()), '']
         if failed

@@ -262,17 +262,10 @@ def distances(
 def clustering(checkpoint: Checkpoint, real: Pictures) -> float:
     """Normalised mutual information of the child code that E_x reads off real pictures and what
     they show."""
-    shape = LayeredConfig(**checkpoint.config['generator'])
+    shape = checkpoint.settings(LayeredConfig, 'generator')
+    width = checkpoint.config['gan']['discriminator_width']
     reader = checkpoint.restore(
-        'reader',
-        Discriminator(
-            checkpoint.config['gan']['discriminator_width'],
-            'spectral',
-            'image',
-            shape.size,
-            3,
-            shape.codes,
-        ),
+        'reader', lambda: Discriminator(width, 'spectral', 'image', shape.size, 3, shape.codes)
     )
     guesses = torch.cat(
         [

@@ -11,9 +11,11 @@ from tqdm import tqdm
 
 from insegan_ros.data.scene import Scene
 from insegan_ros.data.shards import ShardDataset, ShardInfo, pack_shard, shard_path
+from insegan_ros.errors import DatasetError
 from insegan_ros.files import write_whole
 from insegan_ros.metrics.hard import kmeans_fails
 from insegan_ros.tasks.base import TEST_SEED
+from insegan_ros.texts import read_json
 from insegan_sim.generate import SimulateConfig
 from insegan_sim.scenes import scene_stream
 
@@ -41,7 +43,7 @@ def held_out(folder: Path, part: str, sensor: str, limit: int, max_scenes: int) 
         'seed': TEST_SEED,
     }
     if note.exists():
-        known = json.loads(note.read_text())
+        known = read_json(note, DatasetError)
         if {key: known.get(key) for key in wanted} == wanted:
             return HeldOut(
                 list(ShardDataset(folder)), known['random'], known['hard'], known['looked_at']

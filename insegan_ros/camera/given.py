@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
-from insegan_ros.errors import InputError
-from insegan_ros.frame import Intrinsics
+from insegan_ros.errors import MALFORMED, InputError
+from insegan_ros.frame import Intrinsics, check_unit
+from insegan_ros.texts import read_mapping, reason
 
 EXPECTED = (
     'expected fx,fy,cx,cy in px, with width,height for a cloud, or a YAML or JSON file with these'
@@ -37,6 +37,9 @@ class GivenCamera:
     height: int = 0
     depth_unit_m: float = 1e-3
 
+    def __post_init__(self) -> None:
+        check_unit(self.depth_unit_m)
+
     def intrinsics(self, height: int = 0, width: int = 0) -> Intrinsics:
         """The intrinsics of a picture of this size. Raises InputError where another size is given,
         or none at all."""
@@ -60,15 +63,16 @@ def given_camera(text: str) -> GivenCamera | None:
         return None
     try:
         if Path(text).suffix in ('.yaml', '.yml', '.json'):
-            return _from_file(yaml.safe_load(Path(text).read_text()))
+            return _from_file(read_mapping(Path(text), InputError))
         numbers = [float(number) for number in text.strip('[]').split(',')]
         if len(numbers) not in (4, 6):
             raise ValueError(f'{len(numbers)} numbers')
         fx, fy, cx, cy, *size = numbers
         return GivenCamera(fx, fy, cx, cy, *(int(side) for side in size))
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
-        reason = f'{type(error).__name__} {" ".join(str(error).split())}'
-        raise InputError(f'intrinsics "{text}" cannot be read ({reason}): {EXPECTED}') from error
+    except (InputError, *MALFORMED) as error:
+        raise InputError(
+            f'intrinsics "{text}" cannot be read ({reason(error)}): {EXPECTED}'
+        ) from error
 
 
 def _from_file(values: dict[str, Any]) -> GivenCamera:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
+
+from insegan_ros.files import write_json
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -73,4 +74,4 @@ def run(arguments: Namespace) -> None:
         Path(arguments.pictures) if arguments.pictures else None,
     )
     if arguments.json:
-        Path(arguments.json).write_text(json.dumps(rows, indent=1) + '\n')
+        write_json(Path(arguments.json), rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
@@ -166,16 +165,15 @@ def run(arguments: Namespace) -> None:
         count = convert(Path(values.source), Path(values.out), values.to, camera)
         print(f'{count} scenes in {values.out}')
     elif arguments.action == 'inspect':
+        from insegan_ros.files import check_new, write_json
         from insegan_ros.metrics.inspect import describe, inspect
 
         if values.json:
-            from insegan_ros.files import check_new
-
             check_new(Path(values.json), '.json')
         result = inspect(Path(values.source), Path(values.sheet) if values.sheet else None)
         print(describe(result))
         if values.json:
-            Path(values.json).write_text(json.dumps(result, indent=1) + '\n')
+            write_json(Path(values.json), result)
     elif arguments.action == 'heights':
         from insegan_ros.data.height_maps import write_height_maps
         from insegan_ros.heights import IMAGE_SIZE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
@@ -15,6 +14,7 @@ from insegan_ros.cli.options import (
     mind_part,
 )
 from insegan_ros.errors import ConfigError
+from insegan_ros.files import write_json
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -86,6 +86,6 @@ def run(arguments: Namespace) -> None:
     if arguments.json:
         told = {'model': arguments.model, 'data': arguments.data}
         numbers = {**told, **result.summary, **result.rows}
-        Path(arguments.json).write_text(json.dumps(numbers, indent=1) + '\n')
+        write_json(Path(arguments.json), numbers)
     if arguments.picture:
         result.draw(Path(arguments.picture))

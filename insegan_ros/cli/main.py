@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
 import warnings
 from copy import deepcopy
 from functools import cache
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -15,11 +17,15 @@ import yaml
 from jsonargparse import ArgumentParser, get_loader, set_loader, set_parsing_settings
 
 from insegan_ros import __version__
-from insegan_ros.errors import InseganError, InseganWarning
+from insegan_ros.errors import ConfigError, InseganError, InseganWarning
+from insegan_ros.files import lost
 from insegan_ros.renamed import modern_file, modern_words
+from insegan_ros.texts import read_mapping
 
 # What goes on where it was stopped.
 RESUMED, GOES_ON = (['simulate'], ['train']), '; the same command goes on where it was'
+# What a disk says that is full or must not be written.
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 # Each is a module of this folder with `add_arguments` and `run`.
 COMMANDS = {
     'simulate': 'make a data set of simulated bins; goes on where it was stopped',
@@ -76,6 +82,15 @@ def build_parser(chosen: str = '', recipe: str = '') -> ArgumentParser:
     return parser
 
 
+def check_files(argv: list[str]) -> None:
+    """Raise ConfigError for a YAML file on the command line that is none of names with values: the
+    parser would wait for a pipe, and load what bursts memory."""
+    for word in argv:
+        path = Path(word.partition('=')[2] if word.startswith('--') else word)
+        if path.suffix in ('.yaml', '.yml') and path.exists():
+            read_mapping(path, ConfigError)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Entry point. A mistake of the user's is one line and exit status 2; being stopped is 130."""
     argv = sys.argv[1:] if argv is None else argv
@@ -86,6 +101,7 @@ def main(argv: list[str] | None = None) -> int:
         else plain(message, category, *rest)
     )
     try:
+        check_files(argv)
         parser = build_parser(*argv[:2])
         if argv[:1] == ['train']:
             argv = modern_words(argv)
@@ -103,6 +119,12 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:
         os.close(sys.stdout.fileno())
         return 0
+    except OSError as error:
+        # A disk that is full shows wherever something is written, in libraries too.
+        if error.errno not in UNWRITABLE:
+            raise
+        print(f'insegan: {lost(Path(error.filename or "a file"), error)}', file=sys.stderr)
+        return 2
     return 0
 
 

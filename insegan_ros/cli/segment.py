@@ -3,12 +3,10 @@ JSON."""
 
 from __future__ import annotations
 
-import json
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
-import cv2
 import numpy as np
 from jsonargparse import ArgumentParser, Namespace
 from tqdm import tqdm
@@ -26,6 +24,7 @@ from insegan_ros.data.recording_writer import INSTANCES_TOPIC, RecordingWriter
 from insegan_ros.data.recordings import is_recording
 from insegan_ros.drawing.overlay import overlay
 from insegan_ros.errors import DatasetError, InputError
+from insegan_ros.files import make_folder, write_json, write_png
 from insegan_ros.frame import Frame, Instances
 from insegan_ros.segmenters.base import Segmenter
 from insegan_ros.workspace import Workspace
@@ -44,7 +43,8 @@ def segment_input(
 
     Returns the number of frames and of those that could not be used; the reason of each stands in
     results.json. Raises DatasetError where `out` holds results already: nothing is written over;
-    InputError where no frame at all could be used.
+    InputError where no frame at all could be used; DatasetError where something cannot be
+    written, and then there is no results.json.
     """
     results = out / 'results.json'
     if results.exists():
@@ -54,7 +54,7 @@ def segment_input(
     with RecordingWriter(out / 'recording') if is_recording(source) else nullcontext() as recording:
         for index, item in enumerate(tqdm(items, desc='segment', unit='frame')):
             if index == 0:
-                out.mkdir(parents=True, exist_ok=True)
+                make_folder(out)
             name = {'file': item.name} if item.name else {}
             if item.frame is None:
                 rows.append({'frame': index, **name, 'instances': [], 'error': item.error})
@@ -67,16 +67,14 @@ def segment_input(
             picture = overlay(
                 frame.depth_m, found.labels, frame.colour if by_colour else None, found.classes
             )
-            cv2.imwrite(str(out / f'{index:06d}_labels.png'), found.labels)
-            cv2.imwrite(
-                str(out / f'{index:06d}_overlay.png'), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
-            )
+            write_png(out / f'{index:06d}_labels.png', found.labels)
+            write_png(out / f'{index:06d}_overlay.png', picture)
             if recording is not None:
                 recording.add(frame, found.labels, INSTANCES_TOPIC, picture)
             rows.append({**_row(index, frame, found, error), **name})
         if not rows:
             raise DatasetError(f'{source} holds no depth frames')
-    results.write_text(json.dumps(rows, indent=1) + '\n')
+    write_json(results, rows)
     refused = [row['error'] for row in rows if 'error' in row]
     if len(refused) == len(rows):
         raise InputError(f'none of {len(rows)} frames could be used: {refused[0]}')

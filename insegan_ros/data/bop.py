@@ -8,6 +8,7 @@ ignored as mask_ignore/, which other readers skip.
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -22,18 +23,20 @@ from insegan_ros.data.folders import (
     inside,
     instances_of,
     labels_of,
-    read_json,
     read_png,
-    write_json,
-    write_png,
+    write_entries,
 )
+from insegan_ros.data.run_lengths import check_count
 from insegan_ros.data.scene import Scene, visible_fractions
 from insegan_ros.data.shards import DEPTH_UNIT_M
-from insegan_ros.errors import DatasetError, InputError
+from insegan_ros.errors import MALFORMED, DatasetError, InputError
+from insegan_ros.files import write_png
 from insegan_ros.frame import IGNORE, Frame, Instances, Intrinsics
+from insegan_ros.texts import read_json, reason
 from insegan_ros.workspace import SCALARS, Workspace, workspace_of, workspace_values
 
 IMAGES_A_SCENE = 1000
+NUMBER = re.compile('[0-9]{1,9}')
 
 
 def is_bop(folder: Path) -> bool:
@@ -61,7 +64,7 @@ def _names(folder: Path, scenes: list[Path]) -> dict[int, str]:
     info: dict[str, Any] = {}
     for place in (folder, *folder.resolve().parents[:2]):
         if (place / 'models/models_info.json').is_file():
-            info = read_json(place / 'models/models_info.json')
+            info = read_json(place / 'models/models_info.json', DatasetError)
             break
     try:
         ids = {int(key) for key in info}
@@ -69,35 +72,39 @@ def _names(folder: Path, scenes: list[Path]) -> dict[int, str]:
             if (path / 'scene_gt.json').is_file():
                 ids |= {
                     int(one['obj_id'])
-                    for image in read_json(path / 'scene_gt.json').values()
+                    for image in read_json(path / 'scene_gt.json', DatasetError).values()
                     for one in image
                 }
         return {
             number: str(info.get(str(number), {}).get('name', f'obj_{number:06d}'))
             for number in sorted(ids)
         }
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
+    except MALFORMED as error:
         raise DatasetError(
             f'{folder}: models_info.json or scene_gt.json is not as BOP has it'
-            f' ({type(error).__name__} {error}): expected object numbers'
+            f' ({reason(error)}): expected object numbers'
         ) from error
 
 
 def _read_scene(path: Path, names: dict[int, str]) -> Iterator[Scene]:
-    cameras = read_json(path / 'scene_camera.json')
-    if not isinstance(cameras, dict) or not all(key.isdecimal() for key in cameras):
+    cameras = read_json(path / 'scene_camera.json', DatasetError)
+    if not isinstance(cameras, dict) or not all(NUMBER.fullmatch(key) for key in cameras):
         raise DatasetError(
             f'{path / "scene_camera.json"} is not as BOP has it: expected a camera for every image'
             ' number'
         )
-    truths = read_json(path / 'scene_gt.json') if (path / 'scene_gt.json').is_file() else None
+    truths = (
+        read_json(path / 'scene_gt.json', DatasetError)
+        if (path / 'scene_gt.json').is_file()
+        else None
+    )
     for key, camera in sorted(cameras.items(), key=lambda item: int(item[0])):
         try:
             truth = None if truths is None else truths.get(key, [])
             scene = _read_image(path, int(key), camera, truth, names)
-        except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
+        except MALFORMED as error:
             raise DatasetError(
-                f'{path}: image {key} is not as BOP has it ({type(error).__name__} {error}):'
+                f'{path}: image {key} is not as BOP has it ({reason(error)}):'
                 ' expected cam_K, cam_R_m2c, cam_t_m2c, obj_id and a mask for every instance'
             ) from error
         except InputError as error:
@@ -146,6 +153,7 @@ def _read_instances(
         pose[:3, :3] = np.reshape(one['cam_R_m2c'], (3, 3))
         pose[:3, 3] = np.asarray(one['cam_t_m2c']) / 1000
     files = [f'{number:06d}_{index:06d}.png' for index in range(len(truth))]
+    check_count(len(truth), shape)
     seen = [read_png(path / 'mask_visib' / file) > 0 for file in files]
     masks = [path / 'mask' / file for file in files]
     whole = [read_png(mask) > 0 for mask in masks if mask.is_file()]
@@ -194,7 +202,7 @@ def write_bop(
         shutil.copytree(models, out / 'models')
     else:
         (out / 'models').mkdir(parents=True)
-        write_json(
+        write_entries(
             out / 'models/models_info.json',
             {str(number): {'name': name} for number, name in enumerate(classes, 1)},
         )
@@ -213,7 +221,7 @@ def write_bop(
 def _write_batch(folder: Path, batch: dict[str, dict[str, Any]]) -> None:
     for name, content in batch.items():
         if content:
-            write_json(folder / f'{name}.json', content)
+            write_entries(folder / f'{name}.json', content)
 
 
 def _write_image(

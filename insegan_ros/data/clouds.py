@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import numpy as np
 import trimesh
 
 from insegan_ros.errors import InputError, InseganWarning
+from insegan_ros.files import read_content
 from insegan_ros.frame import Frame, Intrinsics
+from insegan_ros.texts import reason
 
 CLOUDS = ('.ply',)
 # What lies farther in most of a cloud is in millimetres.
@@ -23,12 +26,15 @@ def read_cloud(path: Path) -> np.ndarray:
     them, are turned to that, and it is said aloud. Raises InputError where there are none.
     """
     try:
-        loaded = trimesh.load(path, process=False)
+        # From its bytes, so that nothing else that the file names is opened.
+        content = io.BytesIO(read_content(path))
+        loaded = trimesh.load(content, file_type='ply', process=False, skip_materials=True)
         points = np.array(getattr(loaded, 'vertices', ()), dtype=np.float64).reshape(-1, 3)
-    except (OSError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
+    # Any: the reader raises whatever a broken file makes it stumble over.
+    except Exception as error:
         raise InputError(
-            f'{path} cannot be read as a cloud ({type(error).__name__} {error}): expected a PLY of'
-            ' points in metres'
+            f'{path} cannot be read as a cloud ({reason(error)}): expected a PLY of points in'
+            ' metres'
         ) from error
     points = points[np.isfinite(points).all(1) & points.any(1)]
     if not len(points):

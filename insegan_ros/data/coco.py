@@ -22,17 +22,18 @@ from insegan_ros.data.folders import (
     instances_of,
     intrinsics_json,
     labels_of,
-    read_json,
     read_png,
     workspace_from_json,
     workspace_json,
-    write_json,
-    write_png,
+    write_entries,
 )
+from insegan_ros.data.run_lengths import check_count, decode, encode
 from insegan_ros.data.scene import Scene
 from insegan_ros.data.shards import DEPTH_UNIT_M
-from insegan_ros.errors import DatasetError, InputError
+from insegan_ros.errors import MALFORMED, DatasetError, InputError
+from insegan_ros.files import write_png
 from insegan_ros.frame import IGNORE, Frame, Instances, Intrinsics
+from insegan_ros.texts import read_json, reason
 
 ANNOTATIONS = 'annotations.json'
 
@@ -42,41 +43,19 @@ def is_coco(folder: Path) -> bool:
     return (folder / ANNOTATIONS).is_file()
 
 
-def encode(mask: np.ndarray) -> dict[str, Any]:
-    """A mask (H, W) bool as COCO's compressed run lengths, ready for JSON."""
-    packed = rle.encode(np.asfortranarray(mask.astype(np.uint8)))
-    return {'size': [int(v) for v in packed['size']], 'counts': packed['counts'].decode('ascii')}
-
-
-def decode(segmentation: Any, shape: tuple[int, int]) -> np.ndarray:
-    """A mask of shape (H, W) bool from run lengths, compressed or not, or from polygons. Raises
-    DatasetError where it is of another size."""
-    if isinstance(segmentation, list):
-        segmentation = rle.merge(rle.frPyObjects(segmentation, *shape))
-    elif isinstance(segmentation, dict) and isinstance(segmentation.get('counts'), list):
-        segmentation = rle.frPyObjects(segmentation, *shape)
-    mask = rle.decode(segmentation).astype(bool)
-    if mask.shape != shape:
-        raise DatasetError(
-            f'a mask is {mask.shape[1]}x{mask.shape[0]}: expected {shape[1]}x{shape[0]}, its'
-            " picture's size"
-        )
-    return mask
-
-
 def read_coco(folder: Path) -> tuple[tuple[str, ...], Iterator[Scene]]:
     """Class names and scenes of a folder with annotations.json. Pictures must have depth. Raises
     DatasetError for a file that is missing or damaged."""
-    content = read_json(folder / ANNOTATIONS)
+    content = read_json(folder / ANNOTATIONS, DatasetError)
     try:
         names = {int(one['id']): str(one['name']) for one in content['categories']}
         by_image: dict[int, list[dict[str, Any]]] = {}
         for one in content.get('annotations', []):
             by_image.setdefault(one['image_id'], []).append(one)
         images = sorted(content['images'], key=lambda image: image['id'])
-    except (KeyError, TypeError) as error:
+    except MALFORMED as error:
         raise DatasetError(
-            f'{folder / ANNOTATIONS} is not as COCO has it ({type(error).__name__} {error}):'
+            f'{folder / ANNOTATIONS} is not as COCO has it ({reason(error)}):'
             ' expected categories, images, annotations'
         ) from error
     return tuple(names.values()), (
@@ -103,7 +82,9 @@ def _read_image(
         ignored = [one for one in found if one.get('iscrowd')]
         found = [one for one in found if not one.get('iscrowd')]
         classes = tuple(names[one['category_id']] for one in found)
-        labels = labels_of([decode(one['segmentation'], depth.shape) for one in found], depth.shape)
+        check_count(len(found), depth.shape)
+        masks = (decode(one['segmentation'], depth.shape) for one in found)
+        labels = labels_of(masks, depth.shape)
         for one in ignored:
             labels[decode(one['segmentation'], depth.shape) & (labels == 0)] = IGNORE
         poses = (
@@ -114,13 +95,13 @@ def _read_image(
         amodal = [decode(one['amodal'], depth.shape) for one in found if 'amodal' in one]
         present = tuple(image.get('present', [name for name in names.values() if name in classes]))
         return Scene(frame, instances_of(labels, classes, poses, amodal), workspace, present)
-    except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
+    except MALFORMED as error:
         raise DatasetError(
             f'{folder / ANNOTATIONS}: image {image.get("id")} cannot be read'
-            f' ({type(error).__name__} {error}): expected depth_file, depth_unit_m, intrinsics and'
+            f' ({reason(error)}): expected depth_file, depth_unit_m, intrinsics and'
             ' masks, as `insegan dataset convert --to coco` writes them'
         ) from error
-    except InputError as error:
+    except (InputError, DatasetError) as error:
         raise DatasetError(f'{folder / ANNOTATIONS}: image {image["id"]}: {error}') from error
 
 
@@ -137,7 +118,7 @@ def write_coco(
             continue
         for one in _annotations(scene.truth, classes):
             annotations.append({'id': len(annotations) + 1, 'image_id': index, **one})
-    write_json(
+    write_entries(
         out / ANNOTATIONS,
         {
             'info': {'description': 'insegan_ros'},

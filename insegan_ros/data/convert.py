@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -25,8 +26,9 @@ from insegan_ros.data.recording_writer import write_recording
 from insegan_ros.data.recordings import is_recording, read_recording
 from insegan_ros.data.scene import Scene
 from insegan_ros.data.shards import ShardDataset, ShardInfo, is_shards, pack_shard, shard_path
+from insegan_ros.data.whole_sets import all_scenes, state_scenes
 from insegan_ros.errors import DatasetError, unknown
-from insegan_ros.files import write_whole
+from insegan_ros.files import lost, make_folder, write_whole
 from insegan_ros.workspace import Workspace
 
 SHARD_SCENES = 100
@@ -85,9 +87,11 @@ def open_dataset(
     if not folder.exists():
         raise DatasetError(f'{folder} does not exist: expected a data set')
     if is_recording(folder):
-        return read_recording(folder, workspace, colour)
+        classes, scenes = read_recording(folder, workspace, colour)
+        return classes, all_scenes(folder, scenes)
     if is_label_pictures(folder):
-        return read_label_pictures(folder, workspace, camera)
+        classes, scenes = read_label_pictures(folder, workspace, camera)
+        return classes, all_scenes(folder, scenes)
     if workspace is not None:
         raise DatasetError(
             f'a workspace is given but {folder} is no recording: data sets hold the bin of every'
@@ -95,7 +99,8 @@ def open_dataset(
         )
     for form in FORMATS.values():
         if form.found is not None and form.read is not None and form.found(folder):
-            return form.read(folder)
+            classes, scenes = form.read(folder)
+            return classes, all_scenes(folder, scenes)
     readable = ', '.join(name for name, form in FORMATS.items() if form.read)
     raise DatasetError(f'{folder} holds no data set that we know: expected one of {readable}')
 
@@ -112,39 +117,52 @@ def convert(source: Path, out: Path, to: str, camera: GivenCamera | None = None)
     """Write `source` into the new folder `out` in the format `to`; returns the number of scenes.
 
     Raises DatasetError where `out` holds something, or for scenes that the format cannot hold; what
-    was begun is removed then.
+    was begun is removed then, and `out` is there when it is whole, not before.
     """
     if to not in FORMATS:
         raise unknown('format', to, list(FORMATS))
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DatasetError(f'{out} is not empty: expected a new folder')
     classes, scenes = open_dataset(source, camera=camera)
-    models = find_models(source)
+    first = next(scenes, None)
+    if first is None:
+        raise DatasetError(f'{source} holds no scenes: expected at least one')
     count = 0
 
     def counted() -> Iterator[Scene]:
         nonlocal count
-        for scene in tqdm(scenes, desc=f'convert to {to}', unit='scene'):
+        for scene in tqdm(chain([first], scenes), desc=f'convert to {to}', unit='scene'):
             count += 1
             yield scene
 
-    first = next(scenes, None)
-    if first is None:
-        raise DatasetError(f'{source} holds no scenes: expected at least one')
-    scenes = chain([first], scenes)
-    fresh = not out.exists()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DatasetError(
-            f'{out} cannot be made ({error.strerror}): expected a folder that can be written'
-        ) from error
-    try:
-        FORMATS[to].write(counted(), classes, out, models)
-    except BaseException:
-        for path in out.iterdir():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-        if fresh:
-            out.rmdir()
-        raise
+    with _new_folder(out) as half:
+        FORMATS[to].write(counted(), classes, half, find_models(source))
+        state_scenes(half, count, to)
     return count
+
+
+@contextmanager
+def _new_folder(out: Path) -> Iterator[Path]:
+    """A folder that becomes `out` when it is whole: what is killed leaves no set that reads as one.
+    Raises DatasetError where that is not possible."""
+    out = out.absolute()
+    # Of the same name: a recording calls its files after its folder.
+    half = out.parent / f'.{out.name}.part' / out.name
+    make_folder(out.parent)
+    try:
+        half.parent.mkdir()
+    except FileExistsError:
+        raise DatasetError(
+            f'{half.parent} is there already: another conversion to {out} runs, or was killed;'
+            ' delete it, then give the same command again'
+        ) from None
+    except OSError as error:
+        raise lost(out, error) from error
+    try:
+        half.mkdir()
+        yield half
+        half.rename(out)
+    except OSError as error:
+        raise lost(out, error) from error
+    finally:
+        shutil.rmtree(half.parent, ignore_errors=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +12,14 @@ import numpy as np
 
 from insegan_ros.data.images import read_picture
 from insegan_ros.errors import DatasetError
+from insegan_ros.files import write_whole
 from insegan_ros.frame import Frame, Instances, Intrinsics, highest_label, metres
 from insegan_ros.workspace import Workspace, workspace_of, workspace_values
 
 
-def read_json(path: Path) -> Any:
-    """A JSON file's content. Raises DatasetError where it cannot be read."""
-    try:
-        return json.loads(path.read_text())
-    except OSError as error:
-        raise DatasetError(
-            f'{path} cannot be read ({error.strerror}): expected a JSON file'
-        ) from error
-    except ValueError as error:
-        raise DatasetError(f'{path} is no JSON ({error}): expected a whole file') from error
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON; of a mapping every entry is a line, so that differences can be read."""
+def write_entries(path: Path, content: Any) -> None:
+    """Write JSON; of a mapping every entry is a line, so that differences can be read. Raises
+    DatasetError."""
     if isinstance(content, dict):
         body = (
             '{\n'
@@ -39,11 +30,13 @@ def write_json(path: Path, content: Any) -> None:
         )
     else:
         body = json.dumps(content) + '\n'
-    path.write_text(body)
+    write_whole(path, body.encode())
 
 
 def inside(folder: Path, name: str) -> Path:
     """A path that a file names, if it stays in the folder. Raises DatasetError."""
+    if '\0' in name:
+        raise DatasetError(f'{folder} names a file with a NUL character: expected files inside')
     path = (folder / name).resolve()
     if not path.is_relative_to(folder.resolve()):
         raise DatasetError(
@@ -59,13 +52,6 @@ def read_png(path: Path) -> np.ndarray:
     if image is None:
         raise DatasetError(f'{path} is missing or no image: expected a whole PNG')
     return image
-
-
-def write_png(path: Path, image: np.ndarray) -> None:
-    """Write (H, W) as it is or (H, W, 3) RGB. Raises DatasetError where it cannot be written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(path), image[..., ::-1] if image.ndim == 3 else image):
-        raise DatasetError(f'{path} cannot be written: expected a folder with space in it')
 
 
 def depth_to_png(depth_m: np.ndarray, unit_m: float) -> np.ndarray:
@@ -114,7 +100,7 @@ def workspace_from_json(raw: dict[str, Any] | None) -> Workspace | None:
     return None if raw is None else workspace_of(raw)
 
 
-def labels_of(masks: list[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
+def labels_of(masks: Iterable[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
     """Labels of shape (H, W) uint16 from masks (H, W) bool in order: the i-th is i, and where they
     overlap the later one wins."""
     labels = np.zeros(shape, np.uint16)

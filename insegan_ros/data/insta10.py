@@ -24,17 +24,17 @@ from insegan_ros.data.folders import (
     instances_of,
     intrinsics_json,
     points_of,
-    read_json,
     read_png,
     workspace_from_json,
     workspace_json,
-    write_json,
-    write_png,
+    write_entries,
 )
 from insegan_ros.data.scene import Scene
 from insegan_ros.data.shards import DEPTH_UNIT_M
-from insegan_ros.errors import DatasetError, InputError
-from insegan_ros.frame import Frame, Intrinsics, highest_label
+from insegan_ros.errors import MALFORMED, DatasetError, InputError
+from insegan_ros.files import write_png, write_whole
+from insegan_ros.frame import IGNORE, Frame, Intrinsics, highest_label
+from insegan_ros.texts import read_json, reason
 
 
 def is_insta10(folder: Path) -> bool:
@@ -49,18 +49,16 @@ def is_insta10(folder: Path) -> bool:
 def read_insta10(folder: Path) -> tuple[tuple[str, ...], Iterator[Scene]]:
     """Class names (one: the part) and scenes. Raises DatasetError for a file that is missing or
     damaged."""
-    camera = read_json(folder / 'camera.json')
+    camera = read_json(folder / 'camera.json', DatasetError)
     try:
         part = str(camera['part'])
         unit_m = float(camera['depth_unit_m'])
-        pictures = camera['pictures']
-    except (KeyError, TypeError, ValueError) as error:
+        pictures = sorted(camera['pictures'].items())
+    except MALFORMED as error:
         raise DatasetError(
-            f'{folder / "camera.json"} lacks {error}: expected part, depth_unit_m, pictures'
+            f'{folder / "camera.json"} lacks {reason(error)}: expected part, depth_unit_m, pictures'
         ) from error
-    return (part,), (
-        _read(folder, name, picture, unit_m, part) for name, picture in sorted(pictures.items())
-    )
+    return (part,), (_read(folder, name, picture, unit_m, part) for name, picture in pictures)
 
 
 def _read(folder: Path, name: str, picture: dict[str, Any], unit_m: float, part: str) -> Scene:
@@ -74,16 +72,18 @@ def _read(folder: Path, name: str, picture: dict[str, Any], unit_m: float, part:
             Intrinsics(**picture['intrinsics']),
         )
         workspace = workspace_from_json(picture.get('workspace'))
-    except (KeyError, TypeError, ValueError) as error:
+        labels = read_png(folder / f'masks/{name}.png').astype(np.uint16)
+        count = int(picture.get('instances', highest_label(labels)))
+        if not highest_label(labels) <= count < IGNORE:
+            raise ValueError(f'{count} instances, masks up to {highest_label(labels)}')
+    except MALFORMED as error:
         raise DatasetError(
-            f'{folder / "camera.json"}: picture {name} is damaged ({error}): expected intrinsics'
-            ' and workspace'
+            f'{folder / "camera.json"}: picture {name} is damaged ({reason(error)}): expected'
+            ' intrinsics, workspace and instances'
         ) from error
     except InputError as error:
         raise DatasetError(f'{folder / "camera.json"}: picture {name}: {error}') from error
-    labels = read_png(folder / f'masks/{name}.png').astype(np.uint16)
-    classes = (part,) * int(picture.get('instances', highest_label(labels)))
-    return Scene(frame, instances_of(labels, classes, None, []), workspace, (part,))
+    return Scene(frame, instances_of(labels, (part,) * count, None, []), workspace, (part,))
 
 
 def write_insta10(
@@ -107,7 +107,7 @@ def write_insta10(
             'workspace': workspace_json(scene.workspace),
             'instances': len(truth),
         }
-    write_json(
+    write_entries(
         out / 'camera.json',
         {'part': classes[0], 'depth_unit_m': DEPTH_UNIT_M, 'pictures': pictures},
     )
@@ -146,5 +146,4 @@ def write_cloud(path: Path, frame: Frame, labels: np.ndarray) -> None:
         'end_header',
         '',
     ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes('\n'.join(header).encode() + rows.tobytes())
+    write_whole(path, '\n'.join(header).encode() + rows.tobytes(), sync=False)

@@ -25,12 +25,12 @@ from insegan_ros.data.folders import (
     instances_of,
     intrinsics_json,
     read_png,
-    write_png,
 )
 from insegan_ros.data.recordings import read_depth_image
 from insegan_ros.data.scene import Scene
 from insegan_ros.data.shards import DEPTH_UNIT_M
 from insegan_ros.errors import DatasetError, InputError, InseganWarning
+from insegan_ros.files import write_png, write_whole
 from insegan_ros.frame import Frame
 from insegan_ros.workspace import Workspace, read_workspace, write_workspace
 
@@ -111,6 +111,6 @@ def write_label_pictures(
     if first is None:
         return
     values = {**intrinsics_json(first.frame.intrinsics), 'depth_unit_m': DEPTH_UNIT_M}
-    (out / CAMERA_FILE).write_text(yaml.safe_dump(values, sort_keys=False))
+    write_whole(out / CAMERA_FILE, yaml.safe_dump(values, sort_keys=False).encode())
     if first.workspace is not None:
         write_workspace(first.workspace, out / WORKSPACE_FILE)

@@ -8,6 +8,7 @@ read for evaluation alone.
 from __future__ import annotations
 
 import csv
+import io
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -18,11 +19,13 @@ import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from insegan_ros.data.coco import ANNOTATIONS, decode
-from insegan_ros.data.folders import inside, instances_of, labels_of, read_json
+from insegan_ros.data.coco import ANNOTATIONS
+from insegan_ros.data.folders import inside, instances_of, labels_of
 from insegan_ros.data.image_sets import ImageSet, Truth, check_classes, from_files, readable, shrink
-from insegan_ros.errors import DatasetError
+from insegan_ros.data.run_lengths import decode, picture_shape
+from insegan_ros.errors import MALFORMED, DatasetError
 from insegan_ros.frame import Instances
+from insegan_ros.texts import read_json, read_text, reason
 
 LIST = 'labels.csv'
 # What the first line's first cell may be where it is no picture but a heading.
@@ -120,9 +123,7 @@ def read_voc(folder: Path, size: int, split: str) -> ImageSet:
             ' name of a list such as Main/train'
         )
     # Lists for augmented sets name files, the set's own ones name pictures.
-    names = [
-        Path(line.split()[0]).stem for line in found[0].read_text().splitlines() if line.strip()
-    ]
+    names = [Path(line.split()[0]).stem for line in _lines(found[0])]
     usable = _Usable(VOC_CLASSES)
     whole = readable([inside(folder / 'JPEGImages', f'{name}.jpg') for name in names])
     for name in names:
@@ -164,8 +165,9 @@ def _voc_kinds(path: Path) -> set[str]:
     if not path.is_file():
         return set()
     try:
-        return {str(one.findtext('name')) for one in ElementTree.parse(path).findall('object')}
-    except (OSError, ElementTree.ParseError) as error:
+        note = ElementTree.fromstring(read_text(path, DatasetError))
+        return {str(one.findtext('name')) for one in note.findall('object')}
+    except ElementTree.ParseError as error:
         raise DatasetError(
             f'{path} cannot be read ({error}): expected a note of PASCAL VOC; copy it again'
         ) from error
@@ -199,14 +201,14 @@ def read_coco_photos(folder: Path, size: int, split: str) -> ImageSet:
     its names. Crowds are no instances. Raises DatasetError for files that are missing or
     damaged."""
     note, pictures = _coco_note(folder, split)
-    content = read_json(note)
+    content = read_json(note, DatasetError)
     try:
         names = {
             int(one['id']): COCO_NAMES.get(one['name'], str(one['name']))
             for one in content['categories']
         }
         usable, shown = _coco_usable(content, names, note, pictures)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except MALFORMED as error:
         raise DatasetError(
             f'{note} is not as COCO has it ({type(error).__name__} {error}): expected categories,'
             ' images, annotations'
@@ -217,11 +219,8 @@ def read_coco_photos(folder: Path, size: int, split: str) -> ImageSet:
         try:
             whole = (decode(one['segmentation'], shape).astype(np.uint8) for one in found)
             masks = [shrink(mask, size, cv2.INTER_NEAREST) > 0 for mask in whole]
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise DatasetError(
-                f'{note}: a mask of {usable.paths[index].name} cannot be read'
-                f' ({type(error).__name__} {error}): expected run lengths or polygons'
-            ) from error
+        except (DatasetError, *MALFORMED) as error:
+            raise DatasetError(f'{note}: {usable.paths[index].name}: {reason(error)}') from error
         kinds = tuple(names[one['category_id']] for one in found)
         return instances_of(labels_of(masks, masks[0].shape), kinds, None, [])
 
@@ -265,13 +264,13 @@ def _coco_usable(
             usable.missing.append(image['file_name'])
             continue
         usable.add(path, kinds)
-        shown.append((own, (int(image['height']), int(image['width']))))
+        shown.append((own, picture_shape(image['height'], image['width'])))
     return usable, shown
 
 
 def is_list(folder: Path) -> bool:
     """Whether a folder has a labels.csv."""
-    return (folder / LIST).is_file()
+    return (folder / LIST).exists()
 
 
 def read_list(folder: Path, size: int, split: str) -> ImageSet:
@@ -283,8 +282,8 @@ def read_list(folder: Path, size: int, split: str) -> ImageSet:
     note = folder / LIST
     try:
         rows = _rows(note)
-        known = _lines(folder / 'classes.txt') if (folder / 'classes.txt').is_file() else []
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        known = _lines(folder / 'classes.txt') if (folder / 'classes.txt').exists() else []
+    except csv.Error as error:
         raise DatasetError(
             f'{note} cannot be read ({error}): expected lines such as picture.png,nut,bolt'
         ) from error
@@ -320,14 +319,14 @@ def read_list(folder: Path, size: int, split: str) -> ImageSet:
 
 def _rows(path: Path) -> list[list[str]]:
     """The rows of a CSV that are not empty."""
-    with open(path, newline='', encoding='utf-8-sig') as file:
-        rows = [[cell.strip() for cell in row] for row in csv.reader(file)]
+    text = io.StringIO(read_text(path, DatasetError), newline='')
+    rows = [[cell.strip() for cell in row] for row in csv.reader(text)]
     return [row for row in rows if any(row)]
 
 
 def _lines(path: Path) -> list[str]:
     """The lines of a text that are not empty."""
-    return [line.strip() for line in path.read_text().splitlines() if line.strip()]
+    return [line.strip() for line in read_text(path, DatasetError).splitlines() if line.strip()]
 
 
 # The first whose folder it is.

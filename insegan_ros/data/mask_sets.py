@@ -17,12 +17,12 @@ import numpy as np
 from pycocotools import mask as rle
 from tqdm import tqdm
 
-from insegan_ros.data.coco import decode, encode
-from insegan_ros.data.folders import read_json
 from insegan_ros.data.image_sets import ImageSet
-from insegan_ros.errors import DatasetError
+from insegan_ros.data.run_lengths import check_run_lengths, decode, encode, picture_shape
+from insegan_ros.errors import MALFORMED, DatasetError
 from insegan_ros.files import write_whole
 from insegan_ros.frame import Instances
+from insegan_ros.texts import read_json, reason
 
 
 @dataclass(frozen=True)
@@ -108,22 +108,25 @@ class MaskSet:
     @classmethod
     def load(cls, path: Path) -> MaskSet:
         """Read what `save` wrote. Raises DatasetError where that is not what the file holds."""
-        content = read_json(path)
+        content = read_json(path, DatasetError)
         try:
-            masks: list[list[Mask]] = [[] for _ in content['images']]
+            sizes = [picture_shape(one['height'], one['width']) for one in content['images']]
+            masks: list[list[Mask]] = [[] for _ in sizes]
             for one in content['annotations']:
-                masks[one['image_id']].append(
+                index = one['image_id']
+                check_run_lengths(one['segmentation'], sizes[index])
+                masks[index].append(
                     Mask(one['category_id'] - 1, float(one['score']), one['segmentation'])
                 )
             return cls(
-                tuple(one['name'] for one in content['categories']),
-                tuple((one['height'], one['width']) for one in content['images']),
+                tuple(str(one['name']) for one in content['categories']),
+                tuple(sizes),
                 tuple(map(tuple, masks)),
             )
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except MALFORMED as error:
             raise DatasetError(
-                f'{path} holds no masks ({type(error).__name__} {error}): expected what a training'
-                ' wrote there; delete it, and it is made again'
+                f'{path} holds no masks ({reason(error)}): expected what a training wrote there;'
+                ' delete it, and it is made again'
             ) from error
 
 

@@ -3,7 +3,6 @@ models_info.json with names and symmetries."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,8 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from insegan_ros.errors import DatasetError
+from insegan_ros.errors import MALFORMED, DatasetError
+from insegan_ros.texts import read_json, reason
 
 # What stands for a turn by any angle.
 STEPS = 36
@@ -47,11 +47,11 @@ def read_models(folder: Path) -> list[Model]:
     if models is None:
         return []
     try:
-        info = json.loads((models / 'models_info.json').read_text())
+        info = read_json(models / 'models_info.json', DatasetError)
         return [_model(models, int(number), info[number]) for number in sorted(info, key=int)]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except MALFORMED as error:
         raise DatasetError(
-            f'{models}/models_info.json is not as BOP has it ({type(error).__name__}: {error})'
+            f'{models}/models_info.json is not as BOP has it ({reason(error)})'
         ) from error
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import h5py
 
+from insegan_ros.data.hdf5 import opened_hdf5
 from insegan_ros.errors import DatasetError
 
 
@@ -18,17 +19,12 @@ def opened(
     """The file, opened, if it is of this format. holds: what lies in it, in words; made_by: the
     command; truth: the name of the labels that must be there, if they are asked for. Raises
     DatasetError where it is of another kind, has no such labels, or cannot be read."""
-    try:
-        with h5py.File(path, 'r') as file:
-            if file.attrs.get('format') != format_:
-                raise DatasetError(
-                    f'{path} holds no {holds} ({file.attrs.get("format")}): expected a file of'
-                    f' {made_by}'
-                )
-            if truth and truth not in file:
-                raise DatasetError(f'{path} holds no {truth}: expected a file made with --truth')
-            yield file
-    except (OSError, KeyError, ValueError) as error:
-        raise DatasetError(
-            f'{path} cannot be read, it is cut short or damaged ({error}): make it again'
-        ) from error
+    with opened_hdf5(path, 'make it again') as file:
+        if file.attrs.get('format') != format_:
+            raise DatasetError(
+                f'{path} holds no {holds} ({file.attrs.get("format")}): expected a file of'
+                f' {made_by}'
+            )
+        if truth and truth not in file:
+            raise DatasetError(f'{path} holds no {truth}: expected a file made with --truth')
+        yield file

@@ -19,6 +19,7 @@ from scipy.io.matlab import MatReadError
 
 from insegan_ros.data.folders import inside
 from insegan_ros.errors import DatasetError, unknown
+from insegan_ros.texts import read_text
 
 SPLITS = ('training', 'validation', 'test')
 PICTURES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
@@ -273,7 +274,11 @@ def _own_validation(photos: list[Photo], split: str) -> list[Photo]:
 def _table(path: Path, skip: int = 0) -> dict[str, list[str]]:
     """A text file's rows by their first word."""
     try:
-        rows = [line.split() for line in path.read_text().splitlines()[skip:] if line.strip()]
+        rows = [
+            line.split()
+            for line in read_text(path, DatasetError).splitlines()[skip:]
+            if line.strip()
+        ]
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(
             f"{path} cannot be read ({error}): expected the set's own list"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -14,8 +15,10 @@ from rosbags.interfaces import Connection
 from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
 from rosbags.typesys import Stores, get_typestore
 
+from insegan_ros.data.mcap_checksums import seal
 from insegan_ros.data.scene import Scene
 from insegan_ros.errors import DatasetError
+from insegan_ros.files import lost
 from insegan_ros.frame import Frame, millimetres
 from insegan_ros.workspace import Workspace, write_workspace
 
@@ -38,7 +41,7 @@ FRAME_NS = 33_333_333
 
 class RecordingWriter:
     """Writes a new recording; what was begun is removed where something goes wrong. Raises
-    DatasetError where the folder exists.
+    DatasetError where the folder exists or cannot be written.
 
     Frames without a stamp get one: thirty a second from one second on.
     """
@@ -70,10 +73,21 @@ class RecordingWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.writer.close()
         if kind is not None:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            self.folder.mkdir(parents=True, exist_ok=True)
+            with suppress(Exception):
+                self.writer.abort()
+            self._remove()
+            return
+        try:
+            self.writer.close()
+            seal(self.folder / f'{self.folder.name}.mcap')
+        except OSError as problem:
+            self._remove()
+            raise lost(self.folder, problem) from problem
+
+    def _remove(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
 
     def add(
         self,
@@ -134,7 +148,11 @@ class RecordingWriter:
         kind = message.__msgtype__
         if topic not in self.connections:
             self.connections[topic] = self.writer.add_connection(topic, kind, typestore=self.store)
-        self.writer.write(self.connections[topic], stamp, self.store.serialize_cdr(message, kind))
+        content = self.store.serialize_cdr(message, kind)
+        try:
+            self.writer.write(self.connections[topic], stamp, content)
+        except OSError as error:
+            raise lost(self.folder, error) from error
 
 
 def write_recording(

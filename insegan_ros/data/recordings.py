@@ -11,9 +11,6 @@ from typing import Any
 import cv2
 import numpy as np
 from rosbags.highlevel import AnyReader
-from rosbags.highlevel.anyreader import AnyReaderError
-from rosbags.rosbag1 import ReaderError as Rosbag1Error
-from rosbags.rosbag2 import ReaderError as Rosbag2Error
 from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, get_typestore
 
@@ -26,11 +23,14 @@ from insegan_ros.camera.messages import (
 )
 from insegan_ros.camera.pairing import Pairing
 from insegan_ros.camera.realsense import read_realsense
+from insegan_ros.data.folders import inside
 from insegan_ros.data.images import read_picture
+from insegan_ros.data.mcap_checksums import check_summary
 from insegan_ros.data.recording_writer import WORKSPACE_FILE
 from insegan_ros.data.scene import Scene
-from insegan_ros.errors import CameraError, DatasetError, InputError
+from insegan_ros.errors import MALFORMED, CameraError, DatasetError, InputError, InseganError
 from insegan_ros.frame import Frame, Instances, Intrinsics, highest_label, metres
+from insegan_ros.texts import read_mapping, reason
 from insegan_ros.workspace import Workspace, read_workspace
 
 IMAGE_TYPE, INFO_TYPE = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CameraInfo'
@@ -139,16 +139,44 @@ def _labels(path: Path) -> Iterator[tuple[int, np.ndarray]]:
 @contextmanager
 def _open(path: Path) -> Iterator[AnyReader]:
     """The recording, opened. Raises DatasetError for what is none, also while it is read."""
-    if not path.exists():
-        raise DatasetError(f'{path} does not exist: expected a RealSense .bag or a rosbag2 folder')
+    _check_files(path)
     try:
         with AnyReader([path], default_typestore=get_typestore(Stores.ROS2_KILTED)) as reader:
             yield reader
-    except (AnyReaderError, Rosbag1Error, Rosbag2Error, SerdeError, OSError) as error:
+    except InseganError:
+        raise
+    # Any other: the readers raise whatever a broken file makes them stumble over.
+    except Exception as error:
         raise DatasetError(
-            f'{path} cannot be read as a recording ({error}): expected a whole RealSense .bag or'
-            ' rosbag2 folder (where the recorder was killed, `ros2 bag reindex` may mend it)'
+            f'{path} cannot be read as a recording ({reason(error)}): expected a whole RealSense'
+            ' .bag or rosbag2 folder (where the recorder was killed, `ros2 bag reindex` may mend'
+            ' it)'
         ) from error
+
+
+def _check_files(path: Path) -> None:
+    """Raise DatasetError where a recording is not there, is made of pipes, names files out of its
+    folder, or where an MCAP's checksum is wrong."""
+    if not path.exists():
+        raise DatasetError(f'{path} does not exist: expected a RealSense .bag or a rosbag2 folder')
+    files = [path]
+    if path.is_dir():
+        note = path / 'metadata.yaml'
+        content = read_mapping(note, DatasetError)
+        try:
+            names = content['rosbag2_bagfile_information']['relative_file_paths']
+            # Earlier versions of rosbag2 name the folder too.
+            files = [path / inside(path, name).name for name in names]
+        except MALFORMED as error:
+            raise DatasetError(
+                f'{note} names no files ({reason(error)}): expected the metadata of rosbag2;'
+                ' `ros2 bag reindex` may mend it'
+            ) from error
+    for file in files:
+        if not file.is_file():
+            raise DatasetError(f'{file} is missing or no regular file: expected a whole recording')
+        if file.suffix == '.mcap':
+            check_summary(file)
 
 
 def _frames(reader: AnyReader, path: Path, topic: str, colour_topic: str = '') -> Iterator[Frame]:

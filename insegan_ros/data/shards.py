@@ -27,7 +27,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,14 +35,17 @@ from typing import Any
 import h5py
 import numpy as np
 
+from insegan_ros.data.hdf5 import opened_hdf5, readable
 from insegan_ros.data.scene import Scene
-from insegan_ros.errors import DatasetError, InputError
+from insegan_ros.data.whole_sets import check_scenes
+from insegan_ros.errors import DatasetError
 from insegan_ros.frame import IGNORE, Frame, Instances, Intrinsics, metres
 from insegan_ros.heights import square_height_map
 from insegan_ros.workspace import TRAINING_MARGIN, Workspace, four
 
 DEPTH_UNIT_M = 1e-4
 FORMAT = 'insegan-shard-2'
+AGAIN = 'delete it and run `insegan simulate` again, which makes only what is missing'
 
 
 @dataclass(frozen=True)
@@ -202,6 +205,8 @@ class ShardDataset:
                     ' a folder'
                 )
 
+        check_scenes(self.folder, len(self))
+
     def __len__(self) -> int:
         return sum(self.lengths)
 
@@ -212,18 +217,16 @@ class ShardDataset:
 
     def __iter__(self) -> Iterator[Scene]:
         for path, info, length in zip(self.paths, self.infos, self.lengths):
-            with h5py.File(path, 'r') as file:
+            with _opened(path) as file:
                 for index in range(length):
-                    with _readable(path):
-                        scene = _scene(file, index, info.classes)
-                    yield scene
+                    yield _scene(file, index, info.classes)
 
     def quality(self) -> np.ndarray | None:
         """(N, 2) speed of the fastest point in m/s and deepest interpenetration in m of every
         scene, or None where not recorded."""
         rows = []
         for path in self.paths:
-            with h5py.File(path, 'r') as file:
+            with _opened(path) as file:
                 if 'quality' not in file:
                     return None
                 rows.append(file['quality'][:])
@@ -238,9 +241,9 @@ class ShardDataset:
         maps: list[np.ndarray] = []
         pixel_m: list[float] = []
         for path in self.paths:
-            with h5py.File(path, 'r') as file:
+            with _opened(path) as file:
                 for index in range(min(len(file['depth']), (max_scenes or len(self)) - len(maps))):
-                    with _readable(path):
+                    with readable(path, AGAIN):
                         frame = _frame(file, index, colour=False)
                         workspace = _workspace(file, index)
                     if workspace is None:
@@ -285,7 +288,7 @@ class ShardDataset:
         integers; None where scenes do not say. Where a part lies is not looked at."""
         rows = []
         for path in self.paths:
-            with h5py.File(path, 'r') as file:
+            with _opened(path) as file:
                 if 'counts' not in file:
                     return None
                 rows.append(file['counts'][:])
@@ -295,7 +298,7 @@ class ShardDataset:
         """A short hash of the depth that training sees: which data a checkpoint was made from."""
         digest = hashlib.sha256()
         for path in self.paths:
-            with h5py.File(path, 'r') as file:
+            with _opened(path) as file:
                 for depth in file['depth']:
                     digest.update(depth.tobytes())
         return digest.hexdigest()[:16]
@@ -340,44 +343,57 @@ def _scene(file: h5py.File, index: int, classes: tuple[str, ...]) -> Scene:
     return Scene(_frame(file, index), truth, _workspace(file, index), present)
 
 
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (
-        OSError,
-        KeyError,
-        ValueError,
-        TypeError,
-        IndexError,
-        RuntimeError,
-        InputError,
-    ) as error:
-        raise DatasetError(
-            f'{path} cannot be read, it is cut short or damaged ({error}): delete it and run'
-            ' `insegan simulate` again, which makes only what is missing'
-        ) from error
+def _opened(path: Path) -> AbstractContextManager[h5py.File]:
+    return opened_hdf5(path, AGAIN)
 
 
 def _open(path: Path) -> tuple[int, ShardInfo, tuple[int, int]]:
-    with _readable(path):
-        with h5py.File(path, 'r') as file:
-            found = file.attrs.get('format')
-            if found != FORMAT:
-                old = (
-                    ' (made by an older version: simulate it again)'
-                    if str(found).startswith('insegan-shard-')
-                    else ''
-                )
-                raise DatasetError(
-                    f'{path} is no shard of ours: expected format {FORMAT}, found {found}{old}'
-                )
-            raw = json.loads(file.attrs['info'])
-            info = ShardInfo(
-                tuple(raw['classes']), raw['seed'], raw['first_scene'], raw['rejected']
+    """The number of a shard's scenes, what they have in common, and their size (W, H) in px. Raises
+    DatasetError where it is none of ours or not whole."""
+    with _opened(path) as file:
+        found = file.attrs.get('format')
+        if found != FORMAT:
+            old = (
+                ' (made by an older version: simulate it again)'
+                if str(found).startswith('insegan-shard-')
+                else ''
             )
-            length, height, width = file['depth'].shape
-            # The last of each: a file cut short opens well and fails only here.
-            for name in file:
-                _ = file[name][-1]
-            return length, info, (width, height)
+            raise DatasetError(
+                f'{path} is no shard of ours: expected format {FORMAT}, found {found}{old}'
+            )
+        raw = json.loads(file.attrs['info'])
+        classes = tuple(str(name) for name in raw['classes'])
+        info = ShardInfo(classes, raw['seed'], raw['first_scene'], dict(raw['rejected']))
+        _check_shapes(file, len(classes))
+        # The last of each: a file cut short opens well and fails only here.
+        for name in file:
+            _ = file[name][-1]
+        length, height, width = file['depth'].shape
+        return length, info, (width, height)
+
+
+def _check_shapes(file: h5py.File, kinds: int) -> None:
+    """Raise ValueError for arrays that are not as the module's table has them; kinds: how many
+    classes there are."""
+    length, height, width = file['depth'].shape
+    slots = file['classes'].shape[1] if 'classes' in file else 0
+    size = height, width
+    tables = {
+        'depth': ('u', size),
+        'colour': ('u', (*size, 3)),
+        'cameras': ('f', (4,)),
+        'workspaces': ('f', (10 if file['workspaces'].shape[1:] == (10,) else 8,)),
+        'present': ('b', (kinds,)),
+        'counts': ('i', ()),
+        'labels': ('u', size),
+        'classes': ('i', (slots,)),
+        'poses': ('f', (slots, 4, 4)),
+        'amodal': ('u', (slots, height, (width + 7) // 8)),
+        'quality': ('f', (2,)),
+    }
+    for name, (kind, shape) in tables.items():
+        if name in file and (file[name].dtype.kind, file[name].shape) != (kind, (length, *shape)):
+            raise ValueError(f'{name} is {file[name].dtype} of shape {file[name].shape}')
+    counts = file['counts'][:] if 'counts' in file else np.zeros(1, np.int32)
+    if counts.min() < 0 or counts.max() > slots:
+        raise ValueError(f'counts go from {counts.min()} to {counts.max()} of {slots}')

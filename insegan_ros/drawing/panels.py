@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from insegan_ros.drawing.overlay import overlay
+from insegan_ros.files import write_png
 
 # Side of each picture in a sheet, in px.
 SIDE = 168
@@ -28,11 +29,6 @@ def titled(title: str, panel: np.ndarray) -> np.ndarray:
     return np.vstack([bar, panel])
 
 
-def write_picture(path: Path, rgb: np.ndarray) -> None:
-    """Write (H, W, 3) uint8 RGB as PNG."""
-    cv2.imwrite(str(path), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
-
-
 def sheet(rows: list[dict[str, np.ndarray]], path: Path) -> None:
     """Write rows of pictures (H, W, 3) uint8 RGB as PNG, each made SIDE px wide and high, the names
     of the first row above the columns."""
@@ -42,4 +38,4 @@ def sheet(rows: list[dict[str, np.ndarray]], path: Path) -> None:
 
     lines = [np.hstack([square(cell) for cell in row.values()]) for row in rows]
     above = np.hstack([titled(name, np.zeros((0, SIDE, 3), np.uint8)) for name in rows[0]])
-    write_picture(path, np.vstack([above, *lines]))
+    write_png(path, np.vstack([above, *lines]))

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from insegan_ros.files import write_png
+
 
 def tile(images: Tensor, columns: int) -> Tensor:
     """Images (N, H, W) in [-1, 1], side by side in rows of `columns`, as one (1, h, w) picture in
@@ -35,4 +37,4 @@ def save_picture(path: Path, picture: Tensor, zoom: int = 2) -> None:
         fy=zoom,
         interpolation=cv2.INTER_NEAREST,
     )
-    cv2.imwrite(str(path), (large[..., ::-1] * 255).astype(np.uint8))
+    write_png(path, (large * 255).astype(np.uint8))

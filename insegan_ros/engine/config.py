@@ -4,15 +4,14 @@ say what differs from that."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from insegan_ros.errors import ConfigError
 from insegan_ros.files import shipped_file
 from insegan_ros.renamed import modern_config
+from insegan_ros.texts import read_mapping
 
 Configuration = TypeVar('Configuration')
 
@@ -63,24 +62,13 @@ def dotted(values: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file's mapping. Raises ConfigError where it cannot be read or is none."""
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f'{path} cannot be read ({error}): expected a YAML file') from error
-    if not isinstance(content, dict):
-        raise ConfigError(f'{path} holds {type(content).__name__}: expected names with values')
-    return content
-
-
 def shipped_yaml(name: str) -> dict[str, Any]:
     """A shipped YAML file below config/, such as train/cutpaste.yaml. Raises ConfigError."""
     folder, _, file = name.rpartition('/')
     path = shipped_file(f'config/{folder}', file)
     if path is None:
         raise ConfigError(f'config/{name} is missing: expected it beside the code; reinstall')
-    return read_yaml(path)
+    return read_mapping(path, ConfigError)
 
 
 def instantiate(config_class: type[Configuration], values: Namespace) -> Configuration:

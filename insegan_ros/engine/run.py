@@ -24,6 +24,7 @@ from insegan_ros.engine.loop import Stage, make_fabric, run_stage, seed_step
 from insegan_ros.errors import ConfigError
 from insegan_ros.files import write_whole
 from insegan_ros.renamed import modern_config, modern_run
+from insegan_ros.texts import read_mapping
 
 # What says where a run lies and how it is shown, and nothing of what it learns.
 UNIMPORTANT = ('out', 'loop.threads', 'loop.save_every', 'loop.log_every')
@@ -149,7 +150,7 @@ def claim(out: Path, config: Any, fingerprint: str, without: Sequence[str] = ())
         if name not in without
     }
     if note.exists():
-        before = modern_config(yaml.safe_load(note.read_text()) or {})
+        before = modern_config(read_mapping(note, ConfigError))
         if 'insegan' in before:
             before = modern_run(before, cutpaste='insegan' not in wanted)
         changed = _differences(before, yaml.safe_load(yaml.safe_dump(_plain(wanted))))
@@ -167,8 +168,7 @@ def claim(out: Path, config: Any, fingerprint: str, without: Sequence[str] = ())
         raise ConfigError(
             f'{out} is not empty and holds no training: expected an empty folder for --out'
         )
-    out.mkdir(parents=True, exist_ok=True)
-    note.write_text(yaml.safe_dump(_plain(wanted), sort_keys=False))
+    write_whole(note, yaml.safe_dump(_plain(wanted), sort_keys=False).encode())
 
 
 def _plain(value: Any) -> Any:

@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
-from insegan_ros.errors import CheckpointError
+from insegan_ros.errors import MALFORMED, CheckpointError
+from insegan_ros.files import write_whole
+from insegan_ros.texts import reason
 
 
 def save_state(path: Path, parts: dict[str, Any], step: int, seconds: float) -> None:
     """Write the state_dicts of `parts` (name -> module or optimiser), the steps done and the
-    seconds they took, whole or not at all."""
+    seconds they took, whole or not at all. Raises DatasetError where that is not possible."""
     tensors: dict[str, Tensor] = {}
     skeleton = {name: _strip(part.state_dict(), name, tensors) for name, part in parts.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix('.part')
-    save_file(
-        tensors,
-        temporary,
-        {'step': str(step), 'seconds': str(seconds), 'skeleton': json.dumps(skeleton)},
-    )
-    os.replace(temporary, path)
+    told = {'step': str(step), 'seconds': str(seconds), 'skeleton': json.dumps(skeleton)}
+    write_whole(path, save(tensors, told))
 
 
 def load_state(path: Path, parts: dict[str, Any]) -> tuple[int, float]:
@@ -40,9 +35,9 @@ def load_state(path: Path, parts: dict[str, Any]) -> tuple[int, float]:
             for name, part in parts.items():
                 part.load_state_dict(_fill(skeleton[name], file))
             return int(meta['step']), float(meta['seconds'])
-    except (SafetensorError, OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
+    except (SafetensorError, OSError, RuntimeError, *MALFORMED) as error:
         raise CheckpointError(
-            f'{path} does not continue this training ({str(error).splitlines()[0]}): '
+            f'{path} does not continue this training ({reason(error)}): '
             'expected a state of the same configuration; give another --out or delete it'
         ) from error
 

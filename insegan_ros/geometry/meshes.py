@@ -6,6 +6,7 @@ file's own frame, in metres.
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,13 @@ import trimesh
 from scipy.spatial import cKDTree
 
 from insegan_ros.errors import InputError
+from insegan_ros.files import read_content
 from insegan_ros.geometry.rotations import all_rotations
 
 SUFFIXES = ('.stl', '.obj', '.ply')
 MAX_BYTES = 500_000_000
+# In any unit; squares and cubes of more leave what numbers can hold.
+FARTHEST = 1e30
 # Two meshes are one surface where they differ by less than this share of their size, and of one
 # part where, laid on each other as well as can be, by less than that one.
 SAME, ALIKE = 0.01, 0.05
@@ -41,10 +45,13 @@ def read_mesh(path: Path, scale: float = 1.0) -> trimesh.Trimesh:
         )
     if not 0 < scale < np.inf:
         raise InputError(f'the scale of {path} is {scale:g}: expected metres in a unit, above 0')
-    options: dict[str, Any] = {'skip_materials': True} if path.suffix.lower() == '.obj' else {}
+    # From its bytes, so that nothing else that the file names is opened.
+    kind = path.suffix.lower()[1:]
+    options: dict[str, Any] = {'skip_materials': True} if kind != 'stl' else {}
     try:
         # Any exception: the readers raise whatever a broken file makes them stumble over.
-        mesh = trimesh.load(path, force='mesh', process=False, **options)
+        content = io.BytesIO(read_content(path))
+        mesh = trimesh.load(content, file_type=kind, force='mesh', process=False, **options)
     except Exception as error:
         raise InputError(
             f'{path} cannot be read as a mesh ({type(error).__name__}:'
@@ -55,8 +62,10 @@ def read_mesh(path: Path, scale: float = 1.0) -> trimesh.Trimesh:
             f'{path} holds no triangles: expected a mesh (a point cloud or an assembly without'
             ' surfaces is none)'
         )
-    if not np.isfinite(mesh.vertices).all():
+    if not (np.abs(mesh.vertices) < FARTHEST).all():
         raise InputError(f'{path} holds coordinates that are no numbers: expected finite ones')
+    if mesh.faces.min() < 0 or mesh.faces.max() >= len(mesh.vertices):
+        raise InputError(f'{path} has triangles of corners that it does not have: export it again')
     mesh = trimesh.Trimesh(mesh.vertices, mesh.faces, process=True)
     if mesh.area <= 0:
         raise InputError(f'{path} has no extent: expected triangles with an area')

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from insegan_ros.engine.checkpoint import WEIGHTS, Checkpoint
-from insegan_ros.errors import CheckpointError, ConfigError, unknown
+from insegan_ros.errors import MALFORMED, CheckpointError, ConfigError, unknown
 from insegan_ros.files import shipped_folders
 from insegan_ros.renamed import modern_model, modern_segmenter
 from insegan_ros.segmenters.base import Segmenter
+from insegan_ros.texts import reason
 
 
 @dataclass(frozen=True)
@@ -268,7 +269,12 @@ def load_segmenter(
     ways = method.segmenters if method else (checkpoint.segmenter,)
     if name not in ways:
         raise CheckpointError(f'{model} cannot be run as {name}: expected {" or ".join(ways)}')
-    return resolve(TRAINED[name])(checkpoint, device=device)
+    try:
+        return resolve(TRAINED[name])(checkpoint, device=device)
+    except MALFORMED as error:
+        raise CheckpointError(
+            f'{model}: its configuration cannot be used ({reason(error)}): copy or train it again'
+        ) from error
 
 
 def _filtered(

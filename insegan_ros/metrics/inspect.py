@@ -13,12 +13,11 @@ import numpy as np
 from tqdm import tqdm
 
 from insegan_ros.data.convert import open_dataset
-from insegan_ros.data.folders import write_png
 from insegan_ros.data.scene import Scene, visible_fractions
 from insegan_ros.data.shards import ShardDataset, is_shards
 from insegan_ros.drawing.overlay import overlay
 from insegan_ros.errors import DatasetError
-from insegan_ros.files import check_new
+from insegan_ros.files import check_new, write_png
 from insegan_ros.frame import IGNORE
 
 COLUMNS, ROWS, TILE_PX = 6, 4, 160

@@ -3,7 +3,6 @@ third, scored and drawn."""
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
@@ -18,8 +17,9 @@ from tqdm import tqdm
 from insegan_ros.camera.messages import depth_from_message, labels_from_message, stamp_ns
 from insegan_ros.data.recordings import intrinsics_from_message
 from insegan_ros.drawing.overlay import overlay
-from insegan_ros.drawing.panels import titled, write_picture
+from insegan_ros.drawing.panels import titled
 from insegan_ros.errors import InseganError
+from insegan_ros.files import make_folder, write_json, write_png
 from insegan_ros.frame import Frame, Intrinsics
 from insegan_ros.metrics.masks import honest_miou, paper_miou
 from insegan_ros.nodes.demo_config import DemoConfig
@@ -74,7 +74,7 @@ class Watcher(Node):
 def run_demo(config: DemoConfig) -> dict:
     """Run it; returns the numbers that demo.json holds. Raises InseganError where no masks came."""
     out = Path(config.out)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     # Before there are nodes to end: the simulator's libraries, interrupted while they are imported,
     # raise errors of their own.
     workspace = _workspace(config)
@@ -110,7 +110,7 @@ def run_demo(config: DemoConfig) -> dict:
         watcher.results.clear()
         pairs = _watch(watcher, executor, config.seconds)
     numbers = _score(watcher, pairs, config, out / 'demo.png')
-    (out / 'demo.json').write_text(json.dumps(numbers, indent=2) + '\n')
+    write_json(out / 'demo.json', numbers, 2)
     return numbers
 
 
@@ -176,7 +176,7 @@ def _score(
         pictures.append((frame.depth_m, ours, real, theirs))
     means = np.mean(rows, axis=0)
     median = int(np.argsort([row[0] for row in rows])[len(rows) // 2])
-    write_picture(picture, demo_picture(*pictures[median]))
+    write_png(picture, demo_picture(*pictures[median]))
     return {
         'part': config.part,
         'model': config.model or f'cutpaste-{config.part}',

@@ -3,7 +3,6 @@ holds labels, a score of what came out."""
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from dataclasses import asdict
@@ -21,8 +20,9 @@ from tqdm import tqdm
 from insegan_ros.camera.messages import labels_from_message, stamp_ns
 from insegan_ros.data.recordings import read_frames, read_recording
 from insegan_ros.data.scene import Scene
-from insegan_ros.drawing.panels import compared, write_picture
+from insegan_ros.drawing.panels import compared
 from insegan_ros.errors import InputError, InseganError
+from insegan_ros.files import write_json, write_png
 from insegan_ros.frame import Instances, highest_label
 from insegan_ros.methods.registry import load_segmenter
 from insegan_ros.metrics.average_precision import average_precision
@@ -162,7 +162,7 @@ def run_replay(config: ReplayConfig) -> dict:
         **timing,
         **_scored(watcher, config, workspace, colour, out / 'replay.png'),
     }
-    (out / 'replay.json').write_text(json.dumps(numbers, indent=2) + '\n')
+    write_json(out / 'replay.json', numbers, 2)
     return numbers
 
 
@@ -235,7 +235,7 @@ def _scored(
         return {}
     order = np.argsort([row['honest_miou'] for row in rows])
     chosen = dict(zip(('worst', 'median', 'best'), (order[0], order[len(order) // 2], order[-1])))
-    write_picture(
+    write_png(
         picture, np.hstack([compared(title, *shown[index]) for title, index in chosen.items()])
     )
     out = {

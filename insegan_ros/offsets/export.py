@@ -46,7 +46,8 @@ def export_onnx(checkpoint: Checkpoint, path: Path) -> float:
         raise ConfigError(
             f'{error}: expected onnx, onnxscript and onnxruntime; pip install "insegan_ros[onnx]"'
         ) from error
-    network = checkpoint.restore('offsets', OffsetNet(network_config(checkpoint)))
+    shape = network_config(checkpoint)
+    network = checkpoint.restore('offsets', lambda: OffsetNet(shape))
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         whole = Path(folder) / path.name
         _convert(network, whole)

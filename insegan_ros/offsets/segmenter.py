@@ -40,13 +40,13 @@ def crop_to_parts(
 def network_config(checkpoint: Checkpoint) -> OffsetNetConfig:
     """The shape of a checkpoint's dense network; the first ones had no height votes and did not say
     so."""
-    return OffsetNetConfig(**{'height_votes': False, **checkpoint.config['offsets']['network']})
+    return checkpoint.settings(OffsetNetConfig, 'offsets', 'network', height_votes=False)
 
 
 def vote_rule(checkpoint: Checkpoint) -> VoteRule:
     """The rule that a checkpoint was trained for: its configuration's `votes`, the usual one where
     it has none."""
-    return VoteRule(**checkpoint.config.get('votes', {}))
+    return checkpoint.settings(VoteRule, 'votes') if 'votes' in checkpoint.config else VoteRule()
 
 
 class OffsetSegmenter(Segmenter):
@@ -58,9 +58,10 @@ class OffsetSegmenter(Segmenter):
         self, checkpoint: Checkpoint, device: str = 'auto', rule: VoteRule | None = None
     ) -> None:
         checkpoint.require('offsets')
-        self.part, self.scales = checkpoint.part, checkpoint.scales
+        self.part, self.scales = checkpoint.part, checkpoint.require_scales()
         self.device = choose_device(device)
-        network = checkpoint.restore('offsets', OffsetNet(network_config(checkpoint)))
+        shape = network_config(checkpoint)
+        network = checkpoint.restore('offsets', lambda: OffsetNet(shape))
         rule = rule or vote_rule(checkpoint)
         self.inference = HeightInference(network.to(self.device), self.scales, rule)
 

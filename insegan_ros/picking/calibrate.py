@@ -14,6 +14,7 @@ import numpy as np
 
 from insegan_ros.drawing.overlay import depth_picture
 from insegan_ros.errors import DatasetError, InputError
+from insegan_ros.files import write_png
 from insegan_ros.floors import fit_floor
 from insegan_ros.frame import Frame
 from insegan_ros.picking.emptiness import FLAT_M, IN_USE, check_empty, check_lowest, wall_height
@@ -299,7 +300,7 @@ def write_calibration(found: Calibration, picture: Frame, path: Path) -> Path:
     """
     check_calibration_path(path)
     drawn = path.with_suffix('.png')
-    cv2.imwrite(str(drawn), cv2.cvtColor(draw_calibration(found, picture), cv2.COLOR_RGB2BGR))
+    write_png(drawn, draw_calibration(found, picture))
     write_workspace(found.workspace, path, found.text())
     return drawn
 

@@ -49,7 +49,7 @@ class SquareSegmenter(Segmenter):
     def __init__(
         self, checkpoint: Checkpoint, device: str = 'auto', min_height: float = 0.08
     ) -> None:
-        self.part, self.scales = checkpoint.part, checkpoint.scales
+        self.part, self.scales = checkpoint.part, checkpoint.require_scales()
         self.min_height_m = min_height * checkpoint.scales.height_m
         self.device = choose_device(device)
 

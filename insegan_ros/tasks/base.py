@@ -7,7 +7,6 @@ from __future__ import annotations
 import importlib
 import json
 import platform
-import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ import torch
 from insegan_ros.camera.given import GivenCamera
 from insegan_ros.engine.checkpoint import WEIGHTS, Checkpoint
 from insegan_ros.errors import ConfigError, unknown
+from insegan_ros.files import write_json, write_whole
 from insegan_ros.segmenters.base import Segmenter
 from insegan_ros.workspace import Workspace
 
@@ -127,12 +127,11 @@ def make_card(task: Task, model: Path, out: Path, limit: int = 100) -> dict[str,
     if out.exists() and any(out.iterdir()):
         raise ConfigError(f'{out} is not empty: expected a new folder for the card')
     card = task.card(Checkpoint.load(model), model, limit)
-    out.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(model / WEIGHTS, out / WEIGHTS)
+    write_whole(out / WEIGHTS, (model / WEIGHTS).read_bytes())
     for name, draw in card.pictures.items():
         draw(out / f'{name}.png')
-    (out / 'card.json').write_text(json.dumps(card.values, indent=2) + '\n')
-    (out / 'README.md').write_text(card.text)
+    write_json(out / 'card.json', card.values, 2)
+    write_whole(out / 'README.md', card.text.encode())
     return card.values
 
 

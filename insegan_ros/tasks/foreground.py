@@ -15,10 +15,10 @@ from tqdm import tqdm
 from insegan_ros.data.pictures import Pictures, View, read_pictures
 from insegan_ros.data.scene import Scene
 from insegan_ros.data.shards import ShardDataset
-from insegan_ros.drawing.panels import write_picture
 from insegan_ros.drawing.tiles import save_picture, tile_colour
 from insegan_ros.engine.checkpoint import Checkpoint
 from insegan_ros.engine.config import shipped_yaml
+from insegan_ros.files import write_png
 from insegan_ros.methods.foreground.layered import LayeredConfig, LayeredGenerator
 from insegan_ros.methods.registry import load_segmenter
 from insegan_ros.metrics.masks import foreground_scores
@@ -130,13 +130,9 @@ def evaluate_foreground(segmenter: Segmenter, scenes: Iterable[Scene]) -> list[d
 
 def restore_generator(checkpoint: Checkpoint) -> LayeredGenerator:
     """The layered generator of a checkpoint."""
-    return checkpoint.restore(
-        'generator',
-        LayeredGenerator(
-            LayeredConfig(**checkpoint.config['generator']),
-            PerturbationConfig(**_tuples(checkpoint.config['perturbation'])),
-        ),
-    )
+    shape = checkpoint.settings(LayeredConfig, 'generator')
+    moves = checkpoint.settings(PerturbationConfig, 'perturbation')
+    return checkpoint.restore('generator', lambda: LayeredGenerator(shape, moves))
 
 
 class ForegroundTask(Task):
@@ -233,7 +229,7 @@ def draw_foregrounds(
             for mask in (segmenter.foreground(pictures.images[index]) > 0.5, truth[index])
         ]
         columns.append(np.vstack([pictures.images[index], *masks]))
-    write_picture(path, np.hstack(columns))
+    write_png(path, np.hstack(columns))
 
 
 def draw_layers(checkpoint: Checkpoint, path: Path, seed: int = 0) -> None:
@@ -255,10 +251,3 @@ def draw_layers(checkpoint: Checkpoint, path: Path, seed: int = 0) -> None:
                 16,
             ),
         )
-
-
-def _tuples(values: dict[str, Any]) -> dict[str, Any]:
-    """JSON's lists as the tuples that they were."""
-    return {
-        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
-    }

@@ -18,11 +18,11 @@ from insegan_ros.data.images import read_picture
 from insegan_ros.data.scene import visible_fractions
 from insegan_ros.data.shards import ShardDataset, is_shards
 from insegan_ros.drawing.overlay import overlay
-from insegan_ros.drawing.panels import write_picture
 from insegan_ros.drawing.tiles import save_picture, tile_colour
 from insegan_ros.engine.checkpoint import Checkpoint
 from insegan_ros.engine.config import shipped_yaml
 from insegan_ros.errors import ConfigError, DatasetError
+from insegan_ros.files import write_png
 from insegan_ros.frame import IGNORE, Frame, Instances, Intrinsics, Modality
 from insegan_ros.methods.baselines.heaps import (
     ClustersSegmenter,
@@ -191,7 +191,7 @@ def draw_heaps(
         range(len(heaps)), key=lambda index: score_heaps([heaps[index]], [found[index]])['ap50']
     )
     chosen = dict.fromkeys((order[0], order[len(order) // 2], order[-1]))
-    write_picture(
+    write_png(
         path,
         np.vstack([picture_heap(heaps[index], found[index], width, colour) for index in chosen]),
     )
@@ -273,14 +273,9 @@ def heap_width(heaps: list[Heap]) -> float:
 
 def restore_hoc_generator(checkpoint: Checkpoint) -> HocGenerator:
     """The generator of a checkpoint, in evaluation mode."""
-    config = checkpoint.config
-    return checkpoint.restore(
-        'generator',
-        HocGenerator(
-            HocConfig(**config['generator']),
-            {'depth': 1, 'colour': 3, 'both': 4}[config['modality']],
-        ),
-    ).eval()
+    shape = checkpoint.settings(HocConfig, 'generator')
+    channels = {'depth': 1, 'colour': 3, 'both': 4}[checkpoint.config['modality']]
+    return checkpoint.restore('generator', lambda: HocGenerator(shape, channels))
 
 
 def single_share(checkpoint: Checkpoint, count: int = 500, seed: int = 0) -> float:

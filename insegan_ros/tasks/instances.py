@@ -17,10 +17,11 @@ from tqdm import tqdm
 from insegan_ros.data.convert import open_dataset
 from insegan_ros.data.models import METRES, Model, read_models
 from insegan_ros.data.scene import Scene
-from insegan_ros.drawing.panels import compared, write_picture
+from insegan_ros.drawing.panels import compared
 from insegan_ros.drawing.tiles import tile
 from insegan_ros.engine.checkpoint import Checkpoint
 from insegan_ros.errors import DatasetError
+from insegan_ros.files import write_png
 from insegan_ros.frame import Instances, highest_label
 from insegan_ros.geometry.clusters import kmeans_instances
 from insegan_ros.geometry.meshes import read_mesh
@@ -234,7 +235,7 @@ def worst_to_best(
                 truth.labels,
             )
         )
-    write_picture(path, np.hstack(columns))
+    write_png(path, np.hstack(columns))
 
 
 def evaluate_simulated(
@@ -384,9 +385,8 @@ def _number(checkpoint: Checkpoint) -> str:
 def draw_singles(checkpoint: Checkpoint, path: Path, count: int = 32, seed: int = 0) -> None:
     """Single renders of the generator: they tell sooner than any score whether it has learnt the
     part."""
-    generator = checkpoint.restore(
-        'generator', Generator(GeneratorConfig(**checkpoint.config['insegan']['generator']))
-    )
+    shape = checkpoint.settings(GeneratorConfig, 'insegan', 'generator')
+    generator = checkpoint.restore('generator', lambda: Generator(shape))
     z = torch.randn(
         count // 4, 4, generator.config.latent, generator=torch.Generator().manual_seed(seed)
     )
@@ -395,7 +395,7 @@ def draw_singles(checkpoint: Checkpoint, path: Path, count: int = 32, seed: int 
     grey = (cv2.resize(picture, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST) * 255).astype(
         np.uint8
     )
-    write_picture(path, cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB))
+    write_png(path, cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB))
 
 
 def card_text(card: dict[str, Any], name: str, pictures: list[str]) -> str:

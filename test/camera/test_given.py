@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from insegan_ros.camera.given import (
@@ -13,6 +14,7 @@ from insegan_ros.camera.given import (
     usual_depth_camera,
 )
 from insegan_ros.errors import InputError
+from insegan_ros.frame import metres
 
 
 def test_numbers_and_files_say_the_same_camera(tmp_path):
@@ -49,3 +51,11 @@ def test_the_usual_depth_and_colour_cameras_differ():
     assert usual_depth_camera(480, 640).fx == pytest.approx(383, abs=3)
     assert usual_colour_camera(480, 640).fx == 615.0
     assert usual_colour_camera(720, 1280).fx == pytest.approx(921, abs=3)
+
+
+@pytest.mark.parametrize('unit', [0.0, -1.0, float('nan'), float('inf'), 1.0])
+def test_a_step_of_depth_is_a_length(unit):
+    with pytest.raises(InputError, match='a step of depth is .* m: expected'):
+        GivenCamera(422, 422, 424, 240, depth_unit_m=unit)
+    with pytest.raises(InputError, match='a step of depth is'):
+        metres(np.ones((2, 2), np.uint16), unit)

@@ -116,3 +116,21 @@ def test_a_library_that_greets_is_not_heard():
         check=True,
     )
     assert made.stdout == 'ours\n'
+
+
+NO_VALUES = (b'', b'null', b'- 1', b'\xff\xfe', b'a: &a [*a]', b'[' * 1500)
+
+
+@pytest.mark.parametrize('content', NO_VALUES, ids=lambda one: str(one)[:20])
+def test_a_configuration_that_is_none_is_one_line(content, tmp_path, capsys):
+    (tmp_path / 'it.yaml').write_bytes(content)
+    for form in (('--config', tmp_path / 'it.yaml'), (f'--config={tmp_path / "it.yaml"}',)):
+        assert command('simulate', *form) == 2
+        said = capsys.readouterr().err
+        assert said.startswith('insegan: ') and 'it.yaml' in said and said.count('\n') == 1
+
+
+def test_a_pipe_as_a_configuration_is_not_waited_for(tmp_path, capsys):
+    os.mkfifo(tmp_path / 'it.yaml')
+    assert command('train', 'cutpaste', '--config', tmp_path / 'it.yaml') == 2
+    assert 'no regular file' in capsys.readouterr().err

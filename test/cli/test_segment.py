@@ -45,6 +45,20 @@ def test_segment_writes_masks_and_never_over_them(tmp_path, capsys):
     assert 'holds results already: expected another --out' in capsys.readouterr().err
 
 
+def test_a_full_disk_is_one_line_and_leaves_no_results(tmp_path, request, capsys):
+    depth = np.random.default_rng(0).integers(500, 600, (240, 320)).astype(np.uint16)
+    cv2.imwrite(str(tmp_path / 'depth.png'), depth)
+    arguments = ('segment', tmp_path / 'depth.png', '--model', 'kmeans', '--instances', 2)
+    request.getfixturevalue('small_files')
+    assert command(*arguments, '--out', tmp_path / 'masks') == 2
+    said = capsys.readouterr().err
+    assert 'png cannot be written (File too large' in said and 'Traceback' not in said
+    assert not (tmp_path / 'masks/results.json').exists()
+    assert not list((tmp_path / 'masks').glob('.*')), 'no half file'
+    assert command(*arguments, '--out', '/proc/nowhere/masks') == 2
+    assert '/proc/nowhere/masks cannot be made' in capsys.readouterr().err
+
+
 def test_the_real_recording_is_segmented(real_bag, tmp_path):
     assert command('segment', real_bag, '--model', 'cutpaste-nut', '--out', tmp_path / 'masks') == 0
     rows = json.loads((tmp_path / 'masks/results.json').read_text())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import trimesh
 from pycocotools.coco import COCO
 
-from insegan_ros.data.convert import convert, open_dataset
+from insegan_ros.data.convert import FORMATS, convert, open_dataset
 from insegan_ros.data.scene import Scene, visible_fractions
 from insegan_ros.data.shards import ShardDataset
 from insegan_ros.errors import ConfigError, DatasetError
@@ -260,3 +261,21 @@ def test_a_damaged_workspace_is_named_with_its_file(nut_data, tmp_path):
     path.write_text(json.dumps(content))
     with pytest.raises(DatasetError, match=r'image 0: bounds .* are empty'):
         scenes_of(tmp_path / 'bop')
+
+
+@pytest.mark.parametrize('form', FORMATS)
+def test_a_full_disk_leaves_no_half_set(form, nut_data, tmp_path, small_files):
+    with pytest.raises(DatasetError, match='cannot be written .File too large') as caught:
+        convert(nut_data, tmp_path / 'out', form)
+    assert '\n' not in str(caught.value) and not list(tmp_path.iterdir())
+
+
+def test_where_nothing_can_be_written_is_one_line(nut_data):
+    with pytest.raises(DatasetError, match='/proc/nowhere.* cannot be'):
+        convert(nut_data, Path('/proc/nowhere/out'), 'coco')
+
+
+def test_a_contact_sheet_on_a_full_disk_is_one_line(nut_data, tmp_path, small_files):
+    with pytest.raises(DatasetError, match='sheet.png cannot be written'):
+        inspect(nut_data, tmp_path / 'sheet.png')
+    assert not list(tmp_path.iterdir())

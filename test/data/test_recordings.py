@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import random
+import shutil
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
+import yaml
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
@@ -97,6 +103,117 @@ def test_what_is_no_recording_is_refused(tmp_path):
     (tmp_path / 'broken.bag').write_bytes(b'#ROSBAG V2.0\n' + b'\0' * 50)
     with pytest.raises(DatasetError, match='cannot be read as a recording'):
         list(read_frames(tmp_path / 'broken.bag'))
+
+
+@pytest.fixture(scope='module')
+def recorded(tmp_path_factory) -> Path:
+    """A recording of three frames of noise, with labels, as our own writer makes them."""
+    folder, rng = tmp_path_factory.mktemp('recorded') / 'bag', np.random.default_rng(0)
+    with RecordingWriter(folder) as writer:
+        for _ in range(3):
+            depth = rng.uniform(0.4, 0.6, (30, 40)).astype(np.float32)
+            camera = Intrinsics(50.0, 50.0, 19.5, 14.5, 40, 30)
+            writer.add(Frame(depth, camera), rng.integers(0, 3, (30, 40)).astype(np.uint16))
+    return folder
+
+
+@pytest.mark.slow
+def test_a_flipped_byte_never_changes_a_recording_without_a_word(recorded, tmp_path):
+    from insegan_ros.data.recordings import read_recording
+
+    def scenes(folder):
+        return [
+            (
+                scene.frame.depth_m.tobytes(),
+                scene.frame.intrinsics,
+                scene.labelled().labels.tobytes(),
+            )
+            for scene in read_recording(folder)[1]
+        ]
+
+    before, rng, noticed = scenes(recorded), random.Random(0), 0
+    bag = shutil.copytree(recorded, tmp_path / 'bag')
+    whole = (recorded / 'bag.mcap').read_bytes()
+    for _ in range(40):
+        place = rng.randrange(len(whole))
+        flipped = bytes([whole[place] ^ rng.randrange(1, 256)])
+        (bag / 'bag.mcap').write_bytes(whole[:place] + flipped + whole[place + 1 :])
+        try:
+            # What is not read, such as the index of messages, changes nothing.
+            assert scenes(bag) == before
+        except DatasetError as error:
+            noticed += 1
+            assert '\n' not in str(error)
+    assert noticed > 33
+
+
+@pytest.mark.slow
+def test_a_flipped_realsense_recording_is_one_line_or_frames(real_bag, tmp_path):
+    whole, rng, noticed = real_bag.read_bytes(), random.Random(1), 0
+    for number in range(12):
+        damaged = bytearray(whole)
+        for _ in range(20):
+            damaged[rng.randrange(len(whole))] ^= rng.randrange(1, 256)
+        (tmp_path / f'{number}.bag').write_bytes(damaged)
+        try:
+            for frame in read_frames(tmp_path / f'{number}.bag'):
+                assert frame.depth_m.shape == (480, 640)
+        except (DatasetError, InputError) as error:
+            noticed += 1
+            assert '\n' not in str(error)
+    assert noticed > 6
+
+
+@pytest.mark.parametrize(
+    ('change', 'said'),
+    [
+        (lambda note: note.update(relative_file_paths=['../bag.mcap']), 'lies outside of it'),
+        (lambda note: note.update(relative_file_paths=['/etc/passwd']), 'lies outside of it'),
+        (lambda note: note.update(relative_file_paths=['pipe.mcap']), 'no regular file'),
+        (lambda note: note.update(relative_file_paths=['a\0b']), 'NUL'),
+        (lambda note: note.update(relative_file_paths=7), 'names no files'),
+        (lambda note: note.update(relative_file_paths=[7]), 'names no files'),
+        (lambda note: note.pop('relative_file_paths'), 'names no files'),
+        (lambda note: note.update(version='new'), 'cannot be read as a recording'),
+        (lambda note: note.update(storage_identifier=['mcap']), 'cannot be read as a recording'),
+        (lambda note: note.update(topics_with_message_count=[None]), 'cannot be read as a'),
+        (lambda note: note.update(topics_with_message_count={}), 'no depth images'),
+        (lambda note: note.update(duration=None), 'cannot be read as a recording'),
+        (lambda note: note.update(compression_mode=4), 'cannot be read as a recording'),
+    ],
+)
+def test_metadata_that_cannot_be_is_one_line(change, said, recorded, tmp_path):
+    bag = shutil.copytree(recorded, tmp_path / 'bag')
+    os.mkfifo(bag / 'pipe.mcap')
+    note = yaml.safe_load((bag / 'metadata.yaml').read_text())
+    change(note['rosbag2_bagfile_information'])
+    (bag / 'metadata.yaml').write_text(yaml.safe_dump(note))
+    with pytest.raises(DatasetError, match=said) as caught:
+        list(read_frames(bag))
+    assert '\n' not in str(caught.value)
+
+
+def test_metadata_that_are_no_yaml_are_one_line(recorded, tmp_path):
+    bag = shutil.copytree(recorded, tmp_path / 'bag')
+    for content in (b'', b'null', b'\xff\xfe', b'a: [', b'rosbag2_bagfile_information: &a [*a]'):
+        (bag / 'metadata.yaml').write_bytes(content)
+        with pytest.raises(DatasetError, match='metadata.yaml'):
+            list(read_frames(bag))
+
+
+def test_a_pipe_is_no_recording(tmp_path):
+    os.mkfifo(tmp_path / 'one.bag')
+    with pytest.raises(DatasetError, match='no regular file'):
+        list(read_frames(tmp_path / 'one.bag'))
+
+
+def test_a_full_disk_leaves_no_half_recording(tmp_path, small_files):
+    frame = Frame(np.full((100, 100), 0.5, np.float32), Intrinsics(50, 50, 50, 50, 100, 100))
+    with pytest.raises(DatasetError, match='bag cannot be written'):
+        with RecordingWriter(tmp_path / 'bag') as writer:
+            for _ in range(100):
+                writer.add(frame)
+    assert not list((tmp_path / 'bag').iterdir())
 
 
 def test_depth_images_are_millimetres(tmp_path):

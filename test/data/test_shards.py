@@ -202,3 +202,79 @@ def test_shards_of_different_parts_or_sizes_are_not_one_set(tmp_path):
     )
     with pytest.raises(DatasetError, match='expected the same parts and one picture size'):
         ShardDataset(tmp_path)
+
+
+def damage(change, tmp_path):
+    """A shard of two scenes, of five instances at most, after a change of its file."""
+    path = tmp_path / 'scenes-00000.h5'
+    write_whole(path, pack_shard([hand_made(2), hand_made(5)], ShardInfo(('a', 'b'), 0, 0)))
+    with h5py.File(path, 'a') as file:
+        change(file, tmp_path)
+    return tmp_path
+
+
+def replaced(name, values, **options):
+    def change(file, folder):
+        del file[name]
+        file.create_dataset(name, data=values, **options)
+
+    return change
+
+
+def sparse(file, folder):
+    del file['depth']
+    file.create_dataset('depth', (2, 30000, 30000), 'u2', chunks=(1, 300, 300))
+
+
+def many_counts(file, folder):
+    file['counts'][1] = 10**9
+
+
+def elsewhere(file, folder):
+    with h5py.File(folder / 'other.h5', 'w') as other:
+        other['depth'] = file['depth'][:]
+    del file['depth']
+    file['depth'] = h5py.ExternalLink('other.h5', 'depth')
+
+
+def raw_bytes(file, folder):
+    (folder / 'secret').write_bytes(b'x' * 2400)
+    del file['depth']
+    file.create_dataset('depth', (2, 20, 30), 'u2', external=[(folder / 'secret', 0, 2400)])
+
+
+def virtual(file, folder):
+    del file['depth']
+    layout = h5py.VirtualLayout((2, 20, 30), 'u2')
+    layout[:] = h5py.VirtualSource(folder / 'other.h5', 'depth', (2, 20, 30))
+    file.create_virtual_dataset('depth', layout)
+
+
+@pytest.mark.parametrize(
+    ('change', 'said'),
+    [
+        (many_counts, 'counts go from 2 to 1000000000 of 5'),
+        (replaced('counts', np.array([-1, 5], np.int32)), 'counts go from -1'),
+        (replaced('counts', np.array([2.0, 5.0])), 'counts is float64'),
+        (replaced('labels', np.full((2, 20, 30), 9, np.uint16)), 'labels go up to 9'),
+        (replaced('labels', np.zeros((2, 20, 31), np.uint16)), 'labels is uint16 of shape'),
+        (replaced('poses', np.zeros((2, 3, 4, 4), np.float32)), 'poses is float32 of shape'),
+        (replaced('classes', np.full((2, 5), 7, np.int16)), 'tuple index out of range'),
+        (replaced('cameras', np.zeros((2, 4))), 'expected positive focal lengths'),
+        (replaced('workspaces', np.full((2, 8), np.inf)), 'damaged'),
+        (replaced('depth', np.zeros((2, 20), np.uint16)), 'not enough values'),
+        (replaced('present', np.array(['x', 'y'], 'S1')), 'present'),
+        (sparse, 'depth claims .2, 30000, 30000. and fills 0 bytes'),
+        (elsewhere, 'depth is no array in the file itself'),
+        (raw_bytes, 'depth is no array in the file itself'),
+        (virtual, 'depth is no array in the file itself'),
+        (lambda file, _: file.create_group('more'), 'more is no array in the file itself'),
+        (lambda file, _: file.attrs.update(info='[' * 100_000), 'nested too deep'),
+        (lambda file, _: file.attrs.update(info='null'), 'damaged'),
+    ],
+)
+def test_a_shard_that_cannot_be_is_one_line(change, said, tmp_path):
+    folder = damage(change, tmp_path)
+    with pytest.raises(DatasetError, match=f'scenes-00000.h5 cannot be read.*{said}') as caught:
+        list(ShardDataset(folder))
+    assert '\n' not in str(caught.value)

@@ -92,3 +92,8 @@ def test_a_demo_that_is_interrupted_ends_at_once_and_leaves_no_node_behind(begun
     assert nodes and not any(
         node.is_running() and node.status() != psutil.STATUS_ZOMBIE for node in nodes
     )
+
+
+def test_where_nothing_can_be_written_is_said_before_anything_starts(capsys):
+    assert command('demo', '--out', '/proc/nowhere') == 2
+    assert '/proc/nowhere cannot be made' in capsys.readouterr().err

@@ -137,8 +137,8 @@ def test_shipped_sensors_and_files_of_ones_own(tmp_path):
         ('model: stereo\nbaseline_m: long', "baseline_m is 'long': expected a number"),
         ('model: stereo\nhole_share: 2', 'hole_share is 2: expected 0 to 1'),
         ('model: stereo\nbaseline_m: 0', 'baseline_m is 0: expected more than 0'),
-        ('a: [', 'is no YAML'),
-        ('!!python/object:os.system {}', 'is no YAML'),
+        ('a: [', 'cannot be read as YAML'),
+        ('!!python/object:os.system {}', 'cannot be read as YAML'),
     ],
 )
 def test_a_bad_sensor_file_is_named(tmp_path, text, words):

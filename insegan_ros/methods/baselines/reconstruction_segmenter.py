@@ -21,8 +21,8 @@ class ReconstructionSegmenter(SquareSegmenter):
         super().__init__(checkpoint, device, min_height)
         checkpoint.require('network')
         kind, config = RECONSTRUCTIONS[checkpoint.method]
-        network = kind(config(**checkpoint.config['network']))
-        checkpoint.restore('network', network)
+        shape = checkpoint.settings(config, 'network')
+        network = checkpoint.restore('network', lambda: kind(shape))
         self.network = network.to(self.device)
 
     @torch.no_grad()

@@ -23,12 +23,13 @@ class ForegroundSegmenter(PictureSegmenter):
         self.part, self.scales = checkpoint.part, checkpoint.scales
         self.device = choose_device(device)
         config = checkpoint.config
-        shape = ForegroundConfig(**config['unet']['network'])
-        network = ForegroundNet(shape)
-        checkpoint.restore('unet', network)
+        shape = checkpoint.settings(ForegroundConfig, 'unet', 'network')
+        network = checkpoint.restore('unet', lambda: ForegroundNet(shape))
         self.network = fold_norms(network).to(self.device).to(memory_format=torch.channels_last)
-        self.view, self.context = config['view'], config['context']
+        self.view, self.context = config['view'], checkpoint.number('context', 1, 10)
         self.size = int(config.get('size') or config['generator']['size'])
+        if not 8 <= self.size <= 4096:
+            raise checkpoint.unusable('size', f'{self.size} px, expected 8 to 4096')
         # Where it was learnt from crops in which only the object's box can be foreground.
         self.box: torch.Tensor | None = None
         if self.view == 'box' and config.get('gan', {}).get('within_box', False):

@@ -45,11 +45,11 @@ class HocSegmenter(HeapSegmenter):
         super().__init__(checkpoint.config['modality'], checkpoint.scales.height_m)
         self.part = checkpoint.part
         self.scales = checkpoint.scales
-        self.zoom = checkpoint.config['zoom'] * zoom
+        self.zoom = checkpoint.number('zoom', 0.01, 100) * zoom
         self.rule, self.snap = VoteRule(centre_radius, min_votes), snap
         self.device = choose_device(device)
-        network = OffsetNet(network_config(checkpoint))
-        checkpoint.restore('offsets', network)
+        shape = network_config(checkpoint)
+        network = checkpoint.restore('offsets', lambda: OffsetNet(shape))
         self.network = network.to(self.device)
 
     def divide(self, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

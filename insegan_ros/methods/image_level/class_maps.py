@@ -267,14 +267,13 @@ def load_class_maps(run: Path, device: torch.device) -> ClassMapNet:
     """The classifier of the run in a folder, in evaluation mode. Raises CheckpointError."""
     checkpoint = Checkpoint.load(run / 'class_maps')
     config = checkpoint.config
-    network = ClassMapNet(
-        BackboneConfig(**config['backbone']),
-        config['channels'],
-        len(config['classes']),
-        config['pooling'],
-        config['frozen_norm'],
+    backbone, count = checkpoint.settings(BackboneConfig, 'backbone'), len(config['classes'])
+    network = checkpoint.restore(
+        'class_maps',
+        lambda: ClassMapNet(
+            backbone, config['channels'], count, config['pooling'], config['frozen_norm']
+        ),
     )
-    checkpoint.restore('class_maps', network)
     return network.to(device)
 
 

@@ -150,7 +150,8 @@ class MaskSegmenter(MaskDetector):
         kinds: tuple[str, ...] = (),
     ) -> None:
         config = checkpoint.config
-        self.classes, self.size = tuple(config['classes']), config['size']
+        self.classes = checkpoint.names('classes')
+        self.size = int(checkpoint.number('size', 16, 4096))
         self.part, self.scales, self.modality = (
             checkpoint.part,
             checkpoint.scales,
@@ -158,15 +159,13 @@ class MaskSegmenter(MaskDetector):
         )
         self.min_score, self.kinds = min_score, kinds
         self.device = choose_device(device)
-        network = make_mask_rcnn(
-            MaskRcnnConfig(**config['mask_rcnn']['network']),
-            BackboneConfig(**config['backbone']),
-            CHANNELS[self.modality],
-            len(self.classes),
-            self.size,
-            config['frozen_norm'],
+        shape = checkpoint.settings(MaskRcnnConfig, 'mask_rcnn', 'network')
+        backbone = checkpoint.settings(BackboneConfig, 'backbone')
+        channels, count, frozen = CHANNELS[self.modality], len(self.classes), config['frozen_norm']
+        network = checkpoint.restore(
+            'mask_rcnn', lambda: make_mask_rcnn(shape, backbone, channels, count, self.size, frozen)
         )
-        self.network = checkpoint.restore('mask_rcnn', network).to(self.device)
+        self.network = network.to(self.device)
 
     def detect(self, picture: np.ndarray, min_score: float = 0.05) -> tuple[Mask, ...]:
         """The masks in a picture (H, W, C) uint8, highest score first; they may overlap."""

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import yaml
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -26,6 +25,7 @@ from insegan_ros.errors import ConfigError, DatasetError
 from insegan_ros.files import write_whole
 from insegan_ros.methods.image_level.backbone import BackboneConfig, to_tensor
 from insegan_ros.renamed import modern_config
+from insegan_ros.texts import read_mapping
 
 # Where a training stops is no part of what it is.
 MAY_DIFFER = ('stop_after', 'rounds')
@@ -184,7 +184,7 @@ def check_begun(begun: Path, run: ImageRun) -> None:
             f'begin is {begun}, which holds no classifier: expected the folder of a run of irnet or'
             ' ccgr'
         )
-    before, now = modern_config(yaml.safe_load(note.read_text()) or {}), asdict(run.config)
+    before, now = modern_config(read_mapping(note, ConfigError)), asdict(run.config)
     for name in ('backbone', 'size', 'modality', 'split', 'scenes'):
         if before.get(name) != now[name]:
             raise ConfigError(

@@ -129,21 +129,19 @@ class SemanticSegmenter(PixelClassifier):
         self, checkpoint: Checkpoint, device: str = 'auto', zooms: tuple[float, ...] = (1.0,)
     ) -> None:
         config = checkpoint.config
-        self.classes, self.size, self.zooms = tuple(config['classes']), config['size'], zooms
+        self.classes, self.zooms = checkpoint.names('classes'), zooms
+        self.size = int(checkpoint.number('size', 16, 4096))
         self.part, self.scales, self.modality = (
             checkpoint.part,
             checkpoint.scales,
             config['modality'],
         )
         self.device = choose_device(device)
-        network = SemanticNet(
-            'aspp',
-            BackboneConfig(**config['backbone']),
-            CHANNELS[self.modality],
-            len(self.classes),
-            config['frozen_norm'],
+        backbone = checkpoint.settings(BackboneConfig, 'backbone')
+        channels, count, frozen = CHANNELS[self.modality], len(self.classes), config['frozen_norm']
+        network = checkpoint.restore(
+            'semantic', lambda: SemanticNet('aspp', backbone, channels, count, frozen)
         )
-        checkpoint.restore('semantic', network)
         self.network = network.to(self.device)
 
     def probabilities(self, picture: np.ndarray) -> Tensor:

@@ -224,4 +224,4 @@ def _generator_of(config: TrainInseganConfig, data: HeightImages) -> Generator:
             f' {1000 * scales[1]:.1f} mm of height, {config.data} has {1000 * own[0]:.2f} and'
             f' {1000 * own[1]:.1f}: expected the same bin and the same parts'
         )
-    return other.restore('generator', Generator(config.insegan.generator))
+    return other.restore('generator', lambda: Generator(config.insegan.generator))

@@ -29,18 +29,20 @@ class InSeGANSegmenter(SquareSegmenter):
         checkpoint.require('encoder')
         config = checkpoint.config['insegan']
         self.slots = config['instances']
-        generator = Generator(GeneratorConfig(**config['generator']))
-        encoder = PoseEncoder(
-            config['instances'],
-            generator.config.latent,
-            generator.feature_channels,
-            generator.feature_side,
-            config['encoder'].get('width', 64),
+        shape = checkpoint.settings(GeneratorConfig, 'insegan', 'generator')
+        generator = checkpoint.restore('generator', lambda: Generator(shape))
+        encoder = checkpoint.restore(
+            'encoder',
+            lambda: PoseEncoder(
+                config['instances'],
+                generator.config.latent,
+                generator.feature_channels,
+                generator.feature_side,
+                config['encoder'].get('width', 64),
+            ),
         )
-        self.generator = (
-            checkpoint.restore('generator', generator).to(self.device).requires_grad_(False)
-        )
-        self.encoder = checkpoint.restore('encoder', encoder).to(self.device).requires_grad_(False)
+        self.generator = generator.to(self.device).requires_grad_(False)
+        self.encoder = encoder.to(self.device).requires_grad_(False)
 
     def template_rotation(self, registration: MeshRegistration) -> np.ndarray | None:
         """The rotation (3, 3) from a mesh to the learnt template: how the template is turned is
