@@ -18,8 +18,9 @@ STANDS_M, STRIP_M = 0.005, 0.004
 
 
 def inside_of_walls(workspace: Workspace, sides: np.ndarray, height_m: np.ndarray) -> np.ndarray:
-    """Metres (...) to the nearest wall, negative beyond it, of points at these distances (..., 4)
-    from the sides of the bounds, inwards, and of these heights (...).
+    """Metres (...) along the floor to the nearest wall, as far as it reaches at that height,
+    negative beyond it: of points at these distances (..., 4) from the sides of the bounds, inwards,
+    and of these heights (...).
 
     The walls' outline on the floor is a rectangle with round corners; higher up they lean outwards
     by the slope, all around alike; below, a quarter of a circle leads from the floor to the wall.
@@ -31,8 +32,8 @@ def inside_of_walls(workspace: Workspace, sides: np.ndarray, height_m: np.ndarra
     if workspace.wall_slope_deg:
         free = free + height_m * np.tan(np.radians(workspace.wall_slope_deg))
     if foot := workspace.foot_radius_m:
-        low = (free < foot) & (height_m < foot)
-        free = np.where(low, foot - np.hypot(foot - free, foot - height_m), free)
+        below = foot - np.clip(height_m, 0, foot)
+        free = free - (foot - np.sqrt(foot**2 - below**2))
     return free
 
 

@@ -176,8 +176,8 @@ class Workspace:
         return np.stack([x - x_min, y - y_min, x_max - x, y_max - y], -1)
 
     def wall_distance(self, points: np.ndarray) -> np.ndarray:
-        """Metres (...) from points (..., 3) to the nearest wall, its round corners, foot and slope
-        included, negative beyond it. Raises InputError without bounds."""
+        """Metres (...) along the floor from points (..., 3) to the nearest wall, its round corners,
+        foot and slope included, negative beyond it. Raises InputError without bounds."""
         sides = self.wall_distances(points)
         if not self.moulded:
             return sides.min(-1)

@@ -30,7 +30,7 @@ def read_pcd(path: Path) -> np.ndarray:
         values, start = _header(content)
         _check(values, content[start:])
         with o3d.utility.VerbosityContextManager(o3d.utility.VerbosityLevel.Error):
-            cloud = o3d.t.io.read_point_cloud(str(path), format='pcd')
+            cloud = o3d.t.io.read_point_cloud(path, format='pcd')
         points = cloud.point.positions.numpy().astype(np.float64)
         viewpoint = [float(word) for word in values.get('VIEWPOINT', NO_VIEWPOINT)]
     except (OSError, ValueError, KeyError, IndexError, RuntimeError, struct.error) as error:
