@@ -33,7 +33,7 @@ def inside_of_walls(workspace: Workspace, sides: np.ndarray, height_m: np.ndarra
         free = free + height_m * np.tan(np.radians(workspace.wall_slope_deg))
     if foot := workspace.foot_radius_m:
         below = foot - np.clip(height_m, 0, foot)
-        free = free - (foot - np.sqrt(foot**2 - below**2))
+        free = free - (foot - np.sqrt(np.maximum(foot**2 - below**2, 0)))
     return free
 
 
