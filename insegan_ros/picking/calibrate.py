@@ -118,7 +118,8 @@ def calibrate(
         given = Workspace(plane, bounds)
         walls = tuple(find_wall(picture, given, side) for side in range(4))
         found = _Found(given, min(wall.top_m if wall else 0.0 for wall in walls), walls)
-    return _described(found, picture, some, drawn_in=bounds is None), picture
+    workspace = found.workspace if bounds else _drawn_in(found, picture, in_use)
+    return _described(replace(found, workspace=workspace), picture, some), picture
 
 
 def spread(frames: Iterable[Frame], count: int) -> list[Frame]:
@@ -155,12 +156,9 @@ def _as_one(frames: list[Frame], in_use: bool) -> Frame:
     return Frame(depth, camera, stamp_ns=frames[0].stamp_ns, frame_id=frames[0].frame_id)
 
 
-def _described(found: _Found, picture: Frame, frames: list[Frame], drawn_in: bool) -> Calibration:
-    """The calibration: bounds drawn in from what was found unless they were given, walls known by
-    the noise of single pictures."""
+def _described(found: _Found, picture: Frame, frames: list[Frame]) -> Calibration:
+    """The calibration, walls known by the noise of single pictures."""
     workspace = found.workspace
-    if drawn_in:
-        workspace = _drawn_in(found, picture)
     points = picture.intrinsics.rays() * picture.depth_m[..., None]
     heights = workspace.height_of(points)
     inside = workspace.contains(points)
@@ -178,11 +176,12 @@ def _described(found: _Found, picture: Frame, frames: list[Frame], drawn_in: boo
     )
 
 
-def _drawn_in(found: _Found, picture: Frame) -> Workspace:
-    """The bounds drawn in from the walls, of a moulded bin with their shape."""
+def _drawn_in(found: _Found, picture: Frame, in_use: bool) -> Workspace:
+    """The bounds drawn in from the walls, of an empty moulded bin with their shape: in a bin in use
+    parts hide it."""
     tops = np.array([wall.top_m if wall else 0.0 for wall in found.walls])
     beyond = np.array([wall.beyond_m if wall else 0.0 for wall in found.walls])
-    if tops.all():
+    if tops.all() and not in_use:
         moulded = fit_moulding(picture, _widened(found.workspace, beyond), tops)
         if moulded.moulded:
             corner_m = max(moulded.corner_radius_m - WALL_INSET_M, 0.0)
@@ -274,7 +273,8 @@ def _find_bin(
     if turn := turn_of(laid):
         view, laid = lay_out(picture, Workspace(floor, bounds_turn_deg=turn), piece)
         laid = _hull(laid) if in_use else laid
-    rounded = rounded_rectangle(laid)
+    # What parts leave of a floor in use is of any shape.
+    rounded = None if in_use else rounded_rectangle(laid)
     rows, columns = rounded[:2] if rounded else largest_rectangle(laid)
     workspace = with_bounds(view, rows, columns)
     x_min, y_min, x_max, y_max = workspace.require_bounds()

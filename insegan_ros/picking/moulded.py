@@ -17,7 +17,8 @@ from insegan_ros.workspace import Workspace, four
 # them cut straight by the nearest rim. Radii are at most this share of the shorter side.
 COVERED, ALIKE, LARGEST = 0.96, 0.5, 0.4
 # Points of walls: so high at least, so near to where walls are expected; more than so many are not
-# needed. What differs by more than the last is none of the wall.
+# needed. What differs by more than the last is none of the wall, and a shape from which most of
+# them differ by twice that is not the walls'.
 LOW_M, NEAR_M, POINTS, STRAY_M = 0.003, 0.02, 4000, 0.001
 # Less is what a camera's noise makes of upright walls; more is no wall.
 LEAST_CORNER_M, LEAST_FOOT_M, LEAST_SLOPE_DEG, STEEPEST_DEG = 0.006, 0.008, 1.5, 30.0
@@ -56,7 +57,7 @@ def _middle_span(mask: np.ndarray) -> Span:
 
 def without_corners(heights: np.ndarray, radius: float) -> np.ndarray:
     """Heights (H, W) of a rectangle, NaN beyond its round corners (px)."""
-    away = [np.arange(side) for side in heights.shape]
+    away = [np.arange(side) + 0.5 for side in heights.shape]
     into = [radius - np.minimum(one, one[::-1]) for one in away]
     beyond = np.hypot(*np.meshgrid(*(np.maximum(one, 0) for one in into), indexing='ij')) > radius
     return np.where(beyond, np.nan, heights)
@@ -100,7 +101,9 @@ def fit_moulding(picture: Frame, walls: Workspace, tops_m: np.ndarray) -> Worksp
         loss='soft_l1',
         f_scale=STRAY_M,
     ).x
-    return made(found) if (found[4:] > least).any() else walls
+    moulded = made(found)
+    off_m = float(np.median(np.abs(moulded.wall_distance(points))))
+    return moulded if (found[4:] > least).any() and off_m < 2 * STRAY_M else walls
 
 
 def _face_points(picture: Frame, walls: Workspace, tops_m: np.ndarray) -> np.ndarray:
