@@ -16,7 +16,7 @@ from insegan_ros.files import write_whole
 from insegan_ros.floors import fit_floor
 from insegan_ros.frame import Frame, Intrinsics
 from insegan_ros.texts import read_mapping
-from insegan_ros.walls import wall_readings
+from insegan_ros.walls import inside_of_walls, wall_readings
 
 # How much wider than the bin's floor a picture of it is: what stands high at the rim is seen beyond
 # the floor's edge, the more the nearer the camera. Training pictures are tight, so that parts are
@@ -34,7 +34,7 @@ def four(values: Iterable[float]) -> tuple[float, float, float, float]:
 
 
 # What a workspace holds besides floor and bounds: written where it is not 0.
-SCALARS = ('bounds_turn_deg', 'wall_noise_m')
+SCALARS = ('bounds_turn_deg', 'wall_noise_m', 'corner_radius_m', 'foot_radius_m', 'wall_slope_deg')
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,10 @@ class Workspace:
     the whole image is used. bounds_turn_deg: how far the bounds are turned on the floor, from x
     towards y, for a bin whose walls do not run along the image. wall_noise_m: standard deviation of
     a depth reading at the floor's distance, where walls stand at the bounds: what may be a reading
-    of a wall is then no part, see `insegan_ros.walls`; 0 where there are none. Raises InputError
-    for values that cannot be.
+    of a wall is then no part, see `insegan_ros.walls`; 0 where there are none. Moulded bins, of
+    which the bounds are where the walls' faces would meet the floor: corner_radius_m, by which the
+    corners of the bounds are rounded; foot_radius_m, by which the floor rises into the walls;
+    wall_slope_deg, by which the walls lean outwards. Raises InputError for values that cannot be.
 
     The floor's frame: its origin is where the optical axis meets the floor, its x and y are the
     image's (x to the right, y down), turned about the one axis and by the angle that the floor is
@@ -70,6 +72,9 @@ class Workspace:
     bounds: tuple[float, float, float, float] | None = None
     bounds_turn_deg: float = 0.0
     wall_noise_m: float = 0.0
+    corner_radius_m: float = 0.0
+    foot_radius_m: float = 0.0
+    wall_slope_deg: float = 0.0
 
     def __post_init__(self) -> None:
         if len(self.floor) != 4 or len(self.bounds or range(4)) != 4:
@@ -96,11 +101,28 @@ class Workspace:
                 f'bounds_turn_deg is {self.bounds_turn_deg:g}, wall_noise_m'
                 f' {self.wall_noise_m:g}: expected -180 to 180 degrees, 0 to 0.1 m'
             )
+        x_min, y_min, x_max, y_max = self.bounds or (-np.inf, -np.inf, np.inf, np.inf)
+        largest = min(x_max - x_min, y_max - y_min) / 2
+        if (
+            not 0 <= self.corner_radius_m <= largest
+            or not 0 <= self.foot_radius_m <= largest
+            or not 0 <= self.wall_slope_deg <= 45
+        ):
+            raise InputError(
+                f'corner_radius_m is {self.corner_radius_m:g}, foot_radius_m'
+                f' {self.foot_radius_m:g}, wall_slope_deg {self.wall_slope_deg:g}: expected radii'
+                f' from 0 to half the width of the bounds, {largest:g} m, and 0 to 45 degrees'
+            )
 
     @property
     def floor_distance_m(self) -> float:
         """Depth of the floor on the optical axis, in m."""
         return self.floor[3] / max(-self.floor[2], 1e-6)
+
+    @property
+    def moulded(self) -> bool:
+        """Whether its walls are more than upright planes."""
+        return bool(self.corner_radius_m or self.foot_radius_m or self.wall_slope_deg)
 
     @property
     def axes(self) -> np.ndarray:
@@ -140,6 +162,8 @@ class Workspace:
         """Which of the points (..., 3) in m lie within the bounds, (...) bool; NaN lies outside."""
         if self.bounds is None:
             return np.isfinite(points[..., 2])
+        if self.moulded:
+            return self.wall_distance(points) >= 0
         feet = self.on_floor(points)
         x, y = feet[..., 0], feet[..., 1]
         x_min, y_min, x_max, y_max = self.bounds
@@ -152,6 +176,14 @@ class Workspace:
         feet = self.on_floor(points)
         x, y = feet[..., 0], feet[..., 1]
         return np.stack([x - x_min, y - y_min, x_max - x, y_max - y], -1)
+
+    def wall_distance(self, points: np.ndarray) -> np.ndarray:
+        """Metres (...) along the floor from points (..., 3) to the nearest wall, its round corners,
+        foot and slope included, negative beyond it. Raises InputError without bounds."""
+        sides = self.wall_distances(points)
+        if not self.moulded:
+            return sides.min(-1)
+        return inside_of_walls(self, sides, self.height_of(points))
 
     def height_of(self, points: np.ndarray) -> np.ndarray:
         """Metres above the floor (...) of points (..., 3) in m, in their own precision; NaN stays
@@ -260,9 +292,9 @@ def workspace_of(values: Mapping[str, Any]) -> Workspace:
 def write_workspace(workspace: Workspace, path: Path, comment: str = '') -> None:
     """Write the workspace as a YAML file of parameters that the segmenter's node loads, with a
     comment on its first line. Raises DatasetError where it cannot be written."""
-    digits = {'floor': 6, 'bounds': 4, 'bounds_turn_deg': 2, 'wall_noise_m': 5}
+    digits = {'floor': 6, 'bounds': 4, 'bounds_turn_deg': 2, 'wall_slope_deg': 2}
     values = {
-        name: np.round(value, digits[name]).tolist()
+        name: np.round(value, digits.get(name, 5)).tolist()
         for name, value in workspace_values(workspace).items()
     }
     head = f'# {comment}\n' if comment else ''
@@ -277,7 +309,8 @@ def read_workspace(path: Path) -> Workspace:
 
     >>> write_workspace(Workspace((0.0, 0.0, -1.0, 0.5)), Path('bin.yaml'))
     >>> read_workspace(Path('bin.yaml'))
-    Workspace(floor=(0.0, 0.0, -1.0, 0.5), bounds=None, bounds_turn_deg=0.0, wall_noise_m=0.0)
+    Workspace(floor=(0.0, 0.0, -1.0, 0.5), bounds=None, bounds_turn_deg=0.0, wall_noise_m=0.0,
+    corner_radius_m=0.0, foot_radius_m=0.0, wall_slope_deg=0.0)
     """
     content = read_mapping(path, InputError)
     try:

@@ -190,7 +190,10 @@ class Camera:
         along = Workspace(floor).axes @ self.camera_from_world[:3, 0]
         turn_deg = float(np.degrees(np.arctan2(along[1], along[0])))
         x, y = (float(v) for v in Workspace(floor, None, turn_deg).on_floor(anchor))
-        return Workspace(floor, (x - half_x, y - half_y, x + half_x, y + half_y), turn_deg)
+        bounds = x - half_x, y - half_y, x + half_x, y + half_y
+        corner_m, foot_m, slope_deg = self.container.rounding
+        corner_m = max(corner_m - WALL_CLEARANCE_M, 0.0)
+        return Workspace(floor, bounds, turn_deg, 0.0, corner_m, foot_m, slope_deg)
 
     def render(
         self, parts: Sequence[Part], world_poses: np.ndarray, surfaces: bool = False

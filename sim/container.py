@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import trimesh
 
 from insegan_ros.errors import ConfigError
+from insegan_sim.mouldings import SLOPE_DEG, TALL_M, THICK_M, Guide, Moulding
 
-KINDS = ('bin', 'tote', 'shelf')
+KINDS = ('bin', 'tote', 'shelf', 'moulded')
 WALL_M = 0.004
 
 
@@ -18,7 +19,9 @@ class Container:
     """Inner width (x), depth (y) and height (z) in m.
 
     A bin stands on a wide table and a tote is a bin with thick walls, both seen from above; a
-    shelf's compartment is open to -y and seen from there.
+    shelf's compartment is open to -y and seen from there. A moulded bin has round corners, a round
+    foot and walls that lean outwards; its width and depth are where the walls' faces would meet the
+    floor.
     """
 
     kind: str
@@ -32,25 +35,38 @@ class Container:
                 f'unknown container "{self.kind}": expected one of {", ".join(KINDS)}'
             )
 
-    def guides(self) -> list[tuple[list[float], list[float]]]:
-        """Floor and walls of the physics as (half extents, centre) in m: thick, and far higher than
-        the ones that are seen, so that no part is lost while it falls. A part that rests against
-        what is not seen is found by `World`."""
-        thick, tall = 0.05, 1.0
+    @property
+    def moulding(self) -> Moulding | None:
+        """What shape its walls have; None where they are upright boards."""
+        moulded = self.kind == 'moulded'
+        return Moulding(self.width_m, self.depth_m, self.height_m) if moulded else None
+
+    @property
+    def rounding(self) -> tuple[float, float, float]:
+        """Radii of its corners and of its foot in m, and degrees that its walls lean outwards."""
+        made = self.moulding
+        return (made.corner_m, made.foot_m, SLOPE_DEG) if made else (0.0, 0.0, 0.0)
+
+    def guides(self) -> list[Guide]:
+        """Floor and walls of the physics: thick, and far higher than the ones that are seen, so
+        that no part is lost while it falls. A part that rests against what is not seen is found by
+        `World`."""
         x, y = self.width_m / 2, self.depth_m / 2
-        out = [([x + 2 * thick, y + 2 * thick, thick], [0, 0, -thick])]
+        out = [Guide([x + 2 * THICK_M, y + 2 * THICK_M, THICK_M], [0, 0, -THICK_M])]
+        if self.moulding:
+            return [*out, *self.moulding.guides()]
         for sign in (-1, 1):
-            out.append(([thick, y + 2 * thick, tall], [sign * (x + thick), 0, tall]))
-            out.append(([x + 2 * thick, thick, tall], [0, sign * (y + thick), tall]))
+            out.append(Guide([THICK_M, y + 2 * THICK_M, TALL_M], [sign * (x + THICK_M), 0, TALL_M]))
+            out.append(Guide([x + 2 * THICK_M, THICK_M, TALL_M], [0, sign * (y + THICK_M), TALL_M]))
         return out
 
     def mesh(self) -> trimesh.Trimesh:
         """The surface that the camera sees, in m in the world frame."""
-        wall = WALL_M if self.kind == 'bin' else 3 * WALL_M
+        wall = 3 * WALL_M if self.kind in ('tote', 'shelf') else WALL_M
         x, y, z = self.width_m, self.depth_m, self.height_m
         around = 20 * max(x, y) if self.kind != 'shelf' else max(x, y) + 2 * wall
         boxes = [([around, around if self.kind != 'shelf' else y, 0.001], [0, 0, -0.0005])]
-        for sign in (-1, 1):
+        for sign in () if self.moulding else (-1, 1):
             boxes.append(([wall, y + 2 * wall, z], [sign * (x + wall) / 2, 0, z / 2]))
             if self.kind != 'shelf' or sign > 0:
                 boxes.append(([x + 2 * wall, wall, z], [0, sign * (y + wall) / 2, z / 2]))
@@ -65,6 +81,8 @@ class Container:
         for extents, centre in boxes:
             meshes.append(trimesh.creation.box(extents))
             meshes[-1].apply_translation(centre)
+        if self.moulding:
+            meshes.append(self.moulding.mesh(wall))
         joined = trimesh.util.concatenate(meshes)
         assert isinstance(joined, trimesh.Trimesh), 'meshes make a mesh'
         return joined

@@ -50,6 +50,11 @@ class SensorFit:
             edge_smear_px=round(smear, 2),
         )
 
+    def short(self) -> str:
+        """The figures that a picture shows."""
+        edge = f'{self.edge_px:.1f} px' if self.edge_px else '?'
+        return f'edges {edge}, holes {100 * self.hole_share:.1f} %, grain {self.rms_px:.2f} px'
+
     def text(self) -> str:
         """What was measured, in a sentence."""
         edges = (
@@ -78,10 +83,7 @@ def fit_sensor(
     read = np.isfinite(depths)
     scale = camera.fx * baseline_m
     rays = camera.rays()
-    seen = read.sum(0) >= max(len(frames) // 2, 2)
-    middle = np.full(seen.shape, np.nan, np.float32)
-    middle[seen] = np.nanmedian(depths[:, seen], 0)
-    points = rays * middle[..., None]
+    points = rays * middle_of(frames)[..., None]
     height = workspace.height_of(points)
     # Holes of the floor are those that floor surrounds.
     flat = (np.abs(np.nan_to_num(height, nan=1.0)) < FLAT_M) & workspace.contains(points)
@@ -106,6 +108,16 @@ def fit_sensor(
         len(widths),
         len(frames),
     )
+
+
+def middle_of(frames: Sequence[Frame]) -> np.ndarray:
+    """The median (H, W) in m of frames of one still scene; NaN where fewer than half of them have a
+    reading."""
+    depths = np.stack([frame.depth_m for frame in frames])
+    seen = np.isfinite(depths).sum(0) >= max(len(frames) // 2, 2)
+    middle = np.full(seen.shape, np.nan, np.float32)
+    middle[seen] = np.nanmedian(depths[:, seen], 0)
+    return middle
 
 
 def _edge_widths(height_m: np.ndarray, inside: np.ndarray) -> np.ndarray:

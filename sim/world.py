@@ -104,13 +104,18 @@ class World:
         )
         self.walls, self.bodies, self.radii = [], [], []
         friction = float(np.mean([part.friction for part in parts])) if parts else 0.4
-        for half_extents, position in self.container.guides():
+        for half_extents, position, turn in self.container.guides():
             shape = pybullet.createCollisionShape(
                 pybullet.GEOM_BOX, halfExtents=half_extents, **call
             )
             self.walls.append(
                 pybullet.createMultiBody(
-                    0, shape, basePosition=position, useMaximalCoordinates=1, **call
+                    0,
+                    shape,
+                    basePosition=position,
+                    baseOrientation=turn,
+                    useMaximalCoordinates=1,
+                    **call,
                 )
             )
             pybullet.changeDynamics(

@@ -7,7 +7,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from tilted_bins import BIN, cylinders_at, tilted_camera
+from tilted_bins import BIN, MOULDED, cylinders_at, tilted_camera
 
 from insegan_ros.data.scene import Scene
 from insegan_ros.workspace import Workspace
@@ -21,7 +21,8 @@ def at_the_walls(workspace: Workspace, noise_m: float) -> Workspace:
     x_min, y_min, x_max, y_max = workspace.require_bounds()
     x, y = (x_min + x_max) / 2, (y_min + y_max) / 2
     bounds = x - half_x, y - half_y, x + half_x, y + half_y
-    return replace(workspace, bounds=bounds, wall_noise_m=noise_m)
+    corner_m = workspace.corner_radius_m and MOULDED.rounding[0]
+    return replace(workspace, bounds=bounds, wall_noise_m=noise_m, corner_radius_m=corner_m)
 
 
 def standing(scene: Scene, noise_m: float) -> np.ndarray:
@@ -42,6 +43,54 @@ def test_noisy_walls_are_no_parts_and_parts_at_them_stay_whole(tilt):
     for label in (1, 2, 3):
         own = labels == label
         assert (own & with_walls).sum() > 0.95 * (own & without).sum()
+
+
+@pytest.mark.parametrize('tilt', [(0.0, 0.0, 0.0), (20.0, 0.0, 0.0), (-15.0, 10.0, 8.0)])
+def test_round_corners_and_walls_that_lean_are_no_parts(tilt):
+    """To a box with upright walls, every corner of a moulded bin is a part of its own."""
+    places = (0.085, 0.0695), (-0.07, -0.0695), (0.0, 0.0)
+    scene = cylinders_at(tilted_camera(tilt, container=MOULDED), *places, sensor='d435')
+    moulded = at_the_walls(scene.require_workspace(), NOISE_M)
+    box = replace(moulded, corner_radius_m=0.0, foot_radius_m=0.0, wall_slope_deg=0.0)
+    labels = scene.known_labels()
+    beside = cv2.dilate((labels > 0).astype(np.uint8), np.ones((5, 5), np.uint8)) == 0
+    found, boxed = (one.height_map(scene.frame) > 0.006 for one in (moulded, box))
+
+    def largest(mask: np.ndarray) -> int:
+        stats = cv2.connectedComponentsWithStats((mask & beside).astype(np.uint8))[2]
+        return int(stats[1:, cv2.CC_STAT_AREA].max(initial=0))
+
+    assert largest(boxed) > 300 and largest(found) < 60
+    assert (found & beside).sum() < 0.1 * (boxed & beside).sum()
+    points = scene.frame.intrinsics.rays() * scene.frame.depth_m[..., None]
+    stands = moulded.height_of(points) > 0.006
+    for label in (1, 2, 3):
+        own = (labels == label) & stands
+        assert (own & found).sum() > 0.98 * own.sum()
+
+
+def test_the_distance_to_moulded_walls_is_worked_out_by_hand():
+    """A bin of 20 x 20 cm seen from a metre above, its corners and foot of 4 and 1 cm."""
+    bin_ = Workspace((0.0, 0.0, -1.0, 1.0), (-0.1, -0.1, 0.1, 0.1), 0.0, 0.0, 0.04, 0.01, 45.0)
+    for (x, y, height), expected in {
+        (0.07, 0.0, 0.01): 0.04,
+        # A wall that leans by 45 degrees is so much farther away, so much higher up.
+        (0.07, 0.0, 0.02): 0.05,
+        # Where the corner's circle goes through the diagonal, and at its centre.
+        (0.06 + 0.04 / 2**0.5, 0.06 + 0.04 / 2**0.5, 0.02): 0.02,
+        (0.06, 0.06, 0.01): 0.05,
+        # The foot leaves the floor a centimetre before the wall.
+        (0.0, 0.0, 0.0): 0.09,
+        (0.09, 0.0, 0.0): 0.0,
+        (0.095, 0.0, -0.001): -0.006,
+        (0.11, 0.0, 0.01): 0.0,
+        (0.0, 0.08, 0.005): 0.02 + 0.005 - (0.01 - 0.75**0.5 * 0.01),
+    }.items():
+        point = np.array([x, y, 1.0 - height])
+        assert bin_.wall_distance(point) == pytest.approx(expected, abs=1e-9), (x, y, height)
+        assert bin_.contains(point) == (bin_.wall_distance(point) >= 0)
+    nowhere = np.full(3, np.nan)
+    assert not bin_.contains(nowhere)
 
 
 def test_parts_that_only_touched_a_wall_stand_alone():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from box_scenes import CAMERA, box_scene
@@ -134,8 +136,15 @@ def test_turn_and_walls_are_kept_in_files(tmp_path):
     write_workspace(whole, tmp_path / 'bin.yaml')
     assert read_workspace(tmp_path / 'bin.yaml') == whole
     assert workspace_of(workspace_values(whole)) == whole
+    moulded = replace(whole, corner_radius_m=0.03, foot_radius_m=0.01, wall_slope_deg=3.5)
+    write_workspace(moulded, tmp_path / 'moulded.yaml')
+    assert read_workspace(tmp_path / 'moulded.yaml') == moulded
+    assert workspace_of(workspace_values(moulded)) == moulded
     plain = Workspace((0.0, 0.0, -1.0, 0.5), (-0.1, -0.1, 0.2, 0.1))
     assert set(workspace_values(plain)) == {'floor', 'bounds'}
     for turn, noise in ((200.0, 0.0), (0.0, -0.001), (float('nan'), 0.0)):
         with pytest.raises(InputError, match='bounds_turn_deg is .* expected'):
             Workspace(plain.floor, plain.bounds, turn, noise)
+    for shape in ((0.11, 0.0, 0.0), (0.0, -0.01, 0.0), (0.0, 0.0, 50.0), (float('nan'), 0.0, 0.0)):
+        with pytest.raises(InputError, match='corner_radius_m is .* half the width of the bounds'):
+            Workspace(plain.floor, plain.bounds, 0.0, 0.0, *shape)

@@ -127,7 +127,10 @@ def _add_sensor(parser: ArgumentParser) -> None:
         '--out',
         type=str,
         required=True,
-        help='new YAML, such as mine.yaml; `insegan simulate --sensor mine.yaml` takes it',
+        help=(
+            'new YAML, such as mine.yaml; `insegan simulate --sensor mine.yaml` takes it. A picture'
+            ' of the recording beside what the models make of the same scene goes beside it'
+        ),
     )
     add_intrinsics_argument(parser)
 
@@ -139,19 +142,30 @@ def _fit_sensor(values: Namespace) -> None:
     from insegan_ros.cli.options import chosen_workspace
     from insegan_ros.data.items import frames_of
     from insegan_ros.data.recordings import own_workspace
+    from insegan_ros.drawing.panels import write_picture
     from insegan_ros.errors import ConfigError
     from insegan_ros.files import check_new
+    from insegan_sim.sensor import load_sensor
     from insegan_sim.sensor_fit import fit_sensor, write_sensor
+    from insegan_sim.sensor_view import beside_models
 
-    check_new(Path(values.out), '.yaml')
+    out = Path(values.out)
+    drawn = out.with_suffix('.png')
+    check_new(out, '.yaml')
+    check_new(drawn, '.png')
     source = Path(values.data)
     workspace = chosen_workspace(values) or own_workspace(source)
     if workspace is None:
         raise ConfigError('where the bin is, is not known: expected --workspace')
     frames = list(islice(frames_of(source, given_camera(values.intrinsics)), values.frames))
     found = fit_sensor(frames, workspace)
-    write_sensor(found, Path(values.out))
-    print(f'{found.text()}\n{values.out}')
+    models = {'as measured': found.sensor(), 'd435': load_sensor('d435')}
+    picture, figures = beside_models(frames, workspace, models, found.edge_px)
+    write_sensor(found, out)
+    write_picture(drawn, picture)
+    for name, one in figures.items():
+        print(f'{name:12} {one.text()}')
+    print(f'{out} and {drawn}')
 
 
 def run(arguments: Namespace) -> None:

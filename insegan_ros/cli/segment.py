@@ -122,8 +122,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         'input',
         type=str,
         help=(
-            'depth image (a photograph for methods of colour) or PLY cloud, folder of images,'
-            ' clouds or shards, or recording'
+            'depth image (a photograph for methods of colour) or PLY or PCD cloud, folder of'
+            ' images, clouds or shards, or recording'
         ),
     )
     add_model_arguments(parser)

@@ -9,36 +9,28 @@ from pathlib import Path
 import numpy as np
 import trimesh
 
+from insegan_ros.data.pcd import read_pcd
 from insegan_ros.errors import InputError, InseganWarning
 from insegan_ros.files import read_content
 from insegan_ros.frame import Frame, Intrinsics
 from insegan_ros.texts import reason
 
-CLOUDS = ('.ply',)
+CLOUDS = ('.ply', '.pcd')
 # What lies farther in most of a cloud is in millimetres.
 FARTHEST_M = 30.0
 
 
 def read_cloud(path: Path) -> np.ndarray:
-    """The points (N, 3) float64 of a PLY in m in the optical frame: x right, y down, z forward.
+    """The points (N, 3) float64 of a PLY or PCD in m in the optical frame: x right, y down, z
+    forward.
 
     Clouds in millimetres, and those that look along -z with y up, as RealSense's viewer writes
     them, are turned to that, and it is said aloud. Raises InputError where there are none.
     """
-    try:
-        # From its bytes, so that nothing else that the file names is opened.
-        content = io.BytesIO(read_content(path))
-        loaded = trimesh.load(content, file_type='ply', process=False, skip_materials=True)
-        points = np.array(getattr(loaded, 'vertices', ()), dtype=np.float64).reshape(-1, 3)
-    # Any: the reader raises whatever a broken file makes it stumble over.
-    except Exception as error:
-        raise InputError(
-            f'{path} cannot be read as a cloud ({reason(error)}): expected a PLY of points in'
-            ' metres'
-        ) from error
+    points = read_pcd(path) if path.suffix.lower() == '.pcd' else _read_ply(path)
     points = points[np.isfinite(points).all(1) & points.any(1)]
     if not len(points):
-        raise InputError(f'{path} holds no point: expected a PLY of points in metres')
+        raise InputError(f'{path} holds no point: expected a cloud of points in metres')
     if np.median(points[:, 2]) < 0:
         _tell(f'{path}: the cloud lies along -z, as graphics have it; y and z are turned round')
         points = points * np.array([1.0, -1.0, -1.0])
@@ -46,6 +38,20 @@ def read_cloud(path: Path) -> np.ndarray:
         _tell(f'{path}: the cloud seems to be in millimetres, and is read so')
         points = points / 1000
     return points
+
+
+def _read_ply(path: Path) -> np.ndarray:
+    try:
+        # From its bytes, so that nothing else that the file names is opened.
+        content = io.BytesIO(read_content(path))
+        loaded = trimesh.load(content, file_type='ply', process=False, skip_materials=True)
+        return np.array(getattr(loaded, 'vertices', ()), dtype=np.float64).reshape(-1, 3)
+    # Any: the reader raises whatever a broken file makes it stumble over.
+    except Exception as error:
+        raise InputError(
+            f'{path} cannot be read as a cloud ({reason(error)}): expected a PLY of points in'
+            ' metres'
+        ) from error
 
 
 def depth_of_cloud(points: np.ndarray, intrinsics: Intrinsics) -> Frame:

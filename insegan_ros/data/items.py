@@ -80,7 +80,7 @@ def _images(source: Path, photographs: bool, camera: GivenCamera | None) -> Iter
     if not paths:
         raise DatasetError(
             f'{source} holds no {"photographs" if photographs else "depth images"}, shards or'
-            f' recording: expected {"JPEG or PNG files" if photographs else "*.png, *.ply"},'
+            f' recording: expected {"JPEG or PNG files" if photographs else "*.png, *.ply, *.pcd"},'
             ' scenes-*.h5 or metadata.yaml'
         )
     told = photographs or camera is not None

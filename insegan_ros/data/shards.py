@@ -7,7 +7,8 @@ A shard `scenes-00003.h5` holds, for N scenes of up to n instances in (H, W) pic
     colour      (N, H, W, 3) uint8 RGB, where the set has colour
     cameras     (N, 4) float64: fx fy cx cy in px
     workspaces  (N, 8) float64: floor a b c d, bounds x0 y0 x1 y1 in m; (N, 10) where a bin is
-                turned before the camera or has walls: bounds_turn_deg, wall_noise_m as well
+                turned before the camera or has walls, (N, 13) where it is moulded: what
+                `insegan_ros.workspace.SCALARS` names as well, in its order
     present     (N, C) bool: which of the C classes lie in the bin
     counts      (N,) int32: instances of each scene
     labels      (N, H, W) uint16, 0 = background, 65535 = not known
@@ -41,7 +42,7 @@ from insegan_ros.data.whole_sets import check_scenes
 from insegan_ros.errors import DatasetError
 from insegan_ros.frame import IGNORE, Frame, Instances, Intrinsics, metres
 from insegan_ros.heights import square_height_map
-from insegan_ros.workspace import TRAINING_MARGIN, Workspace, four
+from insegan_ros.workspace import SCALARS, TRAINING_MARGIN, Workspace, four
 
 DEPTH_UNIT_M = 1e-4
 FORMAT = 'insegan-shard-2'
@@ -122,7 +123,9 @@ def _arrays(scenes: Sequence[Scene], classes: tuple[str, ...]) -> Iterator[tuple
     cameras = [frame.intrinsics for frame in frames]
     yield 'cameras', np.array([(k.fx, k.fy, k.cx, k.cy) for k in cameras])
     rows = np.array([_row(scene.workspace) for scene in scenes])
-    yield 'workspaces', rows if rows[:, 8:].any() else rows[:, :8]
+    # As earlier versions read it, as far as it goes.
+    columns = next((n for n in (8, 10) if not rows[:, n:].any()), rows.shape[1])
+    yield 'workspaces', rows[:, :columns]
     present = [[name in scene.present for name in classes] for scene in scenes]
     yield 'present', np.array(present, bool).reshape(len(scenes), len(classes))
     if scenes[0].truth is not None:
@@ -131,9 +134,9 @@ def _arrays(scenes: Sequence[Scene], classes: tuple[str, ...]) -> Iterator[tuple
 
 def _row(workspace: Workspace | None) -> tuple[float, ...]:
     if workspace is None:
-        return (*(np.nan,) * 8, 0.0, 0.0)
+        return (*(np.nan,) * 8, *(0.0,) * len(SCALARS))
     bounds = workspace.bounds or (np.nan,) * 4
-    return (*workspace.floor, *bounds, workspace.bounds_turn_deg, workspace.wall_noise_m)
+    return (*workspace.floor, *bounds, *(getattr(workspace, name) for name in SCALARS))
 
 
 def _truth_arrays(truths: Sequence[Instances], classes: tuple[str, ...]) -> dict[str, np.ndarray]:

@@ -194,10 +194,10 @@ def _score(
             for name in ('in', 'dropped', 'refused')
         },
         'bins': len(pairs),
-        'miou': round(float(means[0]), 4),
-        'miou_kmeans': round(float(means[1]), 4),
+        'honest_miou': round(float(means[0]), 4),
+        'kmeans_honest_miou': round(float(means[1]), 4),
         'paper_miou': round(float(means[2]), 4),
-        'paper_miou_kmeans': round(float(means[3]), 4),
+        'kmeans_paper_miou': round(float(means[3]), 4),
     }
 
 

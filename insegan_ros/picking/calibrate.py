@@ -27,6 +27,7 @@ from insegan_ros.picking.floor_view import (
     turn_of,
     with_bounds,
 )
+from insegan_ros.picking.moulded import fit_moulding, rounded_rectangle, without_corners
 from insegan_ros.workspace import Workspace, four, write_workspace
 
 FRAMES = 30
@@ -69,6 +70,15 @@ class Calibration:
         if residuals := self.wall_residuals_m:
             off = 1000 * max(residuals)
             walls.append(f'{len(residuals)} of four sides are walls, {off:.1f} mm off at most')
+        if self.workspace.moulded:
+            corner, foot = (
+                1000 * self.workspace.corner_radius_m,
+                1000 * self.workspace.foot_radius_m,
+            )
+            walls.append(
+                f'round by {corner:.0f} mm at the corners and {foot:.0f} mm at the foot, and lean'
+                f' outwards by {self.workspace.wall_slope_deg:.1f} degrees'
+            )
         return (
             f'{self.frames} pictures: floor at {self.workspace.floor_distance_m:.3f} m, tilted'
             f' {tilt:.1f} degrees, noise {1000 * self.noise_m:.1f} mm, residual'
@@ -109,7 +119,8 @@ def calibrate(
         given = Workspace(plane, bounds)
         walls = tuple(find_wall(picture, given, side) for side in range(4))
         found = _Found(given, min(wall.top_m if wall else 0.0 for wall in walls), walls)
-    return _described(found, picture, some, drawn_in=bounds is None), picture
+    workspace = found.workspace if bounds else _drawn_in(found, picture, in_use)
+    return _described(replace(found, workspace=workspace), picture, some), picture
 
 
 def spread(frames: Iterable[Frame], count: int) -> list[Frame]:
@@ -146,19 +157,9 @@ def _as_one(frames: list[Frame], in_use: bool) -> Frame:
     return Frame(depth, camera, stamp_ns=frames[0].stamp_ns, frame_id=frames[0].frame_id)
 
 
-def _described(found: _Found, picture: Frame, frames: list[Frame], drawn_in: bool) -> Calibration:
-    """The calibration: bounds drawn in from what was found unless they were given, walls known by
-    the noise of single pictures."""
+def _described(found: _Found, picture: Frame, frames: list[Frame]) -> Calibration:
+    """The calibration, walls known by the noise of single pictures."""
     workspace = found.workspace
-    if drawn_in:
-        beyond = [wall.beyond_m - WALL_INSET_M if wall else -INSET_M for wall in found.walls]
-        x_min, y_min, x_max, y_max = workspace.require_bounds()
-        workspace = replace(
-            workspace,
-            bounds=four(
-                (x_min - beyond[0], y_min - beyond[1], x_max + beyond[2], y_max + beyond[3])
-            ),
-        )
     points = picture.intrinsics.rays() * picture.depth_m[..., None]
     heights = workspace.height_of(points)
     inside = workspace.contains(points)
@@ -174,6 +175,27 @@ def _described(found: _Found, picture: Frame, frames: list[Frame], drawn_in: boo
         residuals,
         float(flat.sum() / max(inside.sum(), 1)),
     )
+
+
+def _drawn_in(found: _Found, picture: Frame, in_use: bool) -> Workspace:
+    """The bounds drawn in from the walls, of an empty moulded bin with their shape: in a bin in use
+    parts hide it."""
+    tops = np.array([wall.top_m if wall else 0.0 for wall in found.walls])
+    beyond = np.array([wall.beyond_m if wall else 0.0 for wall in found.walls])
+    if tops.all() and not in_use:
+        moulded = fit_moulding(picture, _widened(found.workspace, beyond), tops)
+        if moulded.moulded:
+            corner_m = max(moulded.corner_radius_m - WALL_INSET_M, 0.0)
+            inset = np.full(4, -WALL_INSET_M)
+            return replace(_widened(moulded, inset), corner_radius_m=corner_m)
+    return _widened(found.workspace, beyond - np.where(tops > 0, WALL_INSET_M, INSET_M))
+
+
+def _widened(workspace: Workspace, beyond_m: np.ndarray) -> Workspace:
+    """The workspace with its bounds so much (4,) wider, at x_min, y_min, x_max, y_max."""
+    outwards = np.array([-1.0, -1.0, 1.0, 1.0])
+    bounds = np.array(workspace.require_bounds()) + outwards * beyond_m
+    return replace(workspace, bounds=four(bounds))
 
 
 def _noise(frames: list[Frame], workspace: Workspace, flat: np.ndarray) -> float:
@@ -252,7 +274,9 @@ def _find_bin(
     if turn := turn_of(laid):
         view, laid = lay_out(picture, Workspace(floor, bounds_turn_deg=turn), piece)
         laid = _hull(laid) if in_use else laid
-    rows, columns = largest_rectangle(laid)
+    # What parts leave of a floor in use is of any shape.
+    rounded = None if in_use else rounded_rectangle(laid)
+    rows, columns = rounded[:2] if rounded else largest_rectangle(laid)
     workspace = with_bounds(view, rows, columns)
     x_min, y_min, x_max, y_max = workspace.require_bounds()
     if min(x_max - x_min, y_max - y_min) - 2 * INSET_M < SMALLEST_M:
@@ -263,7 +287,8 @@ def _find_bin(
         )
     rim = max(int(RIM_M / view.pixel_m), 3)
     if not in_use:
-        check_empty(view.heights[slice(*rows), slice(*columns)])
+        inside = view.heights[slice(*rows), slice(*columns)]
+        check_empty(without_corners(inside, rounded[2]) if rounded else inside)
     check_lowest(view.heights, rows, columns, rim)
     walls = tuple(find_wall(picture, workspace, side) for side in range(4))
     wall_m = wall_height(view.heights, rows, columns, rim, in_use)

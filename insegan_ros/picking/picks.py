@@ -265,7 +265,7 @@ class _Holds:
         """Distance in m of a point (3,) to the nearest of the bin's walls."""
         if self.workspace.bounds is None:
             return self.around_m
-        return float(self.workspace.wall_distances(point).min())
+        return float(self.workspace.wall_distance(point))
 
     def _suction(
         self, mask: np.ndarray, height: np.ndarray, corner: np.ndarray, distance: float

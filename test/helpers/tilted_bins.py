@@ -14,21 +14,24 @@ from insegan_sim.scenes import Setup, photograph
 from insegan_sim.sensor import IdealSensor, load_sensor
 
 BIN = Container('bin', 0.24, 0.18, 0.08)
+MOULDED = Container('moulded', 0.24, 0.18, 0.08)
 # A D435's depth stream at 848x480, the middle of it.
 DEPTH_CAMERA = Intrinsics(422.0, 422.0, 299.5, 199.5, 600, 400)
 
 
 def tilted_camera(
-    tilt_deg: tuple[float, float, float], intrinsics: Intrinsics = DEPTH_CAMERA
+    tilt_deg: tuple[float, float, float],
+    intrinsics: Intrinsics = DEPTH_CAMERA,
+    container: Container = BIN,
 ) -> Camera:
-    """A camera half a metre from the middle of BIN's floor, turned about its x, y and z."""
+    """A camera half a metre from the middle of a bin's floor, turned about its x, y and z."""
     straight = np.diag([1.0, -1.0, -1.0, 1.0])
     middle = np.array([0.0, 0.0, 0.5])
     straight[:3, 3] = middle
     move = np.eye(4)
     move[:3, :3] = Rotation.from_euler('xyz', tilt_deg, degrees=True).as_matrix()
     move[:3, 3] = middle - move[:3, :3] @ middle
-    return Camera(BIN, intrinsics, move @ straight)
+    return Camera(container, intrinsics, move @ straight)
 
 
 def cylinders_at(

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 import yaml
 from empty_bins import SETUP, empty
-from tilted_bins import cylinders_at, tilted_camera
+from tilted_bins import BIN, MOULDED, cylinders_at, tilted_camera
 
 from insegan_ros.errors import DatasetError, InputError
 from insegan_ros.frame import Frame, Intrinsics
 from insegan_ros.picking.calibrate import calibrate, spread, write_calibration
 from insegan_ros.workspace import Workspace
+from insegan_sim.container import Container
 from insegan_sim.scenes import scene_stream
 
 TINY = Intrinsics(1.0, 1.0, 0.0, 0.0, 1, 1)
@@ -126,11 +127,14 @@ def test_what_is_written_is_what_the_node_reads(tmp_path):
 
 
 def pictures_of(
-    tilt: tuple[float, float, float], count: int = 0, sensor: str = 'd435'
+    tilt: tuple[float, float, float],
+    count: int = 0,
+    sensor: str = 'd435',
+    container: Container = BIN,
 ) -> tuple[list[Frame], Workspace]:
-    """Three pictures of BIN under a tilted camera, or count of it with three cylinders in it, each
+    """Three pictures of a bin under a tilted camera, or so many with three cylinders in it, each
     picture's elsewhere."""
-    camera = tilted_camera(tilt)
+    camera = tilted_camera(tilt, container=container)
     rng = np.random.default_rng(0)
     places = [rng.uniform((-0.08, -0.065), (0.08, 0.065), (3, 2)) for _ in range(count)] or [()] * 3
     scenes = [
@@ -194,3 +198,27 @@ def test_frames_are_spread_over_a_recording():
     kept = [int(frame.depth_m[0, 0]) for frame in spread(frames, 5)]
     assert len(kept) <= 5 and kept[0] == 1 and kept[-1] > 40 and len(set(np.diff(kept))) == 1
     assert len(spread(frames[:4], 5)) == 4
+
+
+@pytest.mark.parametrize('tilt', [(0.0, 0.0, 0.0), (20.0, 0.0, 0.0), (-15.0, 10.0, 8.0)])
+def test_round_corners_and_walls_that_lean_are_found(tilt):
+    frames, truth = pictures_of(tilt, container=MOULDED)
+    found = calibrate(frames)[0]
+    # The simulator's bounds keep 3 mm from the walls, found ones half of that.
+    assert np.allclose(found.workspace.bounds, truth.bounds, atol=0.004)
+    assert found.workspace.corner_radius_m == pytest.approx(MOULDED.rounding[0], abs=0.004)
+    assert found.workspace.foot_radius_m == pytest.approx(MOULDED.rounding[1], abs=0.003)
+    assert found.workspace.wall_slope_deg == pytest.approx(MOULDED.rounding[2], abs=0.7)
+    assert 'lean outwards by' in found.text() and found.free > 0.95
+    stands = found.workspace.height_map(frames[0]) > 0.006
+    assert stands.sum() < 100
+    box = replace(found.workspace, corner_radius_m=0.0, foot_radius_m=0.0, wall_slope_deg=0.0)
+    assert (box.height_map(frames[0]) > 0.006).sum() > 500 + 5 * stands.sum()
+
+
+def test_a_part_in_a_corner_makes_no_round_corner():
+    frames, _ = pictures_of((0.0, 0.0, 0.0), count=0)
+    scene = cylinders_at(tilted_camera((0.0, 0.0, 0.0)), (0.085, 0.0695), sensor='d435')
+    with pytest.raises(InputError, match='expected an empty bin'):
+        calibrate([scene.frame])
+    assert not calibrate(frames)[0].workspace.moulded
