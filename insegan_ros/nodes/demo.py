@@ -185,9 +185,9 @@ def _score(
         'latency_ms_median': round(float(np.median(latencies)), 2),
         'latency_ms_p99': round(float(np.percentile(latencies, 99)), 2),
         'stages_ms': {
-            stage: float(watcher.diagnosis[f'{stage} ms'].split()[0])
+            stage: float(watcher.diagnosis[f'{stage} ms, median'])
             for stage in STAGES
-            if f'{stage} ms' in watcher.diagnosis
+            if f'{stage} ms, median' in watcher.diagnosis
         },
         **{
             f'frames_{name}': int(watcher.diagnosis.get(f'frames {name}', 0))

@@ -32,6 +32,8 @@ class ParameterSpec:
 
 
 PICKS = 'picks.'
+# Frames a second: less is no rate, and a pause that cannot be waited for.
+SLOWEST = 0.01
 KINDS = {
     bool: Parameter.Type.BOOL,
     int: Parameter.Type.INTEGER,
@@ -158,7 +160,7 @@ PARAMETERS = (
         'max_rate',
         Parameter.Type.DOUBLE,
         0.0,
-        'maximum rate in frames a second; 0: no limit',
+        'maximum rate in frames a second, 0.01 or more; 0: no limit',
         0,
         1000,
         live=True,
@@ -265,6 +267,11 @@ def _settings(values: dict[str, Any]) -> Settings:
     floor, bounds = (_numbers(name, values[name]) for name in ('floor', 'bounds'))
     if bounds and not floor:
         raise InputError('parameter bounds is given without floor: expected both')
+    if 0 < values['max_rate'] < SLOWEST:
+        raise InputError(
+            f'parameter max_rate is {values["max_rate"]:g}: expected {SLOWEST} frames a second or'
+            ' more, or 0 for no limit'
+        )
     workspace = None
     if floor:
         scalars = {name: values[name] for name in SCALARS}

@@ -86,8 +86,9 @@ class PickConfig:
             bad
             or self.gripper not in ('suction', 'parallel')
             or not 0 <= self.min_uncovered <= 1
-            or self.wall_m < 0
-            or self.full_height_m < 0
+            # Also where it is no number.
+            or not 0 <= self.wall_m < np.inf
+            or not 0 <= self.full_height_m < np.inf
         ):
             raise ConfigError(
                 f'picks: {", ".join(f"{name} {getattr(self, name):g}" for name in bad) or self}:'
