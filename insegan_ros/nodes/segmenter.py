@@ -46,6 +46,7 @@ from insegan_ros.nodes.conversions import frame_from_messages
 from insegan_ros.nodes.diagnostics import Health, Meter, diagnostic_array, memory, summary
 from insegan_ros.nodes.outputs import MeshFile, Output, Result, outputs
 from insegan_ros.nodes.parameters import (
+    check_paths,
     declare,
     default_settings,
     model_parameters,
@@ -79,7 +80,8 @@ UNNAMED = 'part'
 class SegmenterNode(LifecycleNode):
     """Segments the newest depth image in a worker thread and publishes what is subscribed to."""
 
-    def __init__(self) -> None:
+    def __init__(self, **options: Any) -> None:
+        """options: rclpy's of a node."""
         self._segmenter: Segmenter | None = None
         self.subscriptions_by_input: dict[str, Subscription] = {}
         self.output_publishers: list[tuple[Output, Any]] = []
@@ -89,7 +91,7 @@ class SegmenterNode(LifecycleNode):
         self.input_timer: Timer | None = None
         self.uses_colour = False
         self.meter, self.health = Meter(), Health()
-        super().__init__('segmenter')
+        super().__init__('segmenter', **options)
         self.warn = Warner(self)
         self.watchdog = Watchdog(self, self.health, self.warn)
         declare(self)
@@ -263,6 +265,7 @@ class SegmenterNode(LifecycleNode):
         reason = refuse_unless_unconfigured(changed) if self._segmenter is not None else ''
         try:
             new = settings(self, changed)
+            check_paths(self, changed)
         except (InseganError, TypeError) as error:
             return SetParametersResult(successful=False, reason=str(error))
         if reason:
