@@ -66,6 +66,31 @@ def nodes_of(process: subprocess.Popen) -> list[str]:
     return lines
 
 
+# A process that starts one of our nodes, says its number, and waits.
+PARENT = """
+import time
+from insegan_ros.nodes.processes import start_node
+print(start_node('segmenter', {}).pid, flush=True)
+time.sleep(60)
+"""
+
+
+def test_nodes_end_with_a_parent_that_was_killed():
+    process = subprocess.Popen(
+        [sys.executable, '-c', PARENT], stdout=subprocess.PIPE, text=True, env=environment()
+    )
+    try:
+        node = psutil.Process(int(process.stdout.readline()))
+    finally:
+        process.kill()
+    try:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            node.wait(timeout=20)
+    finally:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            node.kill()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('begun', ['sim_camera', 'segmenter'])
 def test_a_demo_that_is_interrupted_ends_at_once_and_leaves_no_node_behind(begun, tmp_path):
