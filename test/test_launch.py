@@ -39,6 +39,9 @@ ARGUMENTS = {
         'seed',
         'rate',
         'model',
+        'namespace',
+        'device',
+        'log_level',
         'rviz',
     },
     'replay': {
@@ -50,6 +53,9 @@ ARGUMENTS = {
         'rate',
         'loop',
         'colour',
+        'namespace',
+        'device',
+        'log_level',
         'rviz',
     },
 }

@@ -102,7 +102,8 @@ def run_demo(config: DemoConfig) -> dict:
         # Libraries take long to import where a machine has other work: that is no silence.
         starting = STARTING * config.timeout_s
         for is_up, wanted in (
-            (lambda: bool(watcher.depth), 'depth images of the simulated camera'),
+            # Depth comes before: the first bin, while the others are made.
+            (lambda: bool(watcher.truth), 'true labels of the simulated camera'),
             (lambda: watcher.count_publishers(MASKS) > 0, 'outputs of the segmenter'),
         ):
             wait_for(is_up, executor, processes, starting, wanted)

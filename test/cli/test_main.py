@@ -115,4 +115,4 @@ def test_a_library_that_greets_is_not_heard():
         text=True,
         check=True,
     )
-    assert made.stdout == 'ours\n'
+    assert made.stdout == 'ours\n' and made.stderr == ''
