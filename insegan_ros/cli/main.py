@@ -15,6 +15,7 @@ import yaml
 from jsonargparse import ArgumentParser, get_loader, set_loader, set_parsing_settings
 
 from insegan_ros import __version__
+from insegan_ros.cli.log_lines import log_lines
 from insegan_ros.errors import InseganError, InseganWarning
 from insegan_ros.renamed import modern_file, modern_words
 
@@ -86,14 +87,8 @@ def main(argv: list[str] | None = None) -> int:
         else plain(message, category, *rest)
     )
     try:
-        parser = build_parser(*argv[:2])
-        if argv[:1] == ['train']:
-            argv = modern_words(argv)
-            command('train').check(argv[1:])
-        arguments: Any = parser.parse_args(argv)
-        values = arguments[arguments.command]
-        values.pop('config', None)
-        command(arguments.command).run(values)
+        with log_lines():
+            _run(argv)
     except InseganError as error:
         print(f'insegan: {error}', file=sys.stderr)
         return 2
@@ -104,6 +99,17 @@ def main(argv: list[str] | None = None) -> int:
         os.close(sys.stdout.fileno())
         return 0
     return 0
+
+
+def _run(argv: list[str]) -> None:
+    parser = build_parser(*argv[:2])
+    if argv[:1] == ['train']:
+        argv = modern_words(argv)
+        command('train').check(argv[1:])
+    arguments: Any = parser.parse_args(argv)
+    values = arguments[arguments.command]
+    values.pop('config', None)
+    command(arguments.command).run(values)
 
 
 if __name__ == '__main__':

@@ -12,6 +12,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from scipy.optimize import linear_sum_assignment
 from sensor_msgs.msg import CameraInfo, Image
 from tqdm import tqdm
 
@@ -21,7 +22,7 @@ from insegan_ros.drawing.overlay import overlay
 from insegan_ros.drawing.panels import titled, write_picture
 from insegan_ros.errors import InseganError
 from insegan_ros.frame import Frame, Intrinsics
-from insegan_ros.metrics.masks import honest_miou, paper_miou
+from insegan_ros.metrics.masks import honest_miou, iou_matrix, paper_miou
 from insegan_ros.nodes.demo_config import DemoConfig
 from insegan_ros.nodes.diagnostics import STAGES
 from insegan_ros.nodes.processes import CAMERA, start_node, start_segmenter, wait_for, watching
@@ -202,17 +203,37 @@ def _score(
     }
 
 
+def numbered_as(truth: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """Found labels (H, W) with the numbers of the true instances that they are, matched one to one
+    by their overlap; those that are none of them come after."""
+    true_ids, found_ids = (np.unique(labels[labels > 0]) for labels in (truth, found))
+    iou = iou_matrix(truth, found)
+    rows, columns = linear_sum_assignment(iou, maximize=True)
+    number = {
+        int(found_ids[column]): int(true_ids[row])
+        for row, column in zip(rows, columns)
+        if iou[row, column] > 0
+    }
+    others = [int(one) for one in found_ids if int(one) not in number]
+    number |= {one: int(truth.max(initial=0)) + place for place, one in enumerate(others, 1)}
+    table = np.zeros(int(found.max(initial=0)) + 1, np.uint16)
+    for one, new in number.items():
+        table[one] = new
+    return table[found]
+
+
 def demo_picture(
     depth_m: np.ndarray, masks: np.ndarray, truth: np.ndarray, kmeans: np.ndarray
 ) -> np.ndarray:
-    """Input, masks, truth and K-means side by side, (H, W, 3) uint8 RGB."""
+    """Input, masks, truth and K-means side by side, (H, W, 3) uint8 RGB; what is the same part has
+    the same number, and so the same colour, in each."""
     panels = [
-        titled(title, overlay(depth_m, labels))
+        titled(title, overlay(depth_m, labels, numbers=True))
         for title, labels in (
             ('depth', np.zeros_like(masks)),
-            ('insegan_ros', masks),
+            ('insegan_ros', numbered_as(truth, masks)),
             ('truth', truth),
-            ('K-means', kmeans),
+            ('K-means', numbered_as(truth, kmeans)),
         )
     ]
     return np.vstack([np.hstack(panels[:2]), np.hstack(panels[2:])])
