@@ -16,6 +16,7 @@ from jsonargparse import ArgumentParser, get_loader, set_loader, set_parsing_set
 
 from insegan_ros import __version__
 from insegan_ros.cli.log_lines import log_lines
+from insegan_ros.cli.spelling import known_spelling, options_of
 from insegan_ros.errors import InseganError, InseganWarning
 from insegan_ros.renamed import modern_file, modern_words
 
@@ -65,7 +66,10 @@ def build_parser(chosen: str = '', recipe: str = '') -> ArgumentParser:
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = ArgumentParser(
         prog='insegan',
-        description='Instance masks of equal parts in a bin, learnt without labels.',
+        description=(
+            'Instance masks of equal parts in a bin, learnt without labels. Options may be written'
+            ' with - or _ between their words.'
+        ),
         version=__version__,
     )
     commands = parser.add_subcommands(required=True, dest='command')
@@ -103,6 +107,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(argv: list[str]) -> None:
     parser = build_parser(*argv[:2])
+    argv = known_spelling(argv, options_of(parser, argv))
     if argv[:1] == ['train']:
         argv = modern_words(argv)
         command('train').check(argv[1:])
