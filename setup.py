@@ -99,7 +99,7 @@ setup(
     },
     entry_points={
         'console_scripts': [
-            'insegan = insegan_ros.cli.main:main',
+            'insegan = insegan_ros.cli.start:main',
             'segmenter = insegan_ros.nodes.segmenter:main',
             'sim_camera = insegan_ros.nodes.sim_camera:main',
             'recording_player = insegan_ros.nodes.recording_player:main',

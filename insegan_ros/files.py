@@ -124,13 +124,15 @@ def check_new(path: Path, suffix: str) -> None:
 
 @contextmanager
 def silenced() -> Iterator[None]:
-    """Keep what libraries print, from C too, from standard output."""
-    sys.stdout.flush()
-    kept = os.dup(1)
+    """Keep what libraries print, from C too, from standard output and standard error."""
+    sys.stdout.flush(), sys.stderr.flush()
+    kept = {number: os.dup(number) for number in (1, 2)}
     with open(os.devnull, 'wb') as nowhere:
-        os.dup2(nowhere.fileno(), 1)
+        for number in kept:
+            os.dup2(nowhere.fileno(), number)
     try:
         yield
     finally:
-        os.dup2(kept, 1)
-        os.close(kept)
+        for number, copy in kept.items():
+            os.dup2(copy, number)
+            os.close(copy)

@@ -81,6 +81,10 @@ class Workspace:
             raise InputError(
                 f'floor {self.floor} and bounds {self.bounds}: expected four numbers each'
             )
+        if not np.isfinite([*self.floor, *(self.bounds or ())]).all():
+            raise InputError(
+                f'floor {self.floor}, bounds {self.bounds}: expected finite numbers in each'
+            )
         if (
             not np.isclose(np.linalg.norm(self.floor[:3]), 1.0, atol=1e-3)
             or self.floor[3] <= 0

@@ -29,6 +29,9 @@ ARGUMENTS = {
     'rate': ('1.0', 'how many times as fast as recorded'),
     'loop': ('true', 'begin again at the end'),
     'colour': ('false', 'colour too, for models that look at it, and depth in its view'),
+    'namespace': ('', 'namespace of the segmenter'),
+    'device': ('auto', 'auto, cpu, cuda or cuda:N'),
+    'log_level': ('info', 'of the segmenter: debug, info, warn, error'),
     'rviz': ('false', 'open RViz'),
 }
 
@@ -58,7 +61,7 @@ def start(context: LaunchContext) -> list:
         launch_arguments={
             **{name: value[name] for name in ('model', 'mesh', 'mesh_scale')},
             'use_sim_time': 'true',
-            'rviz': value['rviz'],
+            **{name: value[name] for name in ('namespace', 'device', 'log_level', 'rviz')},
             'aligned': value['colour'],
             **({'params_file': parameters} if parameters else {}),
         }.items(),

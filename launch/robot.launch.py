@@ -8,6 +8,8 @@ node, driver:=realsense-ros starts realsense2_camera. aligned:=true takes depth 
 camera's view, and colour with it.
 """
 
+from pathlib import Path
+
 from launch.actions import (
     DeclareLaunchArgument,
     IncludeLaunchDescription,
@@ -39,7 +41,7 @@ ARGUMENTS = {
     'aligned': ('false', "depth in the colour camera's view, and colour with it"),
     'autostart': ('true', 'configure and activate at start'),
     'use_sim_time': ('false', 'take time from /clock'),
-    'log_level': ('info', 'debug, info, warn, error'),
+    'log_level': ('info', 'of the segmenter: debug, info, warn, error'),
     'rviz': ('false', 'open RViz on overlay, cloud and picks'),
 }
 
@@ -50,7 +52,14 @@ def start(context: LaunchContext) -> list:
     driver, camera, aligned = (
         value[name].perform(context) for name in ('driver', 'camera', 'aligned')
     )
-    mesh = value['mesh'].perform(context)
+    mesh, params_file, level = (
+        value[name].perform(context) for name in ('mesh', 'params_file', 'log_level')
+    )
+    if params_file and not Path(params_file).is_file():
+        # launch itself would warn, and start without floor and bounds.
+        raise ValueError(f'params_file is "{params_file}": expected a YAML file that is there')
+    # Of the segmenter alone: at debug, rcl fills the log with lines of its own.
+    names = [*filter(None, value['namespace'].perform(context).split('/')), 'segmenter']
     depth = f'{camera}/aligned_depth_to_color/' if aligned == 'true' else f'{camera}/depth/'
     segmenter = Node(
         package='insegan_ros',
@@ -59,7 +68,8 @@ def start(context: LaunchContext) -> list:
         namespace=value['namespace'],
         output='screen',
         parameters=[
-            value['params_file'],
+            # Empty where another launch file that includes this one has nothing to say.
+            *([params_file] if params_file else []),
             {name: value[name] for name in ('model', 'device', 'autostart', 'use_sim_time')},
             {'use_colour': aligned == 'true'},
             *(
@@ -73,7 +83,7 @@ def start(context: LaunchContext) -> list:
             ('depth/camera_info', f'{depth}camera_info'),
             ('color/image', f'{camera}/color/image_raw'),
         ],
-        arguments=['--ros-args', '--log-level', value['log_level']],
+        arguments=['--ros-args', '--log-level', f'{".".join(names)}:={level}'],
     )
     if driver == 'insegan':
         return [
@@ -81,7 +91,7 @@ def start(context: LaunchContext) -> list:
                 package='insegan_ros',
                 executable='realsense_camera',
                 output='screen',
-                parameters=[value['params_file']],
+                parameters=[params_file] if params_file else [],
             ),
             segmenter,
         ]

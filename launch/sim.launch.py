@@ -31,6 +31,9 @@ ARGUMENTS = {
         '',
         "checkpoint folder or shipped name; empty: the part's shipped one, kmeans for a mesh",
     ),
+    'namespace': ('', 'namespace of the segmenter'),
+    'device': ('auto', 'auto, cpu, cuda or cuda:N'),
+    'log_level': ('info', 'of the segmenter: debug, info, warn, error'),
     'rviz': ('false', 'open RViz'),
 }
 
@@ -61,7 +64,7 @@ def start(context: LaunchContext) -> list:
         launch_arguments={
             'model': value['model'] or SimulatedBin(**shown).model,
             'params_file': str(parameters),
-            'rviz': value['rviz'],
+            **{name: value[name] for name in ('namespace', 'device', 'log_level', 'rviz')},
         }.items(),
     )
     return [robot, camera]

@@ -39,6 +39,9 @@ ARGUMENTS = {
         'seed',
         'rate',
         'model',
+        'namespace',
+        'device',
+        'log_level',
         'rviz',
     },
     'replay': {
@@ -50,17 +53,25 @@ ARGUMENTS = {
         'rate',
         'loop',
         'colour',
+        'namespace',
+        'device',
+        'log_level',
         'rviz',
     },
 }
 
 
-def description(root, name):
-    pytest.importorskip('launch_ros', reason='launch_ros is not installed: it comes with ROS 2')
+def module_of(root, name):
+    """A launch file as a module."""
     spec = importlib.util.spec_from_file_location(name, root / f'launch/{name}.launch.py')
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.generate_launch_description()
+    return module
+
+
+def description(root, name):
+    pytest.importorskip('launch_ros', reason='launch_ros is not installed: it comes with ROS 2')
+    return module_of(root, name).generate_launch_description()
 
 
 @pytest.mark.parametrize('name', ARGUMENTS)
@@ -160,3 +171,51 @@ def test_replay_is_launched_and_stopped(root, nut_data, tmp_path):
         process.send_signal(signal.SIGINT)
         process.wait(timeout=30)
     assert 'Traceback' not in (tmp_path / 'log').read_text()
+
+
+def test_a_params_file_that_is_not_there_is_refused(root, tmp_path):
+    pytest.importorskip('launch_ros', reason='launch_ros is not installed: it comes with ROS 2')
+    from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+
+    try:
+        get_package_prefix('insegan_ros')
+    except PackageNotFoundError:
+        pytest.skip('insegan_ros is not installed in an ament prefix: build it with colcon first')
+    process = launched(root, 'robot', ['params_file:=/nope.yaml'], tmp_path / 'log')
+    try:
+        assert process.wait(timeout=60) == 1
+    finally:
+        process.kill()
+    said = (tmp_path / 'log').read_text()
+    assert 'params_file is "/nope.yaml": expected a YAML file that is there' in said
+    assert 'process started' not in said
+
+
+@pytest.mark.parametrize(
+    'namespace, logger', [('', 'segmenter'), ('cell', 'cell.segmenter'), ('/a/b', 'a.b.segmenter')]
+)
+def test_the_log_level_is_the_segmenters_own(root, namespace, logger):
+    actions = description_actions(
+        root, 'robot', namespace=namespace, log_level='debug', params_file=''
+    )
+    (segmenter,) = actions
+    assert f'{logger}:=debug' in [part for word in segmenter.cmd for part in spoken(word)]
+
+
+def description_actions(root, name: str, **given: str) -> list:
+    """What a launch file starts with such arguments, of the others the defaults."""
+    pytest.importorskip('launch_ros', reason='launch_ros is not installed: it comes with ROS 2')
+    from launch import LaunchContext
+
+    module = module_of(root, name)
+    context = LaunchContext()
+    for argument, (default, _) in module.ARGUMENTS.items():
+        context.launch_configurations[argument] = given.get(
+            argument, default if isinstance(default, str) else ''
+        )
+    return module.start(context)
+
+
+def spoken(word: list) -> list[str]:
+    """The texts of a word of a command."""
+    return [part.text for part in word if hasattr(part, 'text')]

@@ -10,6 +10,9 @@ import numpy as np
 from insegan_ros.errors import InputError
 from insegan_ros.frame import metres
 
+# Larger than the image of any depth camera; every stage after this one costs memory and time by the
+# pixel.
+MAX_PIXELS = 1 << 24
 DEPTH_KINDS = {'16UC1': 'u2', 'mono16': 'u2', '32FC1': 'f4'}
 
 
@@ -73,7 +76,7 @@ def stamp_ns(header: Any) -> int:
 
 def _rows(message: Any, pixel_bytes: int, what: str) -> np.ndarray:
     """The image's bytes without what pads its rows, (H, W * pixel_bytes) uint8. Raises InputError
-    where there are too few."""
+    where there are too few, or more pixels than MAX_PIXELS."""
     height, width, step = message.height, message.width, message.step
     if (
         height * width == 0
@@ -84,10 +87,10 @@ def _rows(message: Any, pixel_bytes: int, what: str) -> np.ndarray:
             f'{what} says {width}x{height}, step {step}, and carries {len(message.data)} bytes: '
             f'expected at least {width * pixel_bytes} bytes a row and all rows'
         )
-    data = np.frombuffer(memoryview(message.data), np.uint8)
-    if len(data) < step * height:
-        # The last row need not be padded.
-        data = np.concatenate([data, np.zeros(step * height - len(data), np.uint8)])
-    return np.ascontiguousarray(
-        data[: step * height].reshape(height, step)[:, : width * pixel_bytes]
+    if height * width > MAX_PIXELS:
+        raise InputError(f'{what} is {width}x{height}: expected at most {MAX_PIXELS} pixels')
+    # By strides, for the last row need not be padded, and its step may be any number.
+    rows = np.ndarray(
+        (height, width * pixel_bytes), np.uint8, memoryview(message.data), strides=(step, 1)
     )
+    return np.ascontiguousarray(rows)

@@ -17,6 +17,8 @@ import yaml
 from jsonargparse import ArgumentParser, get_loader, set_loader, set_parsing_settings
 
 from insegan_ros import __version__
+from insegan_ros.cli.log_lines import log_lines
+from insegan_ros.cli.spelling import known_spelling, options_of
 from insegan_ros.errors import ConfigError, InseganError, InseganWarning
 from insegan_ros.files import lost
 from insegan_ros.renamed import modern_file, modern_words
@@ -70,7 +72,10 @@ def build_parser(chosen: str = '', recipe: str = '') -> ArgumentParser:
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = ArgumentParser(
         prog='insegan',
-        description='Instance masks of equal parts in a bin, learnt without labels.',
+        description=(
+            'Instance masks of equal parts in a bin, learnt without labels. Options may be written'
+            ' with - or _ between their words.'
+        ),
         version=__version__,
     )
     commands = parser.add_subcommands(required=True, dest='command')
@@ -101,15 +106,8 @@ def main(argv: list[str] | None = None) -> int:
         else plain(message, category, *rest)
     )
     try:
-        check_files(argv)
-        parser = build_parser(*argv[:2])
-        if argv[:1] == ['train']:
-            argv = modern_words(argv)
-            command('train').check(argv[1:])
-        arguments: Any = parser.parse_args(argv)
-        values = arguments[arguments.command]
-        values.pop('config', None)
-        command(arguments.command).run(values)
+        with log_lines():
+            _run(argv)
     except InseganError as error:
         print(f'insegan: {error}', file=sys.stderr)
         return 2
@@ -126,6 +124,19 @@ def main(argv: list[str] | None = None) -> int:
         print(f'insegan: {lost(Path(error.filename or "a file"), error)}', file=sys.stderr)
         return 2
     return 0
+
+
+def _run(argv: list[str]) -> None:
+    check_files(argv)
+    parser = build_parser(*argv[:2])
+    argv = known_spelling(argv, options_of(parser, argv))
+    if argv[:1] == ['train']:
+        argv = modern_words(argv)
+        command('train').check(argv[1:])
+    arguments: Any = parser.parse_args(argv)
+    values = arguments[arguments.command]
+    values.pop('config', None)
+    command(arguments.command).run(values)
 
 
 if __name__ == '__main__':

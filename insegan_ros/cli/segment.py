@@ -64,9 +64,8 @@ def segment_input(
                 found, error = segmenter.segment(frame, workspace or item.workspace), None
             except InputError as problem:
                 found, error = Instances.none(frame.depth_m.shape), str(problem)
-            picture = overlay(
-                frame.depth_m, found.labels, frame.colour if by_colour else None, found.classes
-            )
+            colour = frame.colour if by_colour else None
+            picture = overlay(frame.depth_m, found.labels, colour, found.classes, numbers=True)
             write_png(out / f'{index:06d}_labels.png', found.labels)
             write_png(out / f'{index:06d}_overlay.png', picture)
             if recording is not None:

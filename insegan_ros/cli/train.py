@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 
 from insegan_ros.engine.config import instantiate
@@ -39,10 +41,20 @@ def run(arguments: Namespace) -> None:
     """Run `insegan train` with the options that were given."""
     method = METHODS[arguments.recipe]
     config = instantiate(method.config_class, arguments[arguments.recipe])
-    print(method.run(config))
+    # What else is said goes to standard error: the checkpoint's folder alone is the answer.
+    data = getattr(config, 'data', '')
+    print(f'training {arguments.recipe}{f", reading {data}" if data else ""}', file=sys.stderr)
+    checkpoint = method.run(config)
+    print(checkpoint)
     # Only recipes of many stages can stop after one.
     if stage := vars(config).get('stop_after'):
         print(
             f'stopped after {stage}: look at the pictures there; the same command without'
             ' --stop_after goes on'
+        )
+    else:
+        print(
+            f'next: insegan segment INPUT --model {checkpoint}, or insegan evaluate --data LABELLED'
+            f' --model {checkpoint}',
+            file=sys.stderr,
         )

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
+from scipy.ndimage import find_objects
 
 from insegan_ros.frame import IGNORE
 
@@ -38,10 +39,11 @@ def overlay(
     labels: np.ndarray,
     colour: np.ndarray | None = None,
     classes: Sequence[str] | None = None,
+    numbers: bool = False,
 ) -> np.ndarray:
     """Depth (H, W) in m as a picture, or the colour image (H, W, 3) where there is one, with the
     instances of labels (H, W) tinted and outlined: (H, W, 3) uint8 RGB. classes: the instances'
-    names, written on them."""
+    names, written on them; numbers: their labels too, where there is room."""
     picture = depth_picture(depth_m) if colour is None else colour.copy()
     # Tables looked up by label: quicker than a pass an instance.
     labels = np.where(labels == IGNORE, 0, labels)
@@ -52,22 +54,38 @@ def overlay(
     flat = labels.astype(np.uint16)
     edge = cv2.dilate(flat, np.ones((3, 3), np.uint8)) != cv2.erode(flat, np.ones((3, 3), np.uint8))
     picture[edge] = 255
-    for number, name in enumerate(classes or (), 1):
-        _write(picture, name, labels == number)
+    if classes or numbers:
+        _write_all(picture, labels, classes, numbers)
     return picture
 
 
-def _write(picture: np.ndarray, text: str, mask: np.ndarray) -> None:
-    """Write a name in the middle of an instance (H, W), white on black so that it can be read on
-    any colour, and within the picture."""
-    rows, columns = np.nonzero(mask)
-    if not len(rows):
-        return
-    height, width = mask.shape
+def _write_all(
+    picture: np.ndarray, labels: np.ndarray, classes: Sequence[str] | None, numbers: bool
+) -> None:
+    for number, box in enumerate(find_objects(labels), 1):
+        if box is None:
+            continue
+        name = classes[number - 1] if classes else ''
+        text = ' '.join(filter(None, [str(number) if numbers else '', name]))
+        rows, columns = np.nonzero(labels[box] == number)
+        place = (rows.mean() + box[0].start, columns.mean() + box[1].start)
+        # A name may be wider than its part; a number alone would hide what it is to tell.
+        room = None if name else (box[0].stop - box[0].start, box[1].stop - box[1].start)
+        _write(picture, text, place, room)
+
+
+def _write(
+    picture: np.ndarray, text: str, place: tuple[float, float], room: tuple[int, int] | None
+) -> None:
+    """Write a text around a place (row, column), white on black so that it can be read on any
+    colour, and within the picture; not where it is larger than its room (height, width) in px."""
+    height, width = picture.shape[:2]
     size, thick = max(height / 900, 0.4), max(height // 480, 1)
     (wide, high), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, thick)
-    left = int(np.clip(columns.mean() - wide / 2, 2, max(width - wide - 2, 2)))
-    bottom = int(np.clip(rows.mean() + high / 2, high + 2, max(height - 2, high + 2)))
+    if room is not None and (high > room[0] or wide > room[1]):
+        return
+    left = int(np.clip(place[1] - wide / 2, 2, max(width - wide - 2, 2)))
+    bottom = int(np.clip(place[0] + high / 2, high + 2, max(height - 2, high + 2)))
     for colour, more in (((0, 0, 0), 2), ((255, 255, 255), 0)):
         cv2.putText(
             picture,

@@ -11,6 +11,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from scipy.optimize import linear_sum_assignment
 from sensor_msgs.msg import CameraInfo, Image
 from tqdm import tqdm
 
@@ -21,7 +22,7 @@ from insegan_ros.drawing.panels import titled
 from insegan_ros.errors import InseganError
 from insegan_ros.files import make_folder, write_json, write_png
 from insegan_ros.frame import Frame, Intrinsics
-from insegan_ros.metrics.masks import honest_miou, paper_miou
+from insegan_ros.metrics.masks import honest_miou, iou_matrix, paper_miou
 from insegan_ros.nodes.demo_config import DemoConfig
 from insegan_ros.nodes.diagnostics import STAGES
 from insegan_ros.nodes.processes import CAMERA, start_node, start_segmenter, wait_for, watching
@@ -102,7 +103,8 @@ def run_demo(config: DemoConfig) -> dict:
         # Libraries take long to import where a machine has other work: that is no silence.
         starting = STARTING * config.timeout_s
         for is_up, wanted in (
-            (lambda: bool(watcher.depth), 'depth images of the simulated camera'),
+            # Depth comes before: the first bin, while the others are made.
+            (lambda: bool(watcher.truth), 'true labels of the simulated camera'),
             (lambda: watcher.count_publishers(MASKS) > 0, 'outputs of the segmenter'),
         ):
             wait_for(is_up, executor, processes, starting, wanted)
@@ -185,9 +187,9 @@ def _score(
         'latency_ms_median': round(float(np.median(latencies)), 2),
         'latency_ms_p99': round(float(np.percentile(latencies, 99)), 2),
         'stages_ms': {
-            stage: float(watcher.diagnosis[f'{stage} ms'].split()[0])
+            stage: float(watcher.diagnosis[f'{stage} ms, median'])
             for stage in STAGES
-            if f'{stage} ms' in watcher.diagnosis
+            if f'{stage} ms, median' in watcher.diagnosis
         },
         **{
             f'frames_{name}': int(watcher.diagnosis.get(f'frames {name}', 0))
@@ -201,17 +203,37 @@ def _score(
     }
 
 
+def numbered_as(truth: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """Found labels (H, W) with the numbers of the true instances that they are, matched one to one
+    by their overlap; those that are none of them come after."""
+    true_ids, found_ids = (np.unique(labels[labels > 0]) for labels in (truth, found))
+    iou = iou_matrix(truth, found)
+    rows, columns = linear_sum_assignment(iou, maximize=True)
+    number = {
+        int(found_ids[column]): int(true_ids[row])
+        for row, column in zip(rows, columns)
+        if iou[row, column] > 0
+    }
+    others = [int(one) for one in found_ids if int(one) not in number]
+    number |= {one: int(truth.max(initial=0)) + place for place, one in enumerate(others, 1)}
+    table = np.zeros(int(found.max(initial=0)) + 1, np.uint16)
+    for one, new in number.items():
+        table[one] = new
+    return table[found]
+
+
 def demo_picture(
     depth_m: np.ndarray, masks: np.ndarray, truth: np.ndarray, kmeans: np.ndarray
 ) -> np.ndarray:
-    """Input, masks, truth and K-means side by side, (H, W, 3) uint8 RGB."""
+    """Input, masks, truth and K-means side by side, (H, W, 3) uint8 RGB; what is the same part has
+    the same number, and so the same colour, in each."""
     panels = [
-        titled(title, overlay(depth_m, labels))
+        titled(title, overlay(depth_m, labels, numbers=True))
         for title, labels in (
             ('depth', np.zeros_like(masks)),
-            ('insegan_ros', masks),
+            ('insegan_ros', numbered_as(truth, masks)),
             ('truth', truth),
-            ('K-means', kmeans),
+            ('K-means', numbered_as(truth, kmeans)),
         )
     ]
     return np.vstack([np.hstack(panels[:2]), np.hstack(panels[2:])])

@@ -24,15 +24,15 @@ OTHER_CLOCK_S = 3600.0
 class Health:
     """How the node fares. Seconds are those of time.monotonic().
 
-    bin_state: the bin in a word, as last published. bin_state_wanted: whether the next frame is to
-    find it out even if nobody else listens.
+    stopped: why the node left the active state by itself, until it is activated again. bin_state:
+    the bin in a word, as last published.
     """
 
     last_image_s: float = 0.0
     last_error: str = ''
     last_error_s: float = 0.0
+    stopped: str = ''
     bin_state: str = 'not known'
-    bin_state_wanted: bool = False
 
     def fail(self, error: str) -> None:
         """A frame, or the node, could not go on."""
@@ -87,7 +87,8 @@ class Meter:
             title = 'camera stamp to published' if name == 'latency' else name
             if seconds:
                 last = np.array(seconds) * 1000
-                out[f'{title} ms'] = f'{np.median(last):.1f} (99 %: {np.percentile(last, 99):.1f})'
+                out[f'{title} ms, median'] = f'{np.median(last):.1f}'
+                out[f'{title} ms, 99 %'] = f'{np.percentile(last, 99):.1f}'
         return out
 
 
@@ -104,10 +105,14 @@ def memory(device: str) -> dict[str, str]:
     return out
 
 
-def summary(health: Health, meter: Meter, state: str, silence_s: float) -> tuple[bytes, str]:
+def summary(
+    health: Health, meter: Meter, state: str, silence_s: float, wanted: bool
+) -> tuple[bytes, str]:
     """Level and message of a node in a state ('active', 'inactive', 'unconfigured'). An error is
-    told for silence_s seconds."""
+    told for silence_s seconds. wanted: whether frames are worked on as they come."""
     now = time.monotonic()
+    if health.stopped:
+        return DiagnosticStatus.ERROR, health.stopped
     if health.last_error and now - health.last_error_s < silence_s:
         silent = state == 'active' and now - health.last_image_s > silence_s
         return (DiagnosticStatus.ERROR if silent else DiagnosticStatus.WARN), health.last_error
@@ -115,6 +120,8 @@ def summary(health: Health, meter: Meter, state: str, silence_s: float) -> tuple
         return DiagnosticStatus.WARN, 'not active'
     if now - health.last_image_s > silence_s:
         return DiagnosticStatus.ERROR, f'no depth image for {now - health.last_image_s:.0f} s'
+    if not wanted:
+        return DiagnosticStatus.OK, 'frames come, and nobody listens to what comes of them'
     return DiagnosticStatus.OK, f'{meter.rate():.1f} frames/s'
 
 

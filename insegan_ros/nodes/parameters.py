@@ -12,7 +12,8 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from insegan_ros.errors import InputError
+from insegan_ros.errors import ConfigError, InputError
+from insegan_ros.nodes.allowed import PATHS, check_allowed
 from insegan_ros.picking.picks import PickConfig
 from insegan_ros.workspace import SCALARS, Workspace, workspace_of
 
@@ -20,7 +21,7 @@ from insegan_ros.workspace import SCALARS, Workspace, workspace_of
 @dataclass(frozen=True)
 class ParameterSpec:
     """Name, type, default, description, range (none where low and high are equal), and whether it
-    acts at once or at configure."""
+    acts at once, at configure, or is given at the start and stays (`fixed`)."""
 
     name: str
     kind: Parameter.Type
@@ -29,9 +30,17 @@ class ParameterSpec:
     low: float = 0
     high: float = 0
     live: bool = False
+    fixed: bool = False
+
+    @property
+    def acts(self) -> str:
+        """When a change acts, in words."""
+        return 'at once' if self.live else 'at start' if self.fixed else 'at configure'
 
 
 PICKS = 'picks.'
+# Frames a second: less is no rate, and a pause that cannot be waited for.
+SLOWEST = 0.01
 KINDS = {
     bool: Parameter.Type.BOOL,
     int: Parameter.Type.INTEGER,
@@ -104,6 +113,14 @@ PARAMETERS = (
     ),
     ParameterSpec(
         'gate', Parameter.Type.STRING, '', 'the old name of roi_filter; goes with the next release'
+    ),
+    ParameterSpec(
+        'allowed_folders',
+        Parameter.Type.STRING_ARRAY,
+        [],
+        'folders from which model, mesh and roi_filter may be read, besides the shipped'
+        ' checkpoints; empty: any',
+        fixed=True,
     ),
     ParameterSpec(
         'use_colour',
@@ -185,7 +202,7 @@ PARAMETERS = (
         'max_rate',
         Parameter.Type.DOUBLE,
         0.0,
-        'maximum rate in frames a second; 0: no limit',
+        'maximum rate in frames a second, 0.01 or more; 0: no limit',
         0,
         1000,
         live=True,
@@ -244,7 +261,7 @@ def declare(node: Node, specs: Iterable[ParameterSpec] = PARAMETERS) -> None:
     """Declare parameters on a node, the segmenter's if no others are given."""
     for spec in specs:
         descriptor = ParameterDescriptor(
-            name=spec.name, type=spec.kind.value, description=spec.description
+            name=spec.name, type=spec.kind.value, description=spec.description, read_only=spec.fixed
         )
         if spec.low != spec.high and spec.kind is Parameter.Type.INTEGER:
             descriptor.integer_range = [
@@ -261,7 +278,9 @@ def declare(node: Node, specs: Iterable[ParameterSpec] = PARAMETERS) -> None:
 
 
 def model_parameters(node: Node) -> dict[str, Any]:
-    """What `load_segmenter` is to load, as its keyword arguments; warns of old names."""
+    """What `load_segmenter` is to load, as its keyword arguments; warns of old names. Raises
+    ConfigError for files that may not be read."""
+    check_paths(node)
     names = ('model', 'segmenter', 'device', 'instances', 'mesh', 'mesh_scale', 'roi_filter')
     values = {name: node.get_parameter(name).value for name in names}
     if old := node.get_parameter('gate').value:
@@ -270,6 +289,17 @@ def model_parameters(node: Node) -> dict[str, Any]:
         )
         values['roi_filter'] = values['roi_filter'] or old
     return values
+
+
+def check_paths(node: Node, changed: Iterable[Parameter] = ()) -> None:
+    """Raise ConfigError where a parameter, with some of them changed, names a file outside of the
+    folders that may be read, or where these are no folders."""
+    new = {one.name: one.value for one in changed}
+    folders = node.get_parameter('allowed_folders').value
+    if not all(isinstance(one, str) for one in folders):
+        raise ConfigError(f'parameter allowed_folders is {folders!r}: expected a list of folders')
+    values = {name: str(new.get(name, node.get_parameter(name).value)) for name in PATHS}
+    check_allowed(values, folders)
 
 
 def settings(node: Node, changed: Iterable[Parameter] = ()) -> Settings:
@@ -292,6 +322,11 @@ def _settings(values: dict[str, Any]) -> Settings:
     floor, bounds = (_numbers(name, values[name]) for name in ('floor', 'bounds'))
     if bounds and not floor:
         raise InputError('parameter bounds is given without floor: expected both')
+    if 0 < values['max_rate'] < SLOWEST:
+        raise InputError(
+            f'parameter max_rate is {values["max_rate"]:g}: expected {SLOWEST} frames a second or'
+            ' more, or 0 for no limit'
+        )
     workspace = None
     if floor:
         scalars = {name: values[name] for name in SCALARS}

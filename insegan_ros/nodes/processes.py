@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import rclpy
@@ -37,7 +40,8 @@ DISCOVERY_S = 4.0
 def start_node(
     module: str, parameters: dict[str, Any], remappings: dict[str, str] | None = None
 ) -> subprocess.Popen:
-    """One of our nodes, started as launch would."""
+    """One of our nodes, started as launch would; it ends when this process does, also by
+    SIGKILL."""
     words = [
         word for name, value in parameters.items() for word in ('-p', f'{name}:={_text(value)}')
     ]
@@ -47,7 +51,22 @@ def start_node(
     return subprocess.Popen(
         [sys.executable, '-m', f'insegan_ros.nodes.{module}', '--ros-args', *words],
         start_new_session=True,
+        preexec_fn=partial(_die_with, os.getpid()),
     )
+
+
+# Found before there is a child, in which nothing may be imported any more.
+_LIBC = ctypes.CDLL(None)
+PR_SET_PDEATHSIG = 1
+
+
+def _die_with(parent: int) -> None:
+    """In a child, before it becomes its program: be told to stop when the parent ends, however that
+    ends. It may have ended already."""
+    if sys.platform == 'linux':
+        _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def start_segmenter(

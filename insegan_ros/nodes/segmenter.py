@@ -14,10 +14,8 @@ asks once.
 from __future__ import annotations
 
 import importlib
-import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -48,6 +46,7 @@ from insegan_ros.nodes.conversions import frame_from_messages
 from insegan_ros.nodes.diagnostics import Health, Meter, diagnostic_array, memory, summary
 from insegan_ros.nodes.outputs import MeshFile, Output, Result, outputs
 from insegan_ros.nodes.parameters import (
+    check_paths,
     declare,
     default_settings,
     model_parameters,
@@ -56,6 +55,7 @@ from insegan_ros.nodes.parameters import (
 )
 from insegan_ros.nodes.runtime import Warner, run_node
 from insegan_ros.nodes.watchdog import Watchdog
+from insegan_ros.nodes.worker import DepthInput, FrameWorker
 from insegan_ros.segmenters.base import Segmenter
 from insegan_ros.workspace import Workspace, resolve_workspace
 
@@ -73,48 +73,25 @@ LATCHED_QOS = QoSProfile(
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
 WATCH_EVERY_S = 1.0
-# The executor may serve an image before the camera_info that was published ahead of it: an image is
-# held so long for the first one.
-INFO_WITHIN_S = 0.5
-
-
-@dataclass(frozen=True)
-class DepthInput:
-    """The newest frame as it came: depth, its colour or None, when it came (time.monotonic()), and
-    which frame it is, counted from the node's activation."""
-
-    depth: Image
-    colour: Image | None
-    received_s: float
-    number: int
-
-
-@dataclass(frozen=True)
-class PendingRequest:
-    """A call of ~/segment_once that waits for the first frame after `after`."""
-
-    after: int
-    answer: Future
+# What a part is called whose name no model knows.
+UNNAMED = 'part'
 
 
 class SegmenterNode(LifecycleNode):
     """Segments the newest depth image in a worker thread and publishes what is subscribed to."""
 
-    def __init__(self) -> None:
+    def __init__(self, **options: Any) -> None:
+        """options: rclpy's of a node."""
         self._segmenter: Segmenter | None = None
         self.subscriptions_by_input: dict[str, Subscription] = {}
         self.output_publishers: list[tuple[Output, Any]] = []
-        self.camera_info: CameraInfo | None = None
         self.pairing = Pairing()
-        self.newest: DepthInput | None = None
-        self.pending_requests: list[PendingRequest] = []
-        # Guards newest, camera_info, pending_requests and running.
-        self.changed = threading.Condition()
-        self.worker: threading.Thread | None = None
+        # While the node is active.
+        self.worker: FrameWorker | None = None
         self.input_timer: Timer | None = None
-        self.running = self.uses_colour = False
+        self.uses_colour = False
         self.meter, self.health = Meter(), Health()
-        super().__init__('segmenter')
+        super().__init__('segmenter', **options)
         self.warn = Warner(self)
         self.watchdog = Watchdog(self, self.health, self.warn)
         declare(self)
@@ -201,11 +178,13 @@ class SegmenterNode(LifecycleNode):
         except Exception as error:  # an override that no policy knows
             self.get_logger().error(f'cannot subscribe: {error}')
             return TransitionCallbackReturn.FAILURE
-        self.health.last_image_s = time.monotonic()
-        self.meter, self.pairing = Meter(), Pairing()
+        self.health.last_image_s, self.health.stopped = time.monotonic(), ''
+        self.pairing = Pairing()
+        self.worker = FrameWorker(
+            self._process, self._wanted, lambda: self.settings.max_rate, self._refused
+        )
+        self.meter = self.worker.meter
         self.input_timer = self.create_timer(WATCH_EVERY_S, self._watch_inputs)
-        self.running = True
-        self.worker = threading.Thread(target=self._work, name='segmenter-worker', daemon=True)
         self.worker.start()
         topics = ' and '.join(one.topic_name for one in self.subscriptions_by_input.values())
         self.get_logger().info(f'listening on {topics}')
@@ -230,7 +209,8 @@ class SegmenterNode(LifecycleNode):
         """What does not depend on a frame, such as the part's name."""
         camera = Intrinsics(1, 1, 0, 0, 1, 1)
         no_frame = Frame(np.full((1, 1), np.nan, np.float32), camera)
-        nothing = Result(no_frame, Instances.none((1, 1)), None, Header(), self._part())
+        part = self.segmenter.part or UNNAMED
+        nothing = Result(no_frame, Instances.none((1, 1)), None, Header(), part)
         for output, publisher in self.output_publishers:
             if output.latched:
                 publisher.publish(output.make(nothing))
@@ -257,20 +237,17 @@ class SegmenterNode(LifecycleNode):
         super().destroy_node()
 
     def _stop(self) -> None:
-        with self.changed:
-            self.running = False
-            self.newest = None
-            self.changed.notify()
-        self._answer_all(False, 'the node was deactivated')
-        if self.worker is not None:
-            self.worker.join(timeout=10)
-            self.worker = None
+        if self.worker is not None and not self.worker.stop('the node was deactivated'):
+            self.get_logger().warning(
+                'a frame is still being worked on: nothing more will be published of it'
+            )
+        self.worker = None
         if self.input_timer is not None:
             self.destroy_timer(self.input_timer)
             self.input_timer = None
         for subscription in self.subscriptions_by_input.values():
             self.destroy_subscription(subscription)
-        self.subscriptions_by_input, self.camera_info = {}, None
+        self.subscriptions_by_input = {}
 
     def _release(self) -> None:
         for _, publisher in self.output_publishers:
@@ -283,14 +260,12 @@ class SegmenterNode(LifecycleNode):
         path, scale = (self.get_parameter(name).value for name in ('mesh', 'mesh_scale'))
         return MeshFile(Path(path).absolute().as_uri(), float(scale)) if path else None
 
-    def _part(self) -> str:
-        return self.segmenter.part or 'part'
-
     def _on_parameters(self, changed: list[Parameter]) -> SetParametersResult:
         """Whether a change can be, and if not, why; what is live acts from the next frame on."""
         reason = refuse_unless_unconfigured(changed) if self._segmenter is not None else ''
         try:
             new = settings(self, changed)
+            check_paths(self, changed)
         except (InseganError, TypeError) as error:
             return SetParametersResult(successful=False, reason=str(error))
         if reason:
@@ -301,9 +276,8 @@ class SegmenterNode(LifecycleNode):
     # Frames.
 
     def _on_camera_info(self, info: CameraInfo) -> None:
-        with self.changed:
-            self.camera_info = info
-            self.changed.notify()
+        if self.worker is not None:
+            self.worker.take_camera_info(info)
 
     def _on_depth(self, image: Image) -> None:
         self.health.last_image_s = time.monotonic()
@@ -318,50 +292,15 @@ class SegmenterNode(LifecycleNode):
             self._take(*pair)
 
     def _take(self, depth: Image, colour: Image | None) -> None:
-        with self.changed:
-            self.meter.counts['dropped'] += self.newest is not None
-            self.newest = DepthInput(depth, colour, time.monotonic(), self.meter.counts['in'])
-            self.changed.notify()
+        if self.worker is not None:
+            self.worker.take(depth, colour)
 
-    def _work(self) -> None:
-        """The worker: newest frames, one after another, not more often than max_rate."""
-        earliest_s = 0.0
-        while (frame := self._next_frame(earliest_s)) is not None:
-            with self.changed:
-                requests = [one for one in self.pending_requests if frame.number > one.after]
-            if not requests and not (self.settings.continuous and self._has_subscribers()):
-                self.meter.counts['idle'] += 1
-                continue
-            if self.settings.max_rate:
-                earliest_s = time.monotonic() + 1 / self.settings.max_rate
-            self.meter.begin(frame.received_s)
-            try:
-                success, text = True, self._process(frame, everything=bool(requests))
-            except InseganError as error:
-                success, text = False, str(error)
-            except Exception as error:  # a frame may fail, the node may not
-                if not self.context.ok():
-                    return
-                success, text = False, f'a frame was left out: {type(error).__name__}: {error}'
-            if not success:
-                self.meter.counts['refused'] += 1
-                self.health.fail(text)
-                self.warn(text)
-            self._answer(requests, success, text)
+    def _wanted(self) -> bool:
+        return self.settings.continuous and self._has_subscribers()
 
-    def _next_frame(self, earliest_s: float) -> DepthInput | None:
-        """Wait for the newest frame, not before a time of time.monotonic(); None when the node
-        stops."""
-        with self.changed:
-            self.changed.wait_for(
-                lambda: not self.running, timeout=max(earliest_s - time.monotonic(), 0)
-            )
-            self.changed.wait_for(lambda: self.newest is not None or not self.running)
-            self.changed.wait_for(
-                lambda: self.camera_info is not None or not self.running, timeout=INFO_WITHIN_S
-            )
-            frame, self.newest = self.newest, None
-            return frame if self.running else None
+    def _refused(self, reason: str) -> None:
+        self.health.fail(reason)
+        self.warn(reason)
 
     def _has_subscribers(self) -> bool:
         return any(
@@ -370,50 +309,51 @@ class SegmenterNode(LifecycleNode):
             if not output.latched
         )
 
-    def _process(self, newest: DepthInput, everything: bool) -> str:
+    def _process(self, worker: FrameWorker, newest: DepthInput, everything: bool) -> str:
         """Segment a frame and publish what is subscribed to, or everything; what was found, in
         words. Raises InputError."""
-        meter, live = self.meter, self.settings
+        # The worker's own: one that is disowned must not count for, or use, what came after it.
+        meter, live, segmenter = worker.meter, self.settings, self.segmenter
         header = newest.depth.header
         with meter.stage('convert'):
-            frame = self._frame(newest)
+            frame = self._frame(newest, worker.camera_info)
             readable = bool(np.isfinite(frame.depth_m).any())
             workspace = resolve_workspace(live.workspace, frame) if readable else None
         with meter.stage('infer'):
             found = (
-                self.segmenter.segment(frame, workspace)
+                segmenter.segment(frame, workspace)
                 if workspace is not None
                 else Instances.none(frame.depth_m.shape)
             )
             if live.min_score:
                 found = found.only(found.scores >= live.min_score)
-        area_m2 = self.segmenter.scales.part_area_m2
-        result = Result(
-            frame, found, workspace, header, self._part(), live.picking, area_m2, self._mesh()
-        )
-        self._publish(result, everything)
+        area_m2, part = segmenter.scales.part_area_m2, segmenter.part or UNNAMED
+        result = Result(frame, found, workspace, header, part, live.picking, area_m2, self._mesh())
+        self._publish(worker, result, everything)
         meter.finish((self.get_clock().now().nanoseconds - stamp_ns(header)) / 1e9)
         self._warn_of_frame(frame, readable)
         return f'{len(found)} instances' + (f', bin {result.state.value}' if everything else '')
 
-    def _frame(self, newest: DepthInput) -> Frame:
-        if self.camera_info is None:
+    def _frame(self, newest: DepthInput, camera_info: CameraInfo | None) -> Frame:
+        if camera_info is None:
             raise InputError(
                 'depth arrives but no camera_info on'
                 f' {self.resolve_topic_name("depth/camera_info")}: expected one beside the image;'
                 ' is it remapped?'
             )
-        return frame_from_messages(newest.depth, self.camera_info, newest.colour)
+        return frame_from_messages(newest.depth, camera_info, newest.colour)
 
-    def _publish(self, result: Result, everything: bool) -> None:
+    def _publish(self, worker: FrameWorker, result: Result, everything: bool) -> None:
         for output, publisher in self.output_publishers:
             if not output.latched and (everything or publisher.get_subscription_count()):
-                with self.meter.stage('post-process'):
+                with worker.meter.stage('post-process'):
                     message = output.make(result)
-                with self.meter.stage('publish'):
+                with worker.meter.stage('publish'):
+                    if not worker.running:
+                        raise InputError('the node was deactivated before the frame was finished')
                     publisher.publish(message)
-        if self.health.bin_state_wanted or 'state' in vars(result):
-            self.health.bin_state, self.health.bin_state_wanted = result.state.value, False
+        # What nobody listens to is not found out for the diagnostics alone.
+        self.health.bin_state = result.state.value if 'state' in vars(result) else 'not asked for'
 
     def _warn_of_frame(self, frame: Frame, readable: bool) -> None:
         if not readable:
@@ -434,34 +374,23 @@ class SegmenterNode(LifecycleNode):
     ) -> Trigger.Response:
         """Segment the next frame that comes after the call and publish everything, whoever
         listens."""
-        if not self.running:
+        if self.worker is None:
             response.success = False
             response.message = 'the node is not active: configure and activate it first'
             return response
         answer: Future = Future()
-        with self.changed:
-            self.pending_requests.append(PendingRequest(self.meter.counts['in'], answer))
+        self.worker.ask(answer)
         success, text = await answer  # type: ignore[misc]
         response.success, response.message = success, text
         return response
-
-    def _answer(self, requests: list[PendingRequest], success: bool, text: str) -> None:
-        with self.changed:
-            self.pending_requests = [one for one in self.pending_requests if one not in requests]
-        for request in requests:
-            request.answer.set_result((success, text))
-
-    def _answer_all(self, success: bool, text: str) -> None:
-        with self.changed:
-            waiting, self.pending_requests = self.pending_requests, []
-        for request in waiting:
-            request.answer.set_result((success, text))
 
     # What the node says of itself.
 
     def _watch_inputs(self) -> None:
         inputs, live = self.subscriptions_by_input, self.settings
-        if 'depth/image' in inputs and (
+        if self.worker is not None and self.worker.died:
+            self._leave_active(self.worker.died)
+        elif self.worker is not None and (
             reason := self.watchdog.check(
                 inputs['depth/image'],
                 inputs.get('color/image'),
@@ -470,14 +399,20 @@ class SegmenterNode(LifecycleNode):
                 live.sync_slop_s,
             )
         ):
-            self._answer_all(False, reason)
+            self.worker.answer_all(reason)
+
+    def _leave_active(self, reason: str) -> None:
+        """A node that cannot work any more does not say that it is active."""
+        self.get_logger().error(f'{reason}; the node is deactivated')
+        self.health.stopped = reason
+        self.trigger_deactivate()
 
     def _diagnose(self) -> None:
         """Once a second, whatever state the node is in."""
         if not self.diagnostics.get_subscription_count():
             return
         configured = 'unconfigured' if self._segmenter is None else 'inactive'
-        state = 'active' if self.running else configured
+        state = configured if self.worker is None else 'active'
         model = str(self.get_parameter('model').value)
         device = str(self._segmenter.device) if self._segmenter is not None else 'cpu'
         values = {
@@ -488,8 +423,9 @@ class SegmenterNode(LifecycleNode):
             **self.meter.values(),
             **memory(device),
         }
-        self.health.bin_state_wanted = True
-        level, message = summary(self.health, self.meter, state, self.settings.silence_s)
+        level, message = summary(
+            self.health, self.meter, state, self.settings.silence_s, self._wanted()
+        )
         self.diagnostics.publish(diagnostic_array(self, model, level, message, values))
 
 

@@ -5,8 +5,9 @@ realsense-ros uses.
     (16UC1)
 
 As node `camera` in namespace `/camera`, `~` is /camera/camera, as with the real driver. The bins
-are simulated before the first frame, so that publishing costs next to nothing; each is shown for
-`dwell_s`, with fresh sensor noise.
+are simulated before they are shown at the camera's rate, so that publishing costs next to nothing;
+each is shown for `dwell_s`, with fresh sensor noise. Until the last of them is made, the first one
+stands there, without its truth, as often as another is ready.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ from insegan_sim.scenes import FILL, scene_stream
 from insegan_sim.sensor import Sensor, load_sensor
 
 NOISE_VARIANTS = 4
+# A bin's depth with fresh noise each, its true labels, its camera.
+Pictures = tuple[list[Image], Image, CameraInfo]
 
 
 class SimCameraNode(Node):
@@ -59,11 +62,6 @@ class SimCameraNode(Node):
                 'sensor', 'noise', 'ideal, noise, d435, or a YAML file of sensor parameters'
             )
         )
-        with closing(scene_stream(shown.setup(width, height))) as stream:
-            self.scenes = [
-                self._messages(next(stream), sensor, np.random.default_rng(shown.seed + i))
-                for i in range(scenes)
-            ]
         self.frames_a_scene = max(int(round(dwell_s * rate)), 1)
         self.sent = 0
         self.depth = self.create_publisher(
@@ -75,6 +73,15 @@ class SimCameraNode(Node):
         self.truth = self.create_publisher(
             Image, '~/ground_truth/labels', qos_profile_system_default
         )
+        # After the publishers: who listens is told by whom, and that something comes.
+        self.get_logger().info(f'simulating {scenes} bins of {shown.instances} x {shown.name}')
+        self.scenes: list[Pictures] = []
+        with closing(scene_stream(shown.setup(width, height))) as stream:
+            for number in range(scenes):
+                rng = np.random.default_rng(shown.seed + number)
+                self.scenes.append(self._messages(next(stream), sensor, rng))
+                self._publish(truth=False)
+        self.sent = 0
         self.timer = self.create_timer(1 / rate, self._publish)
         self.get_logger().info(
             f'{scenes} bins of {shown.instances} x {shown.name} simulated; publishing'
@@ -99,9 +106,7 @@ class SimCameraNode(Node):
         return self.declare_parameter(name, default, descriptor).value
 
     @staticmethod
-    def _messages(
-        scene: Scene, sensor: Sensor, rng: np.random.Generator
-    ) -> tuple[list[Image], Image, CameraInfo]:
+    def _messages(scene: Scene, sensor: Sensor, rng: np.random.Generator) -> Pictures:
         header = header_of(scene.frame)
         return (
             [depth_message(sensor.measure(scene.frame, rng)) for _ in range(NOISE_VARIANTS)],
@@ -109,13 +114,18 @@ class SimCameraNode(Node):
             camera_info_message(scene.frame.intrinsics, header),
         )
 
-    def _publish(self) -> None:
-        depth, truth, info = self.scenes[self.sent // self.frames_a_scene % len(self.scenes)]
-        image = depth[self.sent % NOISE_VARIANTS]
+    def _publish(self, truth: bool = True) -> None:
+        depth, labels, info = self.scenes[self.sent // self.frames_a_scene % len(self.scenes)]
+        pairs = [
+            (self.info, info),
+            (self.truth, labels),
+            (self.depth, depth[self.sent % len(depth)]),
+        ]
         stamp = self.get_clock().now().to_msg()
-        for publisher, message in ((self.info, info), (self.truth, truth), (self.depth, image)):
+        for publisher, message in pairs:
             message.header.stamp = stamp
-            publisher.publish(message)
+            if truth or publisher is not self.truth:
+                publisher.publish(message)
         self.sent += 1
 
 

@@ -68,19 +68,25 @@ def find_centres(
         cell[2] = max(radius_px / 2, 0.5)
         layers = int(np.clip(targets[:, 2].max() / cell[2] + 3, 1, MAX_LAYERS))
         grid = (*shape, layers)
-    heat = vote_map(targets[:, order] / cell, weights, grid, max(radius_px / 2, 0.5))
+    places = targets[:, order]
+    heat = vote_map(places / cell, weights, grid, max(radius_px / 2, 0.5))
     if len(order) == 3:
         heat = heat @ _blurring(grid[2])
     remaining = weights.copy()
     reach = int(np.ceil(radius_px))
+    # A peak changes few rows of the map, and few votes are near it: neither is searched as a whole.
+    rows, within_row = np.ascontiguousarray(places[:, 0]), tuple(range(1, len(grid)))
+    highest = heat.max(within_row)
     centres: list[np.ndarray] = []
     for _ in range(MAX_PEAKS):
         if remaining.sum() < min_votes:
             break
-        peak = np.array(np.unravel_index(int(heat.argmax()), grid))
+        row = int(highest.argmax())
+        peak = np.array([row, *np.unravel_index(int(heat[row].argmax()), grid[1:])])
         if heat[tuple(peak)] <= 1e-6:
             break
-        near = ((targets[:, order] - peak * cell) ** 2).sum(1) < radius_px**2
+        near = np.flatnonzero(np.abs(rows - row) <= radius_px)
+        near = near[((places[near] - peak * cell) ** 2).sum(1) < radius_px**2]
         if remaining[near].sum() >= min_votes:
             centres.append(np.average(targets[near], axis=0, weights=remaining[near] + 1e-9))
         remaining[near] = 0
@@ -90,6 +96,7 @@ def find_centres(
         window = tuple(slice(*ends) for ends in zip(low, high))
         away = sum(((axis - p) * c) ** 2 for axis, p, c in zip(np.ogrid[window], peak, cell))
         heat[window][away <= reach**2] = 0
+        highest[window[0]] = heat[window[0]].max(within_row)
     return np.array(centres, np.float32).reshape(-1, targets.shape[1])
 
 
@@ -182,6 +189,10 @@ def _blurring(layers: int) -> np.ndarray:
 def assign(targets: np.ndarray, centres: np.ndarray) -> np.ndarray:
     """For every vote target (M, D) the index of the nearest of the centres (K, D)."""
     axes = np.ascontiguousarray(targets.T, np.float32)
-    return np.stack(
-        [sum((axis - c) ** 2 for axis, c in zip(axes, centre)) for centre in centres]
-    ).argmin(0)
+    nearest, owner = np.full(len(targets), np.inf, np.float32), np.zeros(len(targets), int)
+    # One centre after another: all distances at once are gigabytes for a large picture of clutter.
+    for number, centre in enumerate(centres):
+        distance = sum((axis - c) ** 2 for axis, c in zip(axes, centre))
+        closer = distance < nearest
+        nearest[closer], owner[closer] = distance[closer], number
+    return owner

@@ -13,7 +13,7 @@ from typing import Literal
 
 import cv2
 import numpy as np
-from scipy.ndimage import find_objects
+from scipy.ndimage import find_objects, maximum
 
 from insegan_ros.errors import ConfigError
 from insegan_ros.frame import Frame, Instances
@@ -30,6 +30,8 @@ BEYOND_M = 0.1
 MAX_POINTS = 1000
 # Places tried an instance, and turns of a parallel gripper.
 PLACES, TURNS = 8, 12
+# Instances tried a frame, so that clutter cannot hold a node up.
+MAX_TRIED = 100
 # A bin in which this share of the pixels has no reading says nothing.
 MIN_READ = 0.3
 
@@ -84,8 +86,9 @@ class PickConfig:
             bad
             or self.gripper not in ('suction', 'parallel')
             or not 0 <= self.min_uncovered <= 1
-            or self.wall_m < 0
-            or self.full_height_m < 0
+            # Also where it is no number.
+            or not 0 <= self.wall_m < np.inf
+            or not 0 <= self.full_height_m < np.inf
         ):
             raise ConfigError(
                 f'picks: {", ".join(f"{name} {getattr(self, name):g}" for name in bad) or self}:'
@@ -145,7 +148,8 @@ def rank_picks(
     config: PickConfig = PickConfig(),
     part_area_m2: float = 0.0,
 ) -> list[Pick]:
-    """All instances' best picks, the best first; impossible ones last.
+    """All instances' best picks, the best first; impossible ones last. Of more than MAX_TRIED
+    instances those that stand highest.
 
     part_area_m2: what one whole part covers; a mask that is much larger is suspected of two. 0
     compares with the median of the masks.
@@ -155,7 +159,9 @@ def rank_picks(
     usual = part_area_m2 or float(np.median(areas[areas > 0])) if (areas > 0).any() else 0.0
     highest = max(float(surface.height[holds.labels > 0].max(initial=0)), 1e-6)
     picks = []
-    for label, box in enumerate(find_objects(holds.labels, len(instances)), start=1):
+    boxes = find_objects(holds.labels, len(instances))
+    for label in _tried(holds, len(instances)):
+        box = boxes[label - 1]
         found = holds.hold(label, box, _seen_share(instances, label)) if box else None
         if found is None:
             continue
@@ -170,6 +176,15 @@ def rank_picks(
         )
         picks.append(replace(pick, score=float(score)))
     return sorted(picks, key=lambda pick: (not pick.possible, -pick.score))
+
+
+def _tried(holds: _Holds, count: int) -> list[int]:
+    """The labels of those of `count` instances that are looked at, in order."""
+    labels = np.arange(1, count + 1)
+    if count > MAX_TRIED:
+        tops = maximum(holds.height, holds.labels, labels)
+        labels = np.sort(labels[np.argsort(-tops, kind='stable')[:MAX_TRIED]])
+    return labels.tolist()
 
 
 def bin_state(

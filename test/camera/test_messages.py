@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import array
+import mmap
+import tracemalloc
 from types import SimpleNamespace
 
 import numpy as np
@@ -70,6 +72,30 @@ def test_messages_that_cannot_be_depth_are_refused_in_words(change, words):
     broken = message(np.ones((4, 4), np.uint16), '16UC1')
     vars(broken).update(change)
     with pytest.raises(InputError, match=words):
+        depth_from_message(broken)
+
+
+@pytest.mark.parametrize(
+    'convert, encoding', [(depth_from_message, '16UC1'), (colour_from_message, 'mono8')]
+)
+def test_a_step_that_pads_a_row_beyond_reason_costs_no_memory(convert, encoding):
+    row = message(np.full((1, 4), 500, np.uint16), encoding)
+    row.step, row.width = 10**8, 4
+    tracemalloc.start()
+    pixels = convert(row)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert pixels.shape[:2] == (1, 4) and peak < 10**6
+    if encoding == '16UC1':
+        assert np.allclose(pixels, 0.5)
+
+
+def test_an_image_of_more_pixels_than_any_camera_has_is_refused():
+    # Pages of zeros that nobody touches take no memory.
+    whole = mmap.mmap(-1, 5000 * 4000 * 2)
+    broken = message(np.ones((4, 4), np.uint16), '16UC1')
+    broken.width, broken.height, broken.step, broken.data = 5000, 4000, 10000, whole
+    with pytest.raises(InputError, match='depth image is 5000x4000: expected at most 16777216'):
         depth_from_message(broken)
 
 

@@ -115,7 +115,7 @@ def test_a_library_that_greets_is_not_heard():
         text=True,
         check=True,
     )
-    assert made.stdout == 'ours\n'
+    assert made.stdout == 'ours\n' and made.stderr == ''
 
 
 NO_VALUES = (b'', b'null', b'- 1', b'\xff\xfe', b'a: &a [*a]', b'[' * 1500)

@@ -33,6 +33,18 @@ def test_colours_differ_for_many_instances():
     assert colours.shape == (21, 3) and distance.min() > 15
 
 
+def test_numbers_stand_on_their_parts_where_there_is_room():
+    depth = np.full((120, 160), 0.5, np.float32)
+    labels = np.zeros((120, 160), np.uint16)
+    labels[40:90, 20:100], labels[100:105, 150:155], labels[5:30, 120:150] = 1, 2, 3
+    written = (overlay(depth, labels) != overlay(depth, labels, numbers=True)).any(-1)
+    assert written[55:75, 50:70].any() and written[5:30, 120:150].any()
+    assert not written[100:105, 150:155].any(), 'too small for a number'
+    assert not written[labels == 0].any()
+    both = overlay(depth, labels, classes=('nut', '', ''), numbers=True)
+    assert (both != overlay(depth, labels, classes=('nut', '', ''))).any()
+
+
 def test_names_stand_on_what_they_name_and_stay_within_the_picture():
     depth = np.full((120, 160), 0.5, np.float32)
     labels = np.zeros((120, 160), np.uint16)

@@ -24,9 +24,7 @@ def test_the_manuals_tables_are_the_codes(root):
         return [line for line in table[: table.index(end)].splitlines() if line.startswith('| `')]
 
     assert rows('<!-- parameters', 'A value that cannot be') == [
-        f'| `{p.name}` | `{p.default}` | {"at once" if p.live else "at configure"} |'
-        f' {p.description} |'
-        for p in PARAMETERS
+        f'| `{p.name}` | `{p.default}` | {p.acts} | {p.description} |' for p in PARAMETERS
     ]
     vision = SimpleNamespace(
         **{

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 
-from insegan_ros.offsets.votes import MAX_PEAKS, assign, covering_centres, find_centres
+from insegan_ros.offsets.votes import (
+    MAX_PEAKS,
+    assign,
+    covering_centres,
+    find_centres,
+    vote_map,
+)
 
 
 def disks(*centres, radius=8, shape=(48, 64)):
@@ -66,6 +74,45 @@ def test_votes_of_any_height_do_no_harm():
     assert np.allclose(
         find_centres(targets, np.ones(190, np.float32), (48, 64), 4.0, 40), [(30, 24, 5)], atol=0.1
     )
+
+
+def test_every_vote_goes_to_its_nearest_centre_in_little_memory():
+    rng = np.random.default_rng(0)
+    targets = rng.uniform(0, 400, (30_000, 3)).astype(np.float32)
+    centres = rng.uniform(0, 400, (200, 3)).astype(np.float32)
+    tracemalloc.start()
+    owner = assign(targets, centres)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4e6, 'all distances at once have 24 MB'
+    some = slice(0, 500)
+    distance = ((targets[some, None].astype(float) - centres) ** 2).sum(-1)
+    assert (owner[some] == distance.argmin(1)).all()
+
+
+def test_centres_of_clutter_are_those_of_a_search_of_the_whole_map():
+    """The peaks as their definition has them, without any short cut."""
+    rng = np.random.default_rng(3)
+    places = rng.uniform((0, 0, 0), (60, 40, 20), (40, 3))
+    targets = (places[rng.integers(0, 40, 3000)] + rng.normal(0, 1.5, (3000, 3))).astype(np.float32)
+    weights = rng.uniform(0, 1, 3000).astype(np.float32)
+    radius, least = 4.0, 12.0
+    cell = np.array([1, 1, radius / 2])
+    order = targets[:, [1, 0, 2]]
+    layers = int(np.clip(targets[:, 2].max() / cell[2] + 3, 1, 64))
+    heat = vote_map(order / cell, weights, (40, 60, layers), radius / 2)
+    level = np.arange(layers)
+    heat = heat @ np.exp(-((level[:, None] - level) ** 2) / 2).astype(np.float32)
+    grid, left, expected = np.indices(heat.shape).reshape(3, -1).T * cell, weights.copy(), []
+    while left.sum() >= least and heat.max() > 1e-6:
+        peak = grid[heat.argmax()]
+        near = ((order - peak) ** 2).sum(1) < radius**2
+        if left[near].sum() >= least:
+            expected.append(np.average(targets[near], axis=0, weights=left[near] + 1e-9))
+        left[near] = 0
+        heat.ravel()[((grid - peak) ** 2).sum(1) <= radius**2] = 0
+    found = find_centres(targets, weights, (40, 60), radius, least)
+    assert len(found) > 10 and np.allclose(found, expected, atol=1e-3)
 
 
 def test_few_votes_make_no_instance():

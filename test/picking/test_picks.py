@@ -11,7 +11,14 @@ import pytest
 from insegan_ros.data.scene import visible_fractions
 from insegan_ros.errors import ConfigError
 from insegan_ros.frame import Frame, Instances, Intrinsics
-from insegan_ros.picking.picks import BinState, PickConfig, Surface, bin_state, rank_picks
+from insegan_ros.picking.picks import (
+    MAX_TRIED,
+    BinState,
+    PickConfig,
+    Surface,
+    bin_state,
+    rank_picks,
+)
 from insegan_ros.workspace import Workspace
 from insegan_sim.scenes import bin_setup, scene_stream
 
@@ -39,6 +46,17 @@ def test_what_lies_on_top_comes_first_and_what_is_covered_is_impossible():
     assert picks[0].uncovered == 1 and picks[0].height_m == pytest.approx(0.05, abs=1e-3)
     # A quarter of the covered box's border runs below the one that lies on it.
     assert picks[2].uncovered == pytest.approx(0.75, abs=0.1)
+
+
+def test_of_very_many_instances_the_highest_are_tried():
+    places = [(left, top) for top in range(4, 116, 10) for left in range(4, 154, 10)]
+    heights = np.random.default_rng(0).permutation(len(places)) / 1000 + 0.01
+    frame, found = scene(
+        *((left, top, left + 6, top + 6, h) for (left, top), h in zip(places, heights))
+    )
+    picks = rank_picks(Surface(frame, FLOOR), found)
+    highest = np.argsort(-heights)[:MAX_TRIED] + 1
+    assert len(places) > MAX_TRIED and {pick.label for pick in picks} == set(highest.tolist())
 
 
 def test_where_hidden_parts_are_known_what_is_seen_of_them_counts():

@@ -1,0 +1,21 @@
+"""What a training says before and after its bars."""
+
+from __future__ import annotations
+
+from shell import command
+from small_trainings import disks, heights_file
+
+
+def test_it_says_at_once_what_it_reads_and_at_last_what_to_do_next(tmp_path, capsys):
+    data, out = heights_file(tmp_path / 'disks.h5', disks(20)), tmp_path / 'run'
+    words = (
+        '--instances=3 --loop.device=cpu --offsets.network.width=8 --offsets.network.levels=2'
+        ' --offsets.steps=2 --offsets.batch=2 --offsets.self_training=0'
+    ).split()
+    assert command('train', 'cutpaste', f'--data={data}', f'--out={out}', *words) == 0
+    said = capsys.readouterr()
+    checkpoint = said.out.splitlines()[-1]
+    assert (out / 'checkpoint').samefile(checkpoint)
+    lines = said.err.splitlines()
+    assert f'training cutpaste, reading {data}' in lines
+    assert lines[-1].startswith(f'next: insegan segment INPUT --model {checkpoint}')
