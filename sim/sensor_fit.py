@@ -25,6 +25,8 @@ FLAT_M = 0.008
 STEP_M, AROUND_PX, LEVEL_PX = 0.01, 7, 3
 # Nothing has moved where less of the bin than this share differs by more than a part's height.
 MOVED_M, MOVED_SHARE = 0.006, 0.01
+# A sensor reads at this share of the distance of the nearest reading, at the least.
+NEARER = 0.8
 # From a tenth to nine tenths of a step that was blurred by a Gaussian there are so many of its
 # standard deviations; a sharp step takes that share of the way between two pixels.
 RISE_SIGMAS, SHARP_PX = 2.56, 0.8
@@ -34,8 +36,8 @@ RISE_SIGMAS, SHARP_PX = 2.56, 0.8
 class SensorFit:
     """repeatability_px, how much a pixel's disparity differs from frame to frame (NaN where
     something moves between any two), and rms_px, from the floor's plane in one frame (standard
-    deviations); hole_share of the floor; edge_px, width of
-    the edges (median; 0 where too few are seen), and their number."""
+    deviations); hole_share of the floor; edge_px, width of the edges (median; 0 where too few are
+    seen), and their number; nearest_m, how near the nearest thousandth of the readings is."""
 
     repeatability_px: float
     rms_px: float
@@ -43,6 +45,7 @@ class SensorFit:
     edge_px: float
     edges: int
     frames: int
+    nearest_m: float
 
     def sensor(self) -> StereoSensor:
         """The sensor model with what was measured in place of a D435's values."""
@@ -50,6 +53,8 @@ class SensorFit:
         smear = max(self.edge_px**2 - SHARP_PX**2, 0.0) ** 0.5 / RISE_SIGMAS
         return replace(
             StereoSensor(),
+            # What has read at this distance reads parts on a higher pile too.
+            min_depth_m=round(min(StereoSensor.min_depth_m, NEARER * self.nearest_m), 3),
             disparity_rms_px=round(self.rms_px, 4),
             hole_share=round(self.hole_share, 4),
             edge_smear_px=round(smear, 2),
@@ -99,6 +104,7 @@ def fit_sensor(
         float(np.median(widths)) if len(widths) >= MIN_EDGES else 0.0,
         len(widths),
         len(frames),
+        min(float(np.nanquantile(frame.depth_m, 0.001)) for frame in frames),
     )
 
 

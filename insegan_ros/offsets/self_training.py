@@ -9,6 +9,7 @@ doubtful, those parts alone that it finds again. No label is used.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -52,6 +53,24 @@ def pseudo_labels(
     return _stacked(kept, labels, centres, heights_m)
 
 
+class SureInstances(NamedTuple):
+    """What a network is sure of: the pictures (M,) with such an instance, their labels (M, S, S)
+    with UNSURE pixels, centres (M, n, 2) px, the rest of a picture's row 0; how many instances were
+    found in all pictures, sure or not, and how well they agree with themselves on average, 0 to
+    1."""
+
+    kept: np.ndarray
+    labels: np.ndarray
+    centres: np.ndarray
+    found: int
+    agreement: float
+
+    @property
+    def count(self) -> int:
+        """How many instances it is sure of."""
+        return int(self.labels.max((1, 2)).sum()) if len(self.labels) else 0
+
+
 def sure_instances(
     heights_m: np.ndarray,
     divide: Divide,
@@ -59,15 +78,15 @@ def sure_instances(
     floor_m: float,
     agreement: float,
     progress: bool = True,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> SureInstances:
     """The instances that `divide` (height map in m -> labels, centres) is sure of, picture by
     picture.
 
     heights_m (N, S, S); areas_px, the smallest and the largest that count. An instance is kept if
-    its mean IoU with what is found in its place for the three quarter turns is `agreement` or more.
-    Returns what pseudo_labels does, of the pictures with such an instance; all else that stands
-    higher than floor_m is UNSURE.
+    its mean IoU with what is found in its place for the three quarter turns is `agreement` or more;
+    all else that stands higher than floor_m is UNSURE.
     """
+    every = [np.zeros(0)]
     kept: list[int] = []
     labels: list[np.ndarray] = []
     centres: list[np.ndarray] = []
@@ -76,15 +95,20 @@ def sure_instances(
     ):
         found, centre = divide(height)
         areas = np.bincount(found.ravel(), minlength=len(centre) + 1)[1:]
-        sure = (areas >= areas_px[0]) & (areas <= areas_px[1])
-        if sure.any():
-            sure &= agreements(found, len(centre), _turned_answers(height, divide)) >= agreement
+        fit = (areas >= areas_px[0]) & (areas <= areas_px[1])
+        if not fit.any():
+            continue
+        agreed = agreements(found, len(centre), _turned_answers(height, divide))
+        every.append(agreed[fit])
+        sure = fit & (agreed >= agreement)
         if sure.any():
             kept.append(index)
             number = np.r_[0, np.where(sure, sure.cumsum(), 0)][found]
             labels.append(np.where((number == 0) & (height > floor_m), UNSURE, number))
             centres.append(centre[sure])
-    return _stacked(kept, labels, centres, heights_m)
+    told = np.concatenate(every)
+    mean = float(told.mean()) if len(told) else 0.0
+    return SureInstances(*_stacked(kept, labels, centres, heights_m), len(told), mean)
 
 
 def agreements(found: np.ndarray, count: int, others: Iterable[np.ndarray]) -> np.ndarray:
