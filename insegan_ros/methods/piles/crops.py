@@ -53,14 +53,11 @@ def learn_from_crops(
     try:
         made = Checkpoint.load(method.run(config))
     except DatasetError as error:
-        raise DatasetError(
-            f'{refused}; and isolated crops cannot teach instead: {error}'
-        ) from error
-    told = {
-        **made.training,
-        'taught_by': f'{made.training["taught_by"]}; no piles, since {refused}',
-    }
-    replace(made, training=told).save(recording.out / 'checkpoint')
+        raise DatasetError(f'{refused}; isolated crops cannot teach instead: {error}') from error
+    taught_by = f'{made.training["taught_by"]}; not by piles, since {refused}'
+    replace(made, training={**made.training, 'taught_by': taught_by}).save(
+        recording.out / 'checkpoint'
+    )
     return recording.out / 'checkpoint'
 
 

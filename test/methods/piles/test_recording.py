@@ -34,14 +34,14 @@ CROPS = OffsetTrainConfig(OffsetNetConfig(8, 2), steps=4, batch=4, self_training
 
 @pytest.fixture(scope='module')
 def recording(tmp_path_factory) -> Path:
-    """Thirty-two bins of three cylinders that lie apart, seen by a D435 that was knocked."""
+    """Thirty-two bins of three cylinders with much room, seen by a D435 that was knocked."""
     config = SimulateConfig(
         part='cylinder',
         scenes=32,
         out=str(tmp_path_factory.mktemp('recording') / 'data'),
-        size='96',
+        size='224',
         instances='3',
-        fill=0.25,
+        fill=0.12,
         sensor='d435',
         seed=3,
         workers=1,
