@@ -24,8 +24,9 @@ from insegan_ros.workspace import Workspace, four
 from insegan_sim.container import Container
 from insegan_sim.parts import Part
 
-# The bounds keep this distance from the walls, so that the walls themselves are no part.
-WALL_CLEARANCE_M = 0.003
+# The bounds keep this distance from the walls, so that the walls themselves are no part; less where
+# readings of walls are told by their noise, as `insegan calibrate` does.
+WALL_CLEARANCE_M, KNOWN_WALL_CLEARANCE_M = 0.003, 0.0015
 
 
 @dataclass(frozen=True)
@@ -82,11 +83,12 @@ class Rendering:
 @dataclass(frozen=True)
 class Camera:
     """A pinhole camera before a container. camera_from_world (4, 4); optical frame: x right, y down
-    in the image, z forward."""
+    in the image, z forward. wall_noise_m: the workspace's, see Workspace."""
 
     container: Container
     intrinsics: Intrinsics
     camera_from_world: np.ndarray
+    wall_noise_m: float = 0.0
     _casters: dict[int, Caster] = field(default_factory=dict, compare=False, repr=False)
 
     def __getstate__(self) -> dict[str, object]:
@@ -182,9 +184,10 @@ class Camera:
         shelf = self.container.kind == 'shelf'
         normal = self.camera_from_world[:3, :3] @ ([0, -1, 0] if shelf else [0, 0, 1])
         anchor = self._plane_point()
-        half_x = self.container.width_m / 2 - WALL_CLEARANCE_M
+        clearance_m = self.clearance_m(self.wall_noise_m)
+        half_x = self.container.width_m / 2 - clearance_m
         long_m = self.container.height_m if shelf else self.container.depth_m
-        half_y = long_m / 2 - WALL_CLEARANCE_M
+        half_y = long_m / 2 - clearance_m
         floor = four((*normal, -normal @ anchor))
         # The container's width runs along the world's x.
         along = Workspace(floor).axes @ self.camera_from_world[:3, 0]
@@ -192,8 +195,13 @@ class Camera:
         x, y = (float(v) for v in Workspace(floor, None, turn_deg).on_floor(anchor))
         bounds = x - half_x, y - half_y, x + half_x, y + half_y
         corner_m, foot_m, slope_deg = self.container.rounding
-        corner_m = max(corner_m - WALL_CLEARANCE_M, 0.0)
-        return Workspace(floor, bounds, turn_deg, 0.0, corner_m, foot_m, slope_deg)
+        corner_m = max(corner_m - self.clearance_m(self.wall_noise_m), 0.0)
+        return Workspace(floor, bounds, turn_deg, self.wall_noise_m, corner_m, foot_m, slope_deg)
+
+    @staticmethod
+    def clearance_m(wall_noise_m: float) -> float:
+        """How far the bounds of a workspace with this wall_noise_m keep off the walls."""
+        return KNOWN_WALL_CLEARANCE_M if wall_noise_m else WALL_CLEARANCE_M
 
     def render(
         self, parts: Sequence[Part], world_poses: np.ndarray, surfaces: bool = False

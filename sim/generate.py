@@ -26,12 +26,13 @@ from insegan_ros.errors import ConfigError, DatasetError, InseganError
 from insegan_ros.files import make_folder, write_whole
 from insegan_ros.texts import read_mapping, read_text
 from insegan_sim.camera import Camera, Jitter
-from insegan_sim.container import KINDS
+from insegan_sim.container import KINDS, Container
 from insegan_sim.engines import ENGINES, run_jobs
 from insegan_sim.meshes import CONCAVITY, load_mesh_part
 from insegan_sim.parts import Part, load_parts
 from insegan_sim.scenes import FILL, Setup, make_container, simulate_scenes
 from insegan_sim.sensor import load_sensor
+from insegan_sim.viewpoint import read_viewpoint
 from insegan_sim.world import World
 
 # The paper's splits beside training: so many scenes each, from streams of random numbers that never
@@ -67,7 +68,16 @@ class SimulateConfig:
     instances: str = '5'
     """Parts in a bin: 5, or a range such as 1-8."""
     size: str = '224'
-    """The picture in px: 224 for a square one, or 640x480."""
+    """The picture in px: 224 for a square one, or 640x480. With a camera of your own, the longest
+    side that its picture of the bin may have; it is scaled down to that."""
+    camera: str = ''
+    """A recording or data set whose camera photographs the bin: its intrinsics, its distance and
+    tilt to the floor, the bin's own walls; or a YAML file of these. Empty: a camera that looks
+    straight down. The bin is then the recording's, or a smaller one of its shape where `fill` asks
+    for less."""
+    workspace: str = ''
+    """For a recording as camera: the YAML of `insegan calibrate`; empty takes its own
+    workspace.yaml."""
     container: str = 'bin'
     """bin, tote or shelf."""
     fill: float = FILL
@@ -147,6 +157,12 @@ class SimulateConfig:
                 f'only_hard or paper_splits with emptied {self.emptied}: expected 1, a hard picture'
                 ' has a pile of its own'
             )
+        if self.camera and self.container == 'shelf':
+            raise ConfigError(
+                'camera with container "shelf": expected bin or tote, seen from above'
+            )
+        if self.workspace and not self.camera:
+            raise ConfigError('workspace without camera: expected both, a recording and its bin')
         # Texts that are no numbers are refused now, not when they are first used.
         _ = self.count, self.shape
 
@@ -196,14 +212,17 @@ class SimulateConfig:
         """The configuration as container, camera and sensor for these parts; stream: of its random
         numbers. Raises ConfigError where a part does not fit in."""
         container = make_container(parts, self.count[1], self.container, self.fill, self.bin_width)
-        sensor = load_sensor(self.sensor)
-        camera = Camera.over_bin(
-            container, *self.shape, nearest_m=getattr(sensor, 'min_depth_m', 0.0)
-        )
+        sensor, count = load_sensor(self.sensor), self.count
+        if self.camera:
+            camera, scale = self._given_camera(container, max(part.diameter_m for part in parts))
+            sensor, count = sensor.scaled(scale), self._fitting(container, camera.container)
+        else:
+            nearest_m = getattr(sensor, 'min_depth_m', 0.0)
+            camera = Camera.over_bin(container, *self.shape, nearest_m=nearest_m)
         return Setup(
             parts,
             camera,
-            self.count,
+            count,
             sensor,
             self.jitter,
             self.colour,
@@ -213,16 +232,30 @@ class SimulateConfig:
             self.emptied,
         )
 
+    def _given_camera(self, wanted: Container, part_m: float) -> tuple[Camera, float]:
+        """The camera that was given before its own bin, or one as large as wanted, and by how much
+        its px are coarser."""
+        view = read_viewpoint(self.camera, self.workspace)
+        return view.camera(view.container(wanted, part_m), max(self.shape))
+
+    def _fitting(self, wanted: Container, found: Container) -> tuple[int, int]:
+        """The numbers of parts in a container that may be smaller than wanted, as high a pile."""
+        share = found.width_m * found.depth_m / (wanted.width_m * wanted.depth_m)
+        low, high = self.count
+        return low, max(min(int(high * share + 1e-6), high), low, 1)
+
     def identity(self) -> dict[str, object]:
         """What makes the set what it is: everything but where and how it is made."""
         values = asdict(self)
-        for name in ('out', 'workers', 'engine', 'address', 'estimate', 'paper_splits', 'mesh'):
+        elsewhere = ('out', 'workers', 'engine', 'address', 'estimate', 'paper_splits', 'mesh')
+        # As in sets of earlier versions, where these were not known.
+        unused = ('emptied',) * (self.emptied == 1) + ('camera',) * (not self.camera)
+        for name in (*elsewhere, 'workspace', *unused):
             values.pop(name)
-        if self.emptied == 1:
-            # As in sets of earlier versions.
-            values.pop('emptied')
         if self.concavity == CONCAVITY:
             values.pop('concavity')
+        if self.camera:
+            values['camera'] = read_viewpoint(self.camera, self.workspace).values()
         values |= {'instances': list(self.count), 'size': list(self.shape)}
         if self.mesh:
             values['part'] = Path(self.mesh).stem
@@ -235,11 +268,14 @@ def simulate(config: SimulateConfig) -> Path:
     """Make the data set, or what is missing of it. Returns its folder. Raises ConfigError,
     InputError or DatasetError."""
     parts = config.parts()
+    setup = config.setup(parts)
+    if config.camera:
+        print(_seen_by(config, setup))
     if config.estimate:
-        print(estimate(config, config.setup(parts)))
+        print(estimate(config, setup))
         return config.folder
     if not config.paper_splits:
-        _simulate_set(config, config.setup(parts), config.folder, config.folder.name)
+        _simulate_set(config, setup, config.folder, config.folder.name)
         return config.folder
     for split, stream in SPLITS.items():
         part_of = replace(
@@ -255,6 +291,20 @@ def simulate(config: SimulateConfig) -> Path:
             f'{config.folder.name}/{split}',
         )
     return config.folder
+
+
+def _seen_by(config: SimulateConfig, setup: Setup) -> str:
+    """What becomes of a camera that was given, in a sentence."""
+    view, k, bin_ = read_viewpoint(config.camera, config.workspace), setup.camera, setup.container
+    own = view.intrinsics
+    width, depth = view.bin_m
+    return (
+        f'the camera of {config.camera}, {1000 * view.workspace.floor[3]:.0f} mm above the floor,'
+        f' tilted by {view.tilt_deg:.0f} degrees: a bin of {1000 * bin_.width_m:.0f} x'
+        f' {1000 * bin_.depth_m:.0f} mm (its own {1000 * width:.0f} x {1000 * depth:.0f}) with up'
+        f' to {setup.count[1]} parts, {k.intrinsics.width}x{k.intrinsics.height} px of'
+        f' {own.width}x{own.height}, px {own.fx / k.intrinsics.fx:.2g} times as coarse'
+    )
 
 
 def simulate_shard(setup: Setup, scenes: range, truth: str) -> tuple[bytes, Counter[str]]:

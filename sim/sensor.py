@@ -22,6 +22,10 @@ class IdealSensor:
         """The frame itself."""
         return frame
 
+    def scaled(self, scale: float) -> IdealSensor:
+        """The same for any size of px."""
+        return self
+
 
 @dataclass(frozen=True)
 class StereoSensor:
@@ -59,6 +63,19 @@ class StereoSensor:
                 f'sensor: steep_from_deg {self.steep_from_deg}, steep_to_deg {self.steep_to_deg}:'
                 ' expected from < to <= 90'
             )
+
+    def scaled(self, scale: float) -> StereoSensor:
+        """The same camera in px that are coarser by this factor up to 1: noise in metres and widths
+        in angles stay what they are."""
+        window_px = max(round(self.window_px * scale), 1)
+        return replace(
+            self,
+            disparity_step_px=self.disparity_step_px * scale,
+            disparity_rms_px=self.disparity_rms_px * scale,
+            edge_smear_px=self.edge_smear_px * scale,
+            # OpenCV's windows have a middle.
+            window_px=window_px + 1 - window_px % 2,
+        )
 
     def measure(self, frame: Frame, rng: np.random.Generator) -> Frame:
         """The frame as the camera would deliver it: noisy, quantised, with holes (NaN)."""

@@ -142,9 +142,8 @@ def _fit_sensor(values: Namespace) -> None:
     from insegan_ros.cli.options import chosen_workspace
     from insegan_ros.data.items import frames_of
     from insegan_ros.data.recordings import own_workspace
-    from insegan_ros.drawing.panels import write_picture
     from insegan_ros.errors import ConfigError
-    from insegan_ros.files import check_new
+    from insegan_ros.files import check_new, write_png
     from insegan_sim.sensor import load_sensor
     from insegan_sim.sensor_fit import fit_sensor, write_sensor
     from insegan_sim.sensor_view import beside_models
@@ -162,7 +161,7 @@ def _fit_sensor(values: Namespace) -> None:
     models = {'as measured': found.sensor(), 'd435': load_sensor('d435')}
     picture, figures = beside_models(frames, workspace, models, found.edge_px)
     write_sensor(found, out)
-    write_picture(drawn, picture)
+    write_png(drawn, picture)
     for name, one in figures.items():
         print(f'{name:12} {one.text()}')
     print(f'{out} and {drawn}')

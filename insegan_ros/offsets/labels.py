@@ -12,12 +12,16 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+# A pixel whose label is not known.
+UNSURE = -1
+
 
 class LabelledBatch(NamedTuple):
     """images (B, 1, H, W), -1 the floor, 1 the height scale; labels (B, H, W) int64, 0 =
-    background, i = slot i - 1; centres (B, n, 2), the slots' amodal centres as (x, y) px; amodal
-    (B, n, H, W) bool, empty where a slot holds nothing, or None where hidden parts are not known;
-    rotation (B, n, 3, 3) and translation (B, n, 3), or None."""
+    background, i = slot i - 1, UNSURE where nothing is known and nothing taught; centres (B, n, 2),
+    the slots' amodal centres as (x, y) px; amodal (B, n, H, W) bool, empty where a slot holds
+    nothing, or None where hidden parts are not known; rotation (B, n, 3, 3) and translation (B, n,
+    3), or None."""
 
     images: Tensor
     labels: Tensor

@@ -20,7 +20,7 @@ from insegan_ros.drawing.tiles import tile
 from insegan_ros.engine.loop import Stage, one_cycle, own_share
 from insegan_ros.errors import ConfigError
 from insegan_ros.heights import unsigned
-from insegan_ros.offsets.labels import LabelFactory, LabelledBatch
+from insegan_ros.offsets.labels import UNSURE, LabelFactory, LabelledBatch
 from insegan_ros.offsets.network import OffsetNet, OffsetNetConfig
 
 # Heights that differ by so much of 2 within 3x3 px are a step. At steps so many readings are lost,
@@ -141,10 +141,15 @@ def as_stereo(images: Tensor, noise: float) -> Tensor:
 
 
 def offset_loss(
-    output: Tensor, foreground: Tensor, offset: Tensor, area: Tensor | None = None
+    output: Tensor,
+    foreground: Tensor,
+    offset: Tensor,
+    area: Tensor | None = None,
+    known: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """The losses of a network's output (B, 2 + D + 1, H, W) for foreground (B, H, W) and offset (B,
-    D, H, W) in px, scalars by name: `foreground`, cross-entropy; `offsets`, Laplace likelihood of
+    D, H, W) in px, scalars by name: `foreground`, cross-entropy, of the pixels of `known` (B, H, W)
+    alone if given, as a share of all; `offsets`, Laplace likelihood of
     the offset's error on the foreground, mean over its pixels, or sum over `area`, where several
     processes share a batch; `error_px`, the mean error, without gradient."""
     log_error = output[:, -1].clamp(-3, 5)
@@ -152,7 +157,7 @@ def offset_loss(
     likelihood = distance * torch.exp(-log_error) + log_error
     area = foreground.sum().clamp(min=1) if area is None else area
     return {
-        'foreground': binary_cross_entropy_with_logits(output[:, 0], foreground),
+        'foreground': binary_cross_entropy_with_logits(output[:, 0], foreground, known),
         'offsets': (likelihood * foreground).sum() / area,
         'error_px': ((distance * foreground).sum() / area).detach(),
     }
@@ -214,10 +219,12 @@ class OffsetStage(Stage):
         batch = self.factory.sample(world * self.config.batch)
         foreground, offset = offset_targets(batch, self.relief_px)
         area = foreground.sum().clamp(min=1) / world
-        images, foreground, offset = (
-            own_share(self.fabric, one) for one in (self.augment(batch.images), foreground, offset)
+        known = (batch.labels != UNSURE).float()
+        images, foreground, offset, known = (
+            own_share(self.fabric, one)
+            for one in (self.augment(batch.images), foreground, offset, known)
         )
-        losses = offset_loss(self.network(images), foreground, offset, area)
+        losses = offset_loss(self.network(images), foreground, offset, area, known)
         self.optimiser.zero_grad()
         self.fabric.backward(losses['foreground'] + losses['offsets'])
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)

@@ -140,7 +140,7 @@ def train_offsets(
     """Train the dense network, taught by the factories, then by its own pseudo-labels as well;
     returns its weights by name. new_crops: whether parts on top of the labelled piles may be a
     factory of their own where there is none of crops."""
-    weights = _train_round(run, data, config, sources)
+    weights = train_round(run, data, config, sources)
     for round_ in range(1, config.self_training + 1):
         network = OffsetNet(config.network)
         network.load_state_dict(weights)
@@ -160,11 +160,11 @@ def train_offsets(
             crops = find_unoccluded(sure, labels)
             factories = _with_crops(sources, crops, content if new_crops else None)
         factories.append(LabelledImages(sure, labels, centres))
-        weights = _train_round(run, data, config, factories, round_, weights)
+        weights = train_round(run, data, config, factories, round_, weights)
     return weights
 
 
-def _train_round(
+def train_round(
     run: RunContext,
     data: HeightImages,
     config: OffsetTrainConfig,

@@ -75,7 +75,7 @@ def held_out_errors(
     was not made from."""
     rendered = Rendered(Caster(mesh, mesh, keep=False), np.asarray(mesh.convex_hull.vertices))
     known = list({one.pose: one for one in placed}.values())
-    found = []
+    found = list[HeldOut]()
     for view, shape in tqdm(list(zip(views, shapes)), desc='held-out views', unit='view'):
         # Most views show a pose that is known; all others are looked for all around.
         starts = [_turned(one, view) for one in known]

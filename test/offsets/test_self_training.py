@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from insegan_ros.offsets.labelled_images import LabelledImages
-from insegan_ros.offsets.self_training import pseudo_labels
-from insegan_ros.offsets.stage import offset_targets
+from insegan_ros.offsets.labels import UNSURE
+from insegan_ros.offsets.self_training import agreements, pseudo_labels, sure_instances
+from insegan_ros.offsets.stage import offset_loss, offset_targets
 
 
 def truth_of(height: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -85,3 +86,46 @@ def test_a_range_of_numbers_lets_answers_of_different_length_pass():
     assert pseudo_labels(heights, truth_of, np.array([[2, 4], [3, 4]]), 0.9, progress=False)[
         0
     ].tolist() == [0]
+
+
+def test_instances_that_are_found_again_are_labels_and_the_others_are_unknown():
+    def fickle(height: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        labels, middle = truth_of(height)
+        if labels[4:12, 4:30].all():
+            return labels, middle
+        # Turned, the second part is found elsewhere.
+        return np.where(labels == 2, 0, labels).astype(np.uint16), middle
+
+    heights = np.stack([three(), np.zeros((64, 64), np.float32)])
+    heights[0, 62, 2:5] = 0.05
+    found = sure_instances(heights, fickle, (150.0, 250.0), 0.01, 0.8, progress=False)
+    assert (found.kept.tolist(), found.sure, found.found) == ([0], 2, 2)
+    assert found.agreement == 1.0, 'the second part is too small to count'
+    labels = found.labels[0]
+    assert (labels[4:12, 4:30] == 1).all() and (labels[50:60, 40:60] == 2).all()
+    assert (labels[20:40, 20:26] == UNSURE).all() and (labels[62, 2:5] == UNSURE).all()
+    assert (labels[heights[0] == 0] == 0).all()
+    assert found.centres[0].tolist() == truth_of(three())[1][[0, 2]].tolist()
+    all_sizes = sure_instances(heights, fickle, (1.0, 1e6), 0.01, 0.8, progress=False)
+    assert all_sizes.sure == 2 and all_sizes.agreement == pytest.approx(2 / 3)
+    assert sure_instances(heights, fickle, (1e5, 1e6), 0.01, 0.8, progress=False).sure == 0
+
+
+def test_how_well_an_instance_is_found_again():
+    found = np.zeros((4, 8), int)
+    found[:, :4], found[:, 4:6] = 1, 3
+    half = np.where(np.arange(8) < 2, 5, 0) * np.ones((4, 1), int)
+    assert agreements(found, 4, [found, half]).tolist() == [0.75, 0.0, 0.5, 0.0]
+
+
+def test_what_is_unknown_teaches_nothing():
+    torch.manual_seed(0)
+    labels = torch.zeros(1, 8, 8, dtype=torch.long)
+    labels[0, :4], labels[0, 6:] = 1, UNSURE
+    known = (labels != UNSURE).float()
+    output = torch.randn(1, 5, 8, 8, requires_grad=True)
+    target = (labels > 0).float()
+    losses = offset_loss(output, target, torch.zeros(1, 3, 8, 8), known=known)
+    (losses['foreground'] + losses['offsets']).backward()
+    assert output.grad is not None
+    assert not output.grad[0, :, 6:].any() and output.grad[0, 0, :6].all()

@@ -6,13 +6,7 @@ import tracemalloc
 
 import numpy as np
 
-from insegan_ros.offsets.votes import (
-    MAX_PEAKS,
-    assign,
-    covering_centres,
-    find_centres,
-    vote_map,
-)
+from insegan_ros.offsets.votes import MAX_PEAKS, assign, covering_centres, find_centres, vote_map
 
 
 def disks(*centres, radius=8, shape=(48, 64)):

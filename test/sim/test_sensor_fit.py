@@ -13,7 +13,7 @@ from insegan_ros.frame import Frame
 from insegan_ros.workspace import Workspace
 from insegan_sim.camera import Camera
 from insegan_sim.sensor import StereoSensor, load_sensor
-from insegan_sim.sensor_fit import fit_sensor, write_sensor
+from insegan_sim.sensor_fit import fit_sensor, still_runs, write_sensor
 
 D435 = load_sensor('d435')
 BOXES = ((150, 130), (150, 230), (300, 130), (300, 230), (400, 180))
@@ -45,6 +45,31 @@ def test_noise_holes_and_smeared_edges_are_found_again(smear_px, tmp_path):
     write_sensor(found, tmp_path / 'mine.yaml')
     assert load_sensor(str(tmp_path / 'mine.yaml')) == found.sensor()
     assert 'disparity repeats to 0.' in (tmp_path / 'mine.yaml').read_text()
+
+
+def test_pictures_of_different_piles_tell_the_noise_too():
+    """Every frame shows the boxes elsewhere: nothing is still, and all but the repetition is
+    measured."""
+    frames, workspace = still(D435, 6)
+    moved = [
+        replace(frame, depth_m=np.roll(frame.depth_m, 9 * shift, 1))
+        for shift, frame in enumerate(frames)
+    ]
+    alike, different = fit_sensor(frames, workspace), fit_sensor(moved, workspace)
+    assert [len(run) for run in still_runs(frames, workspace)] == [6]
+    assert [len(run) for run in still_runs(moved, workspace)] == [1] * 6
+    assert np.isnan(different.repeatability_px) and alike.repeatability_px > 0
+    assert 'something moves in every frame' in different.text()
+    assert different.rms_px == pytest.approx(alike.rms_px, rel=0.15)
+    assert different.hole_share == pytest.approx(alike.hole_share, abs=0.004)
+    assert different.sensor().edge_smear_px < 0.7
+
+
+def test_ideal_depth_has_no_noise():
+    camera = tilted_camera((0.0, 0.0, 0.0))
+    ideal = Frame(np.full((400, 600), 0.5, np.float32), DEPTH_CAMERA)
+    found = fit_sensor([ideal] * 5, camera.workspace)
+    assert (found.rms_px, found.hole_share, found.edges) == (0.0, 0.0, 0)
 
 
 def test_smeared_edges_close_the_gap_between_parts():

@@ -6,6 +6,7 @@ and real piles have what no composite of crops has: poses that lean, jam and lie
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -13,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from insegan_ros.data.convert import open_dataset
 from insegan_ros.data.height_maps import HeightMaps, joined, read_height_maps
 from insegan_ros.data.scene import visible_fractions
 from insegan_ros.data.shards import ShardDataset
@@ -21,24 +21,26 @@ from insegan_ros.engine.checkpoint import Checkpoint, Scales
 from insegan_ros.engine.inputs import HeightImages
 from insegan_ros.engine.loop import LoopConfig
 from insegan_ros.engine.run import RunContext
-from insegan_ros.errors import ConfigError, DatasetError, InputError
+from insegan_ros.errors import ConfigError, DatasetError
 from insegan_ros.heights import height_scale, height_shares, pixel_size_m, signed
+from insegan_ros.methods.piles.crops import learn_from_crops
+from insegan_ros.methods.piles.real_frames import real_frames, self_train, window_side_m
+from insegan_ros.methods.piles.recording import DEFAULT_SENSOR, Recording, RefusedMesh
 from insegan_ros.methods.registry import find_checkpoint
 from insegan_ros.offsets.inference import VoteRule
 from insegan_ros.offsets.labelled_images import LabelledImages
 from insegan_ros.offsets.network import OffsetNetConfig, finer
 from insegan_ros.offsets.segmenter import network_config
 from insegan_ros.offsets.stage import OffsetStage, OffsetTrainConfig
-from insegan_ros.reconstruction.pipeline import reconstruct
-from insegan_ros.reconstruction.report import MESH, STAGES, write_reconstruction
-from insegan_ros.reconstruction.stages import stages_of
-from insegan_ros.workspace import TRAINING_MARGIN, read_workspace
+from insegan_ros.workspace import VIEW_MARGIN
 from insegan_sim.generate import SimulateConfig, simulate
 
 # A part of which so much is seen shows its size; so many scenes show enough of them.
 WHOLE, SIZED_SCENES = 0.95, 60
 # Working pictures have sides that every network's stride divides.
 STRIDE = 32
+# Px of a simulated picture for one that is learnt from, along a side.
+OVERSAMPLED = 2.0
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,10 @@ class PilesConfig:
     scenes: int = 80
     """Scenes for each sensor."""
     sensors: tuple[str, ...] = ('ideal', 'd435')
-    """Whose depth is learnt from; names or YAML files, see `insegan simulate --sensor`."""
+    """Whose depth is learnt from; names or YAML files, see `insegan simulate --sensor`. With
+    `data`, d435 gives way to a sensor that is fitted to them."""
+    camera: str = ''
+    """Who photographs the piles, see `insegan simulate --camera`; with `data` it is theirs."""
     workers: int = 2
     """Processes that simulate."""
 
@@ -76,9 +81,9 @@ class PilesConfig:
         if not self.sensors:
             raise ConfigError('piles.sensors is empty: expected one sensor or more, such as d435')
 
-    def simulation(self, sensor: str, out: Path, seed: int) -> SimulateConfig:
-        """The set of one of the sensors in its folder; raises ConfigError for what cannot be
-        simulated."""
+    def simulation(self, sensor: str, out: Path, seed: int, part_px: float) -> SimulateConfig:
+        """The set of one of the sensors in its folder, finer than part_px px a part; raises
+        ConfigError for what cannot be simulated."""
         return SimulateConfig(
             part=self.part or 'nut',
             mesh=self.mesh,
@@ -90,10 +95,19 @@ class PilesConfig:
             fill=self.fill,
             emptied=self.emptied,
             sensor=sensor,
+            camera=self.camera,
+            size=str(self._longest_px(part_px)) if self.camera else SimulateConfig.size,
             seed=seed,
             workers=self.workers,
             shard_scenes=20,
         )
+
+    def _longest_px(self, part_px: float) -> int:
+        """The longest side of a picture of the fullest bin in which a part has OVERSAMPLED part_px
+        px, and more where that costs little."""
+        most = int(self.instances.rpartition('-')[2])
+        wanted = OVERSAMPLED * part_px * math.sqrt(most / self.fill) * (1 + VIEW_MARGIN)
+        return max(math.ceil(wanted), int(SimulateConfig.size))
 
 
 @dataclass(frozen=True)
@@ -103,7 +117,8 @@ class TrainPilesConfig:
 
     data: str = ''
     """Recording or data set in which the part lies alone now and then: the mesh is reconstructed
-    from it, see `insegan reconstruct`. Depth alone is read. Empty where the mesh is given."""
+    from it, see `insegan reconstruct`, unless it is given; the piles are seen by its camera, with
+    its noise. Depth alone is read. May be empty where the mesh is given."""
     workspace: str = ''
     """For a recording: the YAML of `insegan calibrate`; empty takes the recording's own
     workspace.yaml."""
@@ -125,7 +140,12 @@ class TrainPilesConfig:
             network=OffsetNetConfig(cell=2), steps=400, batch=12, self_training=0
         )
     )
-    """The dense network's training."""
+    """The dense network's training. self_training: rounds on the frames of `data` as well."""
+    crops: OffsetTrainConfig = field(
+        default_factory=lambda: OffsetTrainConfig(steps=1000, self_training_steps=500)
+    )
+    """Its training where the mesh cannot be told from `data`: `cutpaste` then learns from isolated
+    parts instead. With steps 0 that is an error."""
     votes: VoteRule = field(
         default_factory=lambda: VoteRule(
             centre_radius=1.0,
@@ -142,25 +162,23 @@ class TrainPilesConfig:
     """Device, precision, how often to save."""
 
     def __post_init__(self) -> None:
-        if self.data and (self.piles.part or self.piles.mesh):
-            raise ConfigError(
-                f'data is {self.data}, piles.mesh or piles.part is given too: expected one of them'
-            )
         if not 6 <= self.part_px <= 128:
             raise ConfigError(f'part_px is {self.part_px:g}: expected 6 to 128')
-        if self.offsets.self_training:
+        if self.offsets.self_training and not self.data:
             raise ConfigError(
-                f'offsets.self_training is {self.offsets.self_training}: expected 0, simulated'
-                ' piles have labels'
+                f'offsets.self_training is {self.offsets.self_training} without data: expected 0,'
+                ' simulated piles have labels, or data whose frames are learnt from as well'
             )
 
 
 def train_piles(config: TrainPilesConfig) -> Path:
     """Simulate, then train the dense network, or what is left of it; returns the checkpoint's
-    folder. Raises ConfigError or InputError for a mesh that cannot be simulated."""
+    folder. Raises ConfigError or InputError for a mesh that cannot be simulated, DatasetError where
+    nothing can be learnt from the data."""
     run, out = RunContext(config), Path(config.out)
     start = first_weights(config)
     piles, name = config.piles, ''
+    recording = Recording(config.data, config.workspace, out, run.say)
     if not (config.data or piles.mesh or piles.part):
         raise ConfigError(
             'neither data nor piles.mesh is given: expected depth of the part, its mesh, or the'
@@ -168,9 +186,16 @@ def train_piles(config: TrainPilesConfig) -> Path:
         )
     if config.data:
         run.claim(config.data)
-        piles, name = reconstructed(config, run)
+        try:
+            piles, name = of_recording(config, run, recording)
+        except RefusedMesh as refused:
+            if not config.crops.steps:
+                raise
+            return learn_from_crops(recording, refused, config.crops, config.loop, config.seed)
     plans = [
-        piles.simulation(sensor, out / 'piles' / Path(sensor).stem, config.seed + number)
+        piles.simulation(
+            sensor, out / 'piles' / Path(sensor).stem, config.seed + number, config.part_px
+        )
         for number, sensor in enumerate(piles.sensors)
     ]
     parts = plans[0].parts()
@@ -197,7 +222,11 @@ def train_piles(config: TrainPilesConfig) -> Path:
     factory = LabelledImages(data.images, _labels(maps, config.votes), _centres(maps), True)
     run.seed('weights', 3)
     stage = OffsetStage(run.fabric, config.offsets, factory, data.relief_px, 0, start)
-    weights = run.stage(stage).weights()
+    weights, rounds = run.stage(stage).weights(), 0
+    if config.offsets.self_training and (frames := real_frames(recording, scales, run.device)):
+        weights, rounds = self_train(
+            run, config.offsets, factory, frames, scales, config.votes, weights
+        )
     return run.save(
         'piles',
         'offsets',
@@ -205,33 +234,43 @@ def train_piles(config: TrainPilesConfig) -> Path:
         scales,
         {'offsets': weights},
         data=f'{len(images)} simulated piles',
-        taught_by=f'piles that were simulated of {_origin(config)}',
+        taught_by=f'piles that were simulated of {_origin(config)}'
+        + ', then by its own labels of real frames' * bool(rounds),
         labels_read="the labels are the simulator's own, of the piles that it made",
     )
 
 
-def reconstructed(config: TrainPilesConfig, run: RunContext) -> tuple[PilesConfig, str]:
-    """The piles of the mesh that the data's part is reconstructed to, in the run's `part` folder,
-    and what the data call it. Raises DatasetError where it cannot be told from them."""
-    folder = Path(config.out) / 'part'
-    bin_ = read_workspace(Path(config.workspace)) if config.workspace else None
-    names, scenes = open_dataset(Path(config.data), bin_)
-    if run.speaks and not (folder / MESH).exists():
-        stages = stages_of(folder / STAGES, Path(config.data), bin_, config.views, config.seed)
-        try:
-            write_reconstruction(reconstruct(scenes, config.views, config.seed, stages), folder)
-        except InputError as error:
-            raise DatasetError(
-                f'{error}; or `insegan train cutpaste`, which needs no mesh'
-            ) from error
+def of_recording(
+    config: TrainPilesConfig, run: RunContext, recording: Recording
+) -> tuple[PilesConfig, str]:
+    """The piles with the recording's mesh, camera and sensor, as far as they were not given, and
+    what it calls the part. Raises RefusedMesh where the mesh cannot be told from it."""
+    made = None
+    if run.speaks:
+        # What one process has refused, all of them read.
+        with suppress(RefusedMesh):
+            made = _of_recording(config, recording)
     run.fabric.barrier()
-    run.say(f'{folder / MESH} is what the piles are made of: look at part.png beside it')
-    return replace(config.piles, mesh=str(folder / MESH)), '+'.join(names)
+    return made or _of_recording(config, recording)
+
+
+def _of_recording(config: TrainPilesConfig, recording: Recording) -> tuple[PilesConfig, str]:
+    piles, name = config.piles, ''
+    if not (piles.mesh or piles.part):
+        name = '+'.join(recording.scenes()[0])
+        piles = replace(piles, mesh=str(recording.mesh(config.views, config.seed)))
+    if not piles.camera:
+        piles = replace(piles, camera=recording.camera())
+    if DEFAULT_SENSOR in piles.sensors:
+        fitted = recording.sensor()
+        sensors = (fitted if one == DEFAULT_SENSOR else one for one in piles.sensors)
+        piles = replace(piles, sensors=tuple(sensors))
+    return piles, name
 
 
 def _origin(config: TrainPilesConfig) -> str:
     """What the piles are made of, in words."""
-    if config.data:
+    if config.data and not (config.piles.mesh or config.piles.part):
         return 'a mesh that was reconstructed from unlabelled depth'
     return 'its mesh' if config.piles.mesh else 'the part'
 
@@ -258,10 +297,7 @@ def first_weights(config: TrainPilesConfig) -> dict[str, torch.Tensor] | None:
 def working_size(folder: Path, pixel_m: float) -> int:
     """The side in px, a multiple of 32, of a square height map of a set's bins in which a pixel
     covers some pixel_m."""
-    scene = next(iter(ShardDataset(folder)))
-    workspace = scene.require_workspace()
-    left, top, right, bottom = workspace.window(scene.frame.intrinsics, TRAINING_MARGIN)
-    side_m = max(right - left, bottom - top) * pixel_size_m(workspace, scene.frame.intrinsics)
+    side_m = window_side_m(next(iter(ShardDataset(folder))))
     return max(STRIDE * round(side_m / pixel_m / STRIDE), 2 * STRIDE)
 
 
