@@ -20,7 +20,7 @@ from insegan_ros.camera.messages import stamp_ns  # noqa: E402
 from insegan_ros.frame import Intrinsics  # noqa: E402
 from insegan_ros.nodes.conversions import camera_info_message, image_message  # noqa: E402
 
-FRAMES = int(os.environ.get('INSEGAN_SOAK_FRAMES', 400))
+FRAMES = int(os.environ.get('INSEGAN_SOAK_FRAMES', 200))
 CAMERA = Intrinsics(615.0, 615.0, 319.5, 239.5, 640, 480)
 
 
