@@ -119,9 +119,9 @@ def read_viewpoint(source: str, workspace: str = '') -> Viewpoint:
 def _from_file(path: Path) -> Viewpoint:
     try:
         values = yaml.safe_load(path.read_text())
-        focal = {name: float(values[name]) for name in ('fx', 'fy', 'cx', 'cy')}
-        size = {name: int(values[name]) for name in ('width', 'height')}
-        return Viewpoint(Intrinsics(**focal, **size), workspace_of(values))
+        fx, fy, cx, cy = (float(values[name]) for name in ('fx', 'fy', 'cx', 'cy'))
+        width, height = int(values['width']), int(values['height'])
+        return Viewpoint(Intrinsics(fx, fy, cx, cy, width, height), workspace_of(values))
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, InputError) as error:
         reason = ' '.join(str(error).split())
         raise ConfigError(
