@@ -120,9 +120,8 @@ def _from_file(path: Path) -> Viewpoint:
     try:
         values = yaml.safe_load(path.read_text())
         fx, fy, cx, cy = (float(values[name]) for name in ('fx', 'fy', 'cx', 'cy'))
-        width, height = (int(values[name]) for name in ('width', 'height'))
-        camera = Intrinsics(fx=fx, fy=fy, cx=cx, cy=cy, width=width, height=height)
-        return Viewpoint(camera, workspace_of(values))
+        width, height = int(values['width']), int(values['height'])
+        return Viewpoint(Intrinsics(fx, fy, cx, cy, width, height), workspace_of(values))
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, InputError) as error:
         reason = ' '.join(str(error).split())
         raise ConfigError(

@@ -66,7 +66,7 @@ class SureInstances(NamedTuple):
     agreement: float
 
     @property
-    def sure(self) -> int:
+    def number(self) -> int:
         """How many instances it is sure of."""
         return int(self.labels.max((1, 2)).sum()) if len(self.labels) else 0
 

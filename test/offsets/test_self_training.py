@@ -99,7 +99,7 @@ def test_instances_that_are_found_again_are_labels_and_the_others_are_unknown():
     heights = np.stack([three(), np.zeros((64, 64), np.float32)])
     heights[0, 62, 2:5] = 0.05
     found = sure_instances(heights, fickle, (150.0, 250.0), 0.01, 0.8, progress=False)
-    assert (found.kept.tolist(), found.sure, found.found) == ([0], 2, 2)
+    assert (found.kept.tolist(), found.number, found.found) == ([0], 2, 2)
     assert found.agreement == 1.0, 'the second part is too small to count'
     labels = found.labels[0]
     assert (labels[4:12, 4:30] == 1).all() and (labels[50:60, 40:60] == 2).all()
@@ -107,8 +107,8 @@ def test_instances_that_are_found_again_are_labels_and_the_others_are_unknown():
     assert (labels[heights[0] == 0] == 0).all()
     assert found.centres[0].tolist() == truth_of(three())[1][[0, 2]].tolist()
     all_sizes = sure_instances(heights, fickle, (1.0, 1e6), 0.01, 0.8, progress=False)
-    assert all_sizes.sure == 2 and all_sizes.agreement == pytest.approx(2 / 3)
-    assert sure_instances(heights, fickle, (1e5, 1e6), 0.01, 0.8, progress=False).sure == 0
+    assert all_sizes.number == 2 and all_sizes.agreement == pytest.approx(2 / 3)
+    assert sure_instances(heights, fickle, (1e5, 1e6), 0.01, 0.8, progress=False).number == 0
 
 
 def test_how_well_an_instance_is_found_again():

@@ -82,10 +82,10 @@ def self_train(
     sure = label(weights)
     for round_ in range(1, config.self_training + 1):
         run.say(
-            f'round {round_}: sure of {sure.sure} of {sure.found} instances in'
+            f'round {round_}: sure of {sure.number} of {sure.found} instances in'
             f' {len(frames.images)} frames, which agree with themselves to {sure.agreement:.3f}'
         )
-        if not sure.sure:
+        if not sure.number:
             return weights, round_ - 1
         chosen = frames.images[torch.from_numpy(sure.kept).to(run.device)]
         real = LabelledImages(chosen, sure.labels, sure.centres)
