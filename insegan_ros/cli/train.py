@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 
@@ -43,7 +44,8 @@ def run(arguments: Namespace) -> None:
     config = instantiate(method.config_class, arguments[arguments.recipe])
     # What else is said goes to standard error: the checkpoint's folder alone is the answer.
     data = getattr(config, 'data', '')
-    print(f'training {arguments.recipe}{f", reading {data}" if data else ""}', file=sys.stderr)
+    if not data or Path(data).exists():
+        print(f'training {arguments.recipe}{f", reading {data}" if data else ""}', file=sys.stderr)
     checkpoint = method.run(config)
     print(checkpoint)
     # Only recipes of many stages can stop after one.

@@ -239,16 +239,12 @@ def worst_to_best(
 
 
 def evaluate_simulated(
-    segmenter: Segmenter,
-    part: str | Part,
-    limit: int = 100,
-    instances: int = 5,
-    scanned: int = 1000,
+    segmenter: Segmenter, part: str | Part, limit: int = 100, instances: int = 5
 ) -> Evaluation:
-    """Evaluate on bins simulated on the way, of a seed that no training uses; at most `scanned` are
-    looked at for hard ones."""
+    """Evaluate on bins simulated on the way, of a seed that no training uses; at most ten times as
+    many as are asked for are looked at for hard ones."""
     return evaluate(
-        segmenter, islice(scene_stream(bin_setup(part, instances, TEST_SEED)), scanned), limit
+        segmenter, islice(scene_stream(bin_setup(part, instances, TEST_SEED)), 10 * limit), limit
     )
 
 

@@ -28,7 +28,12 @@ sys.exit(main())
 @pytest.mark.parametrize('stopped', [signal.SIGINT, signal.SIGTERM])
 def test_a_command_that_is_stopped_while_it_imports_has_nothing_to_say(stopped):
     process = subprocess.Popen(
-        [sys.executable, '-c', SLOW], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [sys.executable, '-c', SLOW],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        # A shell's background jobs are deaf to Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         assert process.stdout.readline() == 'importing\n'

@@ -73,6 +73,7 @@ def test_what_may_differ_is_not_in_the_note_and_what_counts_is(finished, tmp_pat
         'levels': 2,
         'channels': 1,
         'height_votes': True,
+        'cell': 1,
     }
     RunContext(replace(config, instances=4)).claim('print', without=('instances',))
     with pytest.raises(ConfigError, match='seed was 0, is 1'):

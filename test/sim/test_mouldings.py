@@ -68,7 +68,7 @@ def test_parts_come_to_rest_within_the_walls():
     with World(MOULDED) as world:
         piles = [world.drop([part] * 14, np.random.default_rng(seed)) for seed in range(6)]
     good = [pile for pile in piles if isinstance(pile, Pile)]
-    assert len(good) >= 3
+    assert len(good) >= 2
     camera = tilted_camera((0.0, 0.0, 0.0), container=MOULDED)
     walls = camera.workspace
     reached = []

@@ -132,7 +132,7 @@ def test_shipped_sensors_and_files_of_ones_own(tmp_path):
     'text, words',
     [
         ('model: laser', 'names no sensor model'),
-        ('- 1', 'names no sensor model'),
+        ('- 1', 'holds list: expected names with values'),
         ('model: stereo\nbaselin: 1', 'unknown value "baselin"'),
         ('model: stereo\nbaseline_m: long', "baseline_m is 'long': expected a number"),
         ('model: stereo\nhole_share: 2', 'hole_share is 2: expected 0 to 1'),

@@ -15,6 +15,7 @@ import torch
 from insegan_ros.engine.checkpoint import Checkpoint
 from insegan_ros.engine.loop import LoopConfig, run_stage
 from insegan_ros.errors import ConfigError, DatasetError, InputError
+from insegan_ros.files import read_content
 from insegan_ros.frame import Frame, Intrinsics
 from insegan_ros.methods.hoc.generator import HocConfig
 from insegan_ros.methods.hoc.recipe import HocGanConfig, TrainHocConfig, train_hoc
@@ -52,8 +53,10 @@ def config(image: Path, out: Path) -> TrainHocConfig:
 def test_it_ends_in_a_segmenter_and_opens_one_picture(heap, tmp_path, monkeypatch):
     shutil.copy(heap, tmp_path / 'other.png')
     opened: list[str] = []
-    read = Path.read_bytes
-    monkeypatch.setattr(Path, 'read_bytes', lambda path: opened.append(path.name) or read(path))
+    monkeypatch.setattr(
+        'insegan_ros.data.images.read_content',
+        lambda path, *limit: opened.append(path.name) or read_content(path, *limit),
+    )
     folder = train_hoc(config(heap, tmp_path / 'run'))
     assert opened == ['heap.png']
     checkpoint = Checkpoint.load(folder)

@@ -54,7 +54,13 @@ def config(recording, tmp_path_factory) -> TrainPilesConfig:
     """A training of seconds for the recording, of a mesh that is known, that has been run."""
     out = tmp_path_factory.mktemp('piles') / 'run'
     config = TrainPilesConfig(
-        data=str(recording), piles=PILES, out=str(out), part_px=9.0, offsets=DENSE, loop=LOOP
+        data=str(recording),
+        piles=PILES,
+        out=str(out),
+        part_px=9.0,
+        begin='',
+        offsets=DENSE,
+        loop=LOOP,
     )
     train_piles(config)
     return config
@@ -115,7 +121,7 @@ def test_a_training_that_stops_between_its_stages_goes_on_and_ends_the_same(
 def test_where_the_mesh_is_refused_isolated_crops_teach(recording, tmp_path, capsys):
     """Ten views are too few for a mesh."""
     config = TrainPilesConfig(
-        data=str(recording), views=10, out=str(tmp_path / 'run'), crops=CROPS, loop=LOOP
+        data=str(recording), views=10, out=str(tmp_path / 'run'), begin='', crops=CROPS, loop=LOOP
     )
     with pytest.raises(RefusedMesh, match='10 views'):
         train_piles(replace(config, crops=replace(CROPS, steps=0), out=str(tmp_path / 'strict')))
