@@ -21,8 +21,6 @@ CHECKPOINTS = Path(__file__).resolve().parents[1] / 'checkpoints'
 ALL = sorted(path for path in CHECKPOINTS.iterdir() if path.is_dir())
 INSTANCES = [folder for folder in ALL if folder.name.startswith(('cutpaste-', 'insegan-'))]
 PILES = [folder for folder in ALL if folder.name.startswith('piles-')]
-# Of this part the mesh was not had from depth.
-REFUSED = {'cone'}
 CARD = {
     'method',
     'part',
@@ -50,7 +48,7 @@ def test_these_are_shipped():
     parts += ('obj01', 'obj05', 'obj14')
     assert {folder.name for folder in ALL} == {
         *(f'cutpaste-{part}' for part in parts),
-        *(f'piles-{part}' for part in parts if part not in REFUSED),
+        *(f'piles-{part}' for part in parts),
         'piles-base',
         'insegan-generator-nut',
         'hoc-nut',

@@ -283,10 +283,11 @@ class LabelledScenes:
 
 class InstancesTask(Task):
     """Equal parts in a bin, told apart: by the honest and by the paper's protocol, and K-means
-    beside. part: what cards are measured on, if not what the checkpoint's own data show."""
+    beside. part: what cards are measured on, if not what the checkpoint's own data show;
+    option: how the command line says so."""
 
-    def __init__(self, part: Part | None = None) -> None:
-        self.part = part
+    def __init__(self, part: Part | None = None, option: str = '') -> None:
+        self.part, self.option = part, option
 
     def of_mesh(self, mesh: Path, scale: float) -> InstancesTask:
         """The same on bins of a user's part. Raises InputError for a mesh that cannot be used."""
@@ -294,7 +295,7 @@ class InstancesTask(Task):
 
     def of_part(self, name: str) -> InstancesTask:
         """The same on bins of one of the simulator's parts. Raises ConfigError for another name."""
-        return InstancesTask(load_part(name))
+        return InstancesTask(load_part(name), f' --part {name}')
 
     def load(self, segmenter: Segmenter, source: Source) -> LabelledScenes:
         """Shards, BOP, COCO, Insta-10, label pictures, or a recording with labels."""
@@ -344,7 +345,7 @@ class InstancesTask(Task):
             f'{training["data"]} of {_number(checkpoint)}simulated parts, fingerprint'
             f' {training["fingerprint"]}; {training.get("labels_read") or read}',
             metrics,
-            f'insegan card --model checkpoints/{name} --out NEW_FOLDER',
+            f'insegan card --model checkpoints/{name}{self.option}{_said(limit)} --out NEW_FOLDER',
             **({'measured_with': self.part.name} if self.part else {}),
         )
         drawn: dict[str, Callable[[Path], None]] = {}
@@ -354,6 +355,11 @@ class InstancesTask(Task):
             segmenter, scene_stream(bin_setup(part, seed=TEST_SEED)), result, path
         )
         return Card(values, card_text(values, name, list(drawn)), drawn)
+
+
+def _said(limit: int) -> str:
+    """A number of scenes as the command line has it, where it is not the usual one."""
+    return '' if limit == 100 else f' --limit {limit}'
 
 
 def _renders_singles(checkpoint: Checkpoint) -> bool:

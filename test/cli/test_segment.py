@@ -174,8 +174,7 @@ def test_a_segmented_recording_holds_labels_and_overlay_for_every_frame(tmp_path
     )
     picture = seen['/segmenter/overlay'][2]
     assert (
-        picture.encoding == 'rgb8'
-        and picture.data.reshape(48, 64, 3)[labels > 0].std(1).max() > 10
+        picture.encoding == 'rgb8' and picture.data.reshape(48, 64, 3)[labels > 0].std(1).max() > 10
     )
     # It is a recording that can be segmented in its turn.
     assert len(list(read_frames(tmp_path / 'out/recording'))) == 3
