@@ -244,7 +244,9 @@ def evaluate_simulated(
     """Evaluate on bins simulated on the way, of a seed that no training uses; at most ten times as
     many as are asked for are looked at for hard ones."""
     return evaluate(
-        segmenter, islice(scene_stream(bin_setup(part, instances, TEST_SEED)), 10 * limit), limit
+        segmenter,
+        islice(scene_stream(bin_setup(part, instances, TEST_SEED)), max(10 * limit, 100)),
+        limit,
     )
 
 

@@ -289,7 +289,7 @@ def first_weights(config: TrainPilesConfig) -> dict[str, torch.Tensor] | None:
     if shape != wanted:
         raise ConfigError(
             f'begin is {config.begin}, whose network is {shape}: expected the shape of'
-            f' offsets.network, {wanted}'
+            f' offsets.network, {wanted}, or --begin "" for a new network'
         )
     return weights
 
