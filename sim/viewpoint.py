@@ -13,6 +13,7 @@ from insegan_ros.data.convert import open_dataset
 from insegan_ros.errors import ConfigError, InputError
 from insegan_ros.files import write_whole
 from insegan_ros.frame import Intrinsics
+from insegan_ros.texts import read_mapping
 from insegan_ros.workspace import Workspace, read_workspace, workspace_of, workspace_values
 from insegan_sim.camera import Camera
 from insegan_sim.container import Container
@@ -117,12 +118,12 @@ def read_viewpoint(source: str, workspace: str = '') -> Viewpoint:
 
 
 def _from_file(path: Path) -> Viewpoint:
+    values = read_mapping(path, ConfigError)
     try:
-        values = yaml.safe_load(path.read_text())
         fx, fy, cx, cy = (float(values[name]) for name in ('fx', 'fy', 'cx', 'cy'))
         width, height = int(values['width']), int(values['height'])
         return Viewpoint(Intrinsics(fx, fy, cx, cy, width, height), workspace_of(values))
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, InputError) as error:
+    except (KeyError, TypeError, ValueError, InputError) as error:
         reason = ' '.join(str(error).split())
         raise ConfigError(
             f'{path} describes no camera before a bin ({type(error).__name__} {reason}): expected'

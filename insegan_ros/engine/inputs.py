@@ -35,6 +35,14 @@ class HeightImages:
     images: torch.Tensor
     flat: bool = False
 
+    @classmethod
+    def of(
+        cls, maps: HeightMaps, height_m: float, device: torch.device, flat: bool = False
+    ) -> HeightImages:
+        """The maps as images of a height scale in m."""
+        images = torch.from_numpy(signed(height_shares(maps.heights_m, height_m)))
+        return cls(maps, height_m, images[:, None].float().to(device), flat)
+
     @property
     def relief_px(self) -> float:
         """The height scale height_m in px of the images."""
@@ -81,8 +89,7 @@ def read_height_images(
             f'{config.data} holds {len(maps.heights_m)} height maps with parts: expected'
             f' {MIN_MAPS} or more, some hundreds to learn well'
         )
-    images = torch.from_numpy(signed(height_shares(maps.heights_m, height_m)))
-    return HeightImages(maps, height_m, images[:, None].float().to(device), floor_m < PART_M)
+    return HeightImages.of(maps, height_m, device, floor_m < PART_M)
 
 
 @dataclass(frozen=True)

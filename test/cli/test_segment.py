@@ -173,8 +173,8 @@ def test_a_segmented_recording_holds_labels_and_overlay_for_every_frame(tmp_path
         and (labels == cv2.imread(str(tmp_path / 'out/000001_labels.png'), -1)).all()
     )
     picture = seen['/segmenter/overlay'][2]
-    assert (
-        picture.encoding == 'rgb8' and picture.data.reshape(48, 64, 3)[labels > 0].std(1).max() > 10
+    assert picture.encoding == 'rgb8' and all(
+        picture.data.reshape(48, 64, 3)[labels == number].std(1).max() > 10 for number in (1, 2)
     )
     # It is a recording that can be segmented in its turn.
     assert len(list(read_frames(tmp_path / 'out/recording'))) == 3

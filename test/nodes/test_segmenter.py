@@ -83,7 +83,8 @@ def test_masks_poses_and_overlay_come_out_with_the_inputs_header(segmenter, robo
     left, top, right, bottom = BOXES[0]
     inside = picture[top + 5 : bottom - 5, left + 5 : right - 5].reshape(-1, 3).astype(int)
     # All but the number that is written on it.
-    assert np.median(inside.max(1) - inside.min(1)) > 30, 'an instance is coloured'
+    coloured = inside.max(1) - inside.min(1) > 30
+    assert coloured.mean() > 0.8, 'an instance is coloured'
     floor = picture[5:20, 5:20].astype(int)
     assert (floor.max(-1) - floor.min(-1)).max() == 0, 'the floor is grey'
 

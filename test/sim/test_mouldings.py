@@ -66,9 +66,9 @@ def test_the_physics_walls_are_the_ones_that_are_seen():
 def test_parts_come_to_rest_within_the_walls():
     part = load_part('cylinder')
     with World(MOULDED) as world:
-        piles = [world.drop([part] * 14, np.random.default_rng(seed)) for seed in range(6)]
+        piles = [world.drop([part] * 10, np.random.default_rng(seed)) for seed in range(6)]
     good = [pile for pile in piles if isinstance(pile, Pile)]
-    assert len(good) >= 2
+    assert len(good) >= 3
     camera = tilted_camera((0.0, 0.0, 0.0), container=MOULDED)
     walls = camera.workspace
     reached = []

@@ -14,7 +14,7 @@ from insegan_ros.data.scene import Scene
 from insegan_ros.engine.checkpoint import Scales
 from insegan_ros.engine.inputs import HeightImages
 from insegan_ros.engine.run import RunContext
-from insegan_ros.heights import height_shares, pixel_size_m, signed
+from insegan_ros.heights import pixel_size_m
 from insegan_ros.methods.piles.recording import Recording
 from insegan_ros.offsets.inference import HeightInference, VoteRule
 from insegan_ros.offsets.labelled_images import LabelledImages
@@ -61,9 +61,8 @@ def real_frames(
         return None
     rest = -size % multiple_px
     heights = np.pad(maps.heights_m, ((0, 0), (0, rest), (0, rest)))
-    images = torch.from_numpy(signed(height_shares(heights, scales.height_m)))[:, None].float()
     whole = HeightMaps(heights, scales.pixel_m, maps.part, maps.fingerprint)
-    return HeightImages(whole, scales.height_m, images.to(device))
+    return HeightImages.of(whole, scales.height_m, device)
 
 
 def self_train(

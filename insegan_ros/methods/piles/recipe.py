@@ -22,7 +22,7 @@ from insegan_ros.engine.inputs import HeightImages
 from insegan_ros.engine.loop import LoopConfig
 from insegan_ros.engine.run import RunContext
 from insegan_ros.errors import ConfigError, DatasetError
-from insegan_ros.heights import height_scale, height_shares, pixel_size_m, signed
+from insegan_ros.heights import height_scale, pixel_size_m
 from insegan_ros.methods.piles.crops import learn_from_crops
 from insegan_ros.methods.piles.real_frames import real_frames, self_train, window_side_m
 from insegan_ros.methods.piles.recording import DEFAULT_SENSOR, Recording, RefusedMesh
@@ -209,15 +209,13 @@ def train_piles(config: TrainPilesConfig) -> Path:
     covered_m2 = float(np.mean([part.footprint_m2 for part in parts]))
     size = working_size(folders[0], math.sqrt(covered_m2) / config.part_px)
     maps = joined([read_height_maps(folder, size, truth=True) for folder in folders])
-    height_m = height_scale(maps.heights_m)
-    images = torch.from_numpy(signed(height_shares(maps.heights_m, height_m)))[:, None].float()
-    data = HeightImages(maps, height_m, images.to(run.device))
+    data = HeightImages.of(maps, height_scale(maps.heights_m), run.device)
     area_m2, radius_m = part_size(folders[0])
     pixel_m = maps.pixel_m
-    scales = Scales(pixel_m, height_m, area_m2 / pixel_m**2, radius_m / pixel_m)
+    scales = Scales(pixel_m, data.height_m, area_m2 / pixel_m**2, radius_m / pixel_m)
     run.say(
-        f'{len(images)} piles of up to {plans[0].count[1]} parts at {size} px; one part covers some'
-        f' {scales.part_area_px:.0f} px'
+        f'{len(data.images)} piles of up to {plans[0].count[1]} parts at {size} px; one part covers'
+        f' some {scales.part_area_px:.0f} px'
     )
     factory = LabelledImages(data.images, _labels(maps, config.votes), _centres(maps), True)
     run.seed('weights', 3)
@@ -233,7 +231,7 @@ def train_piles(config: TrainPilesConfig) -> Path:
         name,
         scales,
         {'offsets': weights},
-        data=f'{len(images)} simulated piles',
+        data=f'{len(data.images)} simulated piles',
         taught_by=f'piles that were simulated of {_origin(config)}'
         + ', then by its own labels of real frames' * bool(rounds),
         labels_read="the labels are the simulator's own, of the piles that it made",
