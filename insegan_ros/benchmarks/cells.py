@@ -39,7 +39,7 @@ def run_cells(
     that is not shipped; without it only what has been measured is read. name_of: attributes that a
     result's file is called by, the kinds if left out. Raises ConfigError for names that are none.
     """
-    values = {kind: {getattr(cell, kind) for cell in cells} for kind in kinds}
+    values = {kind: {str(getattr(cell, kind)) for cell in cells} for kind in kinds}
     strangers = sorted(only - set().union(*values.values()))
     if strangers:
         raise unknown(
@@ -50,7 +50,9 @@ def run_cells(
     chosen = [
         cell
         for cell in cells
-        if all(not only & names or getattr(cell, kind) in only for kind, names in values.items())
+        if all(
+            not only & names or str(getattr(cell, kind)) in only for kind, names in values.items()
+        )
     ]
     results, failed = [], {}
     for cell in tqdm(chosen, desc=title, unit='cell'):

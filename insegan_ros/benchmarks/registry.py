@@ -52,7 +52,8 @@ BENCHMARKS: dict[str, Benchmark] = {
     ),
     'shape': Benchmark(
         'how near meshes that are reconstructed from unlabelled depth come to the parts',
-        'shape:benchmark_shape',
+        'shape:run_shape',
+        keeps=True,
     ),
     'picks': Benchmark('whether the first pick is of a free part', 'picks:benchmark_picks'),
     'real': Benchmark('the few real pictures that may be shipped', 'real:benchmark_real'),

@@ -3,23 +3,26 @@ the part, and whether what is wrong is refused."""
 
 from __future__ import annotations
 
+import json
 import time
-from functools import partial
+from dataclasses import asdict, dataclass
 from itertools import islice
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import open3d as o3d
 import trimesh
 from scipy.spatial import cKDTree
 
-from insegan_ros.benchmarks.rows import Row, row
+from insegan_ros.benchmarks.cells import run_cells
+from insegan_ros.benchmarks.rows import Row, row, write_tables
 from insegan_ros.errors import InputError
 from insegan_ros.geometry.meshes import best_alignment
 from insegan_ros.geometry.rays import ray_scene
 from insegan_ros.geometry.rotations import spread
 from insegan_ros.reconstruction.pipeline import reconstruct
-from insegan_ros.tasks.base import TEST_SEED
+from insegan_ros.tasks.base import TEST_SEED, machine
 from insegan_sim.camera import Camera
 from insegan_sim.parts import PARTS, Part, load_part
 from insegan_sim.scenes import Setup, make_container, scene_stream
@@ -32,17 +35,18 @@ SEEDS = (TEST_SEED, 6, 77)
 SENSORS = ('ideal', 'd435')
 # A point of the surface is found if the mesh is within this share of the diameter.
 FOUND = 0.03
+# What is measured, and its unit.
+COLUMNS = {
+    'refused': '',
+    'chamfer': '',
+    'volume IoU': '',
+    'surface found': '',
+    'processor time': 's',
+}
 
 
-def benchmark_shape(small: bool) -> list[Row]:
-    """Ten parts with each sensor, three seeds, and with the first of them other numbers of views,
-    against the true mesh after the best alignment: refused or not; chamfer distance in diameters;
-    volume IoU; share of the true surface within 3 % of the diameter; seconds. The small budget is
-    one part in ideal depth with one seed."""
-    return [figure for case in cases(small) for figure in _rows_of(case, small)]
-
-
-class Case(NamedTuple):
+@dataclass(frozen=True)
+class ShapeCell:
     """A reconstruction that is judged."""
 
     part: str
@@ -50,44 +54,113 @@ class Case(NamedTuple):
     views: int
     seed: int
 
+    @property
+    def protocol(self) -> str:
+        """What it was made of, in words."""
+        return f'{self.sensor} depth, {self.views} views, seed {self.seed}'
 
-def cases(small: bool) -> list[Case]:
-    """What a budget reconstructs."""
-    if small:
-        return [Case(PARTS[0], SENSORS[0], VIEWS, SEEDS[0])]
+
+def cells(budget: str) -> list[ShapeCell]:
+    """What a budget reconstructs. The small one is one part in ideal depth with one seed."""
+    if budget == 'small':
+        return [ShapeCell(PARTS[0], SENSORS[0], VIEWS, SEEDS[0])]
     asked = [(VIEWS, seed) for seed in SEEDS] + [(views, SEEDS[0]) for views in OTHER_VIEWS]
     return [
-        Case(part, sensor, views, seed)
+        ShapeCell(part, sensor, views, seed)
+        for views, seed in asked
         for sensor in SENSORS
         for part in PARTS
-        for views, seed in asked
     ]
 
 
-def _rows_of(case: Case, small: bool) -> list[Row]:
-    protocol = f'{case.sensor} depth, {case.views} views, seed {case.seed}'
-    figure = partial(row, 'shape', 'reconstruct', case.part, protocol)
+def run_shape(folder: Path, budget: str, only: set[str], measured: bool = False) -> list[Row]:
+    """Ten parts with each sensor, three seeds, and with the first of them other numbers of views,
+    against the true mesh after the best alignment; tables in a folder, and printed. A second start
+    goes on where the first was stopped."""
+    kinds = ('part', 'sensor', 'views', 'seed')
+    results = run_cells(
+        'shape',
+        folder,
+        cells(budget),
+        kinds,
+        only,
+        lambda cell: json.dumps(asdict(cell), sort_keys=True),
+        None if measured else measure,
+    )
+    small = budget == 'small'
+    rows = [
+        row('shape', 'reconstruct', one['part'], one['protocol'], name, one[name], unit, small)
+        | {'seed': one['seed']}
+        for one in results
+        for name, unit in COLUMNS.items()
+        if name in one
+    ]
+    return write_tables(folder, rows, markdown(results, machine()))
+
+
+def measure(cell: ShapeCell) -> dict[str, Any]:
+    """Reconstruct a part and compare it with the true mesh: `refused`, 1 or 0; what compare says;
+    `processor time` in s. Why one is refused stands with it."""
     begun = time.process_time()
-    scenes = islice(scene_stream(_setup(case)), 3 * case.views)
+    scenes = islice(scene_stream(_setup(cell)), 3 * cell.views)
+    result: dict[str, Any] = {**asdict(cell), 'protocol': cell.protocol}
     try:
-        mesh = reconstruct(scenes, case.views).mesh
+        mesh = reconstruct(scenes, cell.views).mesh
     except InputError as error:
-        print(f'{case.part}, {protocol}: refused: {error}')
-        rows = [figure('refused', 1.0, '', small)]
-    else:
-        seconds = time.process_time() - begun
-        rows = [
-            figure('refused', 0.0, '', small),
+        return {**result, 'refused': 1.0, 'reason': str(error)}
+    seconds = time.process_time() - begun
+    figures = compare(mesh, load_part(cell.part))
+    return {**result, 'refused': 0.0, **figures, 'processor time': seconds}
+
+
+def markdown(results: list[dict[str, Any]], machine: str) -> str:
+    """A table a sensor and number of views, a row a part: the means over the seeds that were not
+    refused, and how many these are; then why the others were refused."""
+    lines = [
+        '# Meshes from unlabelled depth',
+        '',
+        (
+            f'{machine}. Two parts that cover {FILL:.0%} of the floor; seeds'
+            f' {", ".join(map(str, SEEDS))}. Chamfer distance of the outer surfaces after the best'
+            ' alignment, in shares of the diameter (the worst seed beside the mean); volume IoU;'
+            f' share of the true outer surface within {FOUND:.0%} of the diameter; processor time'
+            ' in s.'
+        ),
+        '',
+    ]
+    for sensor, views in dict.fromkeys((one['sensor'], one['views']) for one in results):
+        own = [one for one in results if (one['sensor'], one['views']) == (sensor, views)]
+        lines += [
+            f'## {sensor} depth, {views} views',
+            '',
+            '| part | made, of seeds | chamfer | worst | volume IoU | surface found | time |',
+            '|---' * 7 + '|',
             *(
-                figure(metric, value, '', small)
-                for metric, value in compare(mesh, load_part(case.part)).items()
+                _line(part, [one for one in own if one['part'] == part])
+                for part in dict.fromkeys(one['part'] for one in own)
             ),
-            figure('processor time', seconds, 's', small),
+            '',
         ]
-    return [{**one, 'seed': case.seed} for one in rows]
+    refused = [
+        f'- {one["part"]}, {one["protocol"]}: {one["reason"]}' for one in results if one['refused']
+    ]
+    return '\n'.join(lines + (['## Refused', '', *refused, ''] if refused else []))
 
 
-def _setup(case: Case) -> Setup:
+def _line(part: str, own: list[dict[str, Any]]) -> str:
+    made = [one for one in own if not one['refused']]
+    count = f'{len(made)} of {len(own)}'
+    if not made:
+        return f'| {part} | {count}' + ' | -' * 5 + ' |'
+    mean = {name: float(np.mean([one[name] for one in made])) for name in COLUMNS}
+    worst = max(one['chamfer'] for one in made)
+    return (
+        f'| {part} | {count} | {mean["chamfer"]:.2%} | {worst:.2%} | {mean["volume IoU"]:.3f}'
+        f' | {mean["surface found"]:.3f} | {mean["processor time"]:.0f} |'
+    )
+
+
+def _setup(case: ShapeCell) -> Setup:
     parts = (load_part(case.part),)
     model = load_sensor(case.sensor)
     container = make_container(parts, INSTANCES, fill=FILL)

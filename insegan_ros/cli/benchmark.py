@@ -23,13 +23,14 @@ def add_arguments(parser: ArgumentParser) -> None:
             ' foreground, hoc and weak; every row says so'
         ),
     )
+    kept = ', '.join(name for name, one in BENCHMARKS.items() if one.keeps)
     parser.add_argument(
         '--out',
         type=str,
         default='',
         help=(
-            'insta10, foreground, hoc, weak: folder (runs/NAME if left out) of data, trainings,'
-            ' results and report; one that was begun is continued'
+            f'{kept}: folder (runs/NAME if left out) of data, trainings, results and report; one'
+            ' that was begun is continued'
         ),
     )
     parser.add_argument(
@@ -37,7 +38,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=str,
         default='',
         help=(
-            'insta10, foreground, hoc, weak: tables, methods and parts, joined by commas, such as'
+            f'{kept}: tables, methods and parts, joined by commas, such as'
             ' methods,kmeans,shipped,bolt'
         ),
     )
@@ -45,8 +46,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         '--measured',
         action='store_true',
         help=(
-            'insta10, foreground, hoc, weak: write the tables of what has been measured in --out so'
-            ' far, and measure nothing'
+            f'{kept}: write the tables of what has been measured in --out so far, and measure'
+            ' nothing'
         ),
     )
     parser.add_argument(

@@ -6,19 +6,33 @@ import numpy as np
 import pytest
 import trimesh
 
-from insegan_ros.benchmarks.shape import SEEDS, cases, compare, outer_points
+from insegan_ros.benchmarks.shape import SEEDS, cells, compare, markdown, outer_points
 from insegan_ros.geometry.meshes import best_alignment
 from insegan_sim.parts import PARTS, load_part
 
 
 def test_the_full_budget_has_three_seeds_of_every_part_and_sensor():
-    full = cases(small=False)
+    full = cells('full')
     for sensor in ('ideal', 'd435'):
         for part in PARTS:
             of_part = [one for one in full if (one.part, one.sensor) == (part, sensor)]
             assert {one.seed for one in of_part if one.views == 40} == set(SEEDS)
             assert {one.views for one in of_part} == {20, 40, 80}
-    assert len(SEEDS) == 3 and len(cases(small=True)) == 1
+    assert len(SEEDS) == 3 and len(cells('small')) == 1
+
+
+def test_the_table_has_the_mean_and_the_worst_seed_and_why_others_were_refused():
+    common = {'part': 'nut', 'sensor': 'ideal', 'views': 40, 'protocol': 'ideal depth'}
+    made = {'refused': 0.0, 'volume IoU': 0.9, 'surface found': 1.0, 'processor time': 20.0}
+    results = [
+        {**common, **made, 'chamfer': 0.01},
+        {**common, **made, 'chamfer': 0.02},
+        {**common, 'refused': 1.0, 'reason': 'two poses fit'},
+    ]
+    text = markdown(results, 'a machine')
+    assert '| nut | 2 of 3 | 1.50% | 2.00% | 0.900 | 1.000 | 20 |' in text
+    assert '- nut, ideal depth: two poses fit' in text
+    assert '| nut | 0 of 1 | - | - | - | - | - |' in markdown(results[2:], 'a machine')
 
 
 def test_a_turned_part_is_laid_on_itself():
