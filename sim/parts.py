@@ -17,6 +17,7 @@ from insegan_sim import shapes
 STEEL_KG_M3, GROCERY_KG_M3 = 7850.0, 700.0
 # The InSeGAN paper's ten parts.
 PARTS: tuple[str, ...] = tuple(shapes.INSTA10)
+SHAPES = shapes.INSTA10 | shapes.OTHERS
 PRODUCTS = 1000
 
 
@@ -102,19 +103,19 @@ class Part:
 
 @cache
 def load_part(name: str) -> Part:
-    """The part of this name: one of PARTS, or product-0 to product-999. Raises ConfigError for an
+    """The part of this name: one of SHAPES, or product-0 to product-999. Raises ConfigError for an
     unknown name."""
-    if name in shapes.INSTA10:
-        return _in_metres(name, shapes.INSTA10[name](), STEEL_KG_M3)
+    if name in SHAPES:
+        return _in_metres(name, SHAPES[name](), STEEL_KG_M3)
     if is_known(name):
         return _in_metres(name, shapes.product(int(name[8:])), GROCERY_KG_M3)
-    raise unknown('part', name, [*PARTS, f'product-0 to product-{PRODUCTS - 1}'])
+    raise unknown('part', name, [*SHAPES, f'product-0 to product-{PRODUCTS - 1}'])
 
 
 def is_known(name: str) -> bool:
     """Whether the simulator has a part of this name."""
     product = name.startswith('product-') and name[8:].isdigit() and int(name[8:]) < PRODUCTS
-    return name in shapes.INSTA10 or product
+    return name in SHAPES or product
 
 
 def load_parts(names: str) -> tuple[Part, ...]:

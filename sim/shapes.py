@@ -192,6 +192,17 @@ def obj14() -> Shape:
     )
 
 
+def bracket() -> Shape:
+    """Angle bracket of 3 mm sheet, 60 x 40 and 40 high, a hole in either leg."""
+    legs = [box(60, 40, 3, 30), box(3, 40, 40, 1.5)]
+    below = trimesh.creation.cylinder(4, 20).apply_translation([40, 0, 0])
+    beside = trimesh.creation.cylinder(3, 20, sections=32)
+    beside.apply_transform(trimesh.transformations.rotation_matrix(np.pi / 2, [0, 1, 0]))
+    beside.apply_translation([0, -8, 28])
+    mesh = legs[0].union(legs[1], engine='manifold')
+    return Shape(mesh.difference([below, beside], engine='manifold'), tuple(legs))
+
+
 INSTA10: dict[str, Callable[[], Shape]] = {
     'nut': nut,
     'stopper': stopper,
@@ -204,6 +215,8 @@ INSTA10: dict[str, Callable[[], Shape]] = {
     'obj05': obj05,
     'obj14': obj14,
 }
+# What the paper has not: sheet, flatter than a noisy camera's edges are wide.
+OTHERS: dict[str, Callable[[], Shape]] = {'bracket': bracket}
 
 
 # Draws a length in mm between two.

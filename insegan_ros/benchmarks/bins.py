@@ -45,7 +45,7 @@ class BinsBudget(BenchmarkBudget):
     trainings = {'piles': Training('piles', 'piles')}
 
     parts: list[str]
-    """Of the simulator's ten."""
+    """Of the simulator's."""
     fills: list[float]
     """Layers: the share of the floor that the parts would cover side by side."""
     counts: list[int]
@@ -80,7 +80,7 @@ def cells(budget: BinsBudget) -> Iterator[BinsCell]:
     conditions = product(budget.sensors, budget.fills, budget.counts)
     for (sensor, fill, count), part in product(conditions, budget.parts):
         for method in (*TOLD, CROPS, SHIPPED, TRUE):
-            name = f'{count} parts, fill {fill:g}, {Path(sensor).stem}'
+            name = f'{count} parts fill {fill:g} {Path(sensor).stem}'
             yield BinsCell(part, name, method, fill, count, sensor)
 
 
@@ -113,7 +113,7 @@ class BinsBenchmark:
             sensor=cell.sensor,
             scenes=self.budget.scenes,
             seed=TEST_SEED,
-            out=str(self.folder / 'data' / f'{cell.part}-{cell.condition}'.replace(', ', '-')),
+            out=str(self.folder / 'data' / f'{cell.part}-{cell.condition}'.replace(' ', '-')),
         )
         return list(ShardDataset(simulate(config)))
 

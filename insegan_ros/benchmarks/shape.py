@@ -98,14 +98,18 @@ def run_shape(folder: Path, budget: str, only: set[str], measured: bool = False)
     return write_tables(folder, rows, markdown(results, machine()))
 
 
+def reconstructed(cell: ShapeCell) -> trimesh.Trimesh:
+    """The mesh that simulated views give. Raises InputError where it is refused."""
+    return reconstruct(islice(scene_stream(_setup(cell)), 3 * cell.views), cell.views).mesh
+
+
 def measure(cell: ShapeCell) -> dict[str, Any]:
     """Reconstruct a part and compare it with the true mesh: `refused`, 1 or 0; what compare says;
     `processor time` in s. Why one is refused stands with it."""
     begun = time.process_time()
-    scenes = islice(scene_stream(_setup(cell)), 3 * cell.views)
     result: dict[str, Any] = {**asdict(cell), 'protocol': cell.protocol}
     try:
-        mesh = reconstruct(scenes, cell.views).mesh
+        mesh = reconstructed(cell)
     except InputError as error:
         return {**result, 'refused': 1.0, 'reason': str(error)}
     seconds = time.process_time() - begun

@@ -4,9 +4,9 @@ import trimesh
 from scipy.spatial import cKDTree
 
 from insegan_ros.errors import ConfigError
-from insegan_sim.parts import PARTS, Part, bin_width_m, load_part, load_parts
+from insegan_sim.parts import SHAPES, Part, bin_width_m, load_part, load_parts
 
-SOLIDS = (*PARTS, *(f'product-{number}' for number in range(12)))
+SOLIDS = (*SHAPES, *(f'product-{number}' for number in range(12)))
 
 
 def distance_outside(part: Part, points: np.ndarray) -> np.ndarray:
