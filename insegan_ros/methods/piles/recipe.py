@@ -148,16 +148,16 @@ class TrainPilesConfig:
     parts instead. With steps 0 that is an error."""
     votes: VoteRule = field(
         default_factory=lambda: VoteRule(
-            centre_radius=1.0,
+            centre_radius=0.7,
             min_votes=0.25,
             min_height=0.0,
             min_height_m=0.002,
-            min_foreground=0.5,
+            min_foreground=0.2,
             cover=True,
         )
     )
     """When votes are a centre; the segmenter takes it from the checkpoint. Chosen with the
-    labels of simulated bins of nuts and bolts of seed 77."""
+    labels of simulated bins of nuts, bolts and connectors of seed 77."""
     loop: LoopConfig = field(default_factory=LoopConfig)
     """Device, precision, how often to save."""
 
