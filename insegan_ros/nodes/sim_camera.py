@@ -45,9 +45,7 @@ class SimCameraNode(Node):
     def __init__(self) -> None:
         super().__init__('camera', namespace='/camera')
         shown = SimulatedBin(
-            self._declare(
-                'part', 'nut', f'{", ".join(SHAPES)}, or product-0 to product-999'
-            ),
+            self._declare('part', 'nut', f'{", ".join(SHAPES)}, or product-0 to product-999'),
             self._declare('mesh', '', 'a part of your own instead: an STL, OBJ or PLY file'),
             self._declare('mesh_scale', 1.0, 'metres in a unit of the mesh', 1e-6, 1e3),
             self._declare('instances', 5, 'parts in the bin', 1, 300),

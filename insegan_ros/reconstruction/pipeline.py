@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,10 +24,10 @@ from insegan_ros.reconstruction.checks import (
     check_views,
 )
 from insegan_ros.reconstruction.clusters import Cluster, find_clusters
-from insegan_ros.reconstruction.fields import lattice, make_shape
+from insegan_ros.reconstruction.fields import Shape, lattice, make_shape
 from insegan_ros.reconstruction.fusion import Placed, seen_points, surface
 from insegan_ros.reconstruction.held_out import HeldOut, held_out_errors
-from insegan_ros.reconstruction.linking import add_rare, link, margin_of
+from insegan_ros.reconstruction.linking import Hypothesis, add_rare, link, margin_of
 from insegan_ros.reconstruction.refinement import place, refine
 from insegan_ros.reconstruction.stages import (
     Stages,
@@ -83,67 +84,108 @@ def reconstruct(
     with the reason where it cannot be told, DatasetError where the floor is not known or the stages
     are of another reconstruction."""
     begun = time.monotonic()
-    kept_in = stages or Stages(None, {})
-    found, noise_m = kept_in.keep(
-        'views', lambda: find_views(scenes, views), pack_views, unpack_views
-    )
+    kept = stages or Stages(None, {})
+    found, noise_m = kept.keep('views', lambda: find_views(scenes, views), pack_views, unpack_views)
     check_views(found, noise_m)
+    held, used = _held_out(found, seed)
+    sizes = Sizes.of(used, noise_m)
+    shapes = sizes.shapes(used)
+    linked, clusters = _linked(kept, used, shapes, sizes)
+    placed = place(used, clusters, linked.final)
+    own = [shapes[number] for cluster in clusters for number in cluster.members]
+    placed, model = refine(placed, own, linked.final.shape)
+    mesh = surface(placed, model)
+    check_body(mesh, sizes.part_m)
+    judges = [view for view in held if view.size_m < LARGE * sizes.part_m]
+    errors = held_out_errors(
+        judges, sizes.shapes(judges), placed, model, mesh, sizes.part_m, noise_m
+    )
+    explained = check_held_out(errors, sizes.part_m, noise_m)
+
+    near = cKDTree(seen_points(placed).numpy()).query(mesh.vertices, workers=1)[0]
+    seen = near < SEEN * sizes.part_m + noise_m
+    check_seen(float(mesh.area_faces[~seen[mesh.faces].all(1)].sum() / mesh.area), len(clusters))
+    middle = mesh.center_mass
+    mesh.apply_translation(-middle)
+    moved = torch.from_numpy(np.asarray(middle)).float()
+    return Reconstruction(
+        mesh,
+        seen,
+        tuple(one._replace(shift=one.shift - moved) for one in placed),
+        tuple(len(one.members) for one in clusters),
+        float(2 * np.linalg.norm(mesh.vertices, axis=1).max()),
+        noise_m,
+        linked.energy_m,
+        linked.margin_m,
+        tuple(errors),
+        explained,
+        time.monotonic() - begun,
+    )
+
+
+class Sizes(NamedTuple):
+    """Lengths in m that everything is measured by. part_m: how large the part is; noise_m: of the
+    depth."""
+
+    part_m: float
+    noise_m: float
+
+    @classmethod
+    def of(cls, views: Sequence[View], noise_m: float) -> Sizes:
+        """By the views of the part."""
+        return cls(float(np.quantile([view.size_m for view in views], 0.9)), noise_m)
+
+    @property
+    def slack_m(self) -> float:
+        """So much may views contradict one another."""
+        return 0.001 + self.noise_m
+
+    def shapes(self, views: Sequence[View]) -> list[Shape]:
+        """What each view says of space, on one lattice around the part."""
+        half_m = 0.65 * self.part_m
+        nodes = lattice(half_m)
+        return [make_shape(view.bound(nodes), view.points, half_m) for view in views]
+
+
+class LinkedPoses(NamedTuple):
+    """The resting poses on one another; energy_m, margin_m: see Reconstruction."""
+
+    final: Hypothesis
+    energy_m: float
+    margin_m: float
+
+
+def _held_out(found: Sequence[View], seed: int) -> tuple[list[View], list[View]]:
+    """Views that judge the mesh, and those that make it."""
     order = np.random.default_rng(seed).permutation(len(found))
     spared = min(HELD_OUT, len(found) // 5)
-    held, used = [found[i] for i in order[:spared]], [found[i] for i in sorted(order[spared:])]
+    return [found[i] for i in order[:spared]], [found[i] for i in sorted(order[spared:])]
 
-    size_m = float(np.quantile([view.size_m for view in used], 0.9))
-    half_m, slack_m = 0.65 * size_m, 0.001 + noise_m
-    nodes = lattice(half_m)
-    shapes = [make_shape(view.bound(nodes), view.points, half_m) for view in used]
-    every = kept_in.keep(
+
+def _linked(
+    kept: Stages, used: Sequence[View], shapes: list[Shape], sizes: Sizes
+) -> tuple[LinkedPoses, list[Cluster]]:
+    """The resting poses, laid on one another. Raises InputError where they fit in two ways, or not
+    at all."""
+    part_m, noise_m, slack_m = sizes.part_m, sizes.noise_m, sizes.slack_m
+    every = kept.keep(
         'poses',
-        lambda: find_clusters(used, shapes, size_m, noise_m),
+        lambda: find_clusters(used, shapes, part_m, noise_m),
         pack_clusters,
         lambda packed: unpack_clusters(packed, used, shapes),
     )
     clusters = check_clusters(every, len(used))[:MOST_POSES]
-    linked = kept_in.keep(
+    linked = kept.keep(
         'linking',
         lambda: link(clusters, slack_m),
         pack_linked,
         lambda packed: unpack_linked(packed, clusters, slack_m),
     )
-    margin_m = margin_of(linked[0], clusters, slack_m, SAME_SHAPE * size_m + slack_m + noise_m)
-    check_link(linked, margin_m, size_m)
-
-    rare = [one for one in every if _is_rare(one, used, size_m)] if noise_m < QUIET_M else []
-    final, clusters = add_rare(linked[0], clusters, rare[:MOST_RARE], slack_m, RARE * size_m)
-    placed = place(used, clusters, final)
-    own = [shapes[number] for cluster in clusters for number in cluster.members]
-    placed, model = refine(placed, own, final.shape)
-    mesh = surface(placed, model)
-    check_body(mesh, size_m)
-    kept = [view for view in held if view.size_m < LARGE * size_m]
-    hulls = [make_shape(view.bound(nodes), view.points, half_m) for view in kept]
-    errors = held_out_errors(kept, hulls, placed, model, mesh, size_m, noise_m)
-    explained = check_held_out(errors, size_m, noise_m)
-
-    near = cKDTree(seen_points(placed).numpy()).query(mesh.vertices, workers=1)[0]
-    seen = near < SEEN * size_m + noise_m
-    check_seen(float(mesh.area_faces[~seen[mesh.faces].all(1)].sum() / mesh.area), len(clusters))
-    middle = mesh.center_mass
-    mesh.apply_translation(-middle)
-    moved = torch.from_numpy(np.asarray(middle)).float()
-    placed = [one._replace(shift=one.shift - moved) for one in placed]
-    return Reconstruction(
-        mesh,
-        seen,
-        tuple(placed),
-        tuple(len(one.members) for one in clusters),
-        float(2 * np.linalg.norm(mesh.vertices, axis=1).max()),
-        noise_m,
-        linked[0].energy,
-        margin_m,
-        tuple(errors),
-        explained,
-        time.monotonic() - begun,
-    )
+    margin_m = margin_of(linked[0], clusters, slack_m, SAME_SHAPE * part_m + slack_m + noise_m)
+    check_link(linked, margin_m, part_m)
+    rare = [one for one in every if _is_rare(one, used, part_m)] if noise_m < QUIET_M else []
+    final, clusters = add_rare(linked[0], clusters, rare[:MOST_RARE], slack_m, RARE * part_m)
+    return LinkedPoses(final, linked[0].energy, margin_m), clusters
 
 
 def find_views(scenes: Iterable[Scene], views: int) -> tuple[list[View], float]:

@@ -8,23 +8,17 @@ from __future__ import annotations
 import math
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from insegan_ros.data.height_maps import HeightMaps, joined, read_height_maps
-from insegan_ros.data.scene import visible_fractions
-from insegan_ros.data.shards import ShardDataset
-from insegan_ros.engine.checkpoint import Checkpoint, Scales
-from insegan_ros.engine.inputs import HeightImages
+from insegan_ros.engine.checkpoint import Checkpoint
 from insegan_ros.engine.loop import LoopConfig
 from insegan_ros.engine.run import RunContext
-from insegan_ros.errors import ConfigError, DatasetError
-from insegan_ros.heights import height_scale, pixel_size_m
+from insegan_ros.errors import ConfigError
 from insegan_ros.methods.piles.crops import learn_from_crops
-from insegan_ros.methods.piles.real_frames import real_frames, self_train, window_side_m
+from insegan_ros.methods.piles.pictures import read_piles, true_centres, true_labels
+from insegan_ros.methods.piles.real_frames import real_frames, self_train
 from insegan_ros.methods.piles.recording import DEFAULT_SENSOR, Recording, RefusedMesh
 from insegan_ros.methods.registry import find_checkpoint
 from insegan_ros.offsets.inference import VoteRule
@@ -32,13 +26,11 @@ from insegan_ros.offsets.labelled_images import LabelledImages
 from insegan_ros.offsets.network import OffsetNetConfig, finer
 from insegan_ros.offsets.segmenter import network_config
 from insegan_ros.offsets.stage import OffsetStage, OffsetTrainConfig
+from insegan_ros.reconstruction.stages import fingerprint
 from insegan_ros.workspace import VIEW_MARGIN
 from insegan_sim.generate import SimulateConfig, simulate
+from insegan_sim.parts import Part
 
-# A part of which so much is seen shows its size; so many scenes show enough of them.
-WHOLE, SIZED_SCENES = 0.95, 60
-# Working pictures have sides that every network's stride divides.
-STRIDE = 32
 # Px of a simulated picture for one that is learnt from, along a side.
 OVERSAMPLED = 2.0
 
@@ -81,6 +73,11 @@ class PilesConfig:
         if not self.sensors:
             raise ConfigError('piles.sensors is empty: expected one sensor or more, such as d435')
 
+    @property
+    def most(self) -> int:
+        """Parts in the fullest bin."""
+        return int(self.instances.rpartition('-')[2])
+
     def simulation(self, sensor: str, out: Path, seed: int, part_px: float) -> SimulateConfig:
         """The set of one of the sensors in its folder, finer than part_px px a part; raises
         ConfigError for what cannot be simulated."""
@@ -105,8 +102,7 @@ class PilesConfig:
     def _longest_px(self, part_px: float) -> int:
         """The longest side of a picture of the fullest bin in which a part has OVERSAMPLED part_px
         px, and more where that costs little."""
-        most = int(self.instances.rpartition('-')[2])
-        wanted = OVERSAMPLED * part_px * math.sqrt(most / self.fill) * (1 + VIEW_MARGIN)
+        wanted = OVERSAMPLED * part_px * math.sqrt(self.most / self.fill) * (1 + VIEW_MARGIN)
         return max(math.ceil(wanted), int(SimulateConfig.size))
 
 
@@ -175,49 +171,22 @@ def train_piles(config: TrainPilesConfig) -> Path:
     """Simulate, then train the dense network, or what is left of it; returns the checkpoint's
     folder. Raises ConfigError or InputError for a mesh that cannot be simulated, DatasetError where
     nothing can be learnt from the data."""
-    run, out = RunContext(config), Path(config.out)
-    start = first_weights(config)
-    piles, name = config.piles, ''
-    recording = Recording(config.data, config.workspace, out, run.say)
-    if not (config.data or piles.mesh or piles.part):
-        raise ConfigError(
-            'neither data nor piles.mesh is given: expected depth of the part, its mesh, or the'
-            ' name of one of the simulator as piles.part'
-        )
-    if config.data:
-        run.claim(config.data)
-        try:
-            piles, name = of_recording(config, run, recording)
-        except RefusedMesh as refused:
-            if not config.crops.steps:
-                raise
-            return learn_from_crops(recording, refused, config.crops, config.loop, config.seed)
-    plans = [
-        piles.simulation(
-            sensor, out / 'piles' / Path(sensor).stem, config.seed + number, config.part_px
-        )
-        for number, sensor in enumerate(piles.sensors)
-    ]
-    parts = plans[0].parts()
-    name = name or '+'.join(part.name for part in parts)
-    run.claim(config.data or str(plans[0].identity().get('mesh_sha256', name))[:16])
-    if run.speaks:
-        for plan in plans:
-            simulate(plan)
-    run.fabric.barrier()
-    folders = [plan.folder for plan in plans]
-    covered_m2 = float(np.mean([part.footprint_m2 for part in parts]))
-    size = working_size(folders[0], math.sqrt(covered_m2) / config.part_px)
-    maps = joined([read_height_maps(folder, size, truth=True) for folder in folders])
-    data = HeightImages.of(maps, height_scale(maps.heights_m), run.device)
-    area_m2, radius_m = part_size(folders[0])
-    pixel_m = maps.pixel_m
-    scales = Scales(pixel_m, data.height_m, area_m2 / pixel_m**2, radius_m / pixel_m)
+    run, start = RunContext(config), first_weights(config)
+    recording = Recording(config.data, config.workspace, Path(config.out), run.say)
+    try:
+        piles, name = _what_to_simulate(config, run, recording)
+    except RefusedMesh as refused:
+        if not config.crops.steps:
+            raise
+        return learn_from_crops(recording, refused, config.crops, config.loop, config.seed)
+    folders, parts = _simulated(config, run, piles)
+    maps, data, scales = read_piles(folders, parts, config.part_px, run.device)
     run.say(
-        f'{len(data.images)} piles of up to {plans[0].count[1]} parts at {size} px; one part covers'
-        f' some {scales.part_area_px:.0f} px'
+        f'{len(data.images)} piles of up to {piles.most} parts at {maps.heights_m.shape[-1]} px;'
+        f' one part covers some {scales.part_area_px:.0f} px'
     )
-    factory = LabelledImages(data.images, _labels(maps, config.votes), _centres(maps), True)
+    labels, centres = true_labels(maps, config.votes), true_centres(maps)
+    factory = LabelledImages(data.images, labels, centres, True)
     run.seed('weights', 3)
     stage = OffsetStage(run.fabric, config.offsets, factory, data.relief_px, 0, start)
     weights, rounds = run.stage(stage).weights(), 0
@@ -228,7 +197,7 @@ def train_piles(config: TrainPilesConfig) -> Path:
     return run.save(
         'piles',
         'offsets',
-        name,
+        name or '+'.join(part.name for part in parts),
         scales,
         {'offsets': weights},
         data=f'{len(data.images)} simulated piles',
@@ -236,6 +205,46 @@ def train_piles(config: TrainPilesConfig) -> Path:
         + ', then by its own labels of real frames' * bool(rounds),
         labels_read="the labels are the simulator's own, of the piles that it made",
     )
+
+
+def _what_to_simulate(
+    config: TrainPilesConfig, run: RunContext, recording: Recording
+) -> tuple[PilesConfig, str]:
+    """The piles, with what a recording tells of them, and what it calls the part, if there is one;
+    the run's folder is claimed for them. Raises RefusedMesh where the mesh cannot be told from the
+    recording."""
+    piles = config.piles
+    if config.data:
+        run.claim(fingerprint(Path(config.data)))
+        return of_recording(config, run, recording)
+    if not (piles.mesh or piles.part):
+        raise ConfigError(
+            'neither data nor piles.mesh is given: expected depth of the part, its mesh, or the'
+            ' name of one of the simulator as piles.part'
+        )
+    plan = piles.simulation(piles.sensors[0], Path(config.out), config.seed, config.part_px)
+    run.claim(str(plan.identity().get('mesh_sha256', piles.part))[:16])
+    return piles, ''
+
+
+def _simulated(
+    config: TrainPilesConfig, run: RunContext, piles: PilesConfig
+) -> tuple[list[Path], tuple[Part, ...]]:
+    """The folders of the piles, one a sensor, simulated where they are missing, and the parts."""
+    plans = [
+        piles.simulation(
+            sensor,
+            Path(config.out) / 'piles' / Path(sensor).stem,
+            config.seed + number,
+            config.part_px,
+        )
+        for number, sensor in enumerate(piles.sensors)
+    ]
+    parts = plans[0].parts()
+    for plan in plans if run.speaks else ():
+        simulate(plan)
+    run.fabric.barrier()
+    return [plan.folder for plan in plans], parts
 
 
 def of_recording(
@@ -290,40 +299,3 @@ def first_weights(config: TrainPilesConfig) -> dict[str, torch.Tensor] | None:
             f' offsets.network, {wanted}, or --begin "" for a new network'
         )
     return weights
-
-
-def working_size(folder: Path, pixel_m: float) -> int:
-    """The side in px, a multiple of 32, of a square height map of a set's bins in which a pixel
-    covers some pixel_m."""
-    side_m = window_side_m(next(iter(ShardDataset(folder))))
-    return max(STRIDE * round(side_m / pixel_m / STRIDE), 2 * STRIDE)
-
-
-def part_size(folder: Path) -> tuple[float, float]:
-    """The median area in square metres and the median radius of gyration in metres of what a part
-    covers where nothing lies on it, at the floor's scale. Raises DatasetError where none does."""
-    sizes = list[tuple[float, float]]()
-    for scene in islice(ShardDataset(folder), SIZED_SCENES):
-        truth = scene.labelled()
-        pixel_m = pixel_size_m(scene.require_workspace(), scene.frame.intrinsics)
-        for number in np.flatnonzero(visible_fractions(truth) >= WHOLE) + 1:
-            place = np.argwhere(truth.labels == number)
-            radius = math.sqrt(place.var(0).sum())
-            sizes.append((len(place) * pixel_m**2, radius * pixel_m))
-    if not sizes:
-        raise DatasetError(
-            f'{folder} shows no part whole: expected piles.instances to begin with 1, such as 1-60'
-        )
-    area, radius = np.median(sizes, 0)
-    return float(area), float(radius)
-
-
-def _labels(maps: HeightMaps, votes: VoteRule) -> np.ndarray:
-    """The truth (N, S, S) where something stands above the floor."""
-    assert maps.labels is not None, 'the truth was asked for'
-    return np.where(maps.heights_m > votes.min_height_m, maps.labels, 0).astype(np.int64)
-
-
-def _centres(maps: HeightMaps) -> np.ndarray:
-    assert maps.centres is not None, 'the truth was asked for'
-    return maps.centres

@@ -9,16 +9,9 @@ import pytest
 import torch
 from small_trainings import LOOP
 
-from insegan_ros.data.shards import ShardDataset
 from insegan_ros.engine.checkpoint import Checkpoint
-from insegan_ros.errors import ConfigError, DatasetError
-from insegan_ros.methods.piles.recipe import (
-    PilesConfig,
-    TrainPilesConfig,
-    part_size,
-    train_piles,
-    working_size,
-)
+from insegan_ros.errors import ConfigError
+from insegan_ros.methods.piles.recipe import PilesConfig, TrainPilesConfig, train_piles
 from insegan_ros.methods.registry import load_segmenter
 from insegan_ros.metrics.masks import honest_miou
 from insegan_ros.offsets.inference import VoteRule
@@ -73,20 +66,6 @@ def test_a_second_start_goes_on_and_another_mesh_is_refused(config, tmp_path, ca
         train_piles(other)
 
 
-@pytest.mark.slow
-def test_resolution_and_size_are_the_parts(config):
-    folder = f'{config.out}/piles/ideal'
-    part = load_part('cylinder')
-    for wanted in (0.001, 0.002):
-        size = working_size(folder, wanted)
-        maps, pixel_m = ShardDataset(folder).height_maps(size, 1)
-        assert maps.shape[1] % 16 == 0 and pixel_m == pytest.approx(wanted, rel=0.15)
-    area_m2, radius_m = part_size(folder)
-    # Seen from above, the nearer the larger, it lies or stands.
-    assert 0.5 * part.footprint_m2 < area_m2 < 1.6 * part.footprint_m2
-    assert 0.2 * part.diameter_m < radius_m < 0.5 * part.diameter_m
-
-
 def test_what_cannot_be_is_said(tmp_path):
     with pytest.raises(ConfigError, match='neither data nor piles.mesh is given'):
         train_piles(TrainPilesConfig(out=str(tmp_path / 'run'), loop=LOOP))
@@ -99,15 +78,6 @@ def test_what_cannot_be_is_said(tmp_path):
         TrainPilesConfig(part_px=2)
     with pytest.raises(ConfigError, match='self_training is 1 without data: expected 0'):
         TrainPilesConfig(offsets=OffsetTrainConfig(self_training=1))
-
-
-@pytest.mark.slow
-def test_bins_that_are_always_full_show_no_part_whole(config, monkeypatch):
-    monkeypatch.setattr('insegan_ros.methods.piles.recipe.WHOLE', 1.01)
-    with pytest.raises(
-        DatasetError, match='shows no part whole: expected piles.instances to begin'
-    ):
-        part_size(f'{config.out}/piles/ideal')
 
 
 @pytest.mark.slow
