@@ -24,7 +24,7 @@ from insegan_ros.files import write_png
 from insegan_ros.frame import Instances
 from insegan_ros.methods.registry import METHODS, load_segmenter
 from insegan_ros.metrics.average_precision import average_precision
-from insegan_ros.metrics.masks import honest_miou, score_seen, seen_summary
+from insegan_ros.metrics.masks import honest_miou, numbered_as, score_seen, seen_summary
 from insegan_ros.metrics.picks import first_pick_is_free
 from insegan_ros.segmenters.base import Segmenter
 from insegan_ros.tasks.base import TEST_SEED, machine
@@ -197,15 +197,12 @@ def draw_hardest(scenes: list[Scene], found: list[Instances], path: Path) -> Non
 
     path.parent.mkdir(parents=True, exist_ok=True)
     shares = [share(scene, one) for scene, one in zip(scenes, found)]
-    columns = [
-        compared(
-            f'{shares[index]:.2f}',
-            scenes[index].frame.depth_m,
-            found[index].labels,
-            scenes[index].labelled().labels,
-        )
-        for index in sorted(range(len(scenes)), key=shares.__getitem__)[:DRAWN]
-    ]
+    columns = []
+    for index in sorted(range(len(scenes)), key=shares.__getitem__)[:DRAWN]:
+        truth = scenes[index].labelled().labels
+        labels = numbered_as(truth, found[index].labels)
+        depth_m = scenes[index].frame.depth_m
+        columns.append(compared(f'{shares[index]:.2f}', depth_m, labels, truth))
     write_png(path, np.hstack(columns))
 
 

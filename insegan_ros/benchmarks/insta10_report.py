@@ -27,6 +27,7 @@ from insegan_ros.benchmarks.rows import Row, budget_sentence, budget_suffix
 from insegan_ros.drawing.panels import compared
 from insegan_ros.files import write_whole
 from insegan_ros.methods.registry import load_segmenter
+from insegan_ros.metrics.masks import numbered_as
 from insegan_ros.tasks.base import TEST_SEED
 
 SETS = {'random': 'random scenes', 'hard': 'scenes on which K-means fails'}
@@ -367,15 +368,9 @@ def _scenes(benchmark: Insta10, one: Result) -> bytes:
     for title, (value, index) in zip(
         ('worst', 'median', 'best'), (ranked[0], ranked[len(ranked) // 2], ranked[-1])
     ):
-        scene = tests.scenes[index]
-        columns.append(
-            compared(
-                f'{title} {value:.2f}',
-                scene.frame.depth_m,
-                segment_scene(segmenter, scene).labels,
-                scene.labelled().labels,
-            )
-        )
+        scene, truth = tests.scenes[index], tests.scenes[index].labelled().labels
+        found = numbered_as(truth, segment_scene(segmenter, scene).labels)
+        columns.append(compared(f'{title} {value:.2f}', scene.frame.depth_m, found, truth))
     return cv2.imencode('.png', cv2.cvtColor(np.hstack(columns), cv2.COLOR_RGB2BGR))[1].tobytes()
 
 

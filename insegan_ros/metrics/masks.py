@@ -27,6 +27,25 @@ def iou_matrix(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     return (counts / union)[true_ids > 0][:, pred_ids > 0]
 
 
+def numbered_as(truth: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """Found labels (H, W) with the numbers of the true instances that they are, matched one to one
+    by their overlap; those that are none of them come after."""
+    true_ids, found_ids = (np.unique(labels[labels > 0]) for labels in (truth, found))
+    iou = iou_matrix(truth, found)
+    rows, columns = linear_sum_assignment(iou, maximize=True)
+    number = {
+        int(found_ids[column]): int(true_ids[row])
+        for row, column in zip(rows, columns)
+        if iou[row, column] > 0
+    }
+    others = [int(one) for one in found_ids if int(one) not in number]
+    number |= {one: int(truth.max(initial=0)) + place for place, one in enumerate(others, 1)}
+    table = np.zeros(int(found.max(initial=0)) + 1, np.uint16)
+    for one, new in number.items():
+        table[one] = new
+    return table[found]
+
+
 def honest_miou(truth: np.ndarray, predicted: np.ndarray) -> float:
     """Mean IoU in [0, 1] over the visible true instances, matched one to one (Hungarian); an
     unmatched one counts 0.

@@ -11,7 +11,6 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
-from scipy.optimize import linear_sum_assignment
 from sensor_msgs.msg import CameraInfo, Image
 from tqdm import tqdm
 
@@ -22,7 +21,7 @@ from insegan_ros.drawing.panels import titled
 from insegan_ros.errors import InseganError
 from insegan_ros.files import make_folder, write_json, write_png
 from insegan_ros.frame import Frame, Intrinsics
-from insegan_ros.metrics.masks import honest_miou, iou_matrix, paper_miou
+from insegan_ros.metrics.masks import honest_miou, numbered_as, paper_miou
 from insegan_ros.nodes.demo_config import DemoConfig
 from insegan_ros.nodes.diagnostics import STAGES
 from insegan_ros.nodes.processes import CAMERA, start_node, start_segmenter, wait_for, watching
@@ -201,25 +200,6 @@ def _score(
         'paper_miou': round(float(means[2]), 4),
         'kmeans_paper_miou': round(float(means[3]), 4),
     }
-
-
-def numbered_as(truth: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """Found labels (H, W) with the numbers of the true instances that they are, matched one to one
-    by their overlap; those that are none of them come after."""
-    true_ids, found_ids = (np.unique(labels[labels > 0]) for labels in (truth, found))
-    iou = iou_matrix(truth, found)
-    rows, columns = linear_sum_assignment(iou, maximize=True)
-    number = {
-        int(found_ids[column]): int(true_ids[row])
-        for row, column in zip(rows, columns)
-        if iou[row, column] > 0
-    }
-    others = [int(one) for one in found_ids if int(one) not in number]
-    number |= {one: int(truth.max(initial=0)) + place for place, one in enumerate(others, 1)}
-    table = np.zeros(int(found.max(initial=0)) + 1, np.uint16)
-    for one, new in number.items():
-        table[one] = new
-    return table[found]
 
 
 def demo_picture(

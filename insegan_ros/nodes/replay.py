@@ -26,7 +26,7 @@ from insegan_ros.files import write_json, write_png
 from insegan_ros.frame import Instances, highest_label
 from insegan_ros.methods.registry import load_segmenter
 from insegan_ros.metrics.average_precision import average_precision
-from insegan_ros.metrics.masks import score
+from insegan_ros.metrics.masks import numbered_as, score
 from insegan_ros.metrics.picks import free_parts
 from insegan_ros.nodes.processes import start_node, start_segmenter, wait_for, watching
 from insegan_ros.nodes.replay_config import ReplayConfig
@@ -225,7 +225,8 @@ def _scored(
         found = Instances(labels, np.linspace(1, 0.5, count, dtype=np.float32))
         rows.append(asdict(score(scene.truth, found)))
         pairs.append((scene.truth, found))
-        shown.append((scene.frame.depth_m, labels, scene.truth.labels))
+        truth = scene.truth.labels
+        shown.append((scene.frame.depth_m, numbered_as(truth, labels), truth))
         if (
             scene.frame.stamp_ns in watcher.picks
             and (free := _first_pick_free(scene, watcher.picks[scene.frame.stamp_ns])) is not None

@@ -30,7 +30,7 @@ from insegan_ros.methods.posed import PosedSegmenter
 from insegan_ros.methods.registry import load_segmenter
 from insegan_ros.metrics.average_precision import average_precision
 from insegan_ros.metrics.hard import KMEANS_FAILS_BELOW
-from insegan_ros.metrics.masks import SceneScore, score
+from insegan_ros.metrics.masks import SceneScore, numbered_as, score
 from insegan_ros.metrics.picks import first_pick_is_free
 from insegan_ros.metrics.poses import TruePart, errors_of
 from insegan_ros.segmenters.base import Segmenter
@@ -226,13 +226,14 @@ def worst_to_best(
     kept = {index: one for index, one in zip(range(max(wanted) + 1), scenes) if index in wanted}
     columns = []
     for title, scene in chosen.items():
-        frame, truth = kept[scene.index].frame, kept[scene.index].labelled()
+        frame, truth = kept[scene.index].frame, kept[scene.index].labelled().labels
+        found = segmenter.segment(frame, kept[scene.index].workspace).labels
         columns.append(
             compared(
                 f'{title} {scene.ours.honest_miou:.2f}',
                 frame.depth_m,
-                segmenter.segment(frame, kept[scene.index].workspace).labels,
-                truth.labels,
+                numbered_as(truth, found),
+                truth,
             )
         )
     write_png(path, np.hstack(columns))

@@ -17,6 +17,7 @@ from insegan_ros.metrics.masks import (
     foreground_scores,
     honest_miou,
     iou_matrix,
+    numbered_as,
     paper_miou,
     score,
     score_seen,
@@ -122,3 +123,13 @@ def test_ignored_pixels_count_neither_way():
     sure = replace(answer, scores=np.array([0.5, 0.9, 0.9], np.float32))
     assert average_precision([true], [sure])['ap50'] == pytest.approx(1.0)
     assert average_precision([own], [sure])['ap50'] < 0.7
+
+
+def test_the_same_part_has_the_same_number_wherever_it_is_drawn():
+    truth = np.zeros((4, 12), np.uint16)
+    truth[:, 0:3], truth[:, 3:6], truth[:, 6:9] = 1, 2, 3
+    found = np.zeros_like(truth)
+    found[:, 0:3], found[:, 4:6], found[:, 3:4], found[:, 10:11] = 4, 1, 2, 3
+    numbered = numbered_as(truth, found)
+    # A second piece of part 2 and what is no part come after the true numbers; part 3 is missed.
+    assert numbered[0].tolist() == [1, 1, 1, 4, 2, 2, 0, 0, 0, 0, 5, 0]

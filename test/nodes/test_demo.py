@@ -10,7 +10,6 @@ import sys
 import time
 
 import cv2
-import numpy as np
 import psutil
 import pytest
 
@@ -20,24 +19,12 @@ from live_nodes import OTHER, environment, insegan  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 from shell import command  # noqa: E402
 
-from insegan_ros.nodes.demo import numbered_as  # noqa: E402
-
 
 def test_a_domain_that_cannot_be_is_said(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv('ROS_DOMAIN_ID', '4000')
     assert command('demo', '--out', tmp_path) == 2
     said = capsys.readouterr().err
     assert 'ROS_DOMAIN_ID between 0 and 232' in said and said.count('\n') == 1
-
-
-def test_the_same_part_has_the_same_number_in_every_panel():
-    truth = np.zeros((4, 12), np.uint16)
-    truth[:, 0:3], truth[:, 3:6], truth[:, 6:9] = 1, 2, 3
-    found = np.zeros_like(truth)
-    found[:, 0:3], found[:, 4:6], found[:, 3:4], found[:, 10:11] = 4, 1, 2, 3
-    numbered = numbered_as(truth, found)
-    # A second piece of part 2 and what is no part come after the true numbers; part 3 is missed.
-    assert numbered[0].tolist() == [1, 1, 1, 4, 2, 2, 0, 0, 0, 0, 5, 0]
 
 
 @pytest.mark.slow
