@@ -86,8 +86,10 @@ def scores_of(labels: np.ndarray, error_px: np.ndarray, radius_px: float) -> np.
     """How sure the votes of every instance of labels (H, W) are, (N,): 1 for an expected error
     (H, W) of none, falling with the part's radius."""
     count = int(labels.max(initial=0))
-    area = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-    total = np.bincount(labels.ravel(), weights=error_px.ravel(), minlength=count + 1)[1:]
+    pixels = np.flatnonzero(labels)
+    own, errors = labels.ravel()[pixels], error_px.reshape(-1)[pixels]
+    area = np.bincount(own, minlength=count + 1)[1:]
+    total = np.bincount(own, weights=errors, minlength=count + 1)[1:]
     return (1 / (1 + total / np.maximum(area, 1) / radius_px)).astype(np.float32)
 
 
@@ -116,7 +118,8 @@ class HeightInference:
         labels = np.zeros(height_m.shape, np.uint16)
         pixels = foreground & (field[..., 0] > 0.5)
         if len(found):
-            labels[pixels] = assign(self._votes(field, height_m)[pixels], found) + 1
+            votes = self._votes(field[pixels].T[1:-1], height_m[pixels])
+            labels[pixels] = assign(votes.T, found) + 1
         return labels, found[:, :2]
 
     def instances(self, field: np.ndarray, height_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -128,20 +131,24 @@ class HeightInference:
         # Votes are positions in working pixels and heights change little, so the field can be
         # interpolated; the depth's own edges stay.
         fine = cv2.resize(field, height_m.shape[::-1], interpolation=cv2.INTER_LINEAR)
-        pixels = (height_m > self.min_height_m) & (fine[..., 0] > self.rule.min_foreground)
+        foreground, *offsets, error_px = cv2.split(fine)
+        pixels = np.flatnonzero(
+            (height_m > self.min_height_m) & (foreground > self.rule.min_foreground)
+        )
+        asked = np.stack([plane.ravel()[pixels] for plane in offsets])
         labels = np.zeros(height_m.shape, np.uint16)
-        labels[pixels] = assign(self._votes(fine, height_m)[pixels], found) + 1
+        labels.ravel()[pixels] = assign(self._votes(asked, height_m.ravel()[pixels]).T, found) + 1
         zoom = height_m.size / (shape[0] * shape[1])
         labels = clean(labels, SMALLEST_SHARE * self.scales.part_area_px * zoom)
-        return labels, scores_of(labels, fine[..., -1], self.scales.part_radius_px)
+        return labels, scores_of(labels, error_px, self.scales.part_radius_px)
 
-    def _votes(self, field: np.ndarray, height_m: np.ndarray) -> np.ndarray:
-        """Where every pixel of a field (H, W, ...) and its height map (H, W) votes, (H, W, 2 or 3)
-        in working px, heights stretched."""
-        votes = field[..., 1:-1].copy()
+    def _votes(self, offsets: np.ndarray, height_m: np.ndarray) -> np.ndarray:
+        """Where pixels vote, (2 or 3, M) in working px, heights stretched: by what the field says of
+        them, (2 or 3, M), and their heights (M,)."""
+        votes = offsets.copy()
         if self.relief_px:
             own = height_shares(height_m, self.scales.height_m) * self.relief_px
-            votes[..., 2] = HEIGHT_STRETCH * (own + votes[..., 2])
+            votes[2] = HEIGHT_STRETCH * (own + votes[2])
         return votes
 
     def _centres(self, field: np.ndarray, height_m: np.ndarray) -> np.ndarray:
@@ -153,5 +160,6 @@ class HeightInference:
         coarse = height_m
         if height_m.shape != shape:
             coarse = cv2.resize(height_m, shape[::-1], interpolation=cv2.INTER_AREA)
-        votes = self._votes(field, coarse)[voting]
-        return agreed_centres(votes, field[voting][:, -1], shape, self.scales, self.rule)
+        asked = field[voting]
+        votes = np.ascontiguousarray(self._votes(asked.T[1:-1], coarse[voting]).T)
+        return agreed_centres(votes, asked[:, -1], shape, self.scales, self.rule)
