@@ -122,10 +122,10 @@ class SegmenterNode(LifecycleNode):
         """Load and warm up the model, make the publishers."""
         try:
             self.settings = settings(self)
-            self._segmenter = load_segmenter(**model_parameters(self))
             # The networks are small: a second thread on a CPU gains nothing and takes a core from
             # the camera.
             torch.set_num_threads(1)
+            self._segmenter = load_segmenter(**model_parameters(self))
             self._warm_up()
         except InseganError as error:
             return self._cannot_configure(str(error))
@@ -142,7 +142,9 @@ class SegmenterNode(LifecycleNode):
             publisher: Any = self.create_lifecycle_publisher(output.kind, f'~/{output.name}', qos)
             self.output_publishers.append((output, publisher))
         model = self.get_parameter('model').value
-        self.get_logger().info(f'ready: {model} on {self.segmenter.device}')
+        self.get_logger().info(
+            f'ready: {model} on {self.segmenter.device}, runtime {self.segmenter.runtime}'
+        )
         return TransitionCallbackReturn.SUCCESS
 
     def _cannot_configure(self, text: str) -> TransitionCallbackReturn:
@@ -152,14 +154,13 @@ class SegmenterNode(LifecycleNode):
         return TransitionCallbackReturn.FAILURE
 
     def _warm_up(self) -> None:
-        """Segment a bin with one block, so that the first real frame is not the slow one."""
+        """Segment a full bin, so that the first real frame is not the slow one."""
         camera = Intrinsics(615.0, 615.0, 319.5, 239.5, 640, 480)
         workspace = self.settings.workspace or Workspace((0.0, 0.0, -1.0, 0.5))
         try:
             depth = workspace.floor_depth(camera)
             (left, top, right, bottom) = workspace.window(camera)
-            row, column = (top + bottom) // 2, (left + right) // 2
-            depth[row - 20 : row + 20, column - 20 : column + 20] -= 0.02
+            depth[top:bottom, left:right] -= 0.02
             self.segmenter.segment(
                 Frame(depth, camera, np.zeros((480, 640, 3), np.uint8)), workspace
             )
@@ -419,6 +420,7 @@ class SegmenterNode(LifecycleNode):
             'state': state,
             'model': model,
             'device': device,
+            'runtime': self._segmenter.runtime if self._segmenter is not None else 'torch',
             'bin': self.health.bin_state,
             **self.meter.values(),
             **memory(device),

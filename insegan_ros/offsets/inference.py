@@ -13,6 +13,7 @@ from insegan_ros.engine.checkpoint import Scales
 from insegan_ros.geometry.label_images import clean
 from insegan_ros.heights import height_shares, signed
 from insegan_ros.offsets.network import OffsetNet
+from insegan_ros.offsets.runtimes import DenseNetwork, choose_runtime
 from insegan_ros.offsets.votes import assign, covering_centres, find_centres
 
 # Parts on one another differ less in height than parts side by side in place.
@@ -47,7 +48,9 @@ class VoteRule:
 
 
 @torch.inference_mode()
-def predict_field(network: OffsetNet, image: np.ndarray, edge: float | None = None) -> np.ndarray:
+def predict_field(
+    network: DenseNetwork, image: np.ndarray, edge: float | None = None
+) -> np.ndarray:
     """The network's answer for a picture (H, W, C) in [-1, 1], (H, W, K) float32: foreground
     probability, x and y of the vote in px, with height votes its height above the surface in px,
     and the expected error in px.
@@ -59,8 +62,8 @@ def predict_field(network: OffsetNet, image: np.ndarray, edge: float | None = No
     rest = ((0, -rows % stride), (0, -columns % stride), (0, 0))
     filling = {'mode': 'edge'} if edge is None else {'constant_values': edge}
     padded = np.pad(image, rest, **filling).transpose(2, 0, 1).astype(np.float32)
-    device = next(network.parameters()).device
-    out = network(torch.from_numpy(np.ascontiguousarray(padded))[None].to(device))[0].cpu().numpy()
+    picture = torch.from_numpy(np.ascontiguousarray(padded))[None].to(network.device)
+    out = network(picture)[0].cpu().numpy()
     out = out[:, :rows, :columns]
     y, x = np.mgrid[:rows, :columns]
     foreground, error = 1 / (1 + np.exp(-out[0])), np.exp(np.clip(out[-1], -3, 5))
@@ -96,11 +99,19 @@ def scores_of(labels: np.ndarray, error_px: np.ndarray, radius_px: float) -> np.
 class HeightInference:
     """The dense network on height maps in metres, at the training's metres per pixel.
 
-    network: in evaluation mode, on its device; scales: the training's.
+    network: in evaluation mode, on its device; scales: the training's; runtime: what runs it, see
+    choose_runtime.
     """
 
-    def __init__(self, network: OffsetNet, scales: Scales, rule: VoteRule | None = None) -> None:
-        self.network, self.scales, self.rule = network, scales, rule or VoteRule()
+    def __init__(
+        self,
+        network: OffsetNet,
+        scales: Scales,
+        rule: VoteRule | None = None,
+        runtime: str = 'torch',
+    ) -> None:
+        self.network, self.scales = choose_runtime(runtime, network), scales
+        self.rule = rule or VoteRule()
         self.min_height_m = max(self.rule.min_height * scales.height_m, self.rule.min_height_m)
         height_votes = network.config.height_votes
         self.relief_px = scales.height_m / scales.pixel_m if height_votes else 0.0
@@ -143,8 +154,8 @@ class HeightInference:
         return labels, scores_of(labels, error_px, self.scales.part_radius_px)
 
     def _votes(self, offsets: np.ndarray, height_m: np.ndarray) -> np.ndarray:
-        """Where pixels vote, (2 or 3, M) in working px, heights stretched: by what the field says of
-        them, (2 or 3, M), and their heights (M,)."""
+        """Where pixels vote, (2 or 3, M) in working px, heights stretched: by what the field says
+        of them, (2 or 3, M), and their heights (M,)."""
         votes = offsets.copy()
         if self.relief_px:
             own = height_shares(height_m, self.scales.height_m) * self.relief_px

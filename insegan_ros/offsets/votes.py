@@ -18,8 +18,8 @@ from scipy.ndimage import gaussian_filter, maximum_filter
 MAX_PEAKS = 300
 # Layers of the vote map's height.
 MAX_LAYERS = 64
-# Of more votes every second, third, ... is asked; cells of the vote map along each side, and in all:
-# eight times a full bin's.
+# Of more votes every second, third, ... is asked; cells of the vote map along each side, and in
+# all: eight times a full bin's.
 MAX_VOTES, MAX_SIDE, MAX_CELLS = 4000, 256, 400_000
 # Cells along each side of the space of votes, each of which is looked up at once where it is surely
 # one centre's.
