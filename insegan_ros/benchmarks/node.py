@@ -22,16 +22,13 @@ from insegan_ros.methods.foreground.segmenter import ForegroundSegmenter
 from insegan_ros.methods.registry import find_checkpoint, load_segmenter
 from insegan_ros.picking.picks import Pick, Surface, rank_picks
 from insegan_ros.tasks.base import TEST_SEED
+from insegan_ros.workspace import resolve_workspace
 from insegan_sim.generate import SimulateConfig
 from insegan_sim.scenes import bin_setup, scene_stream
 
 # What the frames of bins are like: the simulated RealSense's (width, height), or the data sets'
 # camera.
 CAMERAS = {'640x480': (640, 480), '224x224': None}
-
-
-# Parts in layers, on the RealSense's frames.
-DEEP = {'instances': '40', 'fill': 2.0, 'size': '640x480'}
 
 
 def benchmark_node(small: bool) -> list[Row]:
@@ -55,7 +52,7 @@ def _deep_rows(small: bool) -> list[Row]:
     for name in shipped_parts():
         if not is_shipped(model := f'piles-{name}'):
             continue
-        config = SimulateConfig(part=name, seed=TEST_SEED, **DEEP)
+        config = SimulateConfig(part=name, instances='40', fill=2.0, size='640x480', seed=TEST_SEED)
         scenes = list(islice(scene_stream(config.setup(config.parts())), 1 if small else 3))
         frames = [(scene.frame, scene.workspace) for scene in scenes]
         protocol = 'forty parts, fill 2, 640x480'
@@ -71,7 +68,7 @@ def _deep_rows(small: bool) -> list[Row]:
 
 def _picks(scene: Scene, found: Instances) -> list[Pick]:
     """Where to take what was found, as the node asks for it."""
-    return rank_picks(Surface(scene.frame, scene.workspace), found)
+    return rank_picks(Surface(scene.frame, resolve_workspace(scene.workspace, scene.frame)), found)
 
 
 def _foreground_rows(small: bool) -> list[Row]:

@@ -8,6 +8,7 @@ from scipy.ndimage import distance_transform_edt, find_objects
 
 from insegan_ros.frame import Frame, Instances
 from insegan_ros.geometry.principal_axes import poses_from_points
+from insegan_ros.limits import check_time
 
 
 def to_instances(
@@ -38,6 +39,7 @@ def drop_fragments(labels: np.ndarray, min_area_px: float) -> np.ndarray:
     out = np.zeros_like(labels)
     count = 0
     for label, box in enumerate(find_objects(labels), start=1):
+        check_time()
         if box is None:
             continue
         own = labels[box] == label

@@ -215,6 +215,16 @@ PARAMETERS = (
         live=True,
     ),
     ParameterSpec(
+        'max_frame_s',
+        Parameter.Type.DOUBLE,
+        10.0,
+        'seconds that a frame may take: one that takes longer is left out; a method that cannot be'
+        ' interrupted for as long again makes the node leave the active state; 0: no limit',
+        0,
+        3600,
+        live=True,
+    ),
+    ParameterSpec(
         'min_score',
         Parameter.Type.DOUBLE,
         0.0,
@@ -259,6 +269,7 @@ class Settings:
     picking: PickConfig
     continuous: bool
     max_rate: float
+    max_frame_s: float
     min_score: float
     sync_slop_s: float
     silence_s: float

@@ -41,6 +41,7 @@ from insegan_ros.camera.messages import stamp_ns
 from insegan_ros.camera.pairing import Pairing
 from insegan_ros.errors import InputError, InseganError
 from insegan_ros.frame import Frame, Instances, Intrinsics
+from insegan_ros.limits import check_time, time_limit
 from insegan_ros.methods.registry import load_segmenter
 from insegan_ros.nodes.conversions import frame_from_messages
 from insegan_ros.nodes.diagnostics import Health, Meter, diagnostic_array, memory, summary
@@ -182,7 +183,7 @@ class SegmenterNode(LifecycleNode):
         self.health.last_image_s, self.health.stopped = time.monotonic(), ''
         self.pairing = Pairing()
         self.worker = FrameWorker(
-            self._process, self._wanted, lambda: self.settings.max_rate, self._refused
+            self._process_in_time, self._wanted, lambda: self.settings.max_rate, self._refused
         )
         self.meter = self.worker.meter
         self.input_timer = self.create_timer(WATCH_EVERY_S, self._watch_inputs)
@@ -310,6 +311,10 @@ class SegmenterNode(LifecycleNode):
             if not output.latched
         )
 
+    def _process_in_time(self, worker: FrameWorker, newest: DepthInput, everything: bool) -> str:
+        with time_limit(self.settings.max_frame_s):
+            return self._process(worker, newest, everything)
+
     def _process(self, worker: FrameWorker, newest: DepthInput, everything: bool) -> str:
         """Segment a frame and publish what is subscribed to, or everything; what was found, in
         words. Raises InputError."""
@@ -348,6 +353,7 @@ class SegmenterNode(LifecycleNode):
         for output, publisher in self.output_publishers:
             if not output.latched and (everything or publisher.get_subscription_count()):
                 with worker.meter.stage('post-process'):
+                    check_time()
                     message = output.make(result)
                 with worker.meter.stage('publish'):
                     if not worker.running:
@@ -391,6 +397,8 @@ class SegmenterNode(LifecycleNode):
         inputs, live = self.subscriptions_by_input, self.settings
         if self.worker is not None and self.worker.died:
             self._leave_active(self.worker.died)
+        elif self.worker is not None and self.worker.busy_s() > 2 * live.max_frame_s > 0:
+            self._leave_active(f'a frame takes longer than twice {live.max_frame_s:g} s')
         elif self.worker is not None and (
             reason := self.watchdog.check(
                 inputs['depth/image'],

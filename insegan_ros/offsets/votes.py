@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter, maximum_filter
 
+from insegan_ros.limits import check_time
+
 # Peaks looked at in one picture, so that clutter cannot hold a node up.
 MAX_PEAKS = 300
 # Layers of the vote map's height.
@@ -83,6 +85,7 @@ def find_centres(
     highest = heat.max(within_row)
     centres: list[np.ndarray] = []
     for _ in range(MAX_PEAKS):
+        check_time()
         if remaining.sum() < min_votes:
             break
         row = int(highest.argmax())
@@ -176,6 +179,7 @@ def _cheapest(costs: np.ndarray, min_gain: float) -> list[int]:
     # the others once saved is the best, and few are computed anew.
     gain, fresh = (WORST - costs).sum(1), set(range(len(costs)))
     while len(chosen) < len(costs):
+        check_time()
         best = int(gain.argmax())
         if gain[best] < min_gain:
             break
@@ -228,6 +232,7 @@ def _nearest(axes: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.ndar
     nearest, second = np.full(count, np.inf, axes.dtype), np.full(count, np.inf, axes.dtype)
     # One centre after another: all distances at once are gigabytes for a large picture of clutter.
     for number, centre in enumerate(centres):
+        check_time()
         distance = sum((axis - c) ** 2 for axis, c in zip(axes, centre))
         np.minimum(second, np.maximum(nearest, distance), out=second)
         owner[distance < nearest] = number
