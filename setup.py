@@ -70,13 +70,12 @@ setup(
             'mypy',
             'onnx',
             'onnxruntime',
-            'onnxscript',
             'psutil',
             'ray',
             'ruff',
         ],
-        # insegan export.
-        'onnx': ['onnx', 'onnxruntime', 'onnxscript'],
+        # insegan export, and the node's networks on a CPU.
+        'onnx': ['onnx', 'onnxruntime'],
         # Dense CRF in the training of irnet and ccgr; built from source, so it needs a C++
         # compiler.
         'crf': ['pydensecrf2'],

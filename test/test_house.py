@@ -43,6 +43,7 @@ GROUND = (
     'floors',
     'frame',
     'heights',
+    'limits',
     'renamed',
     'texts',
     'walls',

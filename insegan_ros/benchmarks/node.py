@@ -17,9 +17,12 @@ from insegan_ros.benchmarks.shipped import is_shipped, shipped_parts
 from insegan_ros.data.scene import Scene
 from insegan_ros.engine.checkpoint import Checkpoint
 from insegan_ros.files import HEAP_MODEL
+from insegan_ros.frame import Instances
 from insegan_ros.methods.foreground.segmenter import ForegroundSegmenter
 from insegan_ros.methods.registry import find_checkpoint, load_segmenter
+from insegan_ros.picking.picks import Pick, Surface, rank_picks
 from insegan_ros.tasks.base import TEST_SEED
+from insegan_ros.workspace import resolve_workspace
 from insegan_sim.generate import SimulateConfig
 from insegan_sim.scenes import bin_setup, scene_stream
 
@@ -29,15 +32,43 @@ CAMERAS = {'640x480': (640, 480), '224x224': None}
 
 
 def benchmark_node(small: bool) -> list[Row]:
-    """Time of `segment` on frames of bins with five parts, on a heap and on a bin of several kinds,
-    and of the foreground methods on a picture of one product."""
+    """Time of `segment` on frames of bins with five parts and with forty in layers, on a heap and
+    on a bin of several kinds, and of the foreground methods on a picture of one product."""
     rows = []
     for name, (size, realsense) in product(shipped_parts(), CAMERAS.items()):
         setup = bin_setup(name, seed=TEST_SEED, realsense=realsense)
         scenes = list(islice(scene_stream(setup), 5))
         for model in (f'cutpaste-{name}', 'kmeans'):
             rows += _segmenting(model, scenes, name, f'segment {size}', small)
-    return rows + _foreground_rows(small) + _heap_rows(small) + _class_rows(small)
+    return (
+        rows + _deep_rows(small) + _foreground_rows(small) + _heap_rows(small) + _class_rows(small)
+    )
+
+
+def _deep_rows(small: bool) -> list[Row]:
+    """The shipped networks for deep bins on PyTorch and on whatever the node chooses here, and
+    what their picks take."""
+    rows = []
+    for name in shipped_parts():
+        if not is_shipped(model := f'piles-{name}'):
+            continue
+        config = SimulateConfig(part=name, instances='40', fill=2.0, size='640x480', seed=TEST_SEED)
+        scenes = list(islice(scene_stream(config.setup(config.parts())), 1 if small else 3))
+        frames = [(scene.frame, scene.workspace) for scene in scenes]
+        protocol = 'forty parts, fill 2, 640x480'
+        for runtime in ('torch', 'auto'):
+            segmenter = load_segmenter(model, device='cpu', runtime=runtime)
+            chosen = f', auto ({segmenter.runtime})' if runtime == 'auto' else ', torch'
+            rows += _timed(segmenter.segment, frames, model, name, protocol + chosen, small)
+        found = [segmenter.segment(*frame) for frame in frames]
+        calls = list(zip(scenes, found))
+        rows += _timed(_picks, calls, 'picks', name, protocol, small)
+    return rows
+
+
+def _picks(scene: Scene, found: Instances) -> list[Pick]:
+    """Where to take what was found, as the node asks for it."""
+    return rank_picks(Surface(scene.frame, resolve_workspace(scene.workspace, scene.frame)), found)
 
 
 def _foreground_rows(small: bool) -> list[Row]:
@@ -104,16 +135,22 @@ def _timed(
     protocol: str,
     small: bool,
 ) -> list[Row]:
-    """Rows of the median and the 99th percentile of what `work` takes in ms. calls: its arguments,
-    used in turn, after once each that is not counted."""
+    """Rows of the median and the 99th percentile of what `work` takes in ms, and of its median
+    processor time, which other processes lengthen less. calls: its arguments, used in turn, after
+    once each that is not counted."""
     for arguments in calls:
         work(*arguments)
-    times = []
+    times, used = [], []
     for index in range(20 if small else 100):
-        begun = time.perf_counter()
+        begun, before = time.perf_counter(), time.process_time()
         work(*calls[index % len(calls)])
         times.append(1000 * (time.perf_counter() - begun))
-    figures = {'median': float(np.median(times)), 'p99': float(np.percentile(times, 99))}
+        used.append(1000 * (time.process_time() - before))
+    figures = {
+        'median': float(np.median(times)),
+        'p99': float(np.percentile(times, 99)),
+        'median processor time': float(np.median(used)),
+    }
     return [
         row('node', model, part, protocol, metric, value, 'ms', small)
         for metric, value in figures.items()

@@ -32,10 +32,10 @@ def poses_from_points(frame: Frame, labels: np.ndarray, count: int) -> np.ndarra
     flat_points = (frame.intrinsics.rays().reshape(-1, 3)[pixels] * depth[:, None]).astype(float)
     order = np.argsort(flat_labels, kind='stable')
     bounds = np.searchsorted(flat_labels[order], np.arange(1, count + 2))
-    for index in range(count):
-        own = flat_points[order[bounds[index] : bounds[index + 1]]]
-        if len(own) >= 3:
-            poses[index] = _principal_frame(own)
+    seen = np.flatnonzero(np.diff(bounds) >= 3)
+    own = [flat_points[order[bounds[index] : bounds[index + 1]]] for index in seen]
+    if own:
+        poses[seen] = _principal_frames(own)
     return poses
 
 
@@ -51,17 +51,25 @@ def camera_from_picture(
 def principal_axes(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean (D,), variances (D,) ascending and their axes, the columns of (D, D), of points (M,
     D)."""
+    mean, covariance = _moments(points)
+    return mean, *np.linalg.eigh(covariance)
+
+
+def _moments(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mean = points.mean(0)
     centred = points - mean
-    return mean, *np.linalg.eigh(centred.T @ centred / max(len(points) - 1, 1))
+    return mean, centred.T @ centred / max(len(points) - 1, 1)
 
 
-def _principal_frame(points: np.ndarray) -> np.ndarray:
-    centre, _, vectors = principal_axes(points)
-    x, z = vectors[:, 2], vectors[:, 0]
-    z = z if z[2] < 0 else -z
-    x = x if x[np.abs(x).argmax()] > 0 else -x
-    pose = np.eye(4, dtype=np.float32)
-    pose[:3, :3] = np.stack([x, np.cross(z, x), z], axis=1)
-    pose[:3, 3] = centre
-    return pose
+def _principal_frames(clouds: list[np.ndarray]) -> np.ndarray:
+    """The frames (N, 4, 4) of N clouds of points (M, 3)."""
+    means, covariances = zip(*map(_moments, clouds))
+    vectors = np.linalg.eigh(np.stack(covariances))[1]
+    x, z = vectors[..., 2], vectors[..., 0]
+    z = np.where(z[:, 2:] < 0, z, -z)
+    farthest = np.take_along_axis(x, np.abs(x).argmax(1)[:, None], 1)
+    x = np.where(farthest > 0, x, -x)
+    frames = np.tile(np.eye(4, dtype=np.float32), (len(clouds), 1, 1))
+    frames[:, :3, :3] = np.stack([x, np.cross(z, x), z], axis=2)
+    frames[:, :3, 3] = means
+    return frames

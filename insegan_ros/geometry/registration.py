@@ -22,6 +22,7 @@ from insegan_ros.frame import Frame
 from insegan_ros.geometry.rays import ray_scene
 from insegan_ros.geometry.rotations import looking_along, spread
 from insegan_ros.geometry.surface_grid import SurfaceGrid
+from insegan_ros.limits import check_time
 
 SURFACE_POINTS, OBSERVED_POINTS, MAX_RAYS = 3000, 250, 900
 # Directions and turns of the first hypotheses; how many observed points they are ranked by; how
@@ -113,6 +114,7 @@ class MeshRegistration:
         seen = ((index, _observe(frame, mask)) for index, mask in enumerate(masks))
         measured = ((index, one) for index, one in seen if one is not None)
         while jobs := dict(islice(measured, BATCH)):
+            check_time()
             near = [self._hypotheses(one, hints[index], search) for index, one in jobs.items()]
             for index, best in zip(jobs, self._refined(list(jobs.values()), near)):
                 if best.score > 0:

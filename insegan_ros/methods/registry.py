@@ -228,6 +228,7 @@ def load_segmenter(
     mesh: str = '',
     mesh_scale: float = 1.0,
     roi_filter: str = '',
+    runtime: str = 'torch',
 ) -> Segmenter:
     """A segmenter that is ready to run.
 
@@ -236,8 +237,10 @@ def load_segmenter(
     another way to run the checkpoint (insegan: the paper's pose encoder) instead of its own. mesh:
     the part's STL, OBJ or PLY, `mesh_scale` metres per unit; poses are then its own, in metres,
     instead of principal axes. roi_filter: a foreground method or checkpoint; what it takes for
-    background is floor to the other. Raises InputError for a mesh that cannot be read, ConfigError
-    for unknown names, CheckpointError for a checkpoint that cannot be used.
+    background is floor to the other. runtime: what runs a dense network, torch, onnx, or auto, the
+    faster of those that are installed; other methods run on torch. Raises InputError for a mesh
+    that cannot be read, ConfigError for unknown names, CheckpointError for a checkpoint that cannot
+    be used.
 
     >>> segmenter = load_segmenter('cutpaste-nut')
     >>> segmenter.task, segmenter.part, segmenter.needs_colour
@@ -250,10 +253,10 @@ def load_segmenter(
         from insegan_ros.geometry.registration import MeshRegistration
         from insegan_ros.methods.posed import PosedSegmenter
 
-        inner = load_segmenter(model, segmenter, device, instances, roi_filter=roi_filter)
+        inner = load_segmenter(model, segmenter, device, instances, '', 1.0, roi_filter, runtime)
         return PosedSegmenter(inner, MeshRegistration(read_mesh(Path(mesh), mesh_scale)))
     if roi_filter:
-        return _filtered(model, segmenter, device, instances, roi_filter)
+        return _filtered(model, segmenter, device, instances, roi_filter, runtime)
     if model in METHODS and not METHODS[model].train:
         if segmenter:
             raise ConfigError(
@@ -269,8 +272,9 @@ def load_segmenter(
     ways = method.segmenters if method else (checkpoint.segmenter,)
     if name not in ways:
         raise CheckpointError(f'{model} cannot be run as {name}: expected {" or ".join(ways)}')
+    options = {'runtime': runtime} if name in DENSE else {}
     try:
-        return resolve(TRAINED[name])(checkpoint, device=device)
+        return resolve(TRAINED[name])(checkpoint, device=device, **options)
     except MALFORMED as error:
         raise CheckpointError(
             f'{model}: its configuration cannot be used ({reason(error)}): copy or train it again'
@@ -278,13 +282,13 @@ def load_segmenter(
 
 
 def _filtered(
-    model: str, segmenter: str, device: str, instances: int, roi_filter: str
+    model: str, segmenter: str, device: str, instances: int, roi_filter: str, runtime: str
 ) -> Segmenter:
     """A method behind a region-of-interest filter."""
     from insegan_ros.methods.roi_filter import RoiFilteredSegmenter
 
     parts = 'expected a model that divides parts by depth, such as cutpaste-nut'
-    inner = load_segmenter(model, segmenter, device, instances)
+    inner = load_segmenter(model, segmenter, device, instances, runtime=runtime)
     if inner.task == 'foreground':
         raise ConfigError(
             f'a region-of-interest filter stands before {model}, which tells foreground itself:'

@@ -87,6 +87,7 @@ def run_demo(config: DemoConfig) -> dict:
                     'part': config.part,
                     'rate': float(config.rate),
                     'instances': config.instances,
+                    'fill': config.fill,
                     'seed': config.seed,
                 },
             )
@@ -116,9 +117,10 @@ def run_demo(config: DemoConfig) -> dict:
 
 
 def _workspace(config: DemoConfig) -> Workspace:
-    from insegan_sim.scenes import bin_setup
+    from insegan_ros.nodes.simulated_bin import SimulatedBin
 
-    return bin_setup(config.part, config.instances, realsense=(640, 480)).camera.workspace
+    bins = SimulatedBin(config.part, instances=config.instances, fill=config.fill)
+    return bins.setup().camera.workspace
 
 
 def _watch(

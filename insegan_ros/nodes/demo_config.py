@@ -23,6 +23,8 @@ class DemoConfig:
     """The camera's frames a second."""
     instances: int = 5
     """Parts in the bin."""
+    fill: float = 0.7
+    """The share of the floor that they would cover side by side: with 2 they lie in layers."""
     seed: int = 100
     """Seed of the bins."""
     timeout_s: float = 60.0

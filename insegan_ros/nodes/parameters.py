@@ -82,6 +82,13 @@ PARAMETERS = (
     ),
     ParameterSpec('device', Parameter.Type.STRING, 'auto', 'auto, cpu, cuda or cuda:N'),
     ParameterSpec(
+        'runtime',
+        Parameter.Type.STRING,
+        'auto',
+        'what runs a dense network: torch, onnx (ONNX Runtime, on a CPU), or auto, the faster of'
+        ' those that are installed and say the same',
+    ),
+    ParameterSpec(
         'instances',
         Parameter.Type.INTEGER,
         5,
@@ -208,6 +215,16 @@ PARAMETERS = (
         live=True,
     ),
     ParameterSpec(
+        'max_frame_s',
+        Parameter.Type.DOUBLE,
+        10.0,
+        'seconds that a frame may take: one that takes longer is left out; a method that cannot be'
+        ' interrupted for as long again makes the node leave the active state; 0: no limit',
+        0,
+        3600,
+        live=True,
+    ),
+    ParameterSpec(
         'min_score',
         Parameter.Type.DOUBLE,
         0.0,
@@ -252,6 +269,7 @@ class Settings:
     picking: PickConfig
     continuous: bool
     max_rate: float
+    max_frame_s: float
     min_score: float
     sync_slop_s: float
     silence_s: float
@@ -281,7 +299,10 @@ def model_parameters(node: Node) -> dict[str, Any]:
     """What `load_segmenter` is to load, as its keyword arguments; warns of old names. Raises
     ConfigError for files that may not be read."""
     check_paths(node)
-    names = ('model', 'segmenter', 'device', 'instances', 'mesh', 'mesh_scale', 'roi_filter')
+    names = (
+        *('model', 'segmenter', 'device', 'runtime', 'instances'),
+        *('mesh', 'mesh_scale', 'roi_filter'),
+    )
     values = {name: node.get_parameter(name).value for name in names}
     if old := node.get_parameter('gate').value:
         node.get_logger().warning(

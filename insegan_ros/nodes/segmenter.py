@@ -41,6 +41,7 @@ from insegan_ros.camera.messages import stamp_ns
 from insegan_ros.camera.pairing import Pairing
 from insegan_ros.errors import InputError, InseganError
 from insegan_ros.frame import Frame, Instances, Intrinsics
+from insegan_ros.limits import check_time, time_limit
 from insegan_ros.methods.registry import load_segmenter
 from insegan_ros.nodes.conversions import frame_from_messages
 from insegan_ros.nodes.diagnostics import Health, Meter, diagnostic_array, memory, summary
@@ -122,10 +123,10 @@ class SegmenterNode(LifecycleNode):
         """Load and warm up the model, make the publishers."""
         try:
             self.settings = settings(self)
-            self._segmenter = load_segmenter(**model_parameters(self))
             # The networks are small: a second thread on a CPU gains nothing and takes a core from
             # the camera.
             torch.set_num_threads(1)
+            self._segmenter = load_segmenter(**model_parameters(self))
             self._warm_up()
         except InseganError as error:
             return self._cannot_configure(str(error))
@@ -142,7 +143,9 @@ class SegmenterNode(LifecycleNode):
             publisher: Any = self.create_lifecycle_publisher(output.kind, f'~/{output.name}', qos)
             self.output_publishers.append((output, publisher))
         model = self.get_parameter('model').value
-        self.get_logger().info(f'ready: {model} on {self.segmenter.device}')
+        self.get_logger().info(
+            f'ready: {model} on {self.segmenter.device}, runtime {self.segmenter.runtime}'
+        )
         return TransitionCallbackReturn.SUCCESS
 
     def _cannot_configure(self, text: str) -> TransitionCallbackReturn:
@@ -152,14 +155,13 @@ class SegmenterNode(LifecycleNode):
         return TransitionCallbackReturn.FAILURE
 
     def _warm_up(self) -> None:
-        """Segment a bin with one block, so that the first real frame is not the slow one."""
+        """Segment a full bin, so that the first real frame is not the slow one."""
         camera = Intrinsics(615.0, 615.0, 319.5, 239.5, 640, 480)
         workspace = self.settings.workspace or Workspace((0.0, 0.0, -1.0, 0.5))
         try:
             depth = workspace.floor_depth(camera)
             (left, top, right, bottom) = workspace.window(camera)
-            row, column = (top + bottom) // 2, (left + right) // 2
-            depth[row - 20 : row + 20, column - 20 : column + 20] -= 0.02
+            depth[top:bottom, left:right] -= 0.02
             self.segmenter.segment(
                 Frame(depth, camera, np.zeros((480, 640, 3), np.uint8)), workspace
             )
@@ -181,7 +183,7 @@ class SegmenterNode(LifecycleNode):
         self.health.last_image_s, self.health.stopped = time.monotonic(), ''
         self.pairing = Pairing()
         self.worker = FrameWorker(
-            self._process, self._wanted, lambda: self.settings.max_rate, self._refused
+            self._process_in_time, self._wanted, lambda: self.settings.max_rate, self._refused
         )
         self.meter = self.worker.meter
         self.input_timer = self.create_timer(WATCH_EVERY_S, self._watch_inputs)
@@ -309,6 +311,10 @@ class SegmenterNode(LifecycleNode):
             if not output.latched
         )
 
+    def _process_in_time(self, worker: FrameWorker, newest: DepthInput, everything: bool) -> str:
+        with time_limit(self.settings.max_frame_s):
+            return self._process(worker, newest, everything)
+
     def _process(self, worker: FrameWorker, newest: DepthInput, everything: bool) -> str:
         """Segment a frame and publish what is subscribed to, or everything; what was found, in
         words. Raises InputError."""
@@ -347,6 +353,7 @@ class SegmenterNode(LifecycleNode):
         for output, publisher in self.output_publishers:
             if not output.latched and (everything or publisher.get_subscription_count()):
                 with worker.meter.stage('post-process'):
+                    check_time()
                     message = output.make(result)
                 with worker.meter.stage('publish'):
                     if not worker.running:
@@ -390,6 +397,8 @@ class SegmenterNode(LifecycleNode):
         inputs, live = self.subscriptions_by_input, self.settings
         if self.worker is not None and self.worker.died:
             self._leave_active(self.worker.died)
+        elif self.worker is not None and self.worker.busy_s() > 2 * live.max_frame_s > 0:
+            self._leave_active(f'a frame takes longer than twice {live.max_frame_s:g} s')
         elif self.worker is not None and (
             reason := self.watchdog.check(
                 inputs['depth/image'],
@@ -419,6 +428,7 @@ class SegmenterNode(LifecycleNode):
             'state': state,
             'model': model,
             'device': device,
+            'runtime': self._segmenter.runtime if self._segmenter is not None else 'torch',
             'bin': self.health.bin_state,
             **self.meter.values(),
             **memory(device),

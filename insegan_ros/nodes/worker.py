@@ -67,7 +67,7 @@ class FrameWorker:
         self.running, self.died = True, ''
         self._newest: DepthInput | None = None
         self._requests: list[PendingRequest] = []
-        self._begun_s = -float('inf')
+        self._begun_s, self._busy = -float('inf'), False
         # Guards newest, camera_info, requests and running.
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name='segmenter-worker', daemon=True)
@@ -105,6 +105,11 @@ class FrameWorker:
         with self._changed:
             self._requests.append(PendingRequest(self.meter.counts['in'], answer))
 
+    def busy_s(self) -> float:
+        """Seconds that the frame that is worked on has taken so far; 0 between frames."""
+        begun_s = self._begun_s
+        return time.monotonic() - begun_s if self._busy else 0.0
+
     def answer_all(self, why: str) -> None:
         """Who waits for a frame waits in vain."""
         with self._changed:
@@ -132,7 +137,7 @@ class FrameWorker:
         if not requests and not self.wanted():
             self.meter.counts['idle'] += 1
             return
-        self._begun_s = time.monotonic()
+        self._begun_s, self._busy = time.monotonic(), True
         self.meter.begin(frame.received_s)
         try:
             success, text = True, self.process(self, frame, bool(requests))
@@ -140,6 +145,8 @@ class FrameWorker:
             success, text = False, str(error)
         except Exception as error:  # a frame may fail, the node may not
             success, text = False, f'a frame was left out: {type(error).__name__}: {error}'
+        finally:
+            self._busy = False
         if not success and self.running:
             self.meter.counts['refused'] += 1
             self.refused(text)

@@ -13,6 +13,7 @@ from insegan_ros.engine.checkpoint import Scales
 from insegan_ros.geometry.label_images import clean
 from insegan_ros.heights import height_shares, signed
 from insegan_ros.offsets.network import OffsetNet
+from insegan_ros.offsets.runtimes import DenseNetwork, choose_runtime
 from insegan_ros.offsets.votes import assign, covering_centres, find_centres
 
 # Parts on one another differ less in height than parts side by side in place.
@@ -47,7 +48,9 @@ class VoteRule:
 
 
 @torch.inference_mode()
-def predict_field(network: OffsetNet, image: np.ndarray, edge: float | None = None) -> np.ndarray:
+def predict_field(
+    network: DenseNetwork, image: np.ndarray, edge: float | None = None
+) -> np.ndarray:
     """The network's answer for a picture (H, W, C) in [-1, 1], (H, W, K) float32: foreground
     probability, x and y of the vote in px, with height votes its height above the surface in px,
     and the expected error in px.
@@ -59,8 +62,8 @@ def predict_field(network: OffsetNet, image: np.ndarray, edge: float | None = No
     rest = ((0, -rows % stride), (0, -columns % stride), (0, 0))
     filling = {'mode': 'edge'} if edge is None else {'constant_values': edge}
     padded = np.pad(image, rest, **filling).transpose(2, 0, 1).astype(np.float32)
-    device = next(network.parameters()).device
-    out = network(torch.from_numpy(np.ascontiguousarray(padded))[None].to(device))[0].cpu().numpy()
+    picture = torch.from_numpy(np.ascontiguousarray(padded))[None].to(network.device)
+    out = network(picture)[0].cpu().numpy()
     out = out[:, :rows, :columns]
     y, x = np.mgrid[:rows, :columns]
     foreground, error = 1 / (1 + np.exp(-out[0])), np.exp(np.clip(out[-1], -3, 5))
@@ -86,19 +89,29 @@ def scores_of(labels: np.ndarray, error_px: np.ndarray, radius_px: float) -> np.
     """How sure the votes of every instance of labels (H, W) are, (N,): 1 for an expected error
     (H, W) of none, falling with the part's radius."""
     count = int(labels.max(initial=0))
-    area = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-    total = np.bincount(labels.ravel(), weights=error_px.ravel(), minlength=count + 1)[1:]
+    pixels = np.flatnonzero(labels)
+    own, errors = labels.ravel()[pixels], error_px.reshape(-1)[pixels]
+    area = np.bincount(own, minlength=count + 1)[1:]
+    total = np.bincount(own, weights=errors, minlength=count + 1)[1:]
     return (1 / (1 + total / np.maximum(area, 1) / radius_px)).astype(np.float32)
 
 
 class HeightInference:
     """The dense network on height maps in metres, at the training's metres per pixel.
 
-    network: in evaluation mode, on its device; scales: the training's.
+    network: in evaluation mode, on its device; scales: the training's; runtime: what runs it, see
+    choose_runtime.
     """
 
-    def __init__(self, network: OffsetNet, scales: Scales, rule: VoteRule | None = None) -> None:
-        self.network, self.scales, self.rule = network, scales, rule or VoteRule()
+    def __init__(
+        self,
+        network: OffsetNet,
+        scales: Scales,
+        rule: VoteRule | None = None,
+        runtime: str = 'torch',
+    ) -> None:
+        self.network, self.scales = choose_runtime(runtime, network), scales
+        self.rule = rule or VoteRule()
         self.min_height_m = max(self.rule.min_height * scales.height_m, self.rule.min_height_m)
         height_votes = network.config.height_votes
         self.relief_px = scales.height_m / scales.pixel_m if height_votes else 0.0
@@ -116,7 +129,8 @@ class HeightInference:
         labels = np.zeros(height_m.shape, np.uint16)
         pixels = foreground & (field[..., 0] > 0.5)
         if len(found):
-            labels[pixels] = assign(self._votes(field, height_m)[pixels], found) + 1
+            votes = self._votes(field[pixels].T[1:-1], height_m[pixels])
+            labels[pixels] = assign(votes.T, found) + 1
         return labels, found[:, :2]
 
     def instances(self, field: np.ndarray, height_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -128,20 +142,24 @@ class HeightInference:
         # Votes are positions in working pixels and heights change little, so the field can be
         # interpolated; the depth's own edges stay.
         fine = cv2.resize(field, height_m.shape[::-1], interpolation=cv2.INTER_LINEAR)
-        pixels = (height_m > self.min_height_m) & (fine[..., 0] > self.rule.min_foreground)
+        foreground, *offsets, error_px = cv2.split(fine)
+        pixels = np.flatnonzero(
+            (height_m > self.min_height_m) & (foreground > self.rule.min_foreground)
+        )
+        asked = np.stack([plane.ravel()[pixels] for plane in offsets])
         labels = np.zeros(height_m.shape, np.uint16)
-        labels[pixels] = assign(self._votes(fine, height_m)[pixels], found) + 1
+        labels.ravel()[pixels] = assign(self._votes(asked, height_m.ravel()[pixels]).T, found) + 1
         zoom = height_m.size / (shape[0] * shape[1])
         labels = clean(labels, SMALLEST_SHARE * self.scales.part_area_px * zoom)
-        return labels, scores_of(labels, fine[..., -1], self.scales.part_radius_px)
+        return labels, scores_of(labels, error_px, self.scales.part_radius_px)
 
-    def _votes(self, field: np.ndarray, height_m: np.ndarray) -> np.ndarray:
-        """Where every pixel of a field (H, W, ...) and its height map (H, W) votes, (H, W, 2 or 3)
-        in working px, heights stretched."""
-        votes = field[..., 1:-1].copy()
+    def _votes(self, offsets: np.ndarray, height_m: np.ndarray) -> np.ndarray:
+        """Where pixels vote, (2 or 3, M) in working px, heights stretched: by what the field says
+        of them, (2 or 3, M), and their heights (M,)."""
+        votes = offsets.copy()
         if self.relief_px:
             own = height_shares(height_m, self.scales.height_m) * self.relief_px
-            votes[..., 2] = HEIGHT_STRETCH * (own + votes[..., 2])
+            votes[2] = HEIGHT_STRETCH * (own + votes[2])
         return votes
 
     def _centres(self, field: np.ndarray, height_m: np.ndarray) -> np.ndarray:
@@ -153,5 +171,6 @@ class HeightInference:
         coarse = height_m
         if height_m.shape != shape:
             coarse = cv2.resize(height_m, shape[::-1], interpolation=cv2.INTER_AREA)
-        votes = self._votes(field, coarse)[voting]
-        return agreed_centres(votes, field[voting][:, -1], shape, self.scales, self.rule)
+        asked = field[voting]
+        votes = np.ascontiguousarray(self._votes(asked.T[1:-1], coarse[voting]).T)
+        return agreed_centres(votes, asked[:, -1], shape, self.scales, self.rule)

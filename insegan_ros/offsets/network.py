@@ -67,6 +67,11 @@ class OffsetNet(UNet):
         """The number of px that the sides of an image must be multiples of."""
         return super().stride * self.config.cell
 
+    @property
+    def device(self) -> torch.device:
+        """Where its pictures must be."""
+        return self.scale.device
+
     def forward(self, image: Tensor) -> Tensor:
         """image (B, channels, H, W), heights with -1 the floor, 1 the height scale -> (B, 5, H, W):
         foreground logit, dx, dy, dz (px), log error (px); no dz without height votes."""

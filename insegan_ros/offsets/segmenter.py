@@ -52,10 +52,14 @@ def vote_rule(checkpoint: Checkpoint) -> VoteRule:
 class OffsetSegmenter(Segmenter):
     """Segments frames of any size and any camera: the image is brought to the metres per pixel of
     the training. Needs no number of instances. rule: when votes are a centre, in place of the
-    checkpoint's own, see VoteRule."""
+    checkpoint's own, see VoteRule. runtime: what runs the network, see choose_runtime."""
 
     def __init__(
-        self, checkpoint: Checkpoint, device: str = 'auto', rule: VoteRule | None = None
+        self,
+        checkpoint: Checkpoint,
+        device: str = 'auto',
+        rule: VoteRule | None = None,
+        runtime: str = 'torch',
     ) -> None:
         checkpoint.require('offsets')
         self.part, self.scales = checkpoint.part, checkpoint.require_scales()
@@ -63,7 +67,8 @@ class OffsetSegmenter(Segmenter):
         shape = network_config(checkpoint)
         network = checkpoint.restore('offsets', lambda: OffsetNet(shape))
         rule = rule or vote_rule(checkpoint)
-        self.inference = HeightInference(network.to(self.device), self.scales, rule)
+        self.inference = HeightInference(network.to(self.device), self.scales, rule, runtime)
+        self.runtime = 'torch' if self.inference.network is network else 'onnx'
 
     def segment(self, frame: Frame, workspace: Workspace | None = None) -> Instances:
         """The parts that the offset votes gather to, the floor fitted where no workspace is

@@ -14,12 +14,18 @@ import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter, maximum_filter
 
+from insegan_ros.limits import check_time
+
 # Peaks looked at in one picture, so that clutter cannot hold a node up.
 MAX_PEAKS = 300
 # Layers of the vote map's height.
 MAX_LAYERS = 64
-# Of more votes every second, third, ... is asked; cells of the vote map along each side.
-MAX_VOTES, MAX_CELLS = 4000, 256
+# Of more votes every second, third, ... is asked; cells of the vote map along each side, and in
+# all: eight times a full bin's.
+MAX_VOTES, MAX_SIDE, MAX_CELLS = 4000, 256, 400_000
+# Cells along each side of the space of votes, each of which is looked up at once where it is surely
+# one centre's.
+LOOKUP_SIDE = 32
 # The smallest error that is believed, as a share of the radius, and the errors off at which a vote
 # is nobody's.
 SUREST, WORST = 0.2, 3.0
@@ -79,6 +85,7 @@ def find_centres(
     highest = heat.max(within_row)
     centres: list[np.ndarray] = []
     for _ in range(MAX_PEAKS):
+        check_time()
         if remaining.sum() < min_votes:
             break
         row = int(highest.argmax())
@@ -118,7 +125,7 @@ def covering_centres(
     errors = np.maximum(errors[::step], SUREST * radius_px).astype(np.float32)
     candidates = _peaks(votes, 1 / errors, radius_px / 4)
     costs = np.minimum(_distances(votes, candidates) / errors[:, None], WORST)
-    centres = candidates[_cheapest(costs, min_gain)]
+    centres = candidates[_cheapest(np.ascontiguousarray(costs.T), min_gain)]
     for _ in range(3 if len(centres) else 0):
         away = _distances(votes, centres)
         own = away == away.min(1, keepdims=True)
@@ -128,13 +135,19 @@ def covering_centres(
 
 def _peaks(votes: np.ndarray, weights: np.ndarray, cell_px: float) -> np.ndarray:
     """At most MAX_PEAKS places (K, D), cells of cell_px apart, around which votes (M, D) with
-    weights (M,) gather most; strongest first."""
-    reach, middle = MAX_CELLS / 2 * cell_px, np.median(votes, 0)
+    weights (M,) gather most; strongest first. Clutter that fills more than MAX_CELLS of them has
+    larger ones."""
+    reach, middle = MAX_SIDE / 2 * cell_px, np.median(votes, 0)
     inside = (np.abs(votes - middle) < reach).all(1)
-    low = np.maximum(votes[inside].min(0, initial=np.inf), middle - reach)
-    cells = ((votes[inside] - low) / cell_px).round().astype(int)
-    heat = np.zeros(cells.max(0, initial=0) + 1, np.float32)
-    np.add.at(heat, tuple(cells.T), weights[inside])
+    votes, weights = votes[inside], weights[inside]
+    if not len(votes):
+        return np.zeros((0, len(middle)), np.float32)
+    low = np.maximum(votes.min(0), middle - reach)
+    while ((votes.max(0) - low) / cell_px + 1).prod() > MAX_CELLS:
+        cell_px *= 1.1
+    cells = ((votes - low) / cell_px).round().astype(int)
+    heat = np.zeros(cells.max(0) + 1, np.float32)
+    np.add.at(heat, tuple(cells.T), weights)
     heat = gaussian_filter(heat, 1.0)
     peaks = np.argwhere((heat == maximum_filter(heat, 3)) & (heat > 1e-6))
     order = np.argsort(-heat[tuple(peaks.T)], kind='stable')[:MAX_PEAKS]
@@ -160,23 +173,39 @@ def _distances(votes: np.ndarray, centres: np.ndarray) -> np.ndarray:
 
 
 def _cheapest(costs: np.ndarray, min_gain: float) -> list[int]:
-    """Which of K centres explain M votes, costs (M, K), see covering_centres."""
-    chosen, left = list[int](), np.full(len(costs), WORST, np.float32)
-    for _ in range(costs.shape[1]):
-        gain = np.maximum(left[:, None] - costs, 0).sum(0)
+    """Which of K centres explain M votes, costs (K, M), see covering_centres."""
+    chosen, left = list[int](), np.full(costs.shape[1], WORST, np.float32)
+    # What a centre saves only falls as others are chosen. So one whose gain of now is above what
+    # the others once saved is the best, and few are computed anew.
+    gain, fresh = (WORST - costs).sum(1), set(range(len(costs)))
+    while len(chosen) < len(costs):
+        check_time()
         best = int(gain.argmax())
         if gain[best] < min_gain:
             break
-        chosen.append(best)
-        left = np.minimum(left, costs[:, best])
+        if best in fresh:
+            chosen.append(best)
+            np.minimum(left, costs[best], out=left)
+            fresh = set()
+        gain[best] = np.maximum(left - costs[best], 0).sum()
+        fresh.add(best)
+    return _needed(costs, chosen, min_gain)
+
+
+def _needed(costs: np.ndarray, chosen: list[int], min_gain: float) -> list[int]:
+    """Those of the chosen centres whose loss costs min_gain or more, costs (K, M) of all."""
+    left, votes = costs[chosen], np.arange(costs.shape[1])
     while len(chosen) > 1:
-        nearest = np.partition(costs[:, chosen], 1, axis=1)[:, :2]
-        own = costs[:, chosen].argmin(1)
-        loss = np.bincount(own, nearest[:, 1] - nearest[:, 0], len(chosen))
+        own = left.argmin(0)
+        nearest = left[own, votes]
+        left[own, votes] = np.inf
+        loss = np.bincount(own, left.min(0) - nearest, len(chosen))
         least = int(loss.argmin())
         if loss[least] >= min_gain:
             break
-        chosen.pop(least)
+        left[own, votes] = nearest
+        left = np.delete(left, least, 0)
+        chosen = chosen[:least] + chosen[least + 1 :]
     return chosen
 
 
@@ -189,10 +218,48 @@ def _blurring(layers: int) -> np.ndarray:
 def assign(targets: np.ndarray, centres: np.ndarray) -> np.ndarray:
     """For every vote target (M, D) the index of the nearest of the centres (K, D)."""
     axes = np.ascontiguousarray(targets.T, np.float32)
-    nearest, owner = np.full(len(targets), np.inf, np.float32), np.zeros(len(targets), int)
+    owner = _looked_up(axes, centres)
+    unsure = np.flatnonzero(owner < 0)
+    owner[unsure] = _nearest(axes[:, unsure], centres)[0]
+    return owner
+
+
+def _nearest(axes: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For every place, axes (D, M), the index of the nearest of the centres (K, D), its squared
+    distance and that of the second nearest."""
+    count = axes.shape[1]
+    owner = np.zeros(count, np.int32)
+    nearest, second = np.full(count, np.inf, axes.dtype), np.full(count, np.inf, axes.dtype)
     # One centre after another: all distances at once are gigabytes for a large picture of clutter.
     for number, centre in enumerate(centres):
+        check_time()
         distance = sum((axis - c) ** 2 for axis, c in zip(axes, centre))
-        closer = distance < nearest
-        nearest[closer], owner[closer] = distance[closer], number
-    return owner
+        np.minimum(second, np.maximum(nearest, distance), out=second)
+        owner[distance < nearest] = number
+        np.minimum(nearest, distance, out=nearest)
+    return owner, nearest, second
+
+
+def _looked_up(axes: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """The index of the nearest of the centres (K, D) for every vote, axes (D, M); -1 where it is
+    not sure. Votes gather at centres, so most are in cells of space all of which is nearest to
+    one."""
+    low = axes.min(1, initial=np.inf)
+    size = np.maximum((axes.max(1, initial=-np.inf) - low) / LOOKUP_SIDE, 1e-6)
+    if not np.isfinite(size).all():
+        return np.full(axes.shape[1], -1, np.int32)
+    shape = (LOOKUP_SIDE + 1,) * len(axes)
+    cells = np.zeros(axes.shape[1], np.int32)
+    for axis, start, step in zip(axes, low, size):
+        cells *= shape[0]
+        cells += ((axis - start) / step).astype(np.int32)
+    table = np.zeros(np.prod(shape), np.int32)
+    table[cells] = 1
+    used = np.flatnonzero(table)
+    middles = (np.stack(np.unravel_index(used, shape), 1) + 0.5) * size + low
+    owner, *squared = _nearest(np.ascontiguousarray(middles.T, float), centres.astype(float))
+    nearest, second = np.sqrt(squared)
+    # The distances of a vote differ from those of its cell's middle by half a diagonal at most.
+    sure = second - nearest > 1.001 * np.linalg.norm(size) + 1e-5 * nearest
+    table[used] = np.where(sure, owner, -1)
+    return table[cells]

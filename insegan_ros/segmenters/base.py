@@ -32,6 +32,8 @@ class Segmenter(ABC):
     """What of a frame it looks at."""
     device = torch.device('cpu')
     """Where its network runs."""
+    runtime = 'torch'
+    """What runs it, see offsets/runtimes.py."""
 
     @abstractmethod
     def segment(self, frame: Frame, workspace: Workspace | None = None) -> Instances:
@@ -73,6 +75,7 @@ class WrappedSegmenter(Segmenter):
     def __init__(self, inner: Segmenter) -> None:
         self.inner, self.part, self.scales = inner, inner.part, inner.scales
         self.task, self.modality, self.device = inner.task, inner.modality, inner.device
+        self.runtime = inner.runtime
 
     def told(self, instances: int) -> Segmenter:
         """The same method, the wrapped one told how many instances to expect."""

@@ -18,6 +18,7 @@ from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
 from insegan_ros.camera.messages import labels_from_message, stamp_ns  # noqa: E402
 from insegan_ros.errors import InputError  # noqa: E402
 from insegan_ros.frame import Instances  # noqa: E402
+from insegan_ros.limits import check_time  # noqa: E402
 from insegan_ros.nodes import worker as worker_module  # noqa: E402
 from insegan_ros.nodes.segmenter import SegmenterNode  # noqa: E402
 from insegan_ros.nodes.worker import FrameWorker  # noqa: E402
@@ -184,6 +185,40 @@ def test_a_node_is_deactivated_amid_a_frame_and_works_on_when_activated_again(
     assert disowned.meter.counts['out'] == 0
     late = [one for one in robot.masks if stamp_ns(one.header) in sent]
     assert all(labels_from_message(one).any() for one in late), 'none of the worker that was left'
+
+
+class Endless(Slow):
+    """Works on, as a loop over clutter does, and asks whether it may."""
+
+    def segment(self, frame, workspace=None) -> Instances:
+        self.begun.set()
+        while not self.released.wait(0.01):
+            check_time()
+        return Instances.none(frame.depth_m.shape)
+
+
+def test_a_frame_that_takes_too_long_is_left_out_and_the_next_is_worked_on(robot, node):
+    fast, node._segmenter = node._segmenter, Endless()
+    assert node.set_parameters([Parameter('max_frame_s', value=0.3)])[0].successful
+    node.trigger_activate()
+    while not node.worker.meter.counts['refused']:
+        robot.send(box_depth(), '16UC1', CAMERA)
+        robot.spin(0.1)
+    assert 'the frame took longer than 0.3 s' in node.health.last_error
+    node._segmenter = fast
+    assert_boxes(robot.answer(box_depth()))
+
+
+def test_a_method_that_never_ends_makes_the_node_leave_the_active_state(robot, node, monkeypatch):
+    monkeypatch.setattr(worker_module, 'ENDS_WITHIN_S', 0.1)
+    slow = node._segmenter = Slow()
+    node.set_parameters([Parameter('max_frame_s', value=0.2)])
+    node.trigger_activate()
+    while node.worker is not None:
+        robot.send(box_depth(), '16UC1', CAMERA)
+        robot.spin(0.1)
+    assert 'a frame takes longer than twice 0.2 s' == node.health.stopped
+    slow.released.set()
 
 
 def test_a_node_whose_worker_ends_leaves_the_active_state_with_an_error(robot, node):

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import tracemalloc
+from itertools import product
 
 import numpy as np
 
-from insegan_ros.offsets.votes import MAX_PEAKS, assign, covering_centres, find_centres, vote_map
+from insegan_ros.offsets.votes import (
+    MAX_PEAKS,
+    _cheapest,
+    assign,
+    covering_centres,
+    find_centres,
+    vote_map,
+)
 
 
 def disks(*centres, radius=8, shape=(48, 64)):
@@ -109,6 +117,38 @@ def test_centres_of_clutter_are_those_of_a_search_of_the_whole_map():
     assert len(found) > 10 and np.allclose(found, expected, atol=1e-3)
 
 
+def test_owners_looked_up_are_the_nearest():
+    for seed, (count, size) in enumerate(product((1, 2, 40), (2, 3))):
+        rng = np.random.default_rng(seed)
+        centres = rng.uniform(0, 10 ** rng.uniform(1, 4), (count, size)).astype(np.float32)
+        targets = centres[rng.integers(count, size=5000)] + rng.normal(0, 5, (5000, size))
+        targets = targets.astype(np.float32)
+        squared = ((targets[:, None] - centres) ** 2).sum(-1, dtype=np.float32)
+        owner = assign(targets, centres)
+        own = np.take_along_axis(squared, owner[:, None], 1)[:, 0]
+        assert np.allclose(own, squared.min(1), rtol=1e-5)
+    assert (assign(np.full((9, 3), np.nan), centres) == 0).all()
+
+
+def test_centres_are_those_of_a_search_that_computes_every_gain():
+    rng = np.random.default_rng(4)
+    for _ in range(5):
+        costs = np.minimum(rng.gamma(2, 1, (60, 500)), 3).astype(np.float32)
+        chosen, left = [], np.full(500, 3, np.float32)
+        while (gain := np.maximum(left - costs, 0).sum(1)).max() >= 20:
+            chosen.append(int(gain.argmax()))
+            left = np.minimum(left, costs[chosen[-1]])
+        while len(chosen) > 1:
+            loss = [
+                np.delete(costs[chosen], i, 0).min(0).sum() - left.sum() for i in range(len(chosen))
+            ]
+            if min(loss) >= 20:
+                break
+            chosen.pop(int(np.argmin(loss)))
+            left = costs[chosen].min(0)
+        assert len(chosen) > 3 and _cheapest(costs, 20) == chosen
+
+
 def test_few_votes_make_no_instance():
     targets = np.tile((30.0, 20.0), (10, 1))
     assert len(find_centres(targets, np.ones(10, np.float32), (48, 64), 4.0, 40)) == 0
@@ -146,5 +186,13 @@ def test_centres_of_any_place_and_number_do_no_harm():
     targets = np.concatenate([np.tile((-4e6, 5e6), (50, 1)), np.tile((30.0, 20.0), (500, 1))])
     found = covering_centres(targets, np.ones(550), 8.0, 100)
     assert np.abs(found - (30, 20)).max(1).min() < 0.1
+    # Votes wherever a map may reach: it is coarser then, and small.
+    spread = np.random.default_rng(3).uniform(-1e4, 1e4, (4000, 3))
+    spread[:1000] = (5.0, 6.0, 7.0)
+    tracemalloc.start()
+    found = covering_centres(spread, np.ones(4000), 8.0, 100)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert np.abs(found - (5, 6, 7)).max(1).min() < 0.1 and peak < 4e7
     crowd = np.random.default_rng(2).uniform(0, 500, (30_000, 2))
     assert len(covering_centres(crowd, np.ones(30_000), 2.0, 0.0)) <= MAX_PEAKS
