@@ -63,6 +63,8 @@ ROS = (
     'sensor_msgs',
     'std_msgs',
     'std_srvs',
+    'tf2_msgs',
+    'tf2_ros',
     'vision_msgs',
     'visualization_msgs',
 )

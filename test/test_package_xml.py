@@ -25,8 +25,10 @@ ROSDEP_KEYS = {
     'scikit-image': 'python3-skimage',
     'scikit-learn': 'python3-sklearn',
 }
+# ROS packages whose Python module has another name.
+PACKAGES = {'tf2_ros': 'tf2_ros_py'}
 # No distribution of its own on PyPI, and imported only where it is installed.
-OPTIONAL_ROS = {'vision_msgs'}
+OPTIONAL_ROS = {'tf2_msgs', 'tf2_ros_py', 'vision_msgs'}
 
 
 def imported(*folders: Path) -> set[str]:
@@ -70,7 +72,7 @@ def declared(root: Path, *kinds: str) -> set[str]:
 def test_ros_packages_of_nodes_and_launch_files_are_in_package_xml(root: Path):
     python = distributions(setup_keyword(root, 'install_requires'))
     ros = {
-        name
+        PACKAGES.get(name, name)
         for name in imported(root / 'insegan_ros/nodes', root / 'launch')
         if DISTRIBUTIONS.get(name, name).lower() not in python
     }
@@ -89,7 +91,7 @@ def test_python_packages_that_are_imported_are_in_setup_py(root: Path):
     known = distributions(setup_keyword(root, 'install_requires')).union(
         *(distributions(extra) for extra in extras.values())
     )
-    ros = declared(root, 'exec_depend')
+    ros = declared(root, 'exec_depend') | set(PACKAGES)
     missing = {
         name
         for name in imported(root / 'insegan_ros', root / 'sim') - ros
@@ -103,7 +105,7 @@ def test_python_packages_of_the_tests_are_in_setup_py(root: Path):
     known = distributions(
         [*setup_keyword(root, 'install_requires'), *setup_keyword(root, 'extras_require')['test']]
     )
-    ros = declared(root, 'exec_depend', 'test_depend')
+    ros = declared(root, 'exec_depend', 'test_depend') | set(PACKAGES)
     missing = {
         name
         for name in imported(root / 'test') - ros - beside

@@ -108,6 +108,7 @@ class RealSense:
         self.context = pyrealsense2.context()
         self.device: Any = None
         self.sensors: list[Any] = []
+        self.profiles: dict[str, Any] = {}
 
     def open(self, real_time: bool = True) -> str:
         """Start streaming; returns the camera's name. A recording is played in its own time, or as
@@ -159,7 +160,7 @@ class RealSense:
                     stop()
                 except RuntimeError:
                     pass
-        self.sensors, self.device = [], None
+        self.sensors, self.profiles, self.device = [], {}, None
 
     @property
     def ended(self) -> bool:
@@ -169,6 +170,21 @@ class RealSense:
             and self.device.is_playback()
             and self.device.as_playback().current_status() == self.rs.playback_status.stopped
         )
+
+    def colour_from_depth(self) -> np.ndarray | None:
+        """Where depth's points are for the colour camera (4, 4) in m, in optical frames; None where
+        there is no colour, or a recording does not say it."""
+        if not {'depth', 'color'} <= set(self.profiles):
+            return None
+        try:
+            between = self.profiles['depth'].get_extrinsics_to(self.profiles['color'])
+        except RuntimeError:
+            return None
+        pose = np.eye(4)
+        # librealsense counts down the columns.
+        pose[:3, :3] = np.reshape(between.rotation, (3, 3)).T
+        pose[:3, 3] = between.translation
+        return pose
 
     def read(self, timeout_s: float = 1.0) -> Capture | None:
         """The next frames; None where none came in time. Raises CameraError where the camera
@@ -237,6 +253,7 @@ class RealSense:
         sensor, profile = fitting[0]
         sensor.open(profile)
         self.sensors.append(sensor)
+        self.profiles[name] = profile
         sensor.start(self.syncer)
 
     def _make_filters(self) -> list[Any]:

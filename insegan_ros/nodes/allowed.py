@@ -12,7 +12,7 @@ from insegan_ros.methods.registry import ready
 from insegan_ros.renamed import MODELS
 
 # Parameters of the segmenter that name a file or a folder.
-PATHS = ('model', 'mesh', 'roi_filter', 'gate')
+PATHS = ('model', 'mesh', 'roi_filter', 'gate', 'picks.gripper_file', 'picks.grasps_file')
 
 
 def check_allowed(values: Mapping[str, str], folders: Iterable[str]) -> None:

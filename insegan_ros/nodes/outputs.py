@@ -7,17 +7,18 @@ message. Adding one is adding a line to `outputs()`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import cv2
 import numpy as np
 from geometry_msgs.msg import Point, Pose, PoseArray, PoseWithCovariance, Vector3
 from scipy.ndimage import find_objects
-from sensor_msgs.msg import Image, PointCloud2, PointField
+from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import ColorRGBA, Header, String
 from visualization_msgs.msg import Marker, MarkerArray
 
@@ -25,17 +26,40 @@ from insegan_ros.drawing.overlay import overlay, palette
 from insegan_ros.errors import InputError
 from insegan_ros.frame import Frame, Instances
 from insegan_ros.nodes.conversions import image_message, pose_array_message
+from insegan_ros.nodes.pick_messages import (
+    parts_message,
+    pick_table_message,
+    picks_message,
+    placed_poses,
+    poses_of,
+    possible_picks,
+    table_message,
+)
 from insegan_ros.picking.picks import BinState, Pick, PickConfig, Surface, bin_state, rank_picks
+from insegan_ros.picking.tool import NO_TOOLING, Tooling
 from insegan_ros.workspace import Workspace
 
 ARROW_M = 0.04
 
 
 class MeshFile(NamedTuple):
-    """A mesh as a viewer loads it: its file's address, and the metres in its unit."""
+    """A mesh as a viewer loads it: its file's address, the metres in its unit, and the corners (2,
+    3) in m of the box around it, None where it was not read."""
 
     uri: str
     scale: float
+    bounds: np.ndarray | None = None
+
+
+class Target(Protocol):
+    """A frame that poses are asked for in."""
+
+    frame: str
+
+    def matrix(self, header: Header) -> np.ndarray:
+        """The pose (4, 4) of a message's frame in it, in m. Raises InputError where nobody says
+        it."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -44,7 +68,9 @@ class Result:
     them asks.
 
     workspace: None where the frame has no reading at all. part: the class's name. part_area_m2:
-    what one whole part covers, 0 if unknown. mesh: what poses are of, if one was given.
+    what one whole part covers, 0 if unknown. mesh: what poses are of, if one was given. tooling:
+    the gripper's body and taught grasps. target: the frame of poses and picks, None for the
+    camera's own.
     """
 
     frame: Frame
@@ -55,6 +81,45 @@ class Result:
     picking: PickConfig = PickConfig()
     part_area_m2: float = 0.0
     mesh: MeshFile | None = None
+    tooling: Tooling = NO_TOOLING
+    target: Target | None = None
+
+    @property
+    def placed(self) -> tuple[np.ndarray | None, Header]:
+        """The pose (4, 4) of the camera in the frame that is asked for, None where it is the
+        camera's own, and the header of what is in that frame. Raises InputError where it is not
+        known."""
+        if self.target is None:
+            return None, self.header
+        if isinstance(self._place, InputError):
+            raise self._place
+        return self._place, Header(stamp=self.header.stamp, frame_id=self.target.frame)
+
+    @cached_property
+    def _place(self) -> np.ndarray | InputError | None:
+        # Asked once a frame, also where nobody answers: that takes its time.
+        try:
+            return self.target.matrix(self.header) if self.target is not None else None
+        except InputError as error:
+            return error
+
+    @cached_property
+    def class_numbers(self) -> list[int]:
+        """Every instance's class, as label_info numbers them."""
+        names = sorted(set(classes_of(self)))
+        return [names.index(name) + 1 for name in classes_of(self)]
+
+    @property
+    def summary(self) -> str:
+        """What was found, in words; also why what cannot be taken cannot."""
+        why = Counter(pick.blocked.value for pick in self.picks if not pick.possible)
+        doubtful = sum(pick.double and pick.possible for pick in self.picks)
+        said = [f'{count} {reason}' for reason, count in why.most_common()]
+        said += [f'{doubtful} may take two parts'] if doubtful else []
+        return (
+            f'{len(self.instances)} instances, bin {self.state.value}'
+            f'{": " + ", ".join(said) if said else ""}'
+        )
 
     @cached_property
     def surface(self) -> Surface:
@@ -67,7 +132,7 @@ class Result:
     def picks(self) -> list[Pick]:
         """Every instance's best pick, the best first."""
         return (
-            rank_picks(self.surface, self.instances, self.picking, self.part_area_m2)
+            rank_picks(self.surface, self.instances, self.picking, self.part_area_m2, self.tooling)
             if self.workspace
             else []
         )
@@ -106,7 +171,7 @@ def outputs(vision: ModuleType | None) -> Iterator[Output]:
         'poses',
         PoseArray,
         'pose i belongs to label i + 1',
-        lambda result: pose_array_message(result.instances.require_poses(), result.header),
+        lambda result: placed_poses(result, result.instances.require_poses()),
     )
     yield Output(
         'bin_state',
@@ -118,12 +183,30 @@ def outputs(vision: ModuleType | None) -> Iterator[Output]:
         'pick_candidates',
         PoseArray,
         'where to take parts, the best first, impossible ones left out',
-        lambda result: pose_array_message(
-            np.array([pick.pose for pick in result.picks if pick.possible]).reshape(-1, 4, 4),
-            result.header,
-        ),
+        lambda result: placed_poses(result, poses_of(possible_picks(result))),
+    )
+    yield Output(
+        'pick_table',
+        PointCloud2,
+        'the same picks in the same order, a row each: pose, score, label, opening, approach,'
+        ' clearance, height, uncovered, roughness, double',
+        pick_table_message,
     )
     if vision is not None:
+        yield Output(
+            'picks',
+            vision.Detection3DArray,
+            'the same picks in the same order: `id` is the label, the box is the room that the tool'
+            ' comes through; only where vision_msgs is installed',
+            lambda result: picks_message(result, vision),
+        )
+        yield Output(
+            'parts',
+            vision.Detection3DArray,
+            'poses, boxes, scores and classes of the parts; `id` is the label; only where'
+            ' vision_msgs is installed',
+            lambda result: parts_message(result, vision),
+        )
         yield Output(
             'detections',
             vision.Detection2DArray,
@@ -181,7 +264,6 @@ def classes_of(result: Result) -> tuple[str, ...]:
 def detections_message(result: Result, vision: ModuleType) -> Any:
     """A vision_msgs/Detection2DArray; class_id is a number of label_info, the pose is the
     instance's."""
-    names = sorted(set(classes_of(result)))
     detections = []
     boxes = find_objects(result.instances.labels, len(result.instances))
     poses = (
@@ -189,8 +271,8 @@ def detections_message(result: Result, vision: ModuleType) -> Any:
         if result.instances.poses is not None
         else [Pose()] * len(boxes)
     )
-    for label, (box, name, score, pose) in enumerate(
-        zip(boxes, classes_of(result), result.instances.scores, poses), start=1
+    for label, (box, number, score, pose) in enumerate(
+        zip(boxes, result.class_numbers, result.instances.scores, poses), start=1
     ):
         if box is None:
             continue
@@ -201,9 +283,7 @@ def detections_message(result: Result, vision: ModuleType) -> Any:
             ),
             theta=0.0,
         )
-        hypothesis = vision.ObjectHypothesis(
-            class_id=str(names.index(name) + 1), score=float(score)
-        )
+        hypothesis = vision.ObjectHypothesis(class_id=str(number), score=float(score))
         detections.append(
             vision.Detection2D(
                 header=result.header,
@@ -348,24 +428,8 @@ POINT = np.dtype(list(POINT_FIELDS.items()))
 def cloud_message(result: Result) -> PointCloud2:
     """The bin's readings as points of 20 bytes. `rgb` is the colour image's, else the instance's,
     grey for the background; it is packed as RViz reads it."""
-    message = PointCloud2(
-        header=result.header,
-        height=1,
-        is_bigendian=False,
-        is_dense=True,
-        point_step=POINT.itemsize,
-        fields=[
-            PointField(
-                name=name,
-                offset=4 * place,
-                datatype=PointField.UINT32 if name == 'label' else PointField.FLOAT32,
-                count=1,
-            )
-            for place, name in enumerate(POINT_FIELDS)
-        ],
-    )
     if result.workspace is None:
-        return message
+        return table_message(np.empty(0, POINT), result.header)
     surface = result.surface
     labels = result.instances.labels[surface.inside][surface.read]
     xyz = surface.rays[surface.read] * surface.depth[surface.read][:, None]
@@ -379,6 +443,4 @@ def cloud_message(result: Result) -> PointCloud2:
     points['x'], points['y'], points['z'] = xyz.T
     points['rgb'] = colour[:, 0] << 16 | colour[:, 1] << 8 | colour[:, 2]
     points['label'] = labels
-    message.width, message.row_step = len(points), points.nbytes
-    message.data.frombytes(points.data.cast('B'))
-    return message
+    return table_message(points, result.header)

@@ -14,7 +14,8 @@ from rclpy.parameter import Parameter
 
 from insegan_ros.errors import ConfigError, InputError
 from insegan_ros.nodes.allowed import PATHS, check_allowed
-from insegan_ros.picking.picks import PickConfig
+from insegan_ros.picking.picks import PickConfig, load_tooling
+from insegan_ros.picking.tool import Tooling
 from insegan_ros.workspace import SCALARS, Workspace, workspace_of
 
 
@@ -112,6 +113,13 @@ PARAMETERS = (
         1e3,
     ),
     ParameterSpec(
+        'target_frame',
+        Parameter.Type.STRING,
+        '',
+        "frame of poses, parts and picks, such as the robot's base, over tf2; empty: the camera's"
+        ' own',
+    ),
+    ParameterSpec(
         'roi_filter',
         Parameter.Type.STRING,
         '',
@@ -125,8 +133,8 @@ PARAMETERS = (
         'allowed_folders',
         Parameter.Type.STRING_ARRAY,
         [],
-        'folders from which model, mesh and roi_filter may be read, besides the shipped'
-        ' checkpoints; empty: any',
+        'folders from which model, mesh, roi_filter and the files of picks may be read, besides the'
+        ' shipped checkpoints; empty: any',
         fixed=True,
     ),
     ParameterSpec(
@@ -267,6 +275,7 @@ class Settings:
 
     workspace: Workspace | None
     picking: PickConfig
+    tooling: Tooling
     continuous: bool
     max_rate: float
     max_frame_s: float
@@ -324,13 +333,21 @@ def check_paths(node: Node, changed: Iterable[Parameter] = ()) -> None:
 
 
 def settings(node: Node, changed: Iterable[Parameter] = ()) -> Settings:
-    """What the live parameters say, with some of them changed. Raises InputError or ConfigError."""
+    """What the live parameters say, with some of them changed. Raises InputError or ConfigError,
+    also for files that may not be read."""
+    check_paths(node, changed)
     new = {one.name: one.value for one in changed}
     values = {
         spec.name: new.get(spec.name, node.get_parameter(spec.name).value)
         for spec in PARAMETERS
         if spec.live
     }
+    mesh = new.get('mesh', node.get_parameter('mesh').value)
+    if values['picks.grasps_file'] and not mesh:
+        raise ConfigError(
+            'picks.grasps_file is given without mesh: expected the mesh that the grasps were taught'
+            ' on'
+        )
     return _settings(values)
 
 
@@ -352,10 +369,12 @@ def _settings(values: dict[str, Any]) -> Settings:
     if floor:
         scalars = {name: values[name] for name in SCALARS}
         workspace = workspace_of({'floor': floor, 'bounds': bounds, **scalars})
+    picking = PickConfig(**{one.name: values[PICKS + one.name] for one in fields(PickConfig)})
     return Settings(
         workspace,
-        PickConfig(**{field.name: values[PICKS + field.name] for field in fields(PickConfig)}),
-        *(values[field.name] for field in fields(Settings)[2:]),
+        picking,
+        load_tooling(picking),
+        *(values[field.name] for field in fields(Settings)[3:]),
     )
 
 

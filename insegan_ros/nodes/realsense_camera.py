@@ -1,7 +1,7 @@
 """The `realsense_camera` node: a RealSense on the topics of realsense-ros, for machines without it.
 
     ~/depth/image_rect_raw (16UC1 mm), ~/color/image_raw (rgb8), ~/aligned_depth_to_color/image_raw
-    (16UC1 mm), camera_info beside each
+    (16UC1 mm), camera_info beside each; camera_link and the frames below it on /tf_static
 
 As node `camera` in namespace `/camera`, `~` is /camera/camera, as with the real driver. A camera
 that is unplugged is waited for; a recording is played instead of one where `file` names it.
@@ -24,6 +24,7 @@ from insegan_ros.errors import CameraError
 from insegan_ros.nodes.conversions import camera_info_message, image_message
 from insegan_ros.nodes.parameters import declare, specs_of
 from insegan_ros.nodes.runtime import ThreadedNode, Warner, run_node
+from insegan_ros.nodes.transforms import StaticFrames, camera_frames
 
 PARAMETERS = tuple(specs_of(RealSenseConfig))
 DEPTH_FRAME, COLOUR_FRAME = 'camera_depth_optical_frame', 'camera_color_optical_frame'
@@ -63,6 +64,7 @@ class RealSenseCameraNode(ThreadedNode):
                         CameraInfo, f'~/{name}/camera_info', qos_profile_system_default
                     ),
                 )
+        self.frames = StaticFrames(self)
         self.sent = 0
         self.start(self._work)
 
@@ -77,6 +79,7 @@ class RealSenseCameraNode(ThreadedNode):
                         f'{name}: publishing {self.stream_publishers["depth"][0].topic_name}'
                     )
                 opened = name
+                self.frames.publish(camera_frames(self.camera.colour_from_depth()))
                 self._stream()
             except CameraError as error:
                 opened = ''

@@ -41,13 +41,13 @@ from insegan_ros.camera.messages import stamp_ns
 from insegan_ros.camera.pairing import Pairing
 from insegan_ros.errors import InputError, InseganError
 from insegan_ros.frame import Frame, Instances, Intrinsics
+from insegan_ros.geometry.meshes import read_mesh
 from insegan_ros.limits import check_time, time_limit
 from insegan_ros.methods.registry import load_segmenter
 from insegan_ros.nodes.conversions import frame_from_messages
 from insegan_ros.nodes.diagnostics import Health, Meter, diagnostic_array, memory, summary
 from insegan_ros.nodes.outputs import MeshFile, Output, Result, outputs
 from insegan_ros.nodes.parameters import (
-    check_paths,
     declare,
     default_settings,
     model_parameters,
@@ -55,6 +55,7 @@ from insegan_ros.nodes.parameters import (
     settings,
 )
 from insegan_ros.nodes.runtime import Warner, run_node
+from insegan_ros.nodes.transforms import TargetFrame, UnknownFrame
 from insegan_ros.nodes.watchdog import Watchdog
 from insegan_ros.nodes.worker import DepthInput, FrameWorker
 from insegan_ros.segmenters.base import Segmenter
@@ -87,6 +88,9 @@ class SegmenterNode(LifecycleNode):
         self.subscriptions_by_input: dict[str, Subscription] = {}
         self.output_publishers: list[tuple[Output, Any]] = []
         self.pairing = Pairing()
+        # While the node is configured.
+        self.mesh: MeshFile | None = None
+        self.target: TargetFrame | None = None
         # While the node is active.
         self.worker: FrameWorker | None = None
         self.input_timer: Timer | None = None
@@ -123,6 +127,9 @@ class SegmenterNode(LifecycleNode):
         """Load and warm up the model, make the publishers."""
         try:
             self.settings = settings(self)
+            self.mesh = self._mesh()
+            frame = self.get_parameter('target_frame').value
+            self.target = TargetFrame(self, frame) if frame else None
             # The networks are small: a second thread on a CPU gains nothing and takes a core from
             # the camera.
             torch.set_num_threads(1)
@@ -136,7 +143,8 @@ class SegmenterNode(LifecycleNode):
             )
         if self.vision is None:
             self.get_logger().info(
-                'vision_msgs is not installed: ~/detections and ~/label_info are left out'
+                'vision_msgs is not installed: ~/picks, ~/parts, ~/detections and ~/label_info are'
+                ' left out'
             )
         for output in outputs(self.vision):
             qos = LATCHED_QOS if output.latched else OUTPUT_QOS
@@ -149,7 +157,7 @@ class SegmenterNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def _cannot_configure(self, text: str) -> TransitionCallbackReturn:
-        self._segmenter = None
+        self._release()
         self.get_logger().error(text)
         self.health.fail(text)
         return TransitionCallbackReturn.FAILURE
@@ -254,20 +262,26 @@ class SegmenterNode(LifecycleNode):
     def _release(self) -> None:
         for _, publisher in self.output_publishers:
             self.destroy_publisher(publisher)
-        self.output_publishers, self._segmenter = [], None
+        self.output_publishers, self._segmenter, self.mesh = [], None, None
+        if self.target is not None:
+            self.target.close()
+            self.target = None
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
     def _mesh(self) -> MeshFile | None:
         path, scale = (self.get_parameter(name).value for name in ('mesh', 'mesh_scale'))
-        return MeshFile(Path(path).absolute().as_uri(), float(scale)) if path else None
+        if not path:
+            return None
+        return MeshFile(
+            Path(path).absolute().as_uri(), float(scale), read_mesh(Path(path), scale).bounds
+        )
 
     def _on_parameters(self, changed: list[Parameter]) -> SetParametersResult:
         """Whether a change can be, and if not, why; what is live acts from the next frame on."""
         reason = refuse_unless_unconfigured(changed) if self._segmenter is not None else ''
         try:
             new = settings(self, changed)
-            check_paths(self, changed)
         except (InseganError, TypeError) as error:
             return SetParametersResult(successful=False, reason=str(error))
         if reason:
@@ -334,11 +348,22 @@ class SegmenterNode(LifecycleNode):
             if live.min_score:
                 found = found.only(found.scores >= live.min_score)
         area_m2, part = segmenter.scales.part_area_m2, segmenter.part or UNNAMED
-        result = Result(frame, found, workspace, header, part, live.picking, area_m2, self._mesh())
+        result = Result(
+            frame,
+            found,
+            workspace,
+            header,
+            part,
+            live.picking,
+            area_m2,
+            self.mesh,
+            live.tooling,
+            self.target,
+        )
         self._publish(worker, result, everything)
         meter.finish((self.get_clock().now().nanoseconds - stamp_ns(header)) / 1e9)
         self._warn_of_frame(frame, readable)
-        return f'{len(found)} instances' + (f', bin {result.state.value}' if everything else '')
+        return result.summary if everything else f'{len(found)} instances'
 
     def _frame(self, newest: DepthInput, camera_info: CameraInfo | None) -> Frame:
         if camera_info is None:
@@ -352,9 +377,14 @@ class SegmenterNode(LifecycleNode):
     def _publish(self, worker: FrameWorker, result: Result, everything: bool) -> None:
         for output, publisher in self.output_publishers:
             if not output.latched and (everything or publisher.get_subscription_count()):
-                with worker.meter.stage('post-process'):
-                    check_time()
-                    message = output.make(result)
+                try:
+                    with worker.meter.stage('post-process'):
+                        check_time()
+                        message = output.make(result)
+                except UnknownFrame as error:
+                    # What does not depend on where the robot is goes out all the same.
+                    self._refused(str(error))
+                    continue
                 with worker.meter.stage('publish'):
                     if not worker.running:
                         raise InputError('the node was deactivated before the frame was finished')

@@ -2,7 +2,7 @@
 realsense-ros uses.
 
     ~/depth/image_rect_raw (16UC1 mm), ~/depth/camera_info, and the truth on ~/ground_truth/labels
-    (16UC1)
+    (16UC1); camera_link and the frames below it on /tf_static
 
 As node `camera` in namespace `/camera`, `~` is /camera/camera, as with the real driver. The bins
 are simulated before they are shown at the camera's rate, so that publishing costs next to nothing;
@@ -30,6 +30,7 @@ from insegan_ros.nodes.conversions import (
 )
 from insegan_ros.nodes.runtime import run_node
 from insegan_ros.nodes.simulated_bin import SimulatedBin
+from insegan_ros.nodes.transforms import StaticFrames, camera_frames
 from insegan_sim.parts import SHAPES
 from insegan_sim.scenes import FILL, scene_stream
 from insegan_sim.sensor import Sensor, load_sensor
@@ -73,6 +74,8 @@ class SimCameraNode(Node):
         self.truth = self.create_publisher(
             Image, '~/ground_truth/labels', qos_profile_system_default
         )
+        self.frames = StaticFrames(self)
+        self.frames.publish(camera_frames())
         # After the publishers: who listens is told by whom, and that something comes.
         self.get_logger().info(f'simulating {scenes} bins of {shown.instances} x {shown.name}')
         self.scenes: list[Pictures] = []

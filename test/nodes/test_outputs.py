@@ -19,6 +19,9 @@ from std_msgs.msg import Header  # noqa: E402
 from visualization_msgs.msg import Marker  # noqa: E402
 
 from insegan_ros.nodes.outputs import POINT, MeshFile, Result, outputs  # noqa: E402
+from insegan_ros.nodes.pick_messages import ROW  # noqa: E402
+from insegan_ros.nodes.transforms import UnknownFrame  # noqa: E402
+from insegan_ros.picking.picks import PickConfig  # noqa: E402
 
 CAMERA = Intrinsics(200.0, 200.0, 79.5, 59.5, 160, 120)
 
@@ -41,6 +44,12 @@ VISION = {
         ' results\nvision_msgs/BoundingBox2D bbox\nstring id'
     ),
     'Detection2DArray': 'std_msgs/Header header\nvision_msgs/Detection2D[] detections',
+    'BoundingBox3D': 'geometry_msgs/Pose center\ngeometry_msgs/Vector3 size',
+    'Detection3D': (
+        'std_msgs/Header header\nvision_msgs/ObjectHypothesisWithPose[]'
+        ' results\nvision_msgs/BoundingBox3D bbox\nstring id'
+    ),
+    'Detection3DArray': 'std_msgs/Header header\nvision_msgs/Detection3D[] detections',
     'VisionClass': 'uint16 class_id\nstring class_name',
     'LabelInfo': 'std_msgs/Header header\nvision_msgs/VisionClass[] class_map\nfloat32 threshold',
 }
@@ -122,7 +131,9 @@ def test_label_info_names_the_part(store, vision):
 def test_without_vision_msgs_its_outputs_are_left_out(vision):
     names = {output.name for output in outputs(None)}
     assert (
-        names == {output.name for output in outputs(vision)} - {'detections', 'label_info'}
+        names
+        == {output.name for output in outputs(vision)}
+        - {'detections', 'label_info', 'picks', 'parts'}
         and 'instances' in names
     )
 
@@ -195,3 +206,128 @@ def test_the_overlay_lies_on_colour_where_there_is_some():
     message = made(result(colour), 'overlay')
     picture = np.frombuffer(message.data, np.uint8).reshape(120, 160, 3)
     assert tuple(picture[5, 5]) == (200, 100, 0) and tuple(picture[50, 45]) != (200, 100, 0)
+
+
+class Base:
+    """A robot's base, from which the camera is seen a metre up, looking down."""
+
+    frame = 'base_link'
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def matrix(self, header: Header) -> np.ndarray:
+        self.asked += 1
+        pose = np.diag([1.0, -1.0, -1.0, 1.0])
+        pose[:3, 3] = 0.2, 0.0, 1.0
+        return pose
+
+
+class Nowhere(Base):
+    """A frame that nobody knows."""
+
+    def matrix(self, header: Header) -> np.ndarray:
+        self.asked += 1
+        raise UnknownFrame('no transform')
+
+
+def rows_of(one: Result) -> np.ndarray:
+    message = made(one, 'pick_table')
+    assert [field.name for field in message.fields] == list(ROW.names)
+    assert (message.width, message.point_step) == (len(message.data) // 64, 64)
+    return np.frombuffer(message.data, ROW)
+
+
+def test_every_pick_is_a_row_tied_to_its_label(store, vision):
+    shown = result()
+    rows = rows_of(shown)
+    assert rows['label'].tolist() == [2, 1] and (np.diff(rows['score']) < 0).all()
+    for row, pick, pose in zip(rows, shown.picks, made(shown, 'pick_candidates').poses):
+        assert np.allclose([row[name] for name in 'xyz'], pick.pose[:3, 3])
+        place, turned = pose.position, pose.orientation
+        assert np.allclose([place.x, place.y, place.z], [row[name] for name in 'xyz'])
+        assert np.allclose(
+            [turned.x, turned.y, turned.z, turned.w], [row[f'q{name}'] for name in 'xyzw']
+        )
+        assert row['clearance'] == pytest.approx(pick.clearance_m) and row['double'] == 0
+        assert row['height'] == pytest.approx(0.05 if pick.label == 2 else 0.03, abs=1e-3)
+    assert np.allclose(rows['approach'], 0.1)
+    assert len(rows_of(result(workspace=None))) == 0
+
+
+def test_the_opening_is_how_wide_the_fingers_must_be(store, vision):
+    shown = replace(result(), picking=PickConfig(gripper='parallel', opening_m=0.2))
+    rows = rows_of(shown)
+    # The second box is 40 x 30 px at .45 m, the first 30 x 40 px at .47 m; 3 mm to either side.
+    for row, (side, depth) in zip(rows, ((29, 0.45), (29, 0.47))):
+        assert row['opening'] == pytest.approx(side / 200 * depth + 0.006, abs=2e-3)
+    picks = made(shown, 'picks', vision)
+    assert [one.bbox.size.y for one in picks.detections] == pytest.approx(rows['opening'].tolist())
+    assert picks.detections[0].bbox.size.x == 0.012
+
+
+def test_picks_are_detections_with_the_room_that_the_tool_comes_through(store, vision):
+    shown = result()
+    message = made(shown, 'picks', vision)
+    assert [one.id for one in message.detections] == ['2', '1']
+    first, pick = message.detections[0], shown.picks[0]
+    assert first.results[0].hypothesis.score == pytest.approx(pick.score)
+    contact, room = first.results[0].pose.pose.position, first.bbox
+    assert contact.z == pytest.approx(0.45, abs=1e-3)
+    # Halfway up the way in, which begins 10 cm before the contact.
+    assert room.center.position.z == pytest.approx(contact.z - 0.05)
+    assert (room.size.x, room.size.y, room.size.z) == pytest.approx((0.012, 0.012, 0.1))
+    store.serialize_cdr(message, 'vision_msgs/msg/Detection3DArray')
+    assert made(result(workspace=None), 'picks', vision).detections == []
+
+
+def test_parts_have_boxes_around_what_is_seen_or_around_the_mesh(store, vision):
+    message = made(result(), 'parts', vision)
+    assert [one.id for one in message.detections] == ['1', '2']
+    first = message.detections[0]
+    sides = sorted((first.bbox.size.x, first.bbox.size.y, first.bbox.size.z))
+    assert sides == pytest.approx((0, 29 / 200 * 0.47, 39 / 200 * 0.47), abs=1e-3)
+    assert first.bbox.center.position.z == pytest.approx(0.47, abs=1e-3)
+    assert first.results[0].hypothesis.class_id == '1'
+    mesh = MeshFile('file:///box.stl', 1.0, np.array([[0, 0, 0], [0.1, 0.02, 0.02]]))
+    framed = made(replace(result(), mesh=mesh), 'parts', vision).detections[0]
+    assert (framed.bbox.size.x, framed.bbox.size.y) == pytest.approx((0.1, 0.02))
+    pose = result().instances.poses[0]
+    middle = framed.bbox.center.position
+    assert np.allclose([middle.x, middle.y, middle.z], (pose @ [0.05, 0.01, 0.01, 1])[:3])
+    store.serialize_cdr(message, 'vision_msgs/msg/Detection3DArray')
+
+
+def test_poses_and_picks_are_in_the_frame_that_is_asked_for(vision):
+    shown, own = replace(result(), target=Base()), result()
+    for name in ('poses', 'pick_candidates'):
+        ours, theirs = made(shown, name), made(own, name)
+        assert (ours.header.frame_id, theirs.header.frame_id) == ('base_link', 'optical')
+        for one, other in zip(ours.poses, theirs.poses):
+            assert (one.position.x, one.position.y, one.position.z) == pytest.approx(
+                (other.position.x + 0.2, -other.position.y, 1 - other.position.z)
+            )
+    assert rows_of(shown)['z'][0] == pytest.approx(0.55, abs=1e-3)
+    for name in ('picks', 'parts'):
+        message = made(shown, name, vision)
+        assert {message.header.frame_id, message.detections[0].header.frame_id} == {'base_link'}
+    (high,) = (one for one in made(shown, 'parts', vision).detections if one.id == '2')
+    assert high.bbox.center.position.z == pytest.approx(0.55, abs=1e-3)
+    # The picture stays the camera's.
+    assert made(shown, 'instances').header.frame_id == 'optical' and shown.target.asked == 1
+
+
+def test_a_frame_that_nobody_knows_is_asked_for_once(vision):
+    shown = replace(result(), target=Nowhere())
+    for name in ('poses', 'pick_candidates', 'pick_table', 'picks', 'parts'):
+        with pytest.raises(UnknownFrame, match='no transform'):
+            made(shown, name, vision)
+    assert shown.target.asked == 1 and made(shown, 'instances').width == 160
+
+
+def test_the_summary_says_why_parts_cannot_be_taken():
+    assert result().summary == '2 instances, bin pickable'
+    narrow = replace(result(), picking=PickConfig(cup_radius_m=0.2))
+    assert narrow.summary == (
+        '2 instances, bin occupied_not_pickable: 2 no flat place, or no room for the tool'
+    )

@@ -29,7 +29,7 @@ def test_the_manuals_tables_are_the_codes(root):
     vision = SimpleNamespace(
         **{
             name: type(name, (), {'__module__': 'vision_msgs.msg._x'})
-            for name in ('Detection2DArray', 'LabelInfo')
+            for name in ('Detection2DArray', 'Detection3DArray', 'LabelInfo')
         }
     )
     assert rows('<!-- outputs', 'All are reliable') == [

@@ -3,22 +3,27 @@ with perfect masks."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
 import pytest
 
 from insegan_ros.data.scene import visible_fractions
-from insegan_ros.errors import ConfigError
+from insegan_ros.errors import ConfigError, InputError
 from insegan_ros.frame import Frame, Instances, Intrinsics
 from insegan_ros.picking.picks import (
     MAX_TRIED,
     BinState,
+    Blocked,
+    Pick,
     PickConfig,
     Surface,
     bin_state,
+    load_tooling,
     rank_picks,
 )
+from insegan_ros.picking.tool import NO_TOOLING, Tooling
 from insegan_ros.workspace import Workspace
 from insegan_sim.scenes import bin_setup, scene_stream
 
@@ -215,3 +220,126 @@ def test_the_first_pick_of_a_bin_lies_free(gripper):
                     ]
                 )
     assert len(first) > 20 and np.mean(np.array(first) > 0.95) > 0.95
+
+
+def test_picks_are_ordered_as_one_asks():
+    # In the middle and low; high at the rim; the surest one between.
+    frame, found = scene((70, 50, 90, 70, 0.02), (14, 14, 34, 34, 0.06), (110, 50, 130, 70, 0.04))
+    found = Instances(found.labels, np.array([0.1, 0.1, 1.0], np.float32))
+    surface = Surface(frame, FLOOR)
+
+    def order(name) -> list[int]:
+        return [one.label for one in rank_picks(surface, found, PickConfig(order=name))]
+
+    assert order('highest') == [2, 3, 1] and order('middle') == [1, 3, 2]
+    assert order('score')[0] != order('middle')[0]
+    turned = Workspace(FLOOR.floor, (-0.25, -0.2, -0.05, 0.2))
+    (first, *_) = rank_picks(Surface(frame, turned), found, PickConfig(order='middle'))
+    assert first.label == 2, "the middle is the bin's"
+
+
+def test_two_parts_in_one_mask_are_behind_impossible_or_as_good():
+    frame, found = scene((20, 20, 40, 40, 0.03), (60, 20, 80, 40, 0.03), (100, 20, 140, 40, 0.05))
+    by = {
+        doubles: rank_picks(
+            Surface(frame, FLOOR), found, PickConfig(doubles=doubles, order='highest')
+        )
+        for doubles in ('last', 'never', 'any')
+    }
+    assert by['any'][0].label == 3 and by['last'][-1].label == 3 and by['last'][-1].possible
+    never = by['never'][-1]
+    assert (never.label, never.possible, never.blocked) == (3, False, Blocked.TWO_PARTS)
+
+
+def test_a_second_part_between_the_fingers_is_seen():
+    # The fingers close across the narrow side, over both of the bars that lie side by side.
+    frame, found = scene((50, 54, 110, 64, 0.03), (50, 64, 110, 67, 0.03))
+    config = PickConfig(gripper='parallel')
+    alone, single = scene((50, 54, 110, 64, 0.03))
+    (pick,) = rank_picks(Surface(alone, FLOOR), single, config)
+    assert not pick.double and pick.opening_m == pytest.approx(9 / 200 * 0.47 + 0.006, abs=2e-3)
+    # A sliver within the part's own outline, as a small part that lies in a ring.
+    labels = single.labels.copy()
+    labels[57:61, 76:84] = 2
+    both = Instances(labels, np.array([0.9, 0.5], np.float32))
+    picks = rank_picks(Surface(alone, FLOOR), both, config)
+    assert next(one for one in picks if one.label == 1).double
+
+
+def test_a_gripper_that_would_touch_is_turned_or_the_pick_is_impossible(tmp_path):
+    # A flange that reaches out to one side of the cup, and a wall of boxes on that side.
+    shape = tmp_path / 'gripper.yaml'
+    shape.write_text('boxes: [{size: [0.06, 0.01, 0.02], center: [0.03, 0, -0.02]}]')
+    config = PickConfig(gripper_file=str(shape), tool_radius_m=0.006, approach_m=0.05)
+    tooling = load_tooling(config)
+    frame, found = scene((60, 50, 90, 70, 0.03), (97, 20, 120, 110, 0.07))
+    surface = Surface(frame, FLOOR)
+
+    def pick(tooling) -> Pick:
+        picks = rank_picks(surface, found, config, tooling=tooling)
+        return next(one for one in picks if one.label == 1)
+
+    plain, turned = pick(NO_TOOLING), pick(tooling)
+    assert plain.possible and turned.possible
+    assert plain.pose[0, 0] > 0.99 and turned.pose[0, 0] < 0.5, 'away from the wall'
+    assert np.allclose(plain.pose[:3, 2:], turned.pose[:3, 2:])
+    walled = np.full((120, 160), 0.5, np.float32)
+    walled[5:115, 15:145] = 0.42
+    walled[45:75, 55:95] = 0.5
+    walled[50:70, 60:90] = 0.47
+    labels = np.where(found.labels == 1, 1, 0).astype(np.uint16)
+    blocked = rank_picks(
+        Surface(Frame(walled, CAMERA), FLOOR),
+        Instances(labels, found.scores[:1]),
+        config,
+        tooling=tooling,
+    )[0]
+    assert (blocked.possible, blocked.blocked) == (False, Blocked.COLLISION)
+
+
+def test_a_taught_grasp_is_laid_on_the_parts_pose(tmp_path):
+    file = tmp_path / 'grasps.yaml'
+    file.write_text(
+        """
+grasps:
+  - {name: end, position: [0.03, 0, 0.01], rpy_deg: [180, 0, 0], opening_m: 0.03, priority: 1}
+  - {name: middle, position: [0, 0, 0.01], rpy_deg: [180, 0, 0], opening_m: 0.03}
+  - {name: from below, position: [0, 0, -0.01], rpy_deg: [0, 0, 0], opening_m: 0.03, priority: 9}
+"""
+    )
+    config = PickConfig(gripper='parallel', grasps_file=str(file), approach_m=0.05)
+    tooling = load_tooling(config)
+    frame, found = scene((50, 54, 110, 64, 0.03))
+    pose = np.eye(4)
+    # The part's z points up, towards the camera; its middle is 1 cm below its top.
+    pose[:3, :3], pose[:3, 3] = np.diag([1.0, -1.0, -1.0]), (0, 0, 0.48)
+    found = Instances(found.labels, found.scores, poses=pose[None].astype(np.float32))
+    (pick,) = rank_picks(Surface(frame, FLOOR), found, config, tooling=tooling)
+    assert (pick.grasp, pick.possible, pick.opening_m) == ('end', True, 0.03)
+    assert np.allclose(pick.pose[:3, 3], (0.03, 0, 0.47)) and np.allclose(
+        pick.pose[:3, 2], (0, 0, 1)
+    )
+    # Something stands where a finger would come down at that end.
+    blocked = frame.depth_m.copy()
+    row, column = round(0.02 / 0.45 * 200 + 59.5), round(0.03 / 0.45 * 200 + 79.5)
+    blocked[row - 2 : row + 3, column - 2 : column + 3] = 0.45
+    surface = Surface(Frame(blocked, CAMERA), FLOOR)
+    (other,) = rank_picks(surface, found, config, tooling=tooling)
+    assert (other.grasp, other.possible) == ('middle', True)
+    (none,) = rank_picks(
+        surface,
+        found,
+        replace(config, max_tilt_deg=1.0),
+        tooling=Tooling(grasps=tooling.grasps[2:]),
+    )
+    assert (none.possible, none.blocked) == (False, Blocked.NO_GRASP)
+
+
+def test_taught_grasps_need_poses(tmp_path):
+    file = tmp_path / 'grasps.yaml'
+    file.write_text('grasps: [{position: [0, 0, 0], rpy_deg: [0, 0, 0]}]')
+    frame, found = scene((50, 54, 110, 64, 0.03))
+    with pytest.raises(InputError, match='no poses'):
+        rank_picks(
+            Surface(frame, FLOOR), found, tooling=load_tooling(PickConfig(grasps_file=str(file)))
+        )

@@ -1,0 +1,163 @@
+"""A pick: what it says, the gripper that it is for, and the surface that it is found on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from insegan_ros.errors import ConfigError
+from insegan_ros.frame import Frame
+from insegan_ros.picking.tool import Tooling, read_body, read_grasps
+from insegan_ros.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class PickConfig:
+    """The gripper, and what is good enough."""
+
+    gripper: Literal['suction', 'parallel'] = 'suction'
+    """How parts are held: by a suction cup on a flat place, or between two fingers."""
+    cup_radius_m: float = 0.006
+    """Suction: radius of the cup."""
+    tool_radius_m: float = 0.015
+    """Suction: radius of what stands above the cup; nothing higher than the part may be within
+    it."""
+    opening_m: float = 0.085
+    """Parallel: the widest that the fingers open."""
+    finger_m: float = 0.012
+    """Parallel: side of a finger's square footprint."""
+    reach_m: float = 0.01
+    """Parallel: how far below the part's top the fingertips go."""
+    max_roughness_m: float = 0.0015
+    """Suction: the largest deviation from a plane (root mean square) under the cup."""
+    min_uncovered: float = 0.9
+    """The least share of a part's border on which nothing lies."""
+    wall_m: float = 0.005
+    """The least distance of the tool to the bin's walls."""
+    full_height_m: float = 0.0
+    """The bin counts as overfilled where anything is higher above the floor; 0: never."""
+    order: Literal['score', 'highest', 'middle'] = 'score'
+    """Which pick is the best: by score (free, held well, high), the highest contact, or the one
+    nearest to the bin's middle."""
+    doubles: Literal['last', 'never', 'any'] = 'last'
+    """Picks that may take two parts: ranked behind, impossible, or as good as others."""
+    approach_m: float = 0.1
+    """How far the tool comes straight along the pick's z before the contact."""
+    gripper_file: str = ''
+    """The gripper's body in the frame of a pick, fingers open: a YAML file of boxes, or an STL, OBJ
+    or PLY; empty: only what is said above is checked."""
+    gripper_file_scale: float = 1.0
+    """Metres in a unit of the gripper's mesh: 0.001 for a file in millimetres."""
+    wall_height_m: float = 0.0
+    """Height of the bin's walls, for the gripper's body; 0: as high as the body reaches."""
+    grasps_file: str = ''
+    """YAML file of grasps that were taught on the mesh, instead of those found in depth; needs
+    mesh."""
+    max_tilt_deg: float = 45.0
+    """Taught grasps: the largest angle between the way in and the floor's normal."""
+
+    def __post_init__(self) -> None:
+        lengths = (
+            'cup_radius_m',
+            'tool_radius_m',
+            'opening_m',
+            'finger_m',
+            'reach_m',
+            'max_roughness_m',
+        )
+        bad = [name for name in lengths if not 0 < getattr(self, name) < 1]
+        if (
+            bad
+            or self.gripper not in ('suction', 'parallel')
+            or not 0 <= self.min_uncovered <= 1
+            # Also where it is no number.
+            or not 0 <= self.wall_m < np.inf
+            or not 0 <= self.full_height_m < np.inf
+            or self.order not in ('score', 'highest', 'middle')
+            or self.doubles not in ('last', 'never', 'any')
+            or not 0 <= self.approach_m < 1
+            or not 0 < self.gripper_file_scale < np.inf
+            or not 0 <= self.wall_height_m < np.inf
+            or not 0 < self.max_tilt_deg <= 90
+        ):
+            raise ConfigError(
+                f'picks: {", ".join(f"{name} {getattr(self, name):g}" for name in bad) or self}:'
+                ' expected lengths in metres between 0 and 1, a gripper suction or parallel, order'
+                ' score, highest or middle, doubles last, never or any, min_uncovered between 0 and'
+                ' 1, wall_m, full_height_m and wall_height_m of 0 or more, a scale above 0,'
+                ' max_tilt_deg up to 90'
+            )
+
+
+def load_tooling(config: PickConfig) -> Tooling:
+    """What the configuration's files say. Raises InputError where one cannot be read."""
+    body, grasps = config.gripper_file, config.grasps_file
+    return Tooling(
+        read_body(Path(body).expanduser(), config.gripper_file_scale) if body else None,
+        read_grasps(Path(grasps).expanduser()) if grasps else (),
+    )
+
+
+class Blocked(StrEnum):
+    """Why a pick is impossible; empty where it is not."""
+
+    NO = ''
+    COVERED = 'covered'
+    TWO_PARTS = 'two parts'
+    NO_ROOM = 'no flat place, or no room for the tool'
+    COLLISION = 'the gripper would touch something'
+    NO_GRASP = 'no taught grasp is free'
+
+
+@dataclass(frozen=True)
+class Pick:
+    """One way to take one instance.
+
+    label: the instance's number in the labels. pose (4, 4) camera-from-grasp in metres: the origin
+    is the contact, z points into the part, x lies along the part, the fingers close along y.
+    uncovered: share of the border on which nothing lies, or of the whole that is seen where hidden
+    parts are known and that is less. height_m of the contact above the floor. clearance_m: suction,
+    distance to the next higher thing or wall, as far as it was looked (0.03, or the tool's radius);
+    parallel, how far the fingertips stay above what lies beside the part. double: two parts may be
+    one mask, or another part lies between the fingers too. possible: all limits are kept; blocked:
+    which is not. opening_m: parallel, how wide the fingers must be open. grasp: the taught grasp's
+    name.
+    """
+
+    label: int
+    score: float
+    pose: np.ndarray
+    uncovered: float
+    height_m: float
+    clearance_m: float
+    roughness_m: float
+    double: bool
+    possible: bool
+    blocked: Blocked = Blocked.NO
+    opening_m: float = 0.0
+    grasp: str = ''
+
+
+class Surface:
+    """What the camera sees of the bin, prepared once a frame for all that asks for it.
+
+    All of the bin's window of the image alone, (h, w): height in m above the floor, 0 where there
+    is nothing; depth in m; read, where there is a reading; rays (h, w, 3). inside: the window as
+    slices of the image. Raises InputError where the bin lies outside of the image.
+    """
+
+    def __init__(self, frame: Frame, workspace: Workspace) -> None:
+        left, top, right, bottom = window = workspace.window(frame.intrinsics)
+        self.workspace = workspace
+        self.inside = np.s_[top:bottom, left:right]
+        self.fx = frame.intrinsics.fx
+        self.height = workspace.height_map(frame, window=window)
+        self.depth, self.rays = frame.depth_m[self.inside], frame.intrinsics.rays()[self.inside]
+        self.read = np.isfinite(self.depth)
+        # The bin's floor within the window, without the room for what stands high at its rim.
+        floor = workspace.window(frame.intrinsics, 0.0)
+        self.floor = np.s_[floor[1] - top : floor[3] - top, floor[0] - left : floor[2] - left]
