@@ -229,8 +229,8 @@ def test_parameters_act_at_once_or_say_why_not(segmenter, robot):
     for name, value, words in (
         ('floor', [0.0, 0.0, -1.0, math.inf], 'expected finite numbers'),
         ('bounds', [-math.inf, -1.0, 1.0, 1.0], 'expected finite numbers'),
-        ('picks.full_height_m', math.nan, 'full_height_m of 0 or more'),
-        ('picks.wall_m', math.inf, 'wall_m and full_height_m of 0 or more'),
+        ('picks.full_height_m', math.nan, 'full_height_m and wall_height_m of 0'),
+        ('picks.wall_m', math.inf, 'wall_m, full_height_m and wall_height_m'),
         ('max_rate', 1e-300, 'max_rate is 1e-300: expected 0.01 frames a second or more'),
     ):
         refused = set_parameter(robot, name, value)
