@@ -15,6 +15,30 @@ from insegan_ros.picking.tool import Tooling, read_body, read_grasps
 from insegan_ros.workspace import Workspace
 
 
+CHOICES = {
+    'gripper': ('suction', 'parallel'),
+    'order': ('score', 'highest', 'middle'),
+    'doubles': ('last', 'never', 'any'),
+}
+# Least and greatest value, and the unit.
+LENGTH, HEIGHT = (1e-5, 1.0, ' m'), (0.0, 100.0, ' m')
+LIMITS: dict[str, tuple[float, float, str]] = {
+    'cup_radius_m': LENGTH,
+    'tool_radius_m': LENGTH,
+    'opening_m': LENGTH,
+    'finger_m': LENGTH,
+    'reach_m': LENGTH,
+    'max_roughness_m': LENGTH,
+    'min_uncovered': (0.0, 1.0, ''),
+    'wall_m': HEIGHT,
+    'full_height_m': HEIGHT,
+    'wall_height_m': HEIGHT,
+    'approach_m': (0.0, 1.0, ' m'),
+    'gripper_file_scale': (1e-6, 1e3, ''),
+    'max_tilt_deg': (0.1, 90.0, ' degrees'),
+}
+
+
 @dataclass(frozen=True)
 class PickConfig:
     """The gripper, and what is good enough."""
@@ -61,36 +85,13 @@ class PickConfig:
     """Taught grasps: the largest angle between the way in and the floor's normal."""
 
     def __post_init__(self) -> None:
-        lengths = (
-            'cup_radius_m',
-            'tool_radius_m',
-            'opening_m',
-            'finger_m',
-            'reach_m',
-            'max_roughness_m',
-        )
-        bad = [name for name in lengths if not 0 < getattr(self, name) < 1]
-        if (
-            bad
-            or self.gripper not in ('suction', 'parallel')
-            or not 0 <= self.min_uncovered <= 1
-            # Also where it is no number.
-            or not 0 <= self.wall_m < np.inf
-            or not 0 <= self.full_height_m < np.inf
-            or self.order not in ('score', 'highest', 'middle')
-            or self.doubles not in ('last', 'never', 'any')
-            or not 0 <= self.approach_m < 1
-            or not 0 < self.gripper_file_scale < np.inf
-            or not 0 <= self.wall_height_m < np.inf
-            or not 0 < self.max_tilt_deg <= 90
-        ):
-            raise ConfigError(
-                f'picks: {", ".join(f"{name} {getattr(self, name):g}" for name in bad) or self}:'
-                ' expected lengths in metres between 0 and 1, a gripper suction or parallel, order'
-                ' score, highest or middle, doubles last, never or any, min_uncovered between 0 and'
-                ' 1, wall_m, full_height_m and wall_height_m of 0 or more, a scale above 0,'
-                ' max_tilt_deg up to 90'
-            )
+        for name, choices in CHOICES.items():
+            if (value := getattr(self, name)) not in choices:
+                raise ConfigError(f'picks.{name} is "{value}": expected {" or ".join(choices)}')
+        for name, (low, high, unit) in LIMITS.items():
+            # Not so where it is no number either.
+            if not low <= (value := getattr(self, name)) <= high:
+                raise ConfigError(f'picks.{name} is {value:g}: expected {low:g} to {high:g}{unit}')
 
 
 def load_tooling(config: PickConfig) -> Tooling:

@@ -172,7 +172,8 @@ def test_picks_lie_on_the_boxes_and_follow_the_gripper_at_run_time(segmenter, ro
         assert 1 - 2 * (x * x + y * y) > 0.99 and x * x + y * y + z * z + w * w == pytest.approx(1)
     refused = set_parameter(robot, 'picks.cup_radius_m', -1.0)
     assert (
-        not refused.successful and 'cup_radius_m -1: expected lengths in metres' in refused.reason
+        not refused.successful
+        and 'picks.cup_radius_m is -1: expected 1e-05 to 1 m' in refused.reason
     )
     # A cup wider than the boxes has no place on them.
     assert set_parameter(robot, 'picks.cup_radius_m', 0.2).successful
@@ -229,8 +230,8 @@ def test_parameters_act_at_once_or_say_why_not(segmenter, robot):
     for name, value, words in (
         ('floor', [0.0, 0.0, -1.0, math.inf], 'expected finite numbers'),
         ('bounds', [-math.inf, -1.0, 1.0, 1.0], 'expected finite numbers'),
-        ('picks.full_height_m', math.nan, 'full_height_m and wall_height_m of 0'),
-        ('picks.wall_m', math.inf, 'wall_m, full_height_m and wall_height_m'),
+        ('picks.full_height_m', math.nan, 'picks.full_height_m is nan: expected 0 to 100 m'),
+        ('picks.wall_m', math.inf, 'picks.wall_m is inf: expected 0 to 100 m'),
         ('max_rate', 1e-300, 'max_rate is 1e-300: expected 0.01 frames a second or more'),
     ):
         refused = set_parameter(robot, name, value)
