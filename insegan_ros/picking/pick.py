@@ -14,7 +14,6 @@ from insegan_ros.frame import Frame
 from insegan_ros.picking.tool import Tooling, read_body, read_grasps
 from insegan_ros.workspace import Workspace
 
-
 CHOICES = {
     'gripper': ('suction', 'parallel'),
     'order': ('score', 'highest', 'middle'),
