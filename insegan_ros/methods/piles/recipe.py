@@ -181,11 +181,11 @@ def train_piles(config: TrainPilesConfig) -> Path:
         return learn_from_crops(recording, refused, config.crops, config.loop, config.seed)
     folders, parts = _simulated(config, run, piles)
     maps, data, scales = read_piles(folders, parts, config.part_px, run.device)
-    run.say(
-        f'{len(data.images)} piles of up to {piles.most} parts at {maps.heights_m.shape[-1]} px;'
-        f' one part covers some {scales.part_area_px:.0f} px'
-    )
     labels, centres = true_labels(maps, config.votes), true_centres(maps)
+    run.say(
+        f'{len(labels)} piles of up to {labels.max()} parts at {labels.shape[-1]} px; one part'
+        f' covers some {scales.part_area_px:.0f} px'
+    )
     factory = LabelledImages(data.images, labels, centres, True)
     run.seed('weights', 3)
     stage = OffsetStage(run.fabric, config.offsets, factory, data.relief_px, 0, start)
