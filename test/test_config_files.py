@@ -47,11 +47,7 @@ DIFFERENCES: dict[str, dict[str, str]] = {
         'offsets.network.cell': YOUNGER,
         'offsets.sensor': YOUNGER,
     },
-    'hoc': {
-        'offsets.network.cell': YOUNGER,
-        'offsets.sensor': YOUNGER,
-        'zoom': 'found in the picture: from its px to those of the patches',
-    },
+    'hoc': {'zoom': 'found in the picture: from its px to those of the patches'},
     'piles': {},
     'layered-gan': {'gan.perturb': 'a switch of an earlier version, always on'},
     'independence-foreground': {

@@ -28,9 +28,11 @@ from insegan_ros.frame import Modality
 from insegan_ros.methods.hoc.generator import CHANNELS, Heap, HocConfig, HocGenerator, black_disk
 from insegan_ros.methods.hoc.labels import HocFactory
 from insegan_ros.methods.hoc.patches import cut_patches, draw_size
+from insegan_ros.methods.hoc.segmenter import USUAL
 from insegan_ros.nn.adversarial import area_penalty, discriminator_loss, generator_loss
 from insegan_ros.nn.augmentation import random_colours
 from insegan_ros.nn.discriminator import Discriminator
+from insegan_ros.offsets.inference import VoteRule
 from insegan_ros.offsets.network import OffsetNetConfig
 from insegan_ros.offsets.stage import OffsetStage, OffsetTrainConfig, degrade
 
@@ -105,6 +107,10 @@ class TrainHocConfig:
         )
     )
     """The dense network's training; it has no rounds of self-training."""
+    votes: VoteRule = USUAL
+    """When votes are a centre: of these, centre_radius, min_votes and cover count. The segmenter
+    takes it from the checkpoint. Chosen with the labels of three simulated heaps of seed 77, for
+    objects whose width is known; widths that are estimated too small need more."""
     loop: LoopConfig = field(default_factory=LoopConfig)
     """Device, precision, how often to save."""
 

@@ -13,11 +13,13 @@ from insegan_ros.heights import signed
 from insegan_ros.nn.device import choose_device
 from insegan_ros.offsets.inference import VoteRule, agreed_centres, predict_field, scores_of
 from insegan_ros.offsets.network import OffsetNet
-from insegan_ros.offsets.segmenter import network_config
+from insegan_ros.offsets.segmenter import network_config, vote_rule
 from insegan_ros.segmenters.heap import HeapSegmenter
 
 # What stands no higher than this share of the relief is floor, where height is seen.
 FLOOR = 0.02
+# When votes are a centre, where the checkpoint does not say.
+USUAL = VoteRule(centre_radius=0.9, min_votes=0.07)
 # Fragments of an instance below this share of a whole object are dropped.
 SMALLEST_SHARE = 0.08
 
@@ -26,10 +28,10 @@ class HocSegmenter(HeapSegmenter):
     """Divides pictures of heaps of any size.
 
     zoom: how much the picture is enlarged before the network sees it, beyond the training's own
-    scale: 2 where objects are half as wide as they were there. centre_radius, min_votes: when votes
-    are a centre, as in VoteRule. snap: how far outlines may move to the picture's edges, in radii
-    of an object; the network sees the picture small and blurs them. The last three were chosen with
-    the labels of three simulated heaps of seed 77.
+    scale: 2 where objects are half as wide as they were there. rule: when votes are a centre,
+    in place of the checkpoint's own. snap: how far outlines may move to the picture's edges, in
+    radii of an object; the network sees the picture small and blurs them. Chosen with the labels of
+    three simulated heaps of seed 77.
     """
 
     def __init__(
@@ -37,8 +39,7 @@ class HocSegmenter(HeapSegmenter):
         checkpoint: Checkpoint,
         device: str = 'auto',
         zoom: float = 1.0,
-        centre_radius: float = 0.9,
-        min_votes: float = 0.07,
+        rule: VoteRule | None = None,
         snap: float = 0.3,
     ) -> None:
         checkpoint.require('offsets')
@@ -46,7 +47,8 @@ class HocSegmenter(HeapSegmenter):
         self.part = checkpoint.part
         self.scales = checkpoint.scales
         self.zoom = checkpoint.number('zoom', 0.01, 100) * zoom
-        self.rule, self.snap = VoteRule(centre_radius, min_votes), snap
+        known = vote_rule(checkpoint) if 'votes' in checkpoint.config else USUAL
+        self.rule, self.snap = rule or known, snap
         self.device = choose_device(device)
         shape = network_config(checkpoint)
         network = checkpoint.restore('offsets', lambda: OffsetNet(shape))

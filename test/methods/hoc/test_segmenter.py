@@ -1,11 +1,15 @@
-"""Outlines move to the picture's edges."""
+"""Centres by the checkpoint's own rule; outlines that move to the picture's edges."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import cv2
 import numpy as np
 
-from insegan_ros.methods.hoc.segmenter import snap_to_edges
+from insegan_ros.engine.checkpoint import Checkpoint
+from insegan_ros.methods.hoc.segmenter import USUAL, HocSegmenter, snap_to_edges
+from insegan_ros.methods.registry import find_checkpoint
 from insegan_ros.metrics.masks import iou_matrix
 
 
@@ -28,3 +32,12 @@ def test_outlines_move_to_the_pictures_edges():
     line = np.zeros((120, 120), np.uint16)
     line[60:63, 20:100] = 1
     assert (snap_to_edges(picture, line, 7)[60:63, 20:100] == 1).all()
+
+
+def test_the_rule_is_the_checkpoints_own_unless_another_is_asked_for():
+    shipped = Checkpoint.load(find_checkpoint('hoc-nut'))
+    own = HocSegmenter(shipped).rule
+    assert (own.centre_radius, own.min_votes) == (1.1, 0.16)
+    earlier = replace(shipped, config={k: v for k, v in shipped.config.items() if k != 'votes'})
+    assert HocSegmenter(earlier).rule == USUAL != own
+    assert HocSegmenter(shipped, rule=USUAL).rule == USUAL
