@@ -31,7 +31,7 @@ def configure(config_class: type[Configuration], *overlays: Mapping[str, Any]) -
     values: dict[str, Any] = {}
     for overlay in overlays:
         values = merged(values, modern_config(dict(overlay)))
-    parser = _parser(config_class)
+    parser = _parser(config_class)  # type: ignore[arg-type]  # classes are hashable
     try:
         return parser.instantiate(parser.parse_object({'it': values})).it
     except (ArgumentError, TypeError, ValueError) as error:
