@@ -209,7 +209,11 @@ class Workspace:
         """
         left, top, right, bottom = window or (0, 0, frame.intrinsics.width, frame.intrinsics.height)
         depth = fill_shadows(frame.depth_m[top:bottom, left:right])
-        points = frame.intrinsics.rays()[top:bottom, left:right] * depth[..., None]
+        rays = frame.intrinsics.rays()[top:bottom, left:right]
+        points = np.empty_like(rays)
+        # Axis by axis: three values at a time take NumPy four times as long.
+        for axis in range(3):
+            np.multiply(rays[..., axis], depth, out=points[..., axis])
         height = self.height_of(points)
         keep = self.contains(points) & (height > min_height_m)
         if self.wall_noise_m and self.bounds is not None:

@@ -90,7 +90,7 @@ def scores_of(labels: np.ndarray, error_px: np.ndarray, radius_px: float) -> np.
     (H, W) of none, falling with the part's radius."""
     count = int(labels.max(initial=0))
     pixels = np.flatnonzero(labels)
-    own, errors = labels.ravel()[pixels], error_px.reshape(-1)[pixels]
+    own, errors = labels.ravel()[pixels].astype(np.intp), error_px.reshape(-1)[pixels]
     area = np.bincount(own, minlength=count + 1)[1:]
     total = np.bincount(own, weights=errors, minlength=count + 1)[1:]
     return (1 / (1 + total / np.maximum(area, 1) / radius_px)).astype(np.float32)

@@ -25,7 +25,7 @@ HEADS = {
     'steps': 2,
     'batch': 2,
 }
-BEGINNING = {'size': 96, 'class_maps': {'steps': 12, 'batch': 4}}
+BEGINNING = {'size': 64, 'class_maps': {'steps': 12, 'batch': 4}}
 FEW = {'steps': 2, 'batch': 2}
 VERY_SMALL = {
     'irnet': {**BEGINNING, 'irnet': {'steps': 3}, 'mask_rcnn': HEADS, 'deeplab': FEW},
@@ -37,7 +37,7 @@ VERY_SMALL = {
         'mask_rcnn': HEADS,
         'rounds': 2,
     },
-    'supervised-masks': {'size': 96, 'mask_rcnn': HEADS},
+    'supervised-masks': {'size': 64, 'mask_rcnn': HEADS},
 }
 
 
@@ -59,7 +59,7 @@ def test_all_rows_very_small_and_a_second_start_measures_nothing_again(
     monkeypatch.setattr(
         'insegan_ros.benchmarks.classes.make_mixed', lambda *_, **__: mixed / 'full'
     )
-    budget = replace(ClassesBudget.read('small'), training=8, test=8, judged=3, train=VERY_SMALL)
+    budget = replace(ClassesBudget.read('small'), training=6, test=3, judged=3, train=VERY_SMALL)
     bench = ClassesBenchmark(tmp_path, budget, device='cpu', threads=1)
     results = bench.run(set())
     wanted = {(cell.table, cell.method) for cell in cells(2) if cell.what != 'shipped'}
