@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from typing import NamedTuple
@@ -19,7 +19,7 @@ from insegan_ros.data.scene import Scene, visible_fractions
 from insegan_ros.geometry.registration import MeshRegistration
 from insegan_ros.methods.posed import PosedSegmenter
 from insegan_ros.methods.registry import load_segmenter
-from insegan_ros.metrics.poses import JUDGED, TruePart, match
+from insegan_ros.metrics.poses import JUDGED, TruePart, frame_between, match
 from insegan_ros.segmenters.base import Segmenter
 from insegan_ros.tasks.base import TEST_SEED
 from insegan_sim.parts import Part, load_part
@@ -34,17 +34,22 @@ Answers = list[tuple[int, np.ndarray | None]]
 
 
 class Way(NamedTuple):
-    """A way to poses. answer: of a scene; part: what they are judged with."""
+    """A way to poses. answer: of a scene; part: what they are judged with; framed: whether the
+    frame that they are answered in is known, from a mesh. One of a learnt template's is found from
+    all answers, see frame_between."""
 
     answer: Callable[[Scene], Answers]
     part: TruePart
+    framed: bool = True
 
 
 @dataclass
 class PoseErrors:
-    """One method on some scenes. errors: (ADD-S, MSSD) in diameters of every part that is judged;
-    seconds: of all its instances, `count` of them."""
+    """One method on some scenes. pairs: (true pose, found pose or None) of every part that is
+    judged; errors: their (ADD-S, MSSD) in diameters; seconds: of all its instances, `count` of
+    them."""
 
+    pairs: list[tuple[np.ndarray, np.ndarray | None]] = field(default_factory=list)
     errors: list[tuple[float, float]] = field(default_factory=list)
     seconds: float = 0.0
     count: int = 0
@@ -53,7 +58,8 @@ class PoseErrors:
 def benchmark_poses(small: bool) -> list[Row]:
     """6-DoF poses registered to the mesh, for parts of which half is seen: of true masks, also with
     a mesh that has a reconstruction's errors, of the shipped checkpoints' masks, and begun with
-    what a pose encoder decodes where one is shipped. ADD-S and MSSD as shares of the part's
+    what a pose encoder decodes where one is shipped; and without any mesh, of views of a learnt
+    template. ADD-S and MSSD as shares of the part's
     diameter, the share of poses below a tenth of it, and the time an instance."""
     rows = []
     for name in shipped_parts():
@@ -84,15 +90,26 @@ def pose_errors(name: str, scenes: int) -> dict[str, PoseErrors]:
     for scene in tqdm(islice(stream, scenes), desc=f'poses {name}', unit='scene'):
         truth = scene.labelled()
         visible, poses = visible_fractions(truth), truth.require_poses()
-        for (answer, part), own in zip(ways.values(), found.values()):
+        for way, own in zip(ways.values(), found.values()):
             begun = time.perf_counter()
-            answers = answer(scene)
+            answers = way.answer(scene)
             own.seconds += time.perf_counter() - begun
             own.count += len(answers)
-            own.errors += [
-                part.error(poses[true], pose) for true, pose in answers if visible[true] >= JUDGED
-            ]
+            own.pairs += [(poses[true], pose) for true, pose in answers if visible[true] >= JUDGED]
+    for way, own in zip(ways.values(), found.values()):
+        own.errors = _judged(way, own.pairs)
     return found
+
+
+def _judged(
+    way: Way, pairs: list[tuple[np.ndarray, np.ndarray | None]]
+) -> list[tuple[float, float]]:
+    """(ADD-S, MSSD) of every pair, in diameters."""
+    part = way.part
+    answered = [(true, own) for true, own in pairs if own is not None]
+    if not way.framed and answered:
+        part = replace(part, mesh_from_model=frame_between(answered, part))
+    return [part.error(true, own) for true, own in pairs]
 
 
 def _ways(part: Part) -> dict[str, Way]:
@@ -113,6 +130,11 @@ def _ways(part: Part) -> dict[str, Way]:
             segmenter = PosedSegmenter(load_segmenter(model, way), registration)
             called = f'{model}, {way}' if way else model
             ways[called] = Way(partial(_of_segmenter, segmenter), true)
+    if is_shipped(generator := f'insegan-generator-{part.name}'):
+        views = load_segmenter(generator, 'insegan-views')
+        ways[f'{generator}, insegan-views, no mesh'] = Way(
+            partial(_of_segmenter, views), true, framed=False
+        )
     return ways
 
 

@@ -48,6 +48,7 @@ def resolve(place: str) -> Any:
 DENSE = {'offsets': 'offsets.segmenter:OffsetSegmenter'}
 POSE_ENCODER = {
     'insegan': 'methods.insegan.segmenter:InSeGANSegmenter',
+    'insegan-views': 'methods.insegan.views:ViewSegmenter',
     'insegan-refined': 'methods.insegan.segmenter:RefinedInSeGANSegmenter',
 }
 SLOTS = {'reconstruction': 'methods.baselines.reconstruction_segmenter:ReconstructionSegmenter'}
