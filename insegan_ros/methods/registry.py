@@ -48,8 +48,8 @@ def resolve(place: str) -> Any:
 DENSE = {'offsets': 'offsets.segmenter:OffsetSegmenter'}
 POSE_ENCODER = {
     'insegan': 'methods.insegan.segmenter:InSeGANSegmenter',
-    'insegan-views': 'methods.insegan.views:ViewSegmenter',
     'insegan-refined': 'methods.insegan.segmenter:RefinedInSeGANSegmenter',
+    'insegan-views': 'methods.insegan.views:ViewSegmenter',
 }
 SLOTS = {'reconstruction': 'methods.baselines.reconstruction_segmenter:ReconstructionSegmenter'}
 UNET = {'foreground': 'methods.foreground.segmenter:ForegroundSegmenter'}

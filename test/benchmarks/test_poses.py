@@ -6,6 +6,8 @@ import pytest
 
 from insegan_ros.benchmarks.registry import run_benchmark
 
+WITHOUT_MESH = 'insegan-generator-nut, insegan-views, no mesh'
+
 
 @pytest.mark.slow
 def test_it_has_rows_for_true_masks_and_for_ours(monkeypatch):
@@ -16,6 +18,7 @@ def test_it_has_rows_for_true_masks_and_for_ours(monkeypatch):
         'true masks, mesh with errors',
         'cutpaste-nut',
         'insegan-generator-nut, insegan',
+        WITHOUT_MESH,
     }
     for method in ('true masks', 'true masks, mesh with errors', 'cutpaste-nut'):
         assert (
@@ -24,3 +27,4 @@ def test_it_has_rows_for_true_masks_and_for_ours(monkeypatch):
             and rows[method, 'time'] > 0
         )
         assert rows[method, 'median ADD-S'] < 0.05
+    assert rows[WITHOUT_MESH, 'ADD-S below .1 diameter'] > 0.8
