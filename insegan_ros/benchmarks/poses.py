@@ -16,9 +16,11 @@ from tqdm import tqdm
 from insegan_ros.benchmarks.rows import Row, row
 from insegan_ros.benchmarks.shipped import is_shipped, shipped_parts
 from insegan_ros.data.scene import Scene, visible_fractions
+from insegan_ros.frame import Instances
 from insegan_ros.geometry.registration import MeshRegistration
 from insegan_ros.methods.posed import PosedSegmenter
 from insegan_ros.methods.registry import load_segmenter
+from insegan_ros.metrics.masks import foreground_iou
 from insegan_ros.metrics.poses import JUDGED, TruePart, frame_between, match
 from insegan_ros.segmenters.base import Segmenter
 from insegan_ros.tasks.base import TEST_SEED
@@ -29,8 +31,18 @@ from insegan_sim.scenes import bin_setup, scene_stream
 # corners smoothed by so many steps, faces that ripple by that share in so many waves; the waves are
 # six edges long.
 EDGE, SMOOTHED, ROUGH, WAVES = 0.05, 5, 0.005, 16
-# (true instance, its pose (4, 4), or None where none was found) a pair.
-Answers = list[tuple[int, np.ndarray | None]]
+# Parts of which more is seen do not tell how well what is hidden is known.
+PARTLY = 0.9
+
+
+class Answer(NamedTuple):
+    """What is answered of a true instance: its pose (4, 4), None where none was found; its mask and
+    its amodal mask (H, W), None where the way does not tell them."""
+
+    true: int
+    pose: np.ndarray | None
+    mask: np.ndarray | None = None
+    amodal: np.ndarray | None = None
 
 
 class Way(NamedTuple):
@@ -38,7 +50,7 @@ class Way(NamedTuple):
     frame that they are answered in is known, from a mesh. One of a learnt template's is found from
     all answers, see frame_between."""
 
-    answer: Callable[[Scene], Answers]
+    answer: Callable[[Scene], list[Answer]]
     part: TruePart
     framed: bool = True
 
@@ -46,11 +58,13 @@ class Way(NamedTuple):
 @dataclass
 class PoseErrors:
     """One method on some scenes. pairs: (true pose, found pose or None) of every part that is
-    judged; errors: their (ADD-S, MSSD) in diameters; seconds: of all its instances, `count` of
-    them."""
+    judged; errors: their (ADD-S, MSSD) in diameters; whole: of those of which a tenth or
+    more is hidden, the IoU with the true amodal mask of the amodal mask and of the mask alone;
+    seconds: of all its instances, `count` of them."""
 
     pairs: list[tuple[np.ndarray, np.ndarray | None]] = field(default_factory=list)
     errors: list[tuple[float, float]] = field(default_factory=list)
+    whole: list[tuple[float, float]] = field(default_factory=list)
     seconds: float = 0.0
     count: int = 0
 
@@ -78,6 +92,11 @@ def _rows_of(name: str, method: str, found: PoseErrors, small: bool) -> list[Row
             below, median = float((values < 0.1).mean()), float(np.median(values))
             rows.append(figure(judged, f'{metric} below .1 diameter', below, ''))
             rows.append(figure(judged, f'median {metric}', median, 'diameters'))
+    hidden = f'{len(found.whole)} parts of which a tenth to a half is hidden'
+    if found.whole:
+        amodal, mask = np.mean(found.whole, 0)
+        rows.append(figure(hidden, 'amodal IoU', float(amodal), ''))
+        rows.append(figure(hidden, 'amodal IoU of what is seen', float(mask), ''))
     each_ms = 1000 * found.seconds / max(found.count, 1)
     return [*rows, figure('one instance, masks included', 'time', each_ms, 'ms')]
 
@@ -95,10 +114,27 @@ def pose_errors(name: str, scenes: int) -> dict[str, PoseErrors]:
             answers = way.answer(scene)
             own.seconds += time.perf_counter() - begun
             own.count += len(answers)
-            own.pairs += [(poses[true], pose) for true, pose in answers if visible[true] >= JUDGED]
+            for one in answers:
+                if visible[one.true] >= JUDGED:
+                    own.pairs.append((poses[one.true], one.pose))
+            own.whole += _amodal_ious(truth, visible, answers)
     for way, own in zip(ways.values(), found.values()):
         own.errors = _judged(way, own.pairs)
     return found
+
+
+def _amodal_ious(
+    truth: Instances, visible: np.ndarray, answers: list[Answer]
+) -> list[tuple[float, float]]:
+    """IoU with the true amodal mask of the amodal mask and of the mask of what is seen, of parts of
+    which a tenth to a half is hidden; visible (N,): shares of the true instances that are seen."""
+    return [
+        (foreground_iou(whole, one.amodal), foreground_iou(whole, one.mask))
+        for one in answers
+        if one.amodal is not None and one.mask is not None and truth.amodal is not None
+        for whole in [truth.amodal[one.true]]
+        if JUDGED <= visible[one.true] < PARTLY
+    ]
 
 
 def _judged(
@@ -138,15 +174,18 @@ def _ways(part: Part) -> dict[str, Way]:
     return ways
 
 
-def _of_true_masks(registration: MeshRegistration, scene: Scene) -> Answers:
+def _of_true_masks(registration: MeshRegistration, scene: Scene) -> list[Answer]:
     found = registration.register_all(scene.frame, list(scene.labelled().masks()))
-    return [(true, one.pose if one else None) for true, one in enumerate(found)]
+    return [Answer(true, one.pose if one else None) for true, one in enumerate(found)]
 
 
-def _of_segmenter(segmenter: Segmenter, scene: Scene) -> Answers:
+def _of_segmenter(segmenter: Segmenter, scene: Scene) -> list[Answer]:
     found = segmenter.segment(scene.frame, scene.workspace)
-    poses = found.require_poses()
-    return [(true, poses[one]) for true, one in match(scene.labelled().labels, found.labels)]
+    poses, masks = found.require_poses(), found.masks()
+    return [
+        Answer(true, poses[one], masks[one], None if found.amodal is None else found.amodal[one])
+        for true, one in match(scene.labelled().labels, found.labels)
+    ]
 
 
 def roughened(mesh: trimesh.Trimesh, seed: int = 0) -> trimesh.Trimesh:

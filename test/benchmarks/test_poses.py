@@ -28,3 +28,4 @@ def test_it_has_rows_for_true_masks_and_for_ours(monkeypatch):
         )
         assert rows[method, 'median ADD-S'] < 0.05
     assert rows[WITHOUT_MESH, 'ADD-S below .1 diameter'] > 0.8
+    assert 0.5 < rows[WITHOUT_MESH, 'amodal IoU'] < 1

@@ -97,9 +97,11 @@ class _OfTable(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
         """The gradient (N, C) as it is, and the table's (R, C)."""
-        if not ctx.needs_input_grad[1]:
-            return grads[0], None, None, None
-        return grads[0], _table_gradient(grads[0], *ctx.saved_tensors, ctx.rows), None, None
+        grad, of_table = grads[0], None
+        if ctx.needs_input_grad[1]:
+            cells, weights = ctx.saved_tensors
+            of_table = _table_gradient(grad, cells, weights, ctx.rows)
+        return grad, of_table, None, None
 
 
 def _table_gradient(grad: Tensor, cells: Tensor, weights: Tensor, rows: int) -> Tensor:

@@ -20,9 +20,9 @@ from insegan_ros.errors import CheckpointError
 from insegan_ros.frame import Frame, Instances
 from insegan_ros.geometry.label_images import largest_piece, nearest_resize
 from insegan_ros.geometry.principal_axes import camera_from_picture
-from insegan_ros.heights import FOREGROUND_SHARE, pixel_size_m, resize_height, unsigned
+from insegan_ros.heights import FOREGROUND_SHARE, unsigned
 from insegan_ros.methods.insegan.generator import Generator, GeneratorConfig
-from insegan_ros.offsets.segmenter import MAX_WORKING_PX, OffsetSegmenter
+from insegan_ros.offsets.segmenter import OffsetSegmenter
 from insegan_ros.workspace import Workspace, resolve_workspace
 
 # Views of the template, of poses as the generator was trained in; how many are rendered at once.
@@ -147,10 +147,10 @@ class ViewSegmenter(OffsetSegmenter):
         shows nothing keeps its principal axes, and what is seen for its whole."""
         workspace = resolve_workspace(workspace, frame)
         found = super().segment(frame, workspace)
-        left, top, right, bottom = window = workspace.window(frame.intrinsics)
-        height = workspace.height_map(frame, window=window)
-        scale = pixel_size_m(workspace, frame.intrinsics) / self.scales.pixel_m
-        small = resize_height(height, min(scale, MAX_WORKING_PX / max(height.shape)))
+        if not len(found):
+            return found
+        window, height, small = self._seen(frame, workspace)
+        left, top, right, bottom = window
         labels = nearest_resize(found.labels[top:bottom, left:right], small.shape)
         shares = torch.from_numpy(small / self.scales.height_m).to(self.device)
         floor = torch.from_numpy(small <= self.inference.min_height_m).to(self.device)
