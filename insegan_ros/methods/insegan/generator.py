@@ -265,11 +265,10 @@ class Generator(nn.Module):
 
     def _project_columns(self, columns: Tensor) -> Tensor:
         """`project` of what was moved, given as columns (M, s, s, s C), see `moved_columns`."""
-        layer = self.project[0]
+        weight, bias = (self.project.get_parameter(f'0.{name}') for name in ('weight', 'bias'))
         # The weight's channels outside, layers inside; a column has them the other way round.
-        weight = layer.weight.reshape(len(layer.weight), -1, self.feature_side)
-        features = linear(columns, weight.transpose(1, 2).flatten(1), layer.bias)
-        return self.project[1](features).movedim(-1, 1)
+        turned = weight.reshape(len(weight), -1, self.feature_side).transpose(1, 2).flatten(1)
+        return leaky_relu(linear(columns, turned, bias), 0.2).movedim(-1, 1)
 
     def render_patches(self, features: Tensor) -> Tensor:
         """Every instance before it is shifted to its place: feature maps (B, n, C, s, s) -> (B n,

@@ -44,6 +44,14 @@ def moved_columns(volume: Tensor, rotation: Tensor, translation: Tensor, size: i
     The eight voxels around a point are rows of a table, whose channels lie side by side: a CPU
     gathers whole rows, where grid_sample reads every channel from another place.
     """
+    # Half precision, if that is what is trained in, could not tell neighbouring voxels apart.
+    kind = torch.promote_types(volume.dtype, torch.float32)
+    with torch.autocast(volume.device.type, enabled=False):
+        return _gathered(volume.to(kind), rotation.to(kind), translation.to(kind), size)
+
+
+def _gathered(volume: Tensor, rotation: Tensor, translation: Tensor, size: int) -> Tensor:
+    """`moved_columns` in one precision."""
     # Voxels of nothing all around: a point outside lies among them.
     side = volume.shape[-1] + 2
     table = pad(volume, (1, 1) * 3).flatten(1).t().contiguous()

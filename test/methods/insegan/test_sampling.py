@@ -30,3 +30,15 @@ def test_a_quarter_turn_permutes_the_columns():
     # (x, y) -> (-y, x): what stood to the right stands below.
     expected = torch.rot90(volume[0], -1, (1, 2)).permute(1, 2, 0)
     torch.testing.assert_close(columns, expected, atol=1e-4, rtol=0)
+
+
+def test_half_precision_changes_nothing_of_where_a_voxel_is():
+    torch.manual_seed(0)
+    volume, turn = torch.randn(4, 16, 16, 16), roma.random_rotmat(3)
+    shift = torch.randn(3, 3) * 0.2
+    expected = moved_columns(volume, turn, shift, 16)
+    with torch.autocast('cpu', torch.bfloat16):
+        assert torch.equal(moved_columns(volume, turn, shift, 16), expected)
+        halved = moved_columns(volume.bfloat16(), turn, shift, 16)
+    assert halved.dtype == torch.float32
+    torch.testing.assert_close(halved, expected, atol=0.03, rtol=0)
