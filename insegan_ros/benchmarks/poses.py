@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from typing import NamedTuple
@@ -18,10 +18,12 @@ from insegan_ros.benchmarks.shape import VIEWS, ShapeCell, reconstructed
 from insegan_ros.benchmarks.shipped import is_shipped, shipped_parts
 from insegan_ros.data.scene import Scene, visible_fractions
 from insegan_ros.errors import InputError
+from insegan_ros.frame import Instances
 from insegan_ros.geometry.registration import MeshRegistration
 from insegan_ros.methods.posed import PosedSegmenter
 from insegan_ros.methods.registry import load_segmenter
-from insegan_ros.metrics.poses import JUDGED, TruePart, match
+from insegan_ros.metrics.masks import foreground_iou
+from insegan_ros.metrics.poses import JUDGED, TruePart, frame_between, match
 from insegan_ros.segmenters.base import Segmenter
 from insegan_ros.tasks import deep_bins
 from insegan_ros.tasks.base import TEST_SEED
@@ -34,25 +36,41 @@ from insegan_sim.scenes import FILL, bin_setup, scene_stream
 EDGE, SMOOTHED, ROUGH, WAVES = 0.05, 5, 0.005, 16
 # Of the views that a mesh is reconstructed from: other bins than those that poses are judged in.
 RECONSTRUCTED_SEED = 6
-# (true instance, its pose (4, 4), or None where none was found) a pair.
-Answers = list[tuple[int, np.ndarray | None]]
+# Parts of which more is seen do not tell how well what is hidden is known.
+PARTLY = 0.9
+
+
+class Answer(NamedTuple):
+    """What is answered of a true instance: its pose (4, 4), None where none was found; its mask and
+    its amodal mask (H, W), None where the way does not tell them."""
+
+    true: int
+    pose: np.ndarray | None
+    mask: np.ndarray | None = None
+    amodal: np.ndarray | None = None
 
 
 class Way(NamedTuple):
     """A way to poses. answer: of a scene; part: what they are judged with; anywhere: whether in
-    bins of any size."""
+    bins of any size; framed: whether the frame that they are answered in is known, from a mesh. One
+    of a learnt template's is found from all answers, see frame_between."""
 
-    answer: Callable[[Scene], Answers]
+    answer: Callable[[Scene], list[Answer]]
     part: TruePart
     anywhere: bool = True
+    framed: bool = True
 
 
 @dataclass
 class PoseErrors:
-    """One method on some scenes. errors: (ADD-S, MSSD) in diameters of every part that is judged;
+    """One method on some scenes. pairs: (true pose, found pose or None) of every part that is
+    judged; errors: their (ADD-S, MSSD) in diameters; whole: of those of which a tenth or
+    more is hidden, the IoU with the true amodal mask of the amodal mask and of the mask alone;
     seconds: of all its instances, `count` of them."""
 
+    pairs: list[tuple[np.ndarray, np.ndarray | None]] = field(default_factory=list)
     errors: list[tuple[float, float]] = field(default_factory=list)
+    whole: list[tuple[float, float]] = field(default_factory=list)
     seconds: float = 0.0
     count: int = 0
 
@@ -67,7 +85,7 @@ class Bins(NamedTuple):
 
 
 BINS = (
-    Bins('', 5, FILL, (30, 1)),
+    Bins('', 5, FILL, (30, 2)),
     Bins(', 40 parts in layers', deep_bins.PARTS, deep_bins.FILL, (3, 1)),
 )
 
@@ -75,8 +93,9 @@ BINS = (
 def benchmark_poses(small: bool) -> list[Row]:
     """6-DoF poses registered to the mesh, for parts of which half is seen, in bins of five parts
     and of forty in layers: of true masks, with the part's mesh, with one that has errors, and with
-    one that was reconstructed from unlabelled depth; of the shipped checkpoints' masks; and begun
-    with what a pose encoder decodes where one is shipped. ADD-S and MSSD as shares of the part's
+    one that was reconstructed from unlabelled depth; of the shipped checkpoints' masks; begun with
+    what a pose encoder decodes where one is shipped; and without any mesh, of views of a learnt
+    template. ADD-S and MSSD as shares of the part's
     diameter, the share of poses below a tenth of it, and the time an instance."""
     rows = []
     for name in shipped_parts():
@@ -97,6 +116,11 @@ def _rows_of(name: str, method: str, found: PoseErrors, title: str, small: bool)
             below, median = float((values < 0.1).mean()), float(np.median(values))
             rows.append(figure(judged, f'{metric} below .1 diameter', below, ''))
             rows.append(figure(judged, f'median {metric}', median, 'diameters'))
+    hidden = f'{len(found.whole)} parts of which a tenth to a half is hidden'
+    if found.whole:
+        amodal, mask = np.mean(found.whole, 0)
+        rows.append(figure(hidden, 'amodal IoU', float(amodal), ''))
+        rows.append(figure(hidden, 'amodal IoU of what is seen', float(mask), ''))
     each_ms = 1000 * found.seconds / max(found.count, 1)
     return [*rows, figure(f'one instance, masks included{title}', 'time', each_ms, 'ms')]
 
@@ -111,15 +135,43 @@ def pose_errors(name: str, ways: dict[str, Way], bins: Bins, scenes: int) -> dic
     ):
         truth = scene.labelled()
         visible, poses = visible_fractions(truth), truth.require_poses()
-        for (answer, part, _), own in zip(ways.values(), found.values()):
+        for way, own in zip(ways.values(), found.values()):
             begun = time.perf_counter()
-            answers = answer(scene)
+            answers = way.answer(scene)
             own.seconds += time.perf_counter() - begun
             own.count += len(answers)
-            own.errors += [
-                part.error(poses[true], pose) for true, pose in answers if visible[true] >= JUDGED
-            ]
+            for one in answers:
+                if visible[one.true] >= JUDGED:
+                    own.pairs.append((poses[one.true], one.pose))
+            own.whole += _amodal_ious(truth, visible, answers)
+    for way, own in zip(ways.values(), found.values()):
+        own.errors = _judged(way, own.pairs)
     return found
+
+
+def _amodal_ious(
+    truth: Instances, visible: np.ndarray, answers: list[Answer]
+) -> list[tuple[float, float]]:
+    """IoU with the true amodal mask of the amodal mask and of the mask of what is seen, of parts of
+    which a tenth to a half is hidden; visible (N,): shares of the true instances that are seen."""
+    return [
+        (foreground_iou(whole, one.amodal), foreground_iou(whole, one.mask))
+        for one in answers
+        if one.amodal is not None and one.mask is not None and truth.amodal is not None
+        for whole in [truth.amodal[one.true]]
+        if JUDGED <= visible[one.true] < PARTLY
+    ]
+
+
+def _judged(
+    way: Way, pairs: list[tuple[np.ndarray, np.ndarray | None]]
+) -> list[tuple[float, float]]:
+    """(ADD-S, MSSD) of every pair, in diameters."""
+    part = way.part
+    answered = [(true, own) for true, own in pairs if own is not None]
+    if not way.framed and answered:
+        part = replace(part, mesh_from_model=frame_between(answered, part))
+    return [part.error(true, own) for true, own in pairs]
 
 
 def _ways(part: Part) -> dict[str, Way]:
@@ -141,6 +193,12 @@ def _ways(part: Part) -> dict[str, Way]:
             name = f'{model}, {way}' if way else model
             # A pose encoder knows the bin that it was trained on.
             ways[name + called] = Way(partial(_of_segmenter, segmenter), judged, not way)
+    if is_shipped(generator := f'insegan-generator-{part.name}'):
+        views = load_segmenter(generator, 'insegan-views')
+        true = TruePart.of(part.mesh, part.diameter_m, part.rotations())
+        ways[f'{generator}, insegan-views, no mesh'] = Way(
+            partial(_of_segmenter, views), true, framed=False
+        )
     return ways
 
 
@@ -154,15 +212,18 @@ def _shipped(part: str) -> list[tuple[str, str]]:
     return [(model, way) for model, way in wanted if is_shipped(model)]
 
 
-def _of_true_masks(registration: MeshRegistration, scene: Scene) -> Answers:
+def _of_true_masks(registration: MeshRegistration, scene: Scene) -> list[Answer]:
     found = registration.register_all(scene.frame, list(scene.labelled().masks()))
-    return [(true, one.pose if one else None) for true, one in enumerate(found)]
+    return [Answer(true, one.pose if one else None) for true, one in enumerate(found)]
 
 
-def _of_segmenter(segmenter: Segmenter, scene: Scene) -> Answers:
+def _of_segmenter(segmenter: Segmenter, scene: Scene) -> list[Answer]:
     found = segmenter.segment(scene.frame, scene.workspace)
-    poses = found.require_poses()
-    return [(true, poses[one]) for true, one in match(scene.labelled().labels, found.labels)]
+    poses, masks = found.require_poses(), found.masks()
+    return [
+        Answer(true, poses[one], masks[one], None if found.amodal is None else found.amodal[one])
+        for true, one in match(scene.labelled().labels, found.labels)
+    ]
 
 
 def roughened(mesh: trimesh.Trimesh, seed: int = 0) -> trimesh.Trimesh:

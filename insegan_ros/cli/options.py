@@ -31,7 +31,10 @@ def add_model_arguments(parser: ArgumentParser) -> None:
         '--segmenter',
         type=str,
         default='',
-        help="another way to run the checkpoint, such as insegan (the paper's pose encoder)",
+        help=(
+            "another way to run the checkpoint, such as insegan (the paper's pose encoder) or"
+            ' insegan-views (poses and hidden parts without a mesh)'
+        ),
     )
     parser.add_argument('--device', type=str, default='auto', help='auto, cpu, cuda, cuda:N')
     parser.add_argument(

@@ -53,6 +53,16 @@ def drop_fragments(labels: np.ndarray, min_area_px: float) -> np.ndarray:
     return out
 
 
+def largest_piece(mask: np.ndarray) -> np.ndarray:
+    """The largest connected piece of a mask (H, W) bool; an empty mask stays one."""
+    count, pieces, stats, _ = cv2.connectedComponentsWithStats(
+        mask.astype(np.uint8), connectivity=8
+    )
+    if count < 2:
+        return mask
+    return pieces == 1 + stats[1:, cv2.CC_STAT_AREA].argmax()
+
+
 def points(height: np.ndarray, pixel_m: tuple[float, float]) -> np.ndarray:
     """The points (H, W, 3) float32 in m as (x, y, height) of a height map (H, W) in m, whose pixels
     are pixel_m = (x, y) wide and high."""

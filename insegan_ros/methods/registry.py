@@ -49,6 +49,7 @@ DENSE = {'offsets': 'offsets.segmenter:OffsetSegmenter'}
 POSE_ENCODER = {
     'insegan': 'methods.insegan.segmenter:InSeGANSegmenter',
     'insegan-refined': 'methods.insegan.segmenter:RefinedInSeGANSegmenter',
+    'insegan-views': 'methods.insegan.views:ViewSegmenter',
 }
 SLOTS = {'reconstruction': 'methods.baselines.reconstruction_segmenter:ReconstructionSegmenter'}
 UNET = {'foreground': 'methods.foreground.segmenter:ForegroundSegmenter'}

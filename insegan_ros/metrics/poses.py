@@ -7,6 +7,7 @@ data's own model. `TruePart` knows the motion between the two.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,6 +25,8 @@ JUDGED = 0.5
 # Points of the surface that ADD-S and MSSD are measured on: MSSD costs one distance a point and
 # symmetry.
 POINTS, MSSD_POINTS = 3000, 1000
+# Pairs of poses, and points, that tell in which frame poses are answered without a mesh.
+FRAMED, FRAMED_POINTS = 60, 300
 
 
 def transform(pose: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -84,6 +87,30 @@ class TruePart:
         if self.symmetries is not None:
             largest = mssd(truth, own, self.points[:MSSD_POINTS], self.symmetries)
         return add_s(truth, own, self.points) / self.diameter_m, largest / self.diameter_m
+
+
+def frame_between(pairs: Sequence[tuple[np.ndarray, np.ndarray]], part: TruePart) -> np.ndarray:
+    """The motion (4, 4) from the data's model to the frame that poses are answered in, where no
+    mesh tells it: one for all pairs (true pose, found pose). It is a template's own frame, which
+    nothing but a comparison can relate to the model's.
+
+    Its rotation is that of the pair under which all agree best by ADD-S, its translation the median
+    of all. pairs: not none.
+    """
+    truth, found = (np.array(poses, float) for poses in zip(*pairs))
+    inverse = found[:, :3, :3].transpose(0, 2, 1)
+    frame = np.eye(4)
+    frame[:3, 3] = np.median((inverse @ (truth - found)[:, :3, 3:])[..., 0], 0)
+    few = list(zip(truth, found))[:FRAMED]
+    frames = [frame.copy() for _ in few]
+    for one, own, (true, _) in zip(frames, inverse, few):
+        one[:3, :3] = own @ true[:3, :3]
+    points = part.points[:FRAMED_POINTS]
+
+    def apart(candidate: np.ndarray) -> float:
+        return sum(add_s(true, own @ candidate, points) for true, own in few)
+
+    return min(frames, key=apart)
 
 
 def errors_of(truth: Instances, found: Instances, part: TruePart) -> list[tuple[float, float]]:

@@ -79,7 +79,7 @@ PARAMETERS = (
         Parameter.Type.STRING,
         '',
         "how to run the checkpoint; empty: the checkpoint's own way (offsets); insegan: the"
-        ' pose encoder',
+        ' pose encoder; insegan-views: poses and hidden parts without a mesh',
     ),
     ParameterSpec('device', Parameter.Type.STRING, 'auto', 'auto, cpu, cuda or cuda:N'),
     ParameterSpec(

@@ -73,15 +73,23 @@ class OffsetSegmenter(Segmenter):
     def segment(self, frame: Frame, workspace: Workspace | None = None) -> Instances:
         """The parts that the offset votes gather to, the floor fitted where no workspace is
         given."""
-        workspace = resolve_workspace(workspace, frame)
+        window, height, small = self._seen(frame, resolve_workspace(workspace, frame))
+        if not height.size:
+            return Instances.none(frame.depth_m.shape)
+        labels, scores = self.inference.instances(self.inference.field(small), height)
+        return to_instances(frame, window, labels, scores)
+
+    def _seen(
+        self, frame: Frame, workspace: Workspace
+    ) -> tuple[tuple[int, int, int, int], np.ndarray, np.ndarray]:
+        """The window (left, top, right, bottom) in px that parts stand in, its height map (H, W) in
+        m, empty where none does, and the same at the training's metres per pixel."""
         window = workspace.window(frame.intrinsics)
         height = workspace.height_map(frame, window=window)
         scale = pixel_size_m(workspace, frame.intrinsics) / self.scales.pixel_m
         rim = int(np.ceil(RIM_PX / scale))
         window, height = crop_to_parts(window, height, self.inference.min_height_m, rim)
         if not height.size:
-            return Instances.none(frame.depth_m.shape)
+            return window, height, height
         # A room in place of a bin must not become a picture of many megapixels.
-        small = resize_height(height, min(scale, MAX_WORKING_PX / max(height.shape)))
-        labels, scores = self.inference.instances(self.inference.field(small), height)
-        return to_instances(frame, window, labels, scores)
+        return window, height, resize_height(height, min(scale, MAX_WORKING_PX / max(height.shape)))

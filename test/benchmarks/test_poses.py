@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from insegan_ros.benchmarks.poses import roughened
+from insegan_ros.benchmarks.poses import BINS, Bins, roughened
 from insegan_ros.benchmarks.registry import run_benchmark
 from insegan_sim.parts import load_part
+
+WITHOUT_MESH = 'insegan-generator-nut, insegan-views, no mesh'
 
 
 @pytest.mark.slow
@@ -17,6 +19,8 @@ def test_it_has_rows_for_true_masks_and_for_ours(monkeypatch):
         'insegan_ros.benchmarks.poses.reconstructed',
         lambda cell: roughened(load_part(cell.part).mesh, seed=1),
     )
+    fewer = Bins(', parts in layers', 12, 2.0, (3, 1))
+    monkeypatch.setattr('insegan_ros.benchmarks.poses.BINS', (BINS[0], fewer))
     rows = {
         (row['method'], row['metric'], 'layers' in row['protocol']): row['value']
         for row in run_benchmark('poses', 'small')
@@ -27,6 +31,7 @@ def test_it_has_rows_for_true_masks_and_for_ours(monkeypatch):
         'true masks, mesh with errors',
         *(f'{one}{mesh}' for one in ('true masks', *models) for mesh in meshes),
         *(f'insegan-generator-nut, insegan{mesh}' for mesh in meshes),
+        WITHOUT_MESH,
     }
     for method in ('true masks', 'true masks, mesh with errors', *models, 'piles-nut' + meshes[1]):
         assert (
@@ -36,3 +41,5 @@ def test_it_has_rows_for_true_masks_and_for_ours(monkeypatch):
         )
         assert rows[method, 'median ADD-S', False] < 0.05
     assert rows['piles-nut' + meshes[1], 'ADD-S below .1 diameter', True] > 0.6
+    assert rows[WITHOUT_MESH, 'ADD-S below .1 diameter', False] > 0.8
+    assert 0.5 < rows[WITHOUT_MESH, 'amodal IoU', False] < 1

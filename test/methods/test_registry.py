@@ -42,7 +42,11 @@ def test_an_unknown_segmenter_names_the_known_ones(small_checkpoint):
         ('hoc-nut', 'offsets', 'hoc'),
         ('cutpaste-nut', 'masks', 'offsets'),
         ('cutpaste-nut', 'hoc', 'offsets'),
-        ('insegan-generator-nut', 'masks', 'offsets or insegan or insegan-refined'),
+        (
+            'insegan-generator-nut',
+            'masks',
+            'offsets or insegan or insegan-refined or insegan-views',
+        ),
         ('cutpaste-nut', 'insegan', 'offsets'),
         ('ccgr-mixed', 'insegan', 'masks'),
     ],

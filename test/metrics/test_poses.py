@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from insegan_ros.metrics.poses import TruePart, add_s, match, mssd
+from insegan_ros.metrics.poses import TruePart, add_s, frame_between, match, mssd
 
 
 def turn(axis: int, degrees: float, shift: tuple[float, float, float] = (0, 0, 0)) -> np.ndarray:
@@ -58,3 +58,16 @@ def test_symmetries_about_an_axis_beside_the_origin():
     motions = np.stack([np.eye(4), half])
     assert mssd(np.eye(4), half, points, motions) < 1e-9
     assert mssd(np.eye(4), half, points, motions[:1]) == pytest.approx(0.02)
+
+
+def test_the_frame_of_a_template_is_found_from_all_poses_and_one_wrong_pose_does_not_matter(
+    bracket,
+):
+    model = bracket.copy().apply_translation(-bracket.centroid)
+    part = TruePart.of(model, 0.09, np.eye(3)[None])
+    frame = turn(1, 70, (0.01, -0.02, 0.03))
+    truth = [turn(axis, 40 * axis + 20, (0.1 * axis, 0.0, 0.5)) for axis in range(3)]
+    truth += [pose @ turn(2, 50) for pose in truth]
+    found = [pose @ np.linalg.inv(frame) for pose in truth]
+    found[0] = found[0] @ turn(0, 90, (0.05, 0, 0))
+    assert np.allclose(frame_between(list(zip(truth, found)), part), frame, atol=1e-9)

@@ -12,10 +12,11 @@ from typing import Literal, NamedTuple
 import roma
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import affine_grid, grid_sample, leaky_relu
+from torch.nn.functional import affine_grid, grid_sample, leaky_relu, linear
 
 from insegan_ros.errors import ConfigError
 from insegan_ros.heights import IMAGE_SIZE
+from insegan_ros.methods.insegan.sampling import moved_columns, transform_volume
 from insegan_ros.nn.composition import least_crowded
 
 REACH = 0.95
@@ -90,33 +91,6 @@ class PoseDecoder(nn.Module):
         # Linear near the centre, never beyond the picture: an instance out of sight would count for
         # nothing.
         return roma.rotvec_to_rotmat(pose[..., :3]), REACH * torch.tanh(pose[..., 3:] / REACH)
-
-
-def transform_volume(
-    volume: Tensor, rotation: Tensor, translation: Tensor, size: int | None = None
-) -> Tensor:
-    """3-D spatial transformer: the template under each rigid motion.
-
-    volume (C, D, H, W), axes z, y, x; rotation (M, 3, 3) and translation (M, 3) act on (x, y, z) in
-    half sides. Returns (M, C, S, S, S), S the volume's own side unless `size` is given. Sampling is
-    inverse, out(p) = volume(R^T (p - t)), zero outside.
-    """
-    inverse = rotation.transpose(-1, -2)
-    theta = torch.cat([inverse, -inverse @ translation[..., None]], -1)
-    count, side = rotation.shape[0], size or volume.shape[-1]
-    grid = affine_grid(theta, [count, volume.shape[0], side, side, side], align_corners=False)
-    # Instances laid side by side in two long grids: a grid each would make the backward pass write
-    # a volume each.
-    groups = 2 if count % 2 == 0 else 1
-    grid = grid.reshape(groups, count // groups * side, side, side, 3)
-    moved = grid_sample(
-        volume.expand(groups, *volume.shape), grid, align_corners=False, padding_mode='zeros'
-    )
-    return (
-        moved.reshape(groups, -1, count // groups, side, side, side)
-        .transpose(1, 2)
-        .reshape(count, -1, side, side, side)
-    )
 
 
 def place(patch: Tensor, shift: Tensor, size: int) -> Tensor:
@@ -279,16 +253,22 @@ class Generator(nn.Module):
         shape = rotation.shape[:-2]
         if self.config.placement == 'patch':
             translation = translation * translation.new_tensor([0, 0, 1])
-        moved = transform_volume(
-            self.template_volume(),
-            rotation.reshape(-1, 3, 3),
-            translation.reshape(-1, 3),
-            self.feature_side,
-        )
-        features = (
-            moved[:, 0] if self.config.shape == 'occupancy' else self.project(moved.flatten(1, 2))
-        )
+        motions = rotation.reshape(-1, 3, 3), translation.reshape(-1, 3)
+        volume, side = self.template_volume(), self.feature_side
+        if self.config.shape == 'occupancy':
+            features = transform_volume(volume, *motions, side)[:, 0]
+        elif volume.device.type == 'cpu':
+            features = self._project_columns(moved_columns(volume, *motions, side))
+        else:
+            features = self.project(transform_volume(volume, *motions, side).flatten(1, 2))
         return features.reshape(*shape, *features.shape[1:])
+
+    def _project_columns(self, columns: Tensor) -> Tensor:
+        """`project` of what was moved, given as columns (M, s, s, s C), see `moved_columns`."""
+        weight, bias = (self.project.get_parameter(f'0.{name}') for name in ('weight', 'bias'))
+        # The weight's channels outside, layers inside; a column has them the other way round.
+        turned = weight.reshape(len(weight), -1, self.feature_side).transpose(1, 2).flatten(1)
+        return leaky_relu(linear(columns, turned, bias), 0.2).movedim(-1, 1)
 
     def render_patches(self, features: Tensor) -> Tensor:
         """Every instance before it is shifted to its place: feature maps (B, n, C, s, s) -> (B n,

@@ -278,7 +278,10 @@ class GanStage(Stage):
                 + gan.equal_area * unequal_area(scene.singles, self.share_px)
             )
         self.optimiser_g.zero_grad()
-        self.fabric.backward(total)
+        # Gradients of the discriminators' weights are not used: a third of their backward pass.
+        # Several processes must be asked for all, or DDP waits for them.
+        wanted = list(self.generator.parameters()) if world == 1 else None
+        self.fabric.backward(total, inputs=wanted)
         self.optimiser_g.step()
         average_into(self.average, self.generator, min(gan.average, index / (index + 10)))
         return losses
