@@ -18,6 +18,7 @@ from scipy.spatial.transform import Rotation
 
 from insegan_ros.errors import MALFORMED, InputError
 from insegan_ros.geometry.meshes import SUFFIXES, read_mesh
+from insegan_ros.picking.poses import numbers, pose_of
 from insegan_ros.texts import read_mapping
 from insegan_ros.workspace import Workspace
 
@@ -120,8 +121,8 @@ def read_body(path: Path, scale: float = 1.0) -> Body:
         return MeshBody(mesh)
     boxes = _list_of(path, 'boxes', MOST_BOXES)
     try:
-        sizes = np.array([_numbers(box['size'], 3) for box in boxes])
-        centres = np.array([_numbers(box['center'], 3) for box in boxes])
+        sizes = np.array([numbers(box['size'], 3) for box in boxes])
+        centres = np.array([numbers(box['center'], 3) for box in boxes])
     except MALFORMED as error:
         raise InputError(
             f'{path} holds a box that cannot be read ({error}): expected size and center, three'
@@ -164,14 +165,8 @@ def read_grasps(path: Path) -> tuple[Grasp, ...]:
 
 
 def _grasps(one: Mapping[str, Any], number: int) -> list[Grasp]:
-    pose = np.eye(4)
-    pose[:3, 3] = _numbers(one['position'], 3)
-    pose[:3, :3] = (
-        Rotation.from_quat(_numbers(one['quaternion'], 4))
-        if 'quaternion' in one
-        else Rotation.from_euler('xyz', _numbers(one['rpy_deg'], 3), degrees=True)
-    ).as_matrix()
-    times, axis = int(one.get('times', 1)), _numbers(one.get('around', [0, 0, 1]), 3)
+    pose = pose_of(one)
+    times, axis = int(one.get('times', 1)), numbers(one.get('around', [0, 0, 1]), 3)
     opening_m, length = float(one.get('opening_m', 0.0)), float(np.linalg.norm(axis))
     if not 1 <= times <= 360 or not length > 0 or not 0 <= opening_m < 1:
         raise ValueError('times is not 1 to 360, around has no length, or opening_m not 0 to 1')
@@ -191,13 +186,6 @@ def _list_of(path: Path, name: str, most: int) -> list[Mapping[str, Any]]:
     if not isinstance(values, list) or not 0 < len(values) <= most:
         raise InputError(f'{path} holds no list "{name}" of 1 to {most}: expected one')
     return values
-
-
-def _numbers(values: Any, count: int) -> np.ndarray:
-    numbers = np.array([float(value) for value in values])
-    if len(numbers) != count or not np.isfinite(numbers).all():
-        raise ValueError(f'{values} is not {count} finite numbers')
-    return numbers
 
 
 def touches(body: Body, pose: np.ndarray, points: np.ndarray, way_m: float) -> bool:
