@@ -91,7 +91,7 @@ class Board:
             pixels, numbers, _, _ = cv2.aruco.CharucoDetector(board).detectBoard(grey)
             if numbers is None:
                 return None
-            return board.getChessboardCorners()[numbers.ravel()], pixels.reshape(-1, 2)
+            return np.array(board.getChessboardCorners())[numbers.ravel()], pixels.reshape(-1, 2)
         found, pixels = cv2.findChessboardCornersSB(
             grey, (self.columns, self.rows), flags=cv2.CALIB_CB_ACCURACY
         )

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import trimesh
+from scipy.spatial import QhullError
 from scipy.spatial.transform import Rotation
 
 from insegan_ros.errors import MALFORMED, InputError
@@ -22,8 +23,9 @@ from insegan_ros.picking.poses import numbers, pose_of
 from insegan_ros.texts import read_mapping
 from insegan_ros.workspace import Workspace
 
-# Points of the outline lie no farther apart, and a mesh is moved in such steps on its way in.
-STEP_M = 0.01
+# A mesh is moved in such steps on its way in; points of the outline lie no farther apart than that,
+# or than such a share of the body's size.
+STEP_M, OUTLINE = 0.01, 20
 # So many readings within the body are no noise.
 TOUCHING = 3
 # A cup is so high, and what no file describes reaches so far back.
@@ -36,7 +38,7 @@ MOST_BOXES, MOST_GRASPS = 50, 500
 
 
 class Body(Protocol):
-    """A solid; outline (M, 3): points on its surface, STEP_M apart at most."""
+    """A solid; outline (M, 3): points on its surface, close together."""
 
     outline: np.ndarray
 
@@ -72,7 +74,13 @@ class MeshBody:
         # Large libraries, which few need: not before a gripper is a mesh.
         from insegan_ros.geometry.rays import ray_scene
 
-        self.scene, self.outline = ray_scene(mesh), _outline(mesh.convex_hull)
+        try:
+            self.outline = _outline(mesh.convex_hull)
+        except QhullError as error:
+            raise InputError(
+                "the gripper's mesh is flat: expected a solid with a volume"
+            ) from error
+        self.scene = ray_scene(mesh)
 
     def contains(self, points: np.ndarray, way_m: float) -> np.ndarray:
         """See Body."""
@@ -81,12 +89,15 @@ class MeshBody:
         steps = np.linspace(0.0, way_m, int(np.ceil(way_m / STEP_M)) + 1)
         moved = points[None] + steps[:, None, None] * [0.0, 0.0, 1.0]
         inside = self.scene.compute_occupancy(Tensor.from_numpy(moved.astype(np.float32)))
-        return inside.numpy().astype(bool).any(0)
+        found: np.ndarray = inside.numpy().astype(bool)
+        return np.logical_or.reduce(found)
 
 
 def _outline(mesh: trimesh.Trimesh) -> np.ndarray:
+    # A large body needs no finer outline than a small one.
+    longest = max(STEP_M, float(mesh.extents.max()) / OUTLINE)
     return np.asarray(
-        trimesh.remesh.subdivide_to_size(mesh.vertices, mesh.faces, STEP_M, max_iter=12)[0]
+        trimesh.remesh.subdivide_to_size(mesh.vertices, mesh.faces, longest, max_iter=12)[0]
     )
 
 
@@ -159,8 +170,11 @@ def read_grasps(path: Path) -> tuple[Grasp, ...]:
                 f'{path}: grasp {number} cannot be read ({type(error).__name__}: {error}): expected'
                 ' position and rpy_deg (three numbers each) or quaternion (four)'
             ) from error
-    if len(found) > MOST_GRASPS:
-        raise InputError(f'{path} holds {len(found)} grasps: expected at most {MOST_GRASPS}')
+        if len(found) > MOST_GRASPS:
+            raise InputError(
+                f'{path} holds more than {MOST_GRASPS} grasps, repeated ones counted: expected'
+                ' fewer'
+            )
     return tuple(found)
 
 
