@@ -58,8 +58,9 @@ class BoxBody:
     def contains(self, points: np.ndarray, way_m: float) -> np.ndarray:
         """See Body."""
         lows = self.lows - [0.0, 0.0, way_m]
-        above = points[:, None] >= lows
-        return (above & (points[:, None] <= self.highs)).all(-1).any(-1)
+        beside = points[:, None]
+        inside = np.logical_and.reduce((beside >= lows) & (beside <= self.highs), axis=-1)
+        return np.logical_or.reduce(inside, axis=-1)
 
 
 class MeshBody:
