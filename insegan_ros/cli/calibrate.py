@@ -1,4 +1,5 @@
-"""`insegan calibrate`: floor and inside of a bin."""
+"""`insegan calibrate`: floor and inside of a bin; `insegan calibrate hand-eye`: the camera's place
+on a robot."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser, Namespace
 
+from insegan_ros.cli import hand_eye
 from insegan_ros.cli.options import add_intrinsics_argument
 from insegan_ros.cli.ros import needs_ros
 from insegan_ros.errors import ConfigError
@@ -16,14 +18,20 @@ if TYPE_CHECKING:
     from insegan_ros.frame import Frame
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Add the options of `insegan calibrate`."""
+def add_arguments(parser: ArgumentParser, what: str = '') -> None:
+    """Add the options of `insegan calibrate`, or of `insegan calibrate hand-eye`."""
+    if what == hand_eye.NAME:
+        hand_eye.add_arguments(parser)
+        return
     parser.add_argument(
         'input',
         type=str,
         nargs='?',
         default='',
-        help='the empty bin: a recording, depth images, clouds; with --in-use in use',
+        help=(
+            'the empty bin: a recording, depth images, clouds; with --in-use in use. hand-eye'
+            ' instead calibrates where the camera is on a robot: insegan calibrate hand-eye --help'
+        ),
     )
     parser.add_argument(
         '--topic',
@@ -64,6 +72,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> None:
     """Run `insegan calibrate` with the options that were given."""
+    if 'poses' in arguments:
+        hand_eye.run(arguments)
+        return
     from insegan_ros.camera.given import given_camera
     from insegan_ros.data.items import frames_of
     from insegan_ros.picking.calibrate import (

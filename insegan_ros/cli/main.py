@@ -37,7 +37,10 @@ COMMANDS = {
         'masks for depth images (16-bit PNG in mm), recordings (RealSense .bag, rosbag2) or shards;'
         ' for photographs with a method of colour'
     ),
-    'calibrate': 'find floor and inside of an empty bin, for the segmenter to load',
+    'calibrate': (
+        'find floor and inside of an empty bin, for the segmenter to load; hand-eye: where the'
+        ' camera is on or beside a robot'
+    ),
     'reconstruct': "the part's mesh from unlabelled depth in which it lies alone now and then",
     'evaluate': (
         "score a segmenter on labelled scenes: honest and paper's protocol, K-means beside it"
@@ -61,8 +64,9 @@ def command(name: str) -> ModuleType:
 
 
 def build_parser(chosen: str = '', recipe: str = '') -> ArgumentParser:
-    """The command line. Only the chosen command, and of train the chosen recipe, gets its
-    arguments: the others would import simulator and torch for their help line."""
+    """The command line. Only the chosen command, and of train the chosen recipe (of calibrate what
+    is calibrated), gets its arguments: the others would import simulator and torch for their help
+    line."""
     # Configuration files of earlier versions are read by today's names. A file is loaded more than
     # once, and said to be old once.
     load = get_loader('yaml')
@@ -83,7 +87,7 @@ def build_parser(chosen: str = '', recipe: str = '') -> ArgumentParser:
         sub = ArgumentParser(description=help_line)
         commands.add_subcommand(name, sub, help=help_line)
         if name == chosen:
-            command(name).add_arguments(sub, *([recipe] if name == 'train' else []))
+            command(name).add_arguments(sub, *([recipe] if name in ('train', 'calibrate') else []))
     return parser
 
 

@@ -375,6 +375,7 @@ class SegmenterNode(LifecycleNode):
         return frame_from_messages(newest.depth, camera_info, newest.colour)
 
     def _publish(self, worker: FrameWorker, result: Result, everything: bool) -> None:
+        lost: UnknownFrame | None = None
         for output, publisher in self.output_publishers:
             if not output.latched and (everything or publisher.get_subscription_count()):
                 try:
@@ -382,13 +383,17 @@ class SegmenterNode(LifecycleNode):
                         check_time()
                         message = output.make(result)
                 except UnknownFrame as error:
-                    # What does not depend on where the robot is goes out all the same.
-                    self._refused(str(error))
+                    # What does not depend on where the camera is goes out all the same.
+                    lost = error
                     continue
                 with worker.meter.stage('publish'):
                     if not worker.running:
                         raise InputError('the node was deactivated before the frame was finished')
                     publisher.publish(message)
+        if lost is not None and everything:
+            raise lost
+        if lost is not None:
+            self._refused(str(lost))
         # What nobody listens to is not found out for the diagnostics alone.
         self.health.bin_state = result.state.value if 'state' in vars(result) else 'not asked for'
 

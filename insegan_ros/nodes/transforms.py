@@ -19,6 +19,7 @@ from scipy.spatial.transform import Rotation
 from std_msgs.msg import Header
 
 from insegan_ros.errors import ConfigError, InputError
+from insegan_ros.picking.poses import OPTICAL
 
 # So long is waited for a robot that says where it was later than its camera.
 WITHIN_S = 0.2
@@ -29,8 +30,6 @@ STATIC_QOS = QoSProfile(
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
-# An optical frame (z along the view, x to the right) in one of REP 103 (x along the view, y left).
-OPTICAL = np.array([[0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]], float)
 
 
 class UnknownFrame(InputError):

@@ -14,15 +14,18 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import trimesh
+from scipy.spatial import QhullError
 from scipy.spatial.transform import Rotation
 
 from insegan_ros.errors import MALFORMED, InputError
 from insegan_ros.geometry.meshes import SUFFIXES, read_mesh
+from insegan_ros.picking.poses import numbers, pose_of
 from insegan_ros.texts import read_mapping
 from insegan_ros.workspace import Workspace
 
-# Points of the outline lie no farther apart, and a mesh is moved in such steps on its way in.
-STEP_M = 0.01
+# A mesh is moved in such steps on its way in; points of the outline lie no farther apart than that,
+# or than such a share of the body's size.
+STEP_M, OUTLINE = 0.01, 20
 # So many readings within the body are no noise.
 TOUCHING = 3
 # A cup is so high, and what no file describes reaches so far back.
@@ -35,7 +38,7 @@ MOST_BOXES, MOST_GRASPS = 50, 500
 
 
 class Body(Protocol):
-    """A solid; outline (M, 3): points on its surface, STEP_M apart at most."""
+    """A solid; outline (M, 3): points on its surface, close together."""
 
     outline: np.ndarray
 
@@ -55,8 +58,9 @@ class BoxBody:
     def contains(self, points: np.ndarray, way_m: float) -> np.ndarray:
         """See Body."""
         lows = self.lows - [0.0, 0.0, way_m]
-        above = points[:, None] >= lows
-        return (above & (points[:, None] <= self.highs)).all(-1).any(-1)
+        beside = points[:, None]
+        inside = np.logical_and.reduce((beside >= lows) & (beside <= self.highs), axis=-1)
+        return np.logical_or.reduce(inside, axis=-1)
 
 
 class MeshBody:
@@ -71,7 +75,13 @@ class MeshBody:
         # Large libraries, which few need: not before a gripper is a mesh.
         from insegan_ros.geometry.rays import ray_scene
 
-        self.scene, self.outline = ray_scene(mesh), _outline(mesh.convex_hull)
+        try:
+            self.outline = _outline(mesh.convex_hull)
+        except QhullError as error:
+            raise InputError(
+                "the gripper's mesh is flat: expected a solid with a volume"
+            ) from error
+        self.scene = ray_scene(mesh)
 
     def contains(self, points: np.ndarray, way_m: float) -> np.ndarray:
         """See Body."""
@@ -80,12 +90,15 @@ class MeshBody:
         steps = np.linspace(0.0, way_m, int(np.ceil(way_m / STEP_M)) + 1)
         moved = points[None] + steps[:, None, None] * [0.0, 0.0, 1.0]
         inside = self.scene.compute_occupancy(Tensor.from_numpy(moved.astype(np.float32)))
-        return inside.numpy().astype(bool).any(0)
+        found: np.ndarray = inside.numpy().astype(bool)
+        return np.logical_or.reduce(found)
 
 
 def _outline(mesh: trimesh.Trimesh) -> np.ndarray:
+    # A large body needs no finer outline than a small one.
+    longest = max(STEP_M, float(mesh.extents.max()) / OUTLINE)
     return np.asarray(
-        trimesh.remesh.subdivide_to_size(mesh.vertices, mesh.faces, STEP_M, max_iter=12)[0]
+        trimesh.remesh.subdivide_to_size(mesh.vertices, mesh.faces, longest, max_iter=12)[0]
     )
 
 
@@ -120,8 +133,8 @@ def read_body(path: Path, scale: float = 1.0) -> Body:
         return MeshBody(mesh)
     boxes = _list_of(path, 'boxes', MOST_BOXES)
     try:
-        sizes = np.array([_numbers(box['size'], 3) for box in boxes])
-        centres = np.array([_numbers(box['center'], 3) for box in boxes])
+        sizes = np.array([numbers(box['size'], 3) for box in boxes])
+        centres = np.array([numbers(box['center'], 3) for box in boxes])
     except MALFORMED as error:
         raise InputError(
             f'{path} holds a box that cannot be read ({error}): expected size and center, three'
@@ -158,20 +171,17 @@ def read_grasps(path: Path) -> tuple[Grasp, ...]:
                 f'{path}: grasp {number} cannot be read ({type(error).__name__}: {error}): expected'
                 ' position and rpy_deg (three numbers each) or quaternion (four)'
             ) from error
-    if len(found) > MOST_GRASPS:
-        raise InputError(f'{path} holds {len(found)} grasps: expected at most {MOST_GRASPS}')
+        if len(found) > MOST_GRASPS:
+            raise InputError(
+                f'{path} holds more than {MOST_GRASPS} grasps, repeated ones counted: expected'
+                ' fewer'
+            )
     return tuple(found)
 
 
 def _grasps(one: Mapping[str, Any], number: int) -> list[Grasp]:
-    pose = np.eye(4)
-    pose[:3, 3] = _numbers(one['position'], 3)
-    pose[:3, :3] = (
-        Rotation.from_quat(_numbers(one['quaternion'], 4))
-        if 'quaternion' in one
-        else Rotation.from_euler('xyz', _numbers(one['rpy_deg'], 3), degrees=True)
-    ).as_matrix()
-    times, axis = int(one.get('times', 1)), _numbers(one.get('around', [0, 0, 1]), 3)
+    pose = pose_of(one)
+    times, axis = int(one.get('times', 1)), numbers(one.get('around', [0, 0, 1]), 3)
     opening_m, length = float(one.get('opening_m', 0.0)), float(np.linalg.norm(axis))
     if not 1 <= times <= 360 or not length > 0 or not 0 <= opening_m < 1:
         raise ValueError('times is not 1 to 360, around has no length, or opening_m not 0 to 1')
@@ -191,13 +201,6 @@ def _list_of(path: Path, name: str, most: int) -> list[Mapping[str, Any]]:
     if not isinstance(values, list) or not 0 < len(values) <= most:
         raise InputError(f'{path} holds no list "{name}" of 1 to {most}: expected one')
     return values
-
-
-def _numbers(values: Any, count: int) -> np.ndarray:
-    numbers = np.array([float(value) for value in values])
-    if len(numbers) != count or not np.isfinite(numbers).all():
-        raise ValueError(f'{values} is not {count} finite numbers')
-    return numbers
 
 
 def touches(body: Body, pose: np.ndarray, points: np.ndarray, way_m: float) -> bool:

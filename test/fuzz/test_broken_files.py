@@ -35,6 +35,8 @@ from insegan_ros.errors import ConfigError
 from insegan_ros.geometry.meshes import read_mesh
 from insegan_ros.methods.cutpaste.recipe import TrainCutPasteConfig
 from insegan_ros.methods.registry import load_segmenter
+from insegan_ros.picking.hand_eye_files import read_samples
+from insegan_ros.picking.tool import read_body, read_grasps
 from insegan_ros.texts import read_mapping
 from insegan_ros.workspace import Workspace, read_workspace, write_workspace
 from insegan_sim.sensor import load_sensor
@@ -172,14 +174,27 @@ def test_configurations(root, tmp_path):
         'matrix': {'K': [600, 0, 320, 0, 600, 240, 0, 0, 1]},
         'sensor': yaml.safe_load((root / 'config/sensors/d435.yaml').read_text()),
         'train': shipped_yaml('train/cutpaste.yaml'),
+        'gripper': {'boxes': [{'size': [0.01, 0.01, 0.06], 'center': [0, 0.04, -0.03]}] * 2},
+        'grasps': {
+            'grasps': [
+                {'name': 'top', 'position': [0, 0, 0.01], 'rpy_deg': [180, 0, 0], 'times': 4},
+                {'position': [0, 0, 0], 'quaternion': [1, 0, 0, 0], 'opening_m': 0.02},
+            ]
+        },
+        'poses': {
+            'poses': [{'image': 'a.png', 'position': [0, 0, 1], 'quaternion': [1, 0, 0, 0]}] * 3
+        },
     }
+    readers = {'gripper': read_body, 'grasps': read_grasps, 'poses': read_samples}
 
     def attempt(rng, place):
         name, path = rng.choice(sorted(corpus)), place / 'it.yaml'
         path.write_text(yaml.safe_dump(broken_values(corpus[name], rng)))
         if rng.random() < 0.3:
             path.write_bytes(broken_bytes(path.read_bytes(), rng))
-        if name == 'bin':
+        if name in readers:
+            readers[name](path)
+        elif name == 'bin':
             read_workspace(path)
         elif name == 'sensor':
             load_sensor(str(path))

@@ -98,7 +98,7 @@ class Process:
     def stop(self) -> int:
         if self.popen.poll() is None:
             self.popen.send_signal(signal.SIGINT)
-        return self.popen.wait(timeout=30)
+        return self.popen.wait(timeout=120)
 
 
 def segmenter_node(

@@ -1,0 +1,174 @@
+"""Where the camera is, on a robot's hand or beside the robot: hand-eye calibration, from poses of
+the hand and of a target that the camera sees.
+
+On the hand the target stands still in the base: base_from_hand · X · camera_from_target is the same
+for every picture. Beside the robot the target is fixed to the hand, and hand_from_base · X ·
+camera_from_target is. X is the camera's pose in the hand, or in the base.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+from scipy.optimize import least_squares
+from scipy.spatial.transform import Rotation
+
+from insegan_ros.errors import InputError
+
+Mounting = Literal['hand', 'base']
+# OpenCV's solvers, all of which are tried.
+SOLVERS = {
+    'Tsai': cv2.CALIB_HAND_EYE_TSAI,
+    'Park': cv2.CALIB_HAND_EYE_PARK,
+    'Horaud': cv2.CALIB_HAND_EYE_HORAUD,
+    'Andreff': cv2.CALIB_HAND_EYE_ANDREFF,
+    'Daniilidis': cv2.CALIB_HAND_EYE_DANIILIDIS,
+}
+# Fewer poses, or a hand that turned less, or about one axis alone, leave the camera's place open.
+FEWEST, LEAST_TURN_DEG, LEAST_SECOND_DEG = 5, 20.0, 8.0
+# A radian weighs as much as so many metres: a target is seen from about that far.
+ARM_M = 0.5
+# A picture that is so many times farther off than the usual one is said, and weighs less.
+FAR_OFF = 4.0
+
+
+@dataclass(frozen=True)
+class HandEye:
+    """The camera's pose (4, 4) in the hand or in the base, in m; the solver that it began with; the
+    target's fixed pose (4, 4); how far every picture puts the target from there: off_m, off_deg
+    (N,)."""
+
+    pose: np.ndarray
+    solver: str
+    target: np.ndarray
+    off_m: np.ndarray
+    off_deg: np.ndarray
+
+    @property
+    def far_off(self) -> np.ndarray:
+        """Pictures that fit badly, (N,) bool."""
+        return (self.off_m > FAR_OFF * np.median(self.off_m)) | (
+            self.off_deg > FAR_OFF * np.median(self.off_deg)
+        )
+
+
+def solve_hand_eye(hands: np.ndarray, targets: np.ndarray, mounted: Mounting) -> HandEye:
+    """The camera's place from poses (N, 4, 4) of the hand in the base and of the target in the
+    camera, in m: the best of OpenCV's solvers, refined on all pictures at once, by a loss that
+    single bad ones do not govern. Raises InputError where the poses cannot tell it."""
+    if len(hands) != len(targets) or len(hands) < FEWEST:
+        raise InputError(
+            f'{len(hands)} poses of the hand and {len(targets)} of the target: expected {FEWEST} or'
+            ' more pictures in which the target was found, each with its pose; twenty are good'
+        )
+    _check_turns(hands)
+    moved = hands if mounted == 'hand' else np.linalg.inv(hands)
+    found = {name: _solved(moved, targets, number) for name, number in SOLVERS.items()}
+    errors = {
+        name: float(np.median(np.linalg.norm(_errors(pose, moved, targets), axis=1)))
+        for name, pose in found.items()
+        if pose is not None
+    }
+    if not errors:
+        raise InputError(
+            'no solver finds where the camera is: expected poses of one hand and of one target; are'
+            ' they in the same order, in m, and of the hand in the base?'
+        )
+    solver = min(errors, key=lambda name: errors[name])
+    return _refined(found[solver], solver, moved, targets)
+
+
+def _check_turns(hands: np.ndarray) -> None:
+    """Raise InputError where the hand turned too little, or about one axis alone."""
+    between = hands[:, None, :3, :3].swapaxes(-1, -2) @ hands[None, :, :3, :3]
+    turns = Rotation.from_matrix(between.reshape(-1, 3, 3)).as_rotvec(degrees=True)
+    largest = float(np.linalg.norm(turns, axis=1).max())
+    if largest < LEAST_TURN_DEG:
+        raise InputError(
+            f'the hand turned by {largest:.1f} degrees at most: expected {LEAST_TURN_DEG:g} or'
+            ' more, about different axes'
+        )
+    # Spread of the turns across the axis that most of them share.
+    second = float(np.linalg.svd(turns, compute_uv=False)[1] / np.sqrt(len(turns)))
+    if second < LEAST_SECOND_DEG:
+        raise InputError(
+            f'the hand turned about one axis alone ({second:.1f} degrees about others): expected'
+            f' {LEAST_SECOND_DEG:g} or more, for instance tilted to all sides'
+        )
+
+
+def _solved(moved: np.ndarray, targets: np.ndarray, solver: int) -> np.ndarray | None:
+    """What one of OpenCV's solvers says, None where it fails."""
+    try:
+        rotation, place = cv2.calibrateHandEye(
+            list(moved[:, :3, :3]),
+            list(moved[:, :3, 3]),
+            list(targets[:, :3, :3]),
+            list(targets[:, :3, 3]),
+            method=solver,
+        )
+    except cv2.error:
+        return None
+    if not np.isfinite(rotation).all() or not np.isfinite(place).all():
+        return None
+    if abs(np.linalg.det(rotation) - 1) > 0.01:
+        return None
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = rotation, place.ravel()
+    return pose
+
+
+def _errors(
+    pose: np.ndarray, moved: np.ndarray, targets: np.ndarray, target: np.ndarray | None = None
+) -> np.ndarray:
+    """(N, 6): how far every picture puts the target from its fixed pose, or from their middle: m,
+    and rotations as m at ARM_M."""
+    seen = moved @ pose @ targets
+    if target is None:
+        target = _middle(seen)
+    turned = Rotation.from_matrix(target[:3, :3].T @ seen[:, :3, :3]).as_rotvec()
+    return np.concatenate([seen[:, :3, 3] - target[:3, 3], turned * ARM_M], axis=1)
+
+
+def _middle(poses: np.ndarray) -> np.ndarray:
+    """The pose (4, 4) amid others (N, 4, 4)."""
+    middle = np.eye(4)
+    middle[:3, :3] = Rotation.from_matrix(poses[:, :3, :3]).mean().as_matrix()
+    middle[:3, 3] = np.median(poses[:, :3, 3], axis=0)
+    return middle
+
+
+def _refined(
+    begun: np.ndarray | None, solver: str, moved: np.ndarray, targets: np.ndarray
+) -> HandEye:
+    """The camera's pose and the target's, moved to where all pictures agree best."""
+    assert begun is not None
+    target = _middle(moved @ begun @ targets)
+    scale = max(float(np.median(np.abs(_errors(begun, moved, targets, target)))), 1e-6)
+
+    def both(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return begun @ _step(values[:6]), target @ _step(values[6:])
+
+    values = least_squares(
+        lambda values: _errors(both(values)[0], moved, targets, both(values)[1]).ravel(),
+        np.zeros(12),
+        loss='soft_l1',
+        f_scale=3 * scale,
+        x_scale=[0.01] * 12,
+    ).x
+    pose, target = both(values)
+    errors = _errors(pose, moved, targets, target)
+    off_m = np.linalg.norm(errors[:, :3], axis=1)
+    off_deg = np.degrees(np.linalg.norm(errors[:, 3:], axis=1) / ARM_M)
+    return HandEye(pose, solver, target, off_m, off_deg)
+
+
+def _step(values: np.ndarray) -> np.ndarray:
+    """A small motion (4, 4): metres, radians."""
+    step = np.eye(4)
+    step[:3, :3] = Rotation.from_rotvec(values[3:]).as_matrix()
+    step[:3, 3] = values[:3]
+    return step

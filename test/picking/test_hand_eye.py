@@ -1,0 +1,93 @@
+"""Hand-eye calibration on a simulated robot, whose camera's place is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from insegan_ros.errors import InputError
+from insegan_ros.picking.hand_eye import solve_hand_eye
+
+
+def pose(rotation: Rotation, place) -> np.ndarray:
+    made = np.eye(4)
+    made[:3, :3], made[:3, 3] = rotation.as_matrix(), place
+    return made
+
+
+# The camera on the hand and the target before the robot; and the camera above it, the target in the
+# hand.
+CAMERA = {
+    'hand': pose(Rotation.from_euler('xyz', (5, -8, 88), degrees=True), (0.04, -0.06, 0.09)),
+    'base': pose(Rotation.from_euler('xyz', (178, 4, 30), degrees=True), (0.5, 0.1, 1.1)),
+}
+TARGET = {
+    'hand': pose(Rotation.from_euler('xyz', (178, 4, 30), degrees=True), (0.5, 0.1, 0.02)),
+    'base': pose(Rotation.from_euler('xyz', (5, -8, 88), degrees=True), (0.04, -0.06, 0.09)),
+}
+
+
+def simulated(mounted: str, count: int = 20, noise_m=0.0005, noise_deg=0.1, seed=0, axes=(1, 1, 1)):
+    """Hand's and target's poses of pictures around a target, the latter with noise."""
+    rng = np.random.default_rng(seed)
+    hands, targets = [], []
+    for _ in range(count):
+        turn = Rotation.from_rotvec(rng.uniform(-0.6, 0.6, 3) * axes)
+        hand = pose(turn * Rotation.from_euler('x', 180, degrees=True), rng.uniform(-0.2, 0.2, 3))
+        hand[:3, 3] += 0.5, 0.0, 0.5
+        fixed = hand if mounted == 'hand' else np.linalg.inv(hand)
+        seen = np.linalg.inv(fixed @ CAMERA[mounted]) @ TARGET[mounted]
+        seen = seen @ pose(
+            Rotation.from_rotvec(rng.normal(0, np.radians(noise_deg), 3)), rng.normal(0, noise_m, 3)
+        )
+        hands.append(hand)
+        targets.append(seen)
+    return np.array(hands), np.array(targets)
+
+
+def off(found: np.ndarray, mounted: str = 'hand') -> tuple[float, float]:
+    """mm and degrees from the true place."""
+    apart = np.linalg.inv(CAMERA[mounted]) @ found
+    turned = np.degrees(Rotation.from_matrix(apart[:3, :3]).magnitude())
+    return 1000 * float(np.linalg.norm(apart[:3, 3])), float(turned)
+
+
+@pytest.mark.parametrize('mounted', ['hand', 'base'])
+def test_without_noise_it_is_exact(mounted):
+    found = solve_hand_eye(*simulated(mounted, noise_m=0, noise_deg=0), mounted)
+    assert np.allclose(off(found.pose, mounted), 0, atol=1e-4)
+    assert np.allclose(found.target, TARGET[mounted])
+    assert found.off_m.max() < 1e-6 and len(found.off_deg) == 20
+
+
+@pytest.mark.parametrize('mounted', ['hand', 'base'])
+def test_with_a_cameras_noise_it_is_within_a_millimetre(mounted):
+    """Half a millimetre and a tenth of a degree in every picture, on four robots."""
+    errors = np.array(
+        [
+            off(solve_hand_eye(*simulated(mounted, seed=seed), mounted).pose, mounted)
+            for seed in range(4)
+        ]
+    )
+    assert errors[:, 0].max() < 1.0 and errors[:, 1].max() < 0.1
+    found = solve_hand_eye(*simulated(mounted), mounted)
+    # What is left of errors is what was put in: three axes of half a millimetre.
+    assert np.median(found.off_m) == pytest.approx(0.0005 * np.sqrt(3), rel=0.5)
+    assert not found.far_off.any()
+
+
+def test_a_bad_picture_is_named_and_does_not_govern():
+    hands, targets = simulated('hand')
+    targets[3, :3, 3] += 0.03
+    found = solve_hand_eye(hands, targets, 'hand')
+    assert np.flatnonzero(found.far_off).tolist() == [3] and off(found.pose)[0] < 1.5
+
+
+def test_poses_that_cannot_tell_are_refused():
+    with pytest.raises(InputError, match='expected 5 or more pictures'):
+        solve_hand_eye(*simulated('hand', 4), 'hand')
+    with pytest.raises(InputError, match='about one axis alone'):
+        solve_hand_eye(*simulated('hand', axes=(0, 0, 1)), 'hand')
+    with pytest.raises(InputError, match='the hand turned by'):
+        solve_hand_eye(*simulated('hand', axes=(0.1, 0.1, 0.1)), 'hand')
