@@ -3,6 +3,7 @@ ask for."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +85,7 @@ def table_message(rows: np.ndarray, header: Any) -> PointCloud2:
         row_step=rows.nbytes,
         fields=[
             PointField(name=name, offset=offset, datatype=kinds[kind.kind], count=1)
-            for name, (kind, offset) in (rows.dtype.fields or {}).items()
+            for name, (kind, offset, *_) in (rows.dtype.fields or {}).items()
         ],
     )
     message.data.frombytes(rows.data.cast('B') if len(rows) else b'')
@@ -156,7 +157,7 @@ def _detections(
     scores: list[float],
     poses: PoseArray,
     boxes: PoseArray,
-    sizes: list[tuple[float, ...]],
+    sizes: Sequence[tuple[float, ...]],
 ) -> Any:
     numbers = result.class_numbers
     return vision.Detection3DArray(

@@ -15,6 +15,7 @@ import numpy as np
 from scipy.ndimage import find_objects, maximum
 
 from insegan_ros.frame import Instances
+from insegan_ros.limits import check_time
 from insegan_ros.picking.holds import Holds, seen_share, uncovered_share
 from insegan_ros.picking.pick import Blocked, Pick, PickConfig, Surface, load_tooling
 from insegan_ros.picking.tool import NO_TOOLING, Tooling
@@ -71,6 +72,7 @@ def rank_picks(
     picks = []
     boxes = find_objects(holds.labels, len(instances))
     for label in _tried(holds, len(instances)):
+        check_time()
         box = boxes[label - 1]
         pose = poses[label - 1] if tooling.grasps else None
         found = holds.hold(label, box, seen_share(instances, label), pose) if box else None
