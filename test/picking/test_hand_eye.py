@@ -61,6 +61,7 @@ def test_without_noise_it_is_exact(mounted):
     assert found.off_m.max() < 1e-6 and len(found.off_deg) == 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('mounted', ['hand', 'base'])
 def test_with_a_cameras_noise_it_is_within_a_millimetre(mounted):
     """Half a millimetre and a tenth of a degree in every picture, on four robots."""
