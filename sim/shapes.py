@@ -192,7 +192,7 @@ def obj14() -> Shape:
     )
 
 
-def bracket() -> Shape:
+def angle_bracket() -> Shape:
     """Angle bracket of 3 mm sheet, 60 x 40 and 40 high, a hole in either leg."""
     legs = [box(60, 40, 3, 30), box(3, 40, 40, 1.5)]
     below = trimesh.creation.cylinder(4, 20).apply_translation([40, 0, 0])
@@ -216,7 +216,7 @@ INSTA10: dict[str, Callable[[], Shape]] = {
     'obj14': obj14,
 }
 # What the paper has not: sheet, flatter than a noisy camera's edges are wide.
-OTHERS: dict[str, Callable[[], Shape]] = {'bracket': bracket}
+OTHERS: dict[str, Callable[[], Shape]] = {'angle-bracket': angle_bracket}
 
 
 # Draws a length in mm between two.

@@ -50,10 +50,9 @@ BENCHMARKS: dict[str, Benchmark] = {
     'poses': Benchmark(
         'how exact poses are that are registered to a mesh', 'poses:benchmark_poses'
     ),
-    'shape': Benchmark(
+    'shape': _kept(
         'how near meshes that are reconstructed from unlabelled depth come to the parts',
         'shape:run_shape',
-        keeps=True,
     ),
     'picks': Benchmark('whether the first pick is of a free part', 'picks:benchmark_picks'),
     'real': Benchmark('the few real pictures that may be shipped', 'real:benchmark_real'),

@@ -18,6 +18,7 @@ def test_the_full_budget_has_three_seeds_of_every_part_and_sensor():
             of_part = [one for one in full if (one.part, one.sensor) == (part, sensor)]
             assert {one.seed for one in of_part if one.views == 40} == set(SEEDS)
             assert {one.views for one in of_part} == {20, 40, 80}
+    assert {one.views for one in cells('medium')} == {40} and len(cells('medium')) == 60
     assert len(SEEDS) == 3 and len(cells('small')) == 1
 
 
@@ -29,10 +30,10 @@ def test_the_table_has_the_mean_and_the_worst_seed_and_why_others_were_refused()
         {**common, **made, 'chamfer': 0.02},
         {**common, 'refused': 1.0, 'reason': 'two poses fit'},
     ]
-    text = markdown(results, 'a machine')
+    text = markdown(results, 'full', 'a machine')
     assert '| nut | 2 of 3 | 1.50% | 2.00% | 0.900 | 1.000 | 20 |' in text
     assert '- nut, ideal depth: two poses fit' in text
-    assert '| nut | 0 of 1 | - | - | - | - | - |' in markdown(results[2:], 'a machine')
+    assert '| nut | 0 of 1 | - | - | - | - | - |' in markdown(results[2:], 'full', 'a machine')
 
 
 def test_a_turned_part_is_laid_on_itself():

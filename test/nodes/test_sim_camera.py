@@ -20,7 +20,7 @@ def test_an_unknown_part_ends_the_simulated_camera_with_one_line(tmp_path):
     )
     assert process.popen.wait(timeout=60) == 2
     assert (
-        'unknown part "sprocket": expected one of 5-pin, bolt, cone' in process.text()
+        'unknown part "sprocket": expected one of 5-pin, angle-bracket, bolt' in process.text()
         and 'Traceback' not in process.text()
     )
 
