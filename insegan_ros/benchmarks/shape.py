@@ -128,9 +128,9 @@ def markdown(results: list[dict[str, Any]], budget: str, machine: str) -> str:
         (
             f'{budget_sentence(budget)} {machine}. Two parts that cover {FILL:.0%} of the floor;'
             f' seeds {", ".join(map(str, SEEDS))}. Chamfer distance of the outer surfaces after the'
-            ' best alignment, in shares of the diameter (the worst seed beside the mean); volume IoU;'
-            f' share of the true outer surface within {FOUND:.0%} of the diameter; processor time'
-            ' in s.'
+            ' best alignment, in shares of the diameter (the worst seed beside the mean); volume'
+            f' IoU; share of the true outer surface within {FOUND:.0%} of the diameter; processor'
+            ' time in s.'
         ),
         '',
     ]
