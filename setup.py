@@ -56,6 +56,7 @@ setup(
         'scikit-learn',
         'scipy',
         'tensorboard',
+        'threadpoolctl',
         'torch',
         'torchvision',
         'tqdm',

@@ -36,6 +36,7 @@ from rclpy.timer import Timer
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
+from threadpoolctl import threadpool_limits
 
 from insegan_ros.camera.messages import stamp_ns
 from insegan_ros.camera.pairing import Pairing
@@ -131,8 +132,9 @@ class SegmenterNode(LifecycleNode):
             frame = self.get_parameter('target_frame').value
             self.target = TargetFrame(self, frame) if frame else None
             # The networks are small: a second thread on a CPU gains nothing and takes a core from
-            # the camera.
+            # the camera. Those of NumPy's products spin while they wait.
             torch.set_num_threads(1)
+            threadpool_limits(1)
             self._segmenter = load_segmenter(**model_parameters(self))
             self._warm_up()
         except InseganError as error:
