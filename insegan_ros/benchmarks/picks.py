@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from functools import partial
 from itertools import islice, product
-from typing import Literal
+from typing import get_args
 
 import numpy as np
 from tqdm import tqdm
@@ -15,13 +15,13 @@ from insegan_ros.benchmarks.rows import Row, row
 from insegan_ros.benchmarks.shipped import shipped_parts
 from insegan_ros.methods.registry import load_segmenter
 from insegan_ros.metrics.picks import first_pick_is_free
+from insegan_ros.picking.pick import Gripper
 from insegan_ros.picking.picks import PickConfig, Surface, bin_state, rank_picks
 from insegan_ros.tasks.base import TEST_SEED
 from insegan_ros.workspace import resolve_workspace
 from insegan_sim.scenes import bin_setup, scene_stream
 
-Gripper = Literal['suction', 'parallel']
-GRIPPERS: tuple[Gripper, ...] = ('suction', 'parallel')
+GRIPPERS: tuple[Gripper, ...] = get_args(Gripper)
 
 
 def benchmark_picks(small: bool) -> list[Row]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -14,11 +14,10 @@ from insegan_ros.frame import Frame
 from insegan_ros.picking.tool import Tooling, read_body, read_grasps
 from insegan_ros.workspace import Workspace
 
-CHOICES = {
-    'gripper': ('suction', 'parallel'),
-    'order': ('score', 'highest', 'middle'),
-    'doubles': ('last', 'never', 'any'),
-}
+Gripper = Literal['suction', 'parallel']
+Order = Literal['score', 'highest', 'middle']
+Doubles = Literal['last', 'never', 'any']
+CHOICES = {'gripper': get_args(Gripper), 'order': get_args(Order), 'doubles': get_args(Doubles)}
 # Least and greatest value, and the unit.
 LENGTH, HEIGHT = (1e-5, 1.0, ' m'), (0.0, 100.0, ' m')
 LIMITS: dict[str, tuple[float, float, str]] = {
@@ -42,7 +41,7 @@ LIMITS: dict[str, tuple[float, float, str]] = {
 class PickConfig:
     """The gripper, and what is good enough."""
 
-    gripper: Literal['suction', 'parallel'] = 'suction'
+    gripper: Gripper = 'suction'
     """How parts are held: by a suction cup on a flat place, or between two fingers."""
     cup_radius_m: float = 0.006
     """Suction: radius of the cup."""
@@ -63,10 +62,10 @@ class PickConfig:
     """The least distance of the tool to the bin's walls."""
     full_height_m: float = 0.0
     """The bin counts as overfilled where anything is higher above the floor; 0: never."""
-    order: Literal['score', 'highest', 'middle'] = 'score'
+    order: Order = 'score'
     """Which pick is the best: by score (free, held well, high), the highest contact, or the one
     nearest to the bin's middle."""
-    doubles: Literal['last', 'never', 'any'] = 'last'
+    doubles: Doubles = 'last'
     """Picks that may take two parts: ranked behind, impossible, or as good as others."""
     approach_m: float = 0.1
     """How far the tool comes straight along the pick's z before the contact."""

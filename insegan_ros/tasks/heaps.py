@@ -355,7 +355,9 @@ def labels_read(checkpoint: Checkpoint) -> str:
     """What of the truth a HOC learner was told, in words."""
     width = checkpoint.config['instance_px']
     told = f'no mask was read, but an object was said to be {width:g} px wide'
-    return checkpoint.training.get('labels_read') or (told if width else 'no label was read')
+    learnt = told if width else 'no label was read in training'
+    chosen = 'when votes are an object was chosen with the labels of three simulated heaps'
+    return checkpoint.training.get('labels_read') or f'{learnt}; {chosen}'
 
 
 def card_text(card: dict[str, Any]) -> str:
