@@ -19,7 +19,7 @@ FLOOR_M = 0.0025
 # At least this share of the views is in resting poses that were seen more than once.
 CLUSTERED = 0.5
 # What poses carve off that others have seen, as a share of the diameter.
-CONTRADICTION = 0.003
+CONTRADICTION = 0.01
 # A second way to lay poses on one another contradicts itself more by this share of the diameter.
 MARGIN = 0.0005
 # Of a part that was seen in one resting pose this share may never be seen.

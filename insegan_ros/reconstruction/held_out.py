@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import torch
 import trimesh
@@ -25,6 +26,9 @@ SAME_MASK, SAME_DEPTH = 0.88, 0.03
 ON_FLOOR = 0.02
 # Of views that were held out so many are explained.
 EXPLAINED = 0.8
+# Rendered depth that changes by this share of the part's extent from pixel to pixel is an edge: a
+# camera reads anything there.
+EDGE = 0.05
 # Noise of one diameter would lower the overlap by this.
 NOISY_MASK = 8.0
 
@@ -32,7 +36,7 @@ NOISY_MASK = 8.0
 @dataclass(frozen=True)
 class HeldOut:
     """How well the mesh explains one view that it was not made from: overlap of the masks, and the
-    depth that nine of ten pixels are within, in m. rim: the share of the mask that is its rim of
+    depth that nine of ten pixels off the edges are within, in m. rim: the share of the mask that is its rim of
     one pixel, which no overlap tells. gap_m: how high above the view's floor the mesh would hang,
     negative where it would reach below: a mesh that is too thin or too thick can be laid on what is
     seen of a view, but not on its floor at the same time."""
@@ -131,8 +135,17 @@ def render_error(placed: Placed, rendered: Rendered) -> HeldOut:
     hit = np.isfinite(depth) & (above[..., 2] > float(view.points[:, 2].min()) - LOWEST_SEEN_M)
     both = hit & view.mask
     overlap = float(both.sum() / max((hit | view.mask).sum(), 1))
-    off = np.abs(depth - view.depth_m)[both]
+    clear = both & _off_edges(np.where(hit, depth, 0), EDGE * np.ptp(rendered.corners, 0).max())
+    off = np.abs(depth - view.depth_m)[clear if clear.any() else both]
     rim = 1 - float((view.picture[0] < -1).sum() / max(view.mask.sum(), 1))
     depth_m = float(np.quantile(off, 0.9)) if len(off) else float('inf')
     low = ((rendered.corners - placed.shift.numpy()) @ placed.turn.numpy())[:, 2].min()
     return HeldOut(overlap, depth_m, rim, float(low) + view.floor_m)
+
+
+def _off_edges(depth: np.ndarray, step_m: float) -> np.ndarray:
+    """Where depth (h, w) in m differs from that of no neighbour by more than a step, (h, w) bool."""
+    around: np.ndarray = np.ones((3, 3), np.uint8)
+    return (cv2.dilate(depth, around) - depth < step_m) & (
+        depth - cv2.erode(depth, around) < step_m
+    )

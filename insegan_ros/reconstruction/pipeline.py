@@ -24,8 +24,9 @@ from insegan_ros.reconstruction.checks import (
     check_views,
 )
 from insegan_ros.reconstruction.clusters import Cluster, find_clusters
+from insegan_ros.reconstruction.completion import find_axis, turned_about
 from insegan_ros.reconstruction.fields import Shape, lattice, make_shape
-from insegan_ros.reconstruction.fusion import Placed, seen_points, surface
+from insegan_ros.reconstruction.fusion import Placed, fused_shape, seen_points, surface
 from insegan_ros.reconstruction.held_out import HeldOut, held_out_errors
 from insegan_ros.reconstruction.linking import Hypothesis, add_rare, link, margin_of
 from insegan_ros.reconstruction.refinement import place, refine
@@ -60,7 +61,8 @@ class Reconstruction:
     seen (V,) bool: which vertices some view has seen. placed: the views that made it, in the
     mesh's frame. poses: how many views each resting pose has. energy_m, margin_m: how far the
     poses contradict one another, and how much more in the next best way. errors: of views that
-    were held out.
+    were held out. axis: the direction (3,) of the line that the part is round about, None where it
+    is not: what was never seen of a round part is what was seen elsewhere about its axis.
     """
 
     mesh: trimesh.Trimesh
@@ -74,6 +76,7 @@ class Reconstruction:
     errors: tuple[HeldOut, ...]
     explained: float
     seconds: float
+    axis: np.ndarray | None = None
 
 
 def reconstruct(
@@ -94,17 +97,18 @@ def reconstruct(
     placed = place(used, clusters, linked.final)
     own = [shapes[number] for cluster in clusters for number in cluster.members]
     placed, model = refine(placed, own, linked.final.shape)
-    mesh = surface(placed, model)
+    axis = find_axis(model, sizes.part_m, noise_m)
+    known = turned_about(placed, axis) if axis else placed
+    model = fused_shape(known, model) if axis else model
+    mesh = surface(known, model)
     check_body(mesh, sizes.part_m)
     judges = [view for view in held if view.size_m < LARGE * sizes.part_m]
     errors = held_out_errors(
         judges, sizes.shapes(judges), placed, model, mesh, sizes.part_m, noise_m
     )
     explained = check_held_out(errors, sizes.part_m, noise_m)
-
-    near = cKDTree(seen_points(placed).numpy()).query(mesh.vertices, workers=1)[0]
-    seen = near < SEEN * sizes.part_m + noise_m
-    check_seen(float(mesh.area_faces[~seen[mesh.faces].all(1)].sum() / mesh.area), len(clusters))
+    check_seen(unseen_share(mesh, _seen(mesh, known, sizes)), len(clusters))
+    seen = _seen(mesh, placed, sizes)
     middle = mesh.center_mass
     mesh.apply_translation(-middle)
     moved = torch.from_numpy(np.asarray(middle)).float()
@@ -120,7 +124,19 @@ def reconstruct(
         tuple(errors),
         explained,
         time.monotonic() - begun,
+        axis.direction.numpy() if axis else None,
     )
+
+
+def unseen_share(mesh: trimesh.Trimesh, seen: np.ndarray) -> float:
+    """The share of the surface of a mesh whose vertices were seen, (V,) bool, or not."""
+    return float(mesh.area_faces[~seen[mesh.faces].all(1)].sum() / mesh.area)
+
+
+def _seen(mesh: trimesh.Trimesh, placed: Sequence[Placed], sizes: Sizes) -> np.ndarray:
+    """Which vertices some view has seen, (V,) bool."""
+    near = cKDTree(seen_points(placed).numpy()).query(mesh.vertices, workers=1)[0]
+    return np.asarray(near < SEEN * sizes.part_m + sizes.noise_m)
 
 
 class Sizes(NamedTuple):

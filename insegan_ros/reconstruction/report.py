@@ -12,7 +12,7 @@ import trimesh
 
 from insegan_ros.errors import DatasetError
 from insegan_ros.files import write_whole
-from insegan_ros.reconstruction.pipeline import Reconstruction
+from insegan_ros.reconstruction.pipeline import Reconstruction, unseen_share
 from insegan_sim.camera import Caster
 from insegan_sim.meshes import find_symmetries
 
@@ -59,8 +59,6 @@ def write_reconstruction(found: Reconstruction, folder: Path) -> dict[str, Any]:
 
 def facts_of(found: Reconstruction) -> dict[str, Any]:
     """What part.json holds; lengths in mm, shares between 0 and 1."""
-    faces_seen = found.seen[found.mesh.faces].all(1)
-    area = found.mesh.area_faces
     return {
         'views': len(found.placed),
         'resting_poses': list(found.poses),
@@ -79,7 +77,8 @@ def facts_of(found: Reconstruction) -> dict[str, Any]:
             for one in found.errors
         ],
         'held_out_explained': round(found.explained, 3),
-        'surface_never_seen': round(float(area[~faces_seen].sum() / area.sum()), 3),
+        'surface_never_seen': round(unseen_share(found.mesh, found.seen), 3),
+        'round_about': None if found.axis is None else [round(float(v), 4) for v in found.axis],
         'symmetries': [
             {'axis': [round(float(v), 4) for v in axis], 'fold': fold}
             for axis, fold in find_symmetries(found.mesh, SYMMETRY_TOLERANCE)

@@ -29,6 +29,9 @@ SEEN_POINTS = 500
 FLATTEST = 0.25
 # Neighbouring pixels that differ by more are the two sides of an edge, in m.
 EDGE_M = 0.002
+# Noise of a stereo camera is the same over a few pixels: neighbours are looked for in a square of
+# this side.
+NOISE_PX = 9
 # Less of a piece's border than this may be its bin's wall.
 RIM_M = 0.004
 
@@ -129,10 +132,15 @@ def _unmoved(view: View, other: View) -> bool:
 
 
 def depth_noise(frame: Frame) -> float:
-    """The depth's noise in m, robust: how far a reading lies from the mean of its neighbours."""
-    depth = frame.depth_m
-    rest = np.abs(depth - cv2.blur(depth, (3, 3)))
-    return float(np.nanmedian(rest) * 1.4826 / np.sqrt(8 / 9)) if np.isfinite(rest).any() else 0.0
+    """The depth's noise in m, robust: how far a reading lies from the mean of its neighbours, which
+    is right on planes however they lean. Those without a reading are left out, not averaged in."""
+    depth, known = frame.depth_m, np.isfinite(frame.depth_m)
+    if not known.any():
+        return 0.0
+    side = (NOISE_PX, NOISE_PX)
+    total, weight = (cv2.blur(one, side) for one in (np.where(known, depth, 0), np.float32(known)))
+    rest = np.abs(depth - total / np.maximum(weight, 1e-6))[known]
+    return float(np.median(rest) * 1.4826)
 
 
 def lowest_m(noise_m: float) -> float:

@@ -5,7 +5,8 @@ from lone_parts import lone_scenes, rests, stepped_block
 
 from insegan_ros.data.scene import Scene
 from insegan_ros.errors import DatasetError
-from insegan_ros.reconstruction.views import lone_views
+from insegan_ros.frame import Frame, Intrinsics
+from insegan_ros.reconstruction.views import depth_noise, lone_views
 
 
 def test_a_view_bounds_the_part_that_it_shows():
@@ -52,3 +53,15 @@ def test_an_unknown_floor_is_said():
     (scene,) = lone_scenes(stepped_block(), rests((0, 0, 0)), 1)
     with pytest.raises(DatasetError, match='where the floor is'):
         list(lone_views([Scene(scene.frame, None, None)], 0.0015))
+
+
+def test_noise_is_measured_where_there_are_readings():
+    """A slanted floor with a step and with holes, whose neighbours are not lost with them."""
+    rng = np.random.default_rng(0)
+    depth = np.linspace(0.5, 0.6, 100)[:, None] + 0.001 * rng.standard_normal((100, 120))
+    depth[40:70, 30:60] -= 0.05
+    depth[::9, ::7] = np.nan
+    frame = Frame(np.float32(depth), Intrinsics(500, 500, 60, 50, 120, 100))
+    assert depth_noise(frame) == pytest.approx(0.001, rel=0.15)
+    frame.depth_m[:] = np.nan
+    assert depth_noise(frame) == 0.0
