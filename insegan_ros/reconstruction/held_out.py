@@ -36,10 +36,10 @@ NOISY_MASK = 8.0
 @dataclass(frozen=True)
 class HeldOut:
     """How well the mesh explains one view that it was not made from: overlap of the masks, and the
-    depth that nine of ten pixels off the edges are within, in m. rim: the share of the mask that is its rim of
-    one pixel, which no overlap tells. gap_m: how high above the view's floor the mesh would hang,
-    negative where it would reach below: a mesh that is too thin or too thick can be laid on what is
-    seen of a view, but not on its floor at the same time."""
+    depth that nine of ten pixels off the edges are within, in m. rim: the share of the mask that is
+    its rim of one pixel, which no overlap tells. gap_m: how high above the view's floor the mesh
+    would hang, negative where it would reach below: a mesh that is too thin or too thick can be
+    laid on what is seen of a view, but not on its floor at the same time."""
 
     overlap: float
     depth_m: float
@@ -144,8 +144,7 @@ def render_error(placed: Placed, rendered: Rendered) -> HeldOut:
 
 
 def _off_edges(depth: np.ndarray, step_m: float) -> np.ndarray:
-    """Where depth (h, w) in m differs from that of no neighbour by more than a step, (h, w) bool."""
+    """Where depth (h, w) in m differs from no neighbour's by more than a step, (h, w) bool."""
     around: np.ndarray = np.ones((3, 3), np.uint8)
-    return (cv2.dilate(depth, around) - depth < step_m) & (
-        depth - cv2.erode(depth, around) < step_m
-    )
+    up, down = cv2.dilate(depth, around) - depth, depth - cv2.erode(depth, around)
+    return np.maximum(up, down) < step_m

@@ -138,7 +138,8 @@ def depth_noise(frame: Frame) -> float:
     if not known.any():
         return 0.0
     side = (NOISE_PX, NOISE_PX)
-    total, weight = (cv2.blur(one, side) for one in (np.where(known, depth, 0), np.float32(known)))
+    total = cv2.blur(np.where(known, depth, 0), side)
+    weight = cv2.blur(known.astype(np.float32), side)
     rest = np.abs(depth - total / np.maximum(weight, 1e-6))[known]
     return float(np.median(rest) * 1.4826)
 
