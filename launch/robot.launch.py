@@ -40,6 +40,7 @@ ARGUMENTS = {
     'camera': ('/camera/camera', 'where the driver publishes'),
     'aligned': ('false', "depth in the colour camera's view, and colour with it"),
     'autostart': ('true', 'configure and activate at start'),
+    'respawn': ('false', 'start segmenter and own camera again, two seconds after they ended'),
     'use_sim_time': ('false', 'take time from /clock'),
     'log_level': ('info', 'of the segmenter: debug, info, warn, error'),
     'rviz': ('false', 'open RViz on overlay, cloud and picks'),
@@ -58,6 +59,7 @@ def start(context: LaunchContext) -> list:
     if params_file and not Path(params_file).is_file():
         # launch itself would warn, and start without floor and bounds.
         raise ValueError(f'params_file is "{params_file}": expected a YAML file that is there')
+    again = {'respawn': value['respawn'].perform(context) == 'true', 'respawn_delay': 2.0}
     # Of the segmenter alone: at debug, rcl fills the log with lines of its own.
     names = [*filter(None, value['namespace'].perform(context).split('/')), 'segmenter']
     depth = f'{camera}/aligned_depth_to_color/' if aligned == 'true' else f'{camera}/depth/'
@@ -84,6 +86,7 @@ def start(context: LaunchContext) -> list:
             ('color/image', f'{camera}/color/image_raw'),
         ],
         arguments=['--ros-args', '--log-level', f'{".".join(names)}:={level}'],
+        **again,
     )
     if driver == 'insegan':
         return [
@@ -92,6 +95,7 @@ def start(context: LaunchContext) -> list:
                 executable='realsense_camera',
                 output='screen',
                 parameters=[params_file] if params_file else [],
+                **again,
             ),
             segmenter,
         ]

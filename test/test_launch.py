@@ -25,6 +25,7 @@ ARGUMENTS = {
         'camera',
         'aligned',
         'autostart',
+        'respawn',
         'use_sim_time',
         'log_level',
         'rviz',
