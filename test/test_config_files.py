@@ -49,7 +49,10 @@ DIFFERENCES: dict[str, dict[str, str]] = {
     },
     'hoc': {'zoom': 'found in the picture: from its px to those of the patches'},
     'piles': {},
-    'layered-gan': {'gan.perturb': 'a switch of an earlier version, always on'},
+    'layered-gan': {
+        'gan.perturb': 'a switch of an earlier version, always on',
+        'between_steps': YOUNGER,
+    },
     'independence-foreground': {
         'unet.network.width': "the student's, by the name that inference knows it by",
         'unet.network.levels': "the student's, by the name that inference knows it by",

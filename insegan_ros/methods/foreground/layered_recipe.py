@@ -9,7 +9,7 @@ backgrounds empty. No mask is read.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -284,11 +284,24 @@ class TrainLayeredGanConfig(PicturesConfig):
     """The layered GAN's training."""
     unet: ForegroundTrainConfig = field(default_factory=ForegroundTrainConfig)
     """The U-Net's training."""
+    between_steps: int = 0
+    """Steps of the U-Net in all rounds but the last, where it only regularises the next GAN; the
+    paper's are 2,000 of 12,000. 0: as many as in the last."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.rounds < 1:
             raise ConfigError(f'rounds is {self.rounds}: expected 1 or more')
+        if not 0 <= self.between_steps <= self.unet.steps:
+            raise ConfigError(
+                f'between_steps is {self.between_steps}: expected 0 to {self.unet.steps}, the'
+                ' steps of the last round'
+            )
+
+    def unet_in(self, round_: int) -> ForegroundTrainConfig:
+        """The U-Net's training in a round, counted from 1."""
+        steps = self.between_steps if round_ < self.rounds and self.between_steps else 0
+        return replace(self.unet, steps=steps) if steps else self.unet
 
     @property
     def size(self) -> int:
@@ -314,7 +327,7 @@ def train_layered_gan(config: TrainLayeredGanConfig) -> Path:
         alarms += [alarm] if alarm else []
         start = unet.best.state_dict() if unet is not None else None
         factory = LayeredFactory(gan.best)
-        unet = ForegroundStage(run.fabric, config.unet, factory, f'unet-{round_}', start)
+        unet = ForegroundStage(run.fabric, config.unet_in(round_), factory, f'unet-{round_}', start)
         run.stage(unet)
     assert gan is not None and unet is not None, 'there is one round or more'
     weights = {

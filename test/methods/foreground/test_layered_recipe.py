@@ -17,11 +17,13 @@ from insegan_ros.errors import ConfigError
 from insegan_ros.methods.foreground.layered_recipe import (
     LayeredGanConfig,
     LayeredGanStage,
+    TrainLayeredGanConfig,
     background_loss,
     mask_alarm,
     train_layered_gan,
 )
 from insegan_ros.methods.foreground.network import ForegroundConfig, ForegroundNet
+from insegan_ros.methods.foreground.stage import ForegroundTrainConfig
 from insegan_ros.methods.registry import load_segmenter
 from insegan_ros.nn.perturbation import PerturbationConfig
 
@@ -78,6 +80,17 @@ def test_every_ablation_is_a_switch(config, wanted, left_out):
     )
     losses = stage.step(0)
     assert wanted <= set(losses) and not left_out & set(losses)
+
+
+def test_between_rounds_the_u_net_learns_for_fewer_steps():
+    config = TrainLayeredGanConfig(
+        rounds=3, between_steps=200, unet=ForegroundTrainConfig(steps=1200)
+    )
+    assert [config.unet_in(round_).steps for round_ in (1, 2, 3)] == [200, 200, 1200]
+    alike = TrainLayeredGanConfig(rounds=2, unet=ForegroundTrainConfig(steps=1200))
+    assert [alike.unet_in(round_).steps for round_ in (1, 2)] == [1200, 1200]
+    with pytest.raises(ConfigError, match='between_steps is 1300: expected 0 to 1200'):
+        TrainLayeredGanConfig(between_steps=1300, unet=ForegroundTrainConfig(steps=1200))
 
 
 def test_alarms_name_what_failed():
