@@ -54,7 +54,7 @@ def run_cells(
             not only & names or str(getattr(cell, kind)) in only for kind, names in values.items()
         )
     ]
-    results, failed = [], {}
+    results, failed = [], _failed(folder)
     for cell in tqdm(chosen, desc=title, unit='cell'):
         called = '-'.join(str(getattr(cell, kind)) for kind in name_of or kinds)
         name = ''.join(c if c.isalnum() or c in '-.' else '_' for c in called)
@@ -78,15 +78,22 @@ def run_cells(
                 continue
             write_whole(path, (json.dumps(found, indent=1) + '\n').encode())
         results.append(read_json(path, DatasetError))
-    if measure is not None:
+        failed.pop(called, None)
+    if failed != _failed(folder):
         write_whole(folder / FAILED, (json.dumps(failed, indent=1) + '\n').encode())
     return results
 
 
+def _failed(folder: Path) -> dict[str, str]:
+    """Cells that could not be measured when they were last tried, and why."""
+    path = folder / FAILED
+    return read_json(path, DatasetError) if path.is_file() else {}
+
+
 def not_measured(folder: Path) -> list[str]:
-    """Markdown lines that name what the last run in a folder could not measure, and why; none where
-    it measured all."""
-    failed = read_json(folder / FAILED, DatasetError) if (folder / FAILED).is_file() else {}
+    """Markdown lines that name what could not be measured in a folder when it was last tried, and
+    why; none where all is measured."""
+    failed = _failed(folder)
     return (
         ['## Not measured', '', *(f'- {called}: {reason}' for called, reason in failed.items()), '']
         if failed

@@ -29,7 +29,7 @@ def test_what_cannot_be_measured_is_said_until_it_is(tmp_path):
             tmp_path,
             [Cell('one', 'kmeans'), Cell('one', 'spectral')],
             ('table', 'method'),
-            set(),
+            options.get('only', set()),
             repr,
             options.get('measure', measure),
         )
@@ -44,4 +44,6 @@ def test_what_cannot_be_measured_is_said_until_it_is(tmp_path):
     # What only reads leaves it as it is.
     assert run(measure=None) == [{'method': 'kmeans'}] and len(not_measured(tmp_path)) == 4
     broken.clear()
+    # Nor what is measured without the others having been tried again.
+    assert run(only={'kmeans'}) == [{'method': 'kmeans'}] and len(not_measured(tmp_path)) == 4
     assert len(run()) == 2 and asked[2:] == ['spectral'] and not_measured(tmp_path) == []
