@@ -36,6 +36,8 @@ from insegan_ros.workspace import Workspace, read_workspace
 IMAGE_TYPE, INFO_TYPE = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CameraInfo'
 # Depth and colour whose stamps are nearer are of one moment.
 SLOP_S = 0.02
+# No depth camera that stands over a bin reads as far, in mm.
+FAR_MM = 20_000
 DEPTH_ENCODINGS = ('16UC1', 'mono16', '32FC1')
 
 
@@ -309,10 +311,16 @@ def read_depth_image(path: str | Path, camera: GivenCamera | None = None) -> Fra
 
 def read_colour_image(path: str | Path, camera: GivenCamera | None = None) -> Frame:
     """A photograph as a frame without depth, of the camera given or a D4xx's usual colour camera.
-    Raises InputError where it cannot be read."""
+    Raises InputError where it cannot be read, or is depth."""
     image = read_picture(Path(path))
     if image is None:
         raise InputError(f'{path} cannot be read as an image: expected a photograph')
+    whole = read_picture(Path(path), cv2.IMREAD_UNCHANGED)
+    if whole is not None and whole.ndim == 2 and whole.dtype == np.uint16 and whole.max() < FAR_MM:
+        raise InputError(
+            f'{path} is 16-bit grey and nowhere brighter than {whole.max()}, as depth in millimetres'
+            ' is: the model looks at colour, expected a photograph'
+        )
     shape = image.shape[:2]
     return Frame(
         np.full(shape, np.nan, np.float32),

@@ -15,7 +15,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from insegan_ros.data.recording_writer import RecordingWriter
-from insegan_ros.data.recordings import read_depth_image, read_frames
+from insegan_ros.data.recordings import read_colour_image, read_depth_image, read_frames
 from insegan_ros.errors import DatasetError, InputError
 from insegan_ros.frame import Frame, Intrinsics
 from insegan_ros.workspace import Workspace
@@ -279,3 +279,17 @@ def test_colour_comes_with_depth_in_its_view(tmp_path, real_bag):
         list(read_frames(tmp_path / 'depth', colour=True))
     with pytest.raises(DatasetError, match='no colour of the same moment as depth'):
         list(read_frames(real_bag, colour=True))
+
+
+def test_depth_is_no_photograph(tmp_path):
+    """A model that looks at colour would take it for a dark grey picture."""
+    depth, grey = tmp_path / 'depth.png', tmp_path / 'grey.png'
+    cv2.imwrite(str(depth), np.full((40, 50), 500, np.uint16))
+    cv2.imwrite(str(grey), np.full((40, 50), 90, np.uint8))
+    with pytest.raises(InputError, match='depth.png is 16-bit grey .* as depth in millimetres is'):
+        read_colour_image(depth)
+    # A microscope's picture uses all of its bits.
+    cv2.imwrite(str(depth), np.full((40, 50), 40_000, np.uint16))
+    assert read_colour_image(depth).colour is not None
+    frame = read_colour_image(grey)
+    assert frame.colour is not None and (frame.colour == 90).all()
