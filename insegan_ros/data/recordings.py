@@ -318,8 +318,8 @@ def read_colour_image(path: str | Path, camera: GivenCamera | None = None) -> Fr
     whole = read_picture(Path(path), cv2.IMREAD_UNCHANGED)
     if whole is not None and whole.ndim == 2 and whole.dtype == np.uint16 and whole.max() < FAR_MM:
         raise InputError(
-            f'{path} is 16-bit grey and nowhere brighter than {whole.max()}, as depth in millimetres'
-            ' is: the model looks at colour, expected a photograph'
+            f'{path} is 16-bit grey and nowhere brighter than {whole.max()}, as depth in'
+            ' millimetres is: the model looks at colour, expected a photograph'
         )
     shape = image.shape[:2]
     return Frame(
