@@ -62,8 +62,31 @@ PAPER = {
     'insegan-2d': (0.215, 0.365, 0.258, 0.524, 0.435, 0.585, 0.628, 0.365, 0.286, 0.532),
     'insegan-paper': (0.773, 0.301, 0.760, 0.539, 0.47, 0.655, 0.642, 0.686, 0.591, 0.483),
 }
+# Means that it prints where those of its parts are others.
+PRINTED_MEANS = {
+    'graphcut': 0.373,
+    'grabcut': 0.486,
+    'point-template': 0.385,
+    'slot-attention': 0.535,
+}
+# Table 2 of the paper, bolt and obj01 in the same protocol.
+PAPERS_LOSSES = {
+    'paper: OT + i + p': {'bolt': 0.424, 'obj01': 0.686},
+    'paper: greedy + i + p': {'bolt': 0.383, 'obj01': 0.664},
+    'paper: OT + i': {'bolt': 0.312, 'obj01': 0.360},
+    'paper: OT': {'bolt': 0.303, 'obj01': 0.402},
+}
 BASELINES = 'point-template', 'slot-attention', 'iodine'
 SENSORS = {'methods': 'ideal', 'noisy': 'd435'}
+
+
+def in_the_paper(table: str, set_: str, metric: str, method: str) -> dict[str, float]:
+    """The paper's figures for a row of a table, by part; empty where it has none."""
+    if (set_, metric) != ('hard', 'paper_miou'):
+        return {}
+    if table == 'losses':
+        return PAPERS_LOSSES.get(method, {})
+    return dict(zip(INSTA10, PAPER.get(method, ()))) if table == 'methods' else {}
 
 
 class Trained(NamedTuple):

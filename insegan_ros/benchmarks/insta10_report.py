@@ -17,8 +17,9 @@ import numpy as np
 from insegan_ros.benchmarks.cells import not_measured
 from insegan_ros.benchmarks.insta10 import (
     INSTA10,
-    PAPER,
+    PRINTED_MEANS,
     Insta10,
+    in_the_paper,
     is_papers_form,
     protocol_check,
     segment_scene,
@@ -135,10 +136,8 @@ def rows(
 
 def _reference(key: Key) -> str:
     """The paper's figure for the same, if it has one."""
-    quoted = (key.table, key.set, key.metric) == ('methods', 'hard', 'paper_miou')
-    if not quoted or key.method not in PAPER or key.part not in INSTA10:
-        return ''
-    return f'paper {PAPER[key.method][INSTA10.index(key.part)]}'
+    quoted = in_the_paper(key.table, key.set, key.metric, key.method)
+    return f'paper {quoted[key.part]}' if key.part in quoted else ''
 
 
 def markdown(results: Sequence[Result], checks: Checks, budget: str, machine: str) -> str:
@@ -251,13 +250,20 @@ def _table(
         there = [cell.mean for cell in cells if cell]
         mean = f'{np.mean(there):.3f}' if len(there) == len(parts) else f'({np.mean(there):.3f})'
         lines.append(f'| {method} | ' + ' | '.join(map(_cell, cells)) + f' | {mean} |')
-        if (name, set_, metric) == ('methods', 'hard', 'paper_miou') and method in PAPER:
-            lines.append(
-                f'| *{method}, in the paper* | '
-                + ' | '.join(f'*{PAPER[method][INSTA10.index(part)]:.3f}*' for part in parts)
-                + f' | *{np.mean(PAPER[method]):.3f}* |'
-            )
+        lines += _papers_row(method, in_the_paper(name, set_, metric, method), parts)
     return lines + ['']
+
+
+def _papers_row(method: str, quoted: Mapping[str, float], parts: Sequence[str]) -> list[str]:
+    """The paper's figures in a row of their own, with the mean of the parts that are shown; what it
+    prints beside, where that is another."""
+    shown = [quoted[part] for part in parts if part in quoted]
+    if not shown:
+        return []
+    printed = PRINTED_MEANS.get(method) if len(shown) == len(INSTA10) else None
+    mean = f'*{np.mean(shown):.3f}*' + (f' (printed: {printed:.3f})' if printed else '')
+    cells = ' | '.join(f'*{quoted[part]:.3f}*' if part in quoted else '-' for part in parts)
+    return [f'| *{method}, in the paper* | {cells} | {mean} |']
 
 
 def _cell(figure: Figure | None) -> str:
