@@ -17,6 +17,7 @@ from insegan_ros.errors import DatasetError, InputError
 from insegan_ros.files import write_png
 from insegan_ros.floors import fit_floor
 from insegan_ros.frame import Frame
+from insegan_ros.heights import LEAST_M, NOISES
 from insegan_ros.picking.emptiness import FLAT_M, IN_USE, check_empty, check_lowest, wall_height
 from insegan_ros.picking.floor_view import (
     Wall,
@@ -43,6 +44,8 @@ SMALLEST_M = 0.06
 RIM_M = 0.03
 # A smaller share of the image with readings shows no bin.
 MIN_READ = 0.02
+# Parts that cover fewer pixels across are told apart less well: docs/robot.md has figures.
+SMALLEST_PX = 20
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Calibration:
     (0 without walls); the noise of one picture of the floor (standard deviation, m); pictures used;
     and how good the planes are: root mean square of the readings' distance to the floor, the
     walls' median distance to theirs (m; one number a wall that was found), and the share of the
-    inside that shows the floor."""
+    inside that shows the floor; and what a pixel covers of the floor, m."""
 
     workspace: Workspace
     wall_m: float
@@ -60,10 +63,18 @@ class Calibration:
     residual_m: float = 0.0
     wall_residuals_m: tuple[float, ...] = ()
     free: float = 1.0
+    pixel_m: float = 0.0
+
+    @property
+    def smallest_m(self) -> tuple[float, float]:
+        """How wide and how high a part has to be to be told from others and from the floor, in m:
+        so many pixels, and above the floor's noise."""
+        return SMALLEST_PX * self.pixel_m, max(NOISES * self.noise_m, LEAST_M)
 
     def text(self) -> str:
         """What was found, in a sentence. Raises InputError for a workspace without bounds."""
         x_min, y_min, x_max, y_max = self.workspace.require_bounds()
+        wide, high = self.smallest_m
         tilt = np.degrees(np.arccos(np.clip(-self.workspace.floor[2], -1, 1)))
         turn = self.workspace.bounds_turn_deg
         walls = [f'walls of {1000 * self.wall_m:.0f} mm'] if self.wall_m else []
@@ -84,7 +95,9 @@ class Calibration:
             f' {tilt:.1f} degrees, noise {1000 * self.noise_m:.1f} mm, residual'
             f' {1000 * self.residual_m:.1f} mm; inside {1000 * (x_max - x_min):.0f} x'
             f' {1000 * (y_max - y_min):.0f} mm{f", turned {turn:.1f} degrees" if turn else ""},'
-            f' {100 * self.free:.0f} % of it free; {", ".join(walls) or "no walls were seen"}'
+            f' {100 * self.free:.0f} % of it free; {", ".join(walls) or "no walls were seen"};'
+            f' a pixel is {1000 * self.pixel_m:.2f} mm there: parts should be {1000 * wide:.0f} mm wide'
+            f' ({SMALLEST_PX} px) and {1000 * high:.1f} mm high or more'
         )
 
 
@@ -174,6 +187,7 @@ def _described(found: _Found, picture: Frame, frames: list[Frame]) -> Calibratio
         float(np.sqrt((heights[flat] ** 2).mean())) if flat.any() else 0.0,
         residuals,
         float(flat.sum() / max(inside.sum(), 1)),
+        workspace.floor_distance_m / picture.intrinsics.fx,
     )
 
 

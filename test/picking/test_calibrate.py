@@ -175,6 +175,11 @@ def test_floor_and_bounds_by_hand_are_taken_and_checked():
     assert found.workspace.floor == truth.floor and found.workspace.bounds == truth.bounds
     assert 0.3 < found.free < 0.95 and found.residual_m < 0.002
     assert f'{100 * found.free:.0f} % of it free' in found.text()
+    # So small may parts be: twenty pixels, and five times the noise.
+    wide, high = found.smallest_m
+    assert wide == pytest.approx(20 * found.workspace.floor_distance_m / frames[0].intrinsics.fx)
+    assert high == max(5 * found.noise_m, 0.0015)
+    assert f'parts should be {1000 * wide:.0f} mm wide (20 px)' in found.text()
 
 
 def test_a_cloud_that_was_cropped_to_the_bin_is_enough():
