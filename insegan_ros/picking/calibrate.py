@@ -96,8 +96,8 @@ class Calibration:
             f' {1000 * self.residual_m:.1f} mm; inside {1000 * (x_max - x_min):.0f} x'
             f' {1000 * (y_max - y_min):.0f} mm{f", turned {turn:.1f} degrees" if turn else ""},'
             f' {100 * self.free:.0f} % of it free; {", ".join(walls) or "no walls were seen"};'
-            f' a pixel is {1000 * self.pixel_m:.2f} mm there: parts should be {1000 * wide:.0f} mm wide'
-            f' ({SMALLEST_PX} px) and {1000 * high:.1f} mm high or more'
+            f' a pixel is {1000 * self.pixel_m:.2f} mm there: parts should be'
+            f' {1000 * wide:.0f} mm wide ({SMALLEST_PX} px) and {1000 * high:.1f} mm high or more'
         )
 
 
