@@ -42,6 +42,10 @@ ARGUMENTS = {
     'autostart': ('true', 'configure and activate at start'),
     'use_sim_time': ('false', 'take time from /clock'),
     'log_level': ('info', 'of the segmenter: debug, info, warn, error'),
+    'page': (
+        'false',
+        'serve the page for browsers, http://127.0.0.1:8080 unless params_file says otherwise',
+    ),
     'rviz': ('false', 'open RViz on overlay, cloud and picks'),
 }
 
@@ -85,6 +89,19 @@ def start(context: LaunchContext) -> list:
         ],
         arguments=['--ros-args', '--log-level', f'{".".join(names)}:={level}'],
     )
+    nodes = [segmenter]
+    if value['page'].perform(context) == 'true':
+        nodes.append(
+            Node(
+                package='insegan_ros',
+                executable='page',
+                output='screen',
+                parameters=[
+                    *([params_file] if params_file else []),
+                    {'segmenter': f'/{"/".join(names)}'},
+                ],
+            )
+        )
     if driver == 'insegan':
         return [
             Node(
@@ -93,7 +110,7 @@ def start(context: LaunchContext) -> list:
                 output='screen',
                 parameters=[params_file] if params_file else [],
             ),
-            segmenter,
+            *nodes,
         ]
     if driver == 'realsense-ros':
         return [
@@ -105,11 +122,11 @@ def start(context: LaunchContext) -> list:
                 ),
                 launch_arguments={'align_depth.enable': aligned}.items(),
             ),
-            segmenter,
+            *nodes,
         ]
     if driver != 'none':
         raise ValueError(f'driver is "{driver}": expected none, insegan or realsense-ros')
-    return [segmenter]
+    return nodes
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -27,6 +27,7 @@ ARGUMENTS = {
         'autostart',
         'use_sim_time',
         'log_level',
+        'page',
         'rviz',
     },
     'sim': {
@@ -42,6 +43,7 @@ ARGUMENTS = {
         'namespace',
         'device',
         'log_level',
+        'page',
         'rviz',
     },
     'replay': {
@@ -56,6 +58,7 @@ ARGUMENTS = {
         'namespace',
         'device',
         'log_level',
+        'page',
         'rviz',
     },
 }
@@ -200,6 +203,12 @@ def test_the_log_level_is_the_segmenters_own(root, namespace, logger):
     )
     (segmenter,) = actions
     assert f'{logger}:=debug' in [part for word in segmenter.cmd for part in spoken(word)]
+
+
+def test_the_page_is_started_where_it_is_asked_for(root):
+    assert len(description_actions(root, 'robot', params_file='')) == 1
+    _, page = description_actions(root, 'robot', params_file='', namespace='cell', page='true')
+    assert page.node_executable == 'page'
 
 
 def description_actions(root, name: str, **given: str) -> list:
