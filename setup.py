@@ -104,6 +104,7 @@ setup(
             'segmenter = insegan_ros.nodes.segmenter:main',
             'sim_camera = insegan_ros.nodes.sim_camera:main',
             'page = insegan_ros.nodes.page:main',
+            'empty_bin = insegan_ros.nodes.empty_bin:main',
             'recording_player = insegan_ros.nodes.recording_player:main',
             'realsense_camera = insegan_ros.nodes.realsense_camera:main',
         ]

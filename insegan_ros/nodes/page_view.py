@@ -116,10 +116,13 @@ class PageView:
             at, what = self._heard.get(name, (-math.inf, None))
         return what if time.monotonic() - at < FRESH_S else None
 
+    def _diagnosis(self) -> tuple[bytes | None, str, dict[str, str]]:
+        """Level, message and values; no level where nothing is heard."""
+        return self._newest('diagnostics') or (None, '', {})
+
     def status(self) -> dict[str, Any]:
         """Everything but the picture: numbers, text, or None for what is not known."""
-        values: dict[str, str]
-        level, message, values = self._newest('diagnostics') or (None, '', {})
+        level, message, values = self._diagnosis()
         count, picks = self._newest('picks') or (None, [])
         with self._lock:
             refused = list(self._refused)
