@@ -9,10 +9,11 @@ empty` starts both nodes too.
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import Point, Pose, PoseStamped, Quaternion
 from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import String
@@ -202,7 +204,7 @@ def run_empty_bin(config: EmptyBinConfig) -> dict[str, Any]:
     model = config.model or f'piles-{config.part}'
     days = []
     with watching(Cell) as (cell, executor, processes):
-        cell.spin, cell.timeout_s = partial(executor.spin_once, 0.05), config.timeout_s
+        cell.spin, cell.timeout_s = partial(_spin, executor, processes), config.timeout_s
         processes.append(
             start_segmenter(
                 model,
@@ -222,12 +224,19 @@ def run_empty_bin(config: EmptyBinConfig) -> dict[str, Any]:
                 'a simulated bin',
             )
             days.append({'seed': seed, **empty_bin(cell).summary()})
+            # Bins that are done are kept, whatever becomes of the next.
+            numbers = summed(config, model, days)
+            write_json(out / 'empty.json', numbers, 1)
             camera.terminate()
             camera.wait()
             processes.remove(camera)
-    numbers = summed(config, model, days)
-    write_json(out / 'empty.json', numbers, 1)
     return numbers
+
+
+def _spin(executor: SingleThreadedExecutor, processes: Sequence[subprocess.Popen]) -> None:
+    executor.spin_once(timeout_sec=0.05)
+    if any(process.poll() is not None for process in processes):
+        raise InseganError("one of the nodes ended: the nodes' messages stand above")
 
 
 def _camera(config: EmptyBinConfig, seed: int) -> dict[str, Any]:
@@ -243,7 +252,7 @@ def summed(config: EmptyBinConfig, model: str, days: list[dict[str, Any]]) -> di
         'part': config.part,
         'model': model,
         'sensor': config.sensor,
-        'parts': config.bins * config.instances,
+        'parts': len(days) * config.instances,
         **{name: sum(day[name] for day in days) for name in counted},
         'left': sum(config.instances if day['left'] is None else day['left'] for day in days),
         'bins said to be empty': sum(day['ended'] == BinState.EMPTY for day in days),
