@@ -83,26 +83,24 @@ class Cell(Node):
 
     def __init__(self) -> None:
         super().__init__('empty_bin')
-        segmenter, camera, self.timeout_s = (
-            self.declare_parameter(name, default, ParameterDescriptor(description=text)).value
-            for name, default, text in (
-                ('segmenter', '/segmenter', "the segmenter's full name"),
-                ('camera', CAMERA, "the simulated camera's full name"),
-                ('timeout_s', 60.0, 'how long to wait for an answer'),
-            )
-        )
+        segmenter = self._declare('segmenter', '/segmenter', "the segmenter's full name")
+        camera = self._declare('camera', CAMERA, "the simulated camera's full name")
+        self.timeout_s: float = self._declare('timeout_s', 60.0, 'how long to wait for an answer')
         self.spin: Callable[[], None] = lambda: None
         self.table: PointCloud2 | None = None
         self.state = ''
         self.answer: DiagnosticStatus | None = None
         self.changed_ns = 0
-        self.once = self.create_client(Trigger, f'{segmenter}/segment_once')
+        self.once: Any = self.create_client(Trigger, f'{segmenter}/segment_once')
         self.create_subscription(PointCloud2, f'{segmenter}/pick_table', self._on_table, 5)
         self.create_subscription(String, f'{segmenter}/bin_state', self._on_state, 5)
         self.judge = self.create_subscription(
             DiagnosticStatus, f'{camera}/taken', self._on_taken, 10
         )
         self.tool = self.create_publisher(PoseStamped, f'{camera}/take', 10)
+
+    def _declare(self, name: str, default: str | float, text: str) -> Any:
+        return self.declare_parameter(name, default, ParameterDescriptor(description=text)).value
 
     def _on_table(self, message: PointCloud2) -> None:
         self.table = message

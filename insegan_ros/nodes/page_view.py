@@ -123,6 +123,9 @@ class PageView:
     def status(self) -> dict[str, Any]:
         """Everything but the picture: numbers, text, or None for what is not known."""
         level, message, values = self._diagnosis()
+        rate = _number(values.get('frames a second'))
+        # Where no frame comes, the times of those of long ago say nothing of now.
+        times = values if rate else {}
         count, picks = self._newest('picks') or (None, [])
         with self._lock:
             refused = list(self._refused)
@@ -134,9 +137,9 @@ class PageView:
             'model': values.get('model'),
             'device': values.get('device'),
             'runtime': values.get('runtime'),
-            'frames_per_s': _number(values.get('frames a second')),
-            'latency_ms': _number(values.get('camera stamp to published ms, median')),
-            'latency_ms_p99': _number(values.get('camera stamp to published ms, 99 %')),
+            'frames_per_s': rate,
+            'latency_ms': _number(times.get('camera stamp to published ms, median')),
+            'latency_ms_p99': _number(times.get('camera stamp to published ms, 99 %')),
             'frames': {
                 name: _number(values.get(f'frames {name}'))
                 for name in ('in', 'out', 'dropped', 'refused')

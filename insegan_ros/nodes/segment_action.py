@@ -74,7 +74,7 @@ class SegmentAction:
             clock=Clock(clock_type=ClockType.STEADY_TIME),
         )
         try:
-            return await look.result  # type: ignore[misc]
+            return await look.result
         finally:
             self.goals -= 1
             self.node.destroy_timer(timer)
