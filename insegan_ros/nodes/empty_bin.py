@@ -46,10 +46,11 @@ MAX_LOOKS = 1000
 
 @dataclass(frozen=True)
 class Look:
-    """One look at the bin: its state, and what can be picked as rows of ~/pick_table, with the
-    table's message."""
+    """One look at the bin: its state, what was said of it, and what can be picked as rows of
+    ~/pick_table, with the table's message."""
 
     state: str
+    said: str
     picks: np.ndarray
     table: PointCloud2
 
@@ -57,9 +58,11 @@ class Look:
 @dataclass
 class Day:
     """What became of a bin. tries: each pick that was tried, as the camera judged it; ended: how it
-    ended, in words; left: parts that lie in it still, None where nothing was ever taken."""
+    ended, and said: what the segmenter said at last, in words; left: parts that lie in it still,
+    None where nothing was ever taken."""
 
     ended: str = ''
+    said: str = ''
     looks: int = 0
     left: int | None = None
     tries: list[dict[str, Any]] = field(default_factory=list)
@@ -69,6 +72,7 @@ class Day:
         counts = Counter(one['came'] for one in self.tries)
         return {
             'ended': self.ended,
+            'said': self.said,
             'looks': self.looks,
             'picks': len(self.tries),
             **{came: counts[came] for came in ('free', 'not free', 'nothing')},
@@ -134,7 +138,7 @@ class Cell(Node):
             self.wait(lambda: self.table is not None and bool(self.state), 'picks and the state')
             table: Any = self.table
             if stamp_ns(table.header) > self.changed_ns:
-                return Look(self.state, table_rows(table), table)
+                return Look(self.state, answer.message, table_rows(table), table)
 
     def take(self, look: Look, number: int) -> dict[str, Any]:
         """Try a pick of a look; what came of it. Raises InseganError where nobody answers."""
@@ -171,7 +175,7 @@ def empty_bin(cell: Cell) -> Day:
     day, misses, stuck = Day(), 0, 0
     while day.looks < MAX_LOOKS:
         look = cell.look()
-        day.looks += 1
+        day.looks, day.said = day.looks + 1, look.said
         if look.state == BinState.EMPTY:
             day.ended = look.state
             return day

@@ -26,7 +26,7 @@ class Scripted:
 
     def look(self) -> Look:
         self.now = self.script.pop(0) if len(self.script) > 1 else self.script[0]
-        return Look(self.now[0], np.zeros(self.now[1]), None)
+        return Look(self.now[0], f'{self.now[1]} picks', np.zeros(self.now[1]), None)
 
     def take(self, look: Look, number: int) -> dict:
         self.tried.append(number)
@@ -55,7 +55,7 @@ def test_a_bin_from_which_nothing_can_be_taken_is_looked_at_some_times():
     cell = Scripted(('occupied_not_pickable', 0, ''))
     day = empty_bin(cell).summary()
     assert (day['ended'], day['looks'], day['picks']) == ('occupied_not_pickable', TRIES + 1, 0)
-    assert day['left'] is None
+    assert day['left'] is None and day['said'] == '0 picks'
     both = summed(EmptyBinConfig(instances=7), 'kmeans', [day, {**day, 'left': 2}])
     assert (both['parts'], both['left'], both['bins said to be empty']) == (14, 9, 0)
 
