@@ -75,6 +75,9 @@ class PageView:
         new = int(count) - (before if before is not None and before <= count else 0)
         if before is not None and new:
             with self._lock:
+                # One reason again and again is one line.
+                if self._refused and self._refused[0]['why'] == reason:
+                    new += self._refused.popleft()['frames']
                 self._refused.appendleft({'at': time.time(), 'frames': new, 'why': reason})
 
     def on_overlay(self, message: Image) -> None:

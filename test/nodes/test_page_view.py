@@ -87,8 +87,10 @@ def test_frames_that_were_left_out_are_listed_with_the_reason(view):
         (3, 'no camera_info'),
     ]
     for count in range(2, 40):
-        view.on_diagnostics(diagnostics('again', warn, frames_refused=count))
-    assert len(view.status()['refused']) == page_view.LAST_REFUSED
+        view.on_diagnostics(diagnostics(f'size {count // 2}', warn, frames_refused=count))
+    refused = view.status()['refused']
+    assert len(refused) == page_view.LAST_REFUSED and refused[0]['why'] == 'size 19'
+    assert refused[0]['frames'] == 2, 'the same reason twice in a row is one line'
 
 
 def test_the_picture_is_the_newest_overlay(view):
