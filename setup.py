@@ -23,6 +23,7 @@ setup(
         (f'share/{package}', ['package.xml']),
         (f'share/{package}/launch', glob('launch/*.py')),
         (f'share/{package}/config', glob('config/*.*')),
+        (f'share/{package}/web', glob('web/*.*')),
         *(
             (f'share/{package}/config/{folder}', glob(f'config/{folder}/*.yaml'))
             for folder in ('benchmarks', 'sensors', 'simulate', 'train')
@@ -102,6 +103,8 @@ setup(
             'insegan = insegan_ros.cli.start:main',
             'segmenter = insegan_ros.nodes.segmenter:main',
             'sim_camera = insegan_ros.nodes.sim_camera:main',
+            'page = insegan_ros.nodes.page:main',
+            'empty_bin = insegan_ros.nodes.empty_bin:main',
             'recording_player = insegan_ros.nodes.recording_player:main',
             'realsense_camera = insegan_ros.nodes.realsense_camera:main',
         ]

@@ -32,6 +32,7 @@ ARGUMENTS = {
     'namespace': ('', 'namespace of the segmenter'),
     'device': ('auto', 'auto, cpu, cuda or cuda:N'),
     'log_level': ('info', 'of the segmenter: debug, info, warn, error'),
+    'page': ('false', 'serve the page for browsers, on http://127.0.0.1:8080'),
     'rviz': ('false', 'open RViz'),
 }
 
@@ -61,7 +62,7 @@ def start(context: LaunchContext) -> list:
         launch_arguments={
             **{name: value[name] for name in ('model', 'mesh', 'mesh_scale')},
             'use_sim_time': 'true',
-            **{name: value[name] for name in ('namespace', 'device', 'log_level', 'rviz')},
+            **{name: value[name] for name in ('namespace', 'device', 'log_level', 'page', 'rviz')},
             'aligned': value['colour'],
             **({'params_file': parameters} if parameters else {}),
         }.items(),

@@ -43,6 +43,10 @@ ARGUMENTS = {
     'respawn': ('false', 'start segmenter and own camera again, two seconds after they ended'),
     'use_sim_time': ('false', 'take time from /clock'),
     'log_level': ('info', 'of the segmenter: debug, info, warn, error'),
+    'page': (
+        'false',
+        'serve the page for browsers, http://127.0.0.1:8080 unless params_file says otherwise',
+    ),
     'rviz': ('false', 'open RViz on overlay, cloud and picks'),
 }
 
@@ -88,6 +92,19 @@ def start(context: LaunchContext) -> list:
         arguments=['--ros-args', '--log-level', f'{".".join(names)}:={level}'],
         **again,
     )
+    nodes = [segmenter]
+    if value['page'].perform(context) == 'true':
+        nodes.append(
+            Node(
+                package='insegan_ros',
+                executable='page',
+                output='screen',
+                parameters=[
+                    *([params_file] if params_file else []),
+                    {'segmenter': f'/{"/".join(names)}'},
+                ],
+            )
+        )
     if driver == 'insegan':
         return [
             Node(
@@ -97,7 +114,7 @@ def start(context: LaunchContext) -> list:
                 parameters=[params_file] if params_file else [],
                 **again,
             ),
-            segmenter,
+            *nodes,
         ]
     if driver == 'realsense-ros':
         return [
@@ -109,11 +126,11 @@ def start(context: LaunchContext) -> list:
                 ),
                 launch_arguments={'align_depth.enable': aligned}.items(),
             ),
-            segmenter,
+            *nodes,
         ]
     if driver != 'none':
         raise ValueError(f'driver is "{driver}": expected none, insegan or realsense-ros')
-    return [segmenter]
+    return nodes
 
 
 def generate_launch_description() -> LaunchDescription:

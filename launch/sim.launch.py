@@ -34,6 +34,7 @@ ARGUMENTS = {
     'namespace': ('', 'namespace of the segmenter'),
     'device': ('auto', 'auto, cpu, cuda or cuda:N'),
     'log_level': ('info', 'of the segmenter: debug, info, warn, error'),
+    'page': ('false', 'serve the page for browsers, on http://127.0.0.1:8080'),
     'rviz': ('false', 'open RViz'),
 }
 
@@ -64,7 +65,7 @@ def start(context: LaunchContext) -> list:
         launch_arguments={
             'model': value['model'] or SimulatedBin(**shown).model,
             'params_file': str(parameters),
-            **{name: value[name] for name in ('namespace', 'device', 'log_level', 'rviz')},
+            **{name: value[name] for name in ('namespace', 'device', 'log_level', 'page', 'rviz')},
         }.items(),
     )
     return [robot, camera]

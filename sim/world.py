@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from insegan_ros.files import silenced
 from insegan_sim.container import Container
@@ -86,6 +87,18 @@ class World:
             return 'interpenetrating'
         return Pile(poses, self.speed_m_s(), penetration)
 
+    def settle(self, parts: Sequence[Part], poses: np.ndarray) -> np.ndarray:
+        """Put parts where they lie by these world-from-object poses (N, 4, 4), as after one of them
+        was taken away, and let them fall; where they lie then. A part that does not come to rest is
+        left where it is after SETTLE_S."""
+        self._empty(parts)
+        quaternions = Rotation.from_matrix(poses[:, :3, :3]).as_quat() if len(poses) else []
+        for part, pose, quaternion in zip(parts, poses, quaternions):
+            self._place(part, self._shape(part), pose[:3, 3].tolist(), quaternion)
+        pybullet.setPhysicsEngineParameter(numSolverIterations=150, physicsClientId=self.client)
+        self._settle()
+        return self.poses()
+
     def _empty(self, parts: Sequence[Part]) -> None:
         call = {'physicsClientId': self.client}
         pybullet.resetSimulation(**call)
@@ -156,6 +169,14 @@ class World:
         position = [*xy, max(below, default=radius) * 1.02]
         quaternion = rng.normal(size=4)
         quaternion /= np.linalg.norm(quaternion)
+        body = self._place(part, shape, position, quaternion)
+        pybullet.resetBaseVelocity(body, linearVelocity=[0, 0, -0.6], **call)
+
+    def _place(
+        self, part: Part, shape: int, position: Sequence[float], quaternion: np.ndarray
+    ) -> int:
+        """A body at rest; quaternion: x, y, z, w."""
+        call = {'physicsClientId': self.client}
         body = pybullet.createMultiBody(
             part.mass_kg,
             shape,
@@ -175,9 +196,9 @@ class World:
             angularDamping=0.6,
             **call,
         )
-        pybullet.resetBaseVelocity(body, linearVelocity=[0, 0, -0.6], **call)
         self.bodies.append(body)
-        self.radii.append(radius)
+        self.radii.append(part.diameter_m / 2)
+        return body
 
     def _settle(self) -> bool:
         """Run until every part is slower than REST_SPEED_M_S at two moments one after another;

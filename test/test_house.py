@@ -55,6 +55,7 @@ ROS = (
     'ament_index_python',
     'diagnostic_msgs',
     'geometry_msgs',
+    'insegan_ros_interfaces',
     'launch',
     'lifecycle_msgs',
     'rcl_interfaces',

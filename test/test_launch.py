@@ -28,6 +28,7 @@ ARGUMENTS = {
         'respawn',
         'use_sim_time',
         'log_level',
+        'page',
         'rviz',
     },
     'sim': {
@@ -43,6 +44,7 @@ ARGUMENTS = {
         'namespace',
         'device',
         'log_level',
+        'page',
         'rviz',
     },
     'replay': {
@@ -57,6 +59,7 @@ ARGUMENTS = {
         'namespace',
         'device',
         'log_level',
+        'page',
         'rviz',
     },
 }
@@ -201,6 +204,12 @@ def test_the_log_level_is_the_segmenters_own(root, namespace, logger):
     )
     (segmenter,) = actions
     assert f'{logger}:=debug' in [part for word in segmenter.cmd for part in spoken(word)]
+
+
+def test_the_page_is_started_where_it_is_asked_for(root):
+    assert len(description_actions(root, 'robot', params_file='')) == 1
+    _, page = description_actions(root, 'robot', params_file='', namespace='cell', page='true')
+    assert page.node_executable == 'page'
 
 
 def description_actions(root, name: str, **given: str) -> list:

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
-OURS = {'insegan_ros', 'insegan_sim'}
+OURS = {'insegan_ros', 'insegan_ros_interfaces', 'insegan_sim'}
 # Import names that are not the distribution's.
 DISTRIBUTIONS = {
     'PIL': 'pillow',

@@ -18,9 +18,15 @@ def test_every_file_that_names_the_version_names_the_same(root: Path):
     )
     assert {
         'package.xml': ElementTree.parse(root / 'package.xml').findtext('version'),
+        'interfaces/package.xml': ElementTree.parse(root / 'interfaces/package.xml').findtext(
+            'version'
+        ),
         'CITATION.cff': citation['version'],
         'CHANGELOG.md': released[0][0],
-    } == dict.fromkeys(('package.xml', 'CITATION.cff', 'CHANGELOG.md'), insegan_ros.__version__)
+    } == dict.fromkeys(
+        ('package.xml', 'interfaces/package.xml', 'CITATION.cff', 'CHANGELOG.md'),
+        insegan_ros.__version__,
+    )
     assert str(citation['date-released']) == released[0][1]
 
 

@@ -55,6 +55,7 @@ COMMANDS = {
     'demo': (
         'simulated camera and segmenter as two processes on real ROS 2 topics, scored and drawn'
     ),
+    'empty': 'a simulated bin, emptied by picks on real ROS 2 topics; wrong ones are counted',
 }
 
 

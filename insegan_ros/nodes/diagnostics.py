@@ -51,15 +51,17 @@ class Meter:
         }
         self.finished: deque[float] = deque(maxlen=LAST)
         self._frame: dict[str, float] = {}
+        # The stage that is at work, or was last.
+        self.now = ''
 
     def begin(self, arrived: float) -> None:
         """A frame that arrived at a time of time.monotonic() is taken up."""
-        self._frame = {'wait': time.monotonic() - arrived}
+        self._frame, self.now = {'wait': time.monotonic() - arrived}, 'convert'
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Time what is done within; a stage may have several pieces."""
-        begun = time.monotonic()
+        self.now, begun = name, time.monotonic()
         try:
             yield
         finally:

@@ -12,8 +12,10 @@ from geometry_msgs.msg import Pose, PoseArray, PoseWithCovariance, Vector3
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import PointCloud2, PointField
 
+from insegan_ros.errors import MALFORMED, InputError
 from insegan_ros.nodes.conversions import pose_array_message
 from insegan_ros.picking.pick import Pick
+from insegan_ros.texts import reason
 
 if TYPE_CHECKING:
     from insegan_ros.nodes.outputs import Result
@@ -90,6 +92,27 @@ def table_message(rows: np.ndarray, header: Any) -> PointCloud2:
     )
     message.data.frombytes(rows.data.cast('B') if len(rows) else b'')
     return message
+
+
+def table_rows(message: PointCloud2) -> np.ndarray:
+    """The rows of such a table, with its fields' names. Raises InputError where it is none."""
+    kinds = {PointField.FLOAT32: 'f4', PointField.UINT32: 'u4'}
+    order = '>' if message.is_bigendian else '<'
+    try:
+        row = np.dtype(
+            {
+                'names': [field.name for field in message.fields],
+                'formats': [order + kinds[field.datatype] for field in message.fields],
+                'offsets': [field.offset for field in message.fields],
+                'itemsize': message.point_step,
+            }
+        )
+        return np.frombuffer(message.data, row, message.width * message.height)
+    except MALFORMED as error:
+        raise InputError(
+            f'a table of {message.width} rows cannot be read ({reason(error)}): expected fields of'
+            ' four bytes and as many rows as it says'
+        ) from error
 
 
 def picks_message(result: Result, vision: ModuleType) -> Any:

@@ -121,13 +121,12 @@ def stop_all(processes: Sequence[subprocess.Popen]) -> None:
 
 @contextmanager
 def watching(
-    make: Callable[[], Node],
+    make: Callable[[], Node], alone: bool = True
 ) -> Iterator[tuple[Any, SingleThreadedExecutor, list[subprocess.Popen]]]:
     """A node of this process, its executor, and a list for processes that are ended with it,
-    whatever happens.
+    whatever happens. alone: whether nobody else may publish on our topics.
 
-    Raises ConfigError where the ROS domain is none, or where somebody publishes on our topics
-    already.
+    Raises ConfigError where the ROS domain is none, or where it is not ours alone.
     """
     check_domain()
     os.environ.update(dds_environment())
@@ -138,7 +137,8 @@ def watching(
         executor = InterruptedExecutor(interrupts)
         executor.add_node(node)
         try:
-            _refuse_busy_domain(node, executor)
+            if alone:
+                _refuse_busy_domain(node, executor)
             yield node, executor, processes
         finally:
             # The nodes must not be left behind, however often one is told to stop.

@@ -5,6 +5,7 @@
              or a method that looks at colour color/image (Image, aligned to depth)
     outputs  those of `outputs.py`, and /diagnostics (diagnostic_msgs/DiagnosticArray)
     service  ~/segment_once (std_srvs/Trigger)
+    action   ~/segment_bin (insegan_ros_interfaces/SegmentBin), where that package is installed
 
 Callbacks only keep the newest frame; a worker thread segments it, so a slow network drops frames
 instead of growing old. Frames are worked on only while somebody listens to what comes of them, or
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -56,6 +57,7 @@ from insegan_ros.nodes.parameters import (
     settings,
 )
 from insegan_ros.nodes.runtime import Warner, run_node
+from insegan_ros.nodes.segment_action import SegmentAction, action_type
 from insegan_ros.nodes.transforms import TargetFrame, UnknownFrame
 from insegan_ros.nodes.watchdog import Watchdog
 from insegan_ros.nodes.worker import DepthInput, FrameWorker
@@ -114,6 +116,8 @@ class SegmenterNode(LifecycleNode):
         self.create_service(
             Trigger, '~/segment_once', self._on_once, callback_group=ReentrantCallbackGroup()
         )
+        kind = action_type()
+        self.action = SegmentAction(self, kind, lambda: self.worker) if kind is not None else None
 
     @property
     def segmenter(self) -> Segmenter:
@@ -147,6 +151,10 @@ class SegmenterNode(LifecycleNode):
             self.get_logger().info(
                 'vision_msgs is not installed: ~/picks, ~/parts, ~/detections and ~/label_info are'
                 ' left out'
+            )
+        if self.action is None:
+            self.get_logger().info(
+                'insegan_ros_interfaces is not installed: ~/segment_bin is left out'
             )
         for output in outputs(self.vision):
             qos = LATCHED_QOS if output.latched else OUTPUT_QOS
@@ -246,6 +254,8 @@ class SegmenterNode(LifecycleNode):
     def destroy_node(self) -> None:
         """Stop the worker before its publishers go."""
         self._stop()
+        if self.action is not None:
+            self.action.destroy()
         super().destroy_node()
 
     def _stop(self) -> None:
@@ -327,13 +337,17 @@ class SegmenterNode(LifecycleNode):
             if not output.latched
         )
 
-    def _process_in_time(self, worker: FrameWorker, newest: DepthInput, everything: bool) -> str:
+    def _process_in_time(
+        self, worker: FrameWorker, newest: DepthInput, everything: bool
+    ) -> tuple[str, Mapping[str, Any]]:
         with time_limit(self.settings.max_frame_s):
             return self._process(worker, newest, everything)
 
-    def _process(self, worker: FrameWorker, newest: DepthInput, everything: bool) -> str:
+    def _process(
+        self, worker: FrameWorker, newest: DepthInput, everything: bool
+    ) -> tuple[str, Mapping[str, Any]]:
         """Segment a frame and publish what is subscribed to, or everything; what was found, in
-        words. Raises InputError."""
+        words, and what was published. Raises InputError."""
         # The worker's own: one that is disowned must not count for, or use, what came after it.
         meter, live, segmenter = worker.meter, self.settings, self.segmenter
         header = newest.depth.header
@@ -362,10 +376,10 @@ class SegmenterNode(LifecycleNode):
             live.tooling,
             self.target,
         )
-        self._publish(worker, result, everything)
+        published = self._publish(worker, result, everything)
         meter.finish((self.get_clock().now().nanoseconds - stamp_ns(header)) / 1e9)
         self._warn_of_frame(frame, readable)
-        return result.summary if everything else f'{len(found)} instances'
+        return result.summary if everything else f'{len(found)} instances', published
 
     def _frame(self, newest: DepthInput, camera_info: CameraInfo | None) -> Frame:
         if camera_info is None:
@@ -376,8 +390,9 @@ class SegmenterNode(LifecycleNode):
             )
         return frame_from_messages(newest.depth, camera_info, newest.colour)
 
-    def _publish(self, worker: FrameWorker, result: Result, everything: bool) -> None:
+    def _publish(self, worker: FrameWorker, result: Result, everything: bool) -> Mapping[str, Any]:
         lost: UnknownFrame | None = None
+        published: dict[str, Any] = {}
         for output, publisher in self.output_publishers:
             if not output.latched and (everything or publisher.get_subscription_count()):
                 try:
@@ -392,12 +407,14 @@ class SegmenterNode(LifecycleNode):
                     if not worker.running:
                         raise InputError('the node was deactivated before the frame was finished')
                     publisher.publish(message)
+                published[output.name] = message
         if lost is not None and everything:
             raise lost
         if lost is not None:
             self._refused(str(lost))
         # What nobody listens to is not found out for the diagnostics alone.
         self.health.bin_state = result.state.value if 'state' in vars(result) else 'not asked for'
+        return published
 
     def _warn_of_frame(self, frame: Frame, readable: bool) -> None:
         if not readable:
@@ -424,8 +441,7 @@ class SegmenterNode(LifecycleNode):
             return response
         answer: Future = Future()
         self.worker.ask(answer)
-        success, text = await answer  # type: ignore[misc]
-        response.success, response.message = success, text
+        response.success, response.message, _ = await answer  # type: ignore[misc]
         return response
 
     # What the node says of itself.

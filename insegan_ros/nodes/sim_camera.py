@@ -3,6 +3,8 @@ realsense-ros uses.
 
     ~/depth/image_rect_raw (16UC1 mm), ~/depth/camera_info, and the truth on ~/ground_truth/labels
     (16UC1); camera_link and the frames below it on /tf_static
+    ~/take (geometry_msgs/PoseStamped): take the part there out of the bin that is shown, as a robot
+    would; what came of it on ~/taken (diagnostic_msgs/DiagnosticStatus)
 
 As node `camera` in namespace `/camera`, `~` is /camera/camera, as with the real driver. The bins
 are simulated before they are shown at the camera's rate, so that publishing costs next to nothing;
@@ -16,6 +18,8 @@ from contextlib import closing
 from typing import Any
 
 import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+from geometry_msgs.msg import PoseStamped
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 from rclpy.qos import qos_profile_system_default
@@ -33,9 +37,11 @@ from insegan_ros.nodes.simulated_bin import SimulatedBin
 from insegan_ros.nodes.transforms import StaticFrames, camera_frames
 from insegan_sim.parts import SHAPES
 from insegan_sim.scenes import FILL, scene_stream
-from insegan_sim.sensor import Sensor, load_sensor
+from insegan_sim.sensor import load_sensor
+from insegan_sim.taking import BinToEmpty, Taken
 
 NOISE_VARIANTS = 4
+DEPTH_FRAME = 'camera_depth_optical_frame'
 # A bin's depth with fresh noise each, its true labels, its camera.
 Pictures = tuple[list[Image], Image, CameraInfo]
 
@@ -58,7 +64,7 @@ class SimCameraNode(Node):
         height = self._declare('height', 480, 'px', 64, 1200)
         rate = self._declare('rate', 30.0, 'frames a second', 0.1, 120.0)
         dwell_s = self._declare('dwell_s', 0.8, 'seconds that a bin is shown', 0.01, 1e6)
-        sensor = load_sensor(
+        self.sensor = load_sensor(
             self._declare(
                 'sensor', 'noise', 'ideal, noise, d435, or a YAML file of sensor parameters'
             )
@@ -74,15 +80,22 @@ class SimCameraNode(Node):
         self.truth = self.create_publisher(
             Image, '~/ground_truth/labels', qos_profile_system_default
         )
+        self.taken = self.create_publisher(DiagnosticStatus, '~/taken', 10)
+        self.create_subscription(PoseStamped, '~/take', self._on_take, 10)
+        self.rng = np.random.default_rng([shown.seed, scenes])
         self.frames = StaticFrames(self)
         self.frames.publish(camera_frames())
         # After the publishers: who listens is told by whom, and that something comes.
         self.get_logger().info(f'simulating {scenes} bins of {shown.instances} x {shown.name}')
-        self.scenes: list[Pictures] = []
-        with closing(scene_stream(shown.setup(width, height))) as stream:
+        self.bins: list[BinToEmpty] = []
+        self.pictures: list[Pictures] = []
+        setup = shown.setup(width, height)
+        with closing(scene_stream(setup)) as stream:
             for number in range(scenes):
                 rng = np.random.default_rng(shown.seed + number)
-                self.scenes.append(self._messages(next(stream), sensor, rng))
+                scene = next(stream)
+                self.bins.append(BinToEmpty(setup, scene))
+                self.pictures.append(self._messages(scene, rng))
                 self._publish(truth=False)
         self.sent = 0
         self.timer = self.create_timer(1 / rate, self._publish)
@@ -108,17 +121,48 @@ class SimCameraNode(Node):
             ]
         return self.declare_parameter(name, default, descriptor).value
 
-    @staticmethod
-    def _messages(scene: Scene, sensor: Sensor, rng: np.random.Generator) -> Pictures:
+    def _messages(self, scene: Scene, rng: np.random.Generator) -> Pictures:
         header = header_of(scene.frame)
         return (
-            [depth_message(sensor.measure(scene.frame, rng)) for _ in range(NOISE_VARIANTS)],
+            [depth_message(self.sensor.measure(scene.frame, rng)) for _ in range(NOISE_VARIANTS)],
             image_message(scene.labelled().labels, '16UC1', header),
             camera_info_message(scene.frame.intrinsics, header),
         )
 
+    def _shown(self) -> int:
+        """The number of the bin that is shown."""
+        return self.sent // self.frames_a_scene % len(self.pictures)
+
+    def _on_take(self, pose: PoseStamped) -> None:
+        """Take a part out of the bin that is shown; from then on it is shown without it."""
+        point = pose.pose.position
+        place = np.array([point.x, point.y, point.z])
+        if pose.header.frame_id != DEPTH_FRAME or not np.isfinite(place).all():
+            self._answer(
+                DiagnosticStatus.ERROR,
+                f'a pose in the frame "{pose.header.frame_id}" cannot be taken: expected one of'
+                f' finite numbers in {DEPTH_FRAME}',
+            )
+            return
+        number = self._shown()
+        taken = self.bins[number].take(place)
+        if taken.part is not None:
+            self.pictures[number] = self._messages(self.bins[number].photograph(), self.rng)
+        self._answer(*_said(taken), taken)
+
+    def _answer(self, level: bytes, text: str, taken: Taken | None = None) -> None:
+        values = {} if taken is None else vars(taken) | {'free': taken.free}
+        self.taken.publish(
+            DiagnosticStatus(
+                level=level,
+                name=self.get_fully_qualified_name(),
+                message=text,
+                values=[KeyValue(key=name, value=str(value)) for name, value in values.items()],
+            )
+        )
+
     def _publish(self, truth: bool = True) -> None:
-        depth, labels, info = self.scenes[self.sent // self.frames_a_scene % len(self.scenes)]
+        depth, labels, info = self.pictures[self._shown()]
         pairs = [
             (self.info, info),
             (self.truth, labels),
@@ -130,6 +174,17 @@ class SimCameraNode(Node):
             if truth or publisher is not self.truth:
                 publisher.publish(message)
         self.sent += 1
+
+
+def _said(taken: Taken) -> tuple[bytes, str]:
+    """Level and words for what came of a try."""
+    if taken.part is None:
+        return DiagnosticStatus.ERROR, (
+            f'nothing was taken: the nearest part is {1000 * taken.distance_m:.0f} mm away'
+        )
+    if not taken.free:
+        return DiagnosticStatus.WARN, f'a part was taken of which {taken.seen:.0%} was seen'
+    return DiagnosticStatus.OK, 'a free part was taken'
 
 
 def main() -> int:

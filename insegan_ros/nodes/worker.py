@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo, Image
@@ -32,9 +33,18 @@ class DepthInput:
     number: int
 
 
+class Answer(NamedTuple):
+    """What came of a request: whether a frame was segmented, what was found or why not in words,
+    and what was published of it, by the outputs' names."""
+
+    success: bool
+    text: str
+    messages: Mapping[str, Any]
+
+
 @dataclass(frozen=True)
 class PendingRequest:
-    """A call of ~/segment_once that waits for the first frame after `after`."""
+    """Somebody who waits for the first frame after `after`. answer: becomes an Answer."""
 
     after: int
     answer: Future
@@ -44,10 +54,10 @@ class FrameWorker:
     """Works on the newest frame in a thread of its own, from start to stop.
 
     process: segments a frame and publishes what is listened to, or everything (its second
-    argument), and returns what was found in words; it raises InseganError for a frame that cannot
-    be used. wanted: whether a frame is to be worked on that nobody asked for. max_rate: the highest
-    number of frames a second, 0 for no limit, as it is now. refused: is told why a frame was left
-    out.
+    argument), and returns what was found in words and what was published; it raises InseganError
+    for a frame that cannot be used. wanted: whether a frame is to be worked on that nobody asked
+    for. max_rate: the highest number of frames a second, 0 for no limit, as it is now. refused: is
+    told why a frame was left out.
 
     A frame takes what it takes: a worker that is stopped amid one may outlive its node's active
     state. It is then of no consequence: `running` is false, so that nothing more is published, and
@@ -56,7 +66,7 @@ class FrameWorker:
 
     def __init__(
         self,
-        process: Callable[[FrameWorker, DepthInput, bool], str],
+        process: Callable[[FrameWorker, DepthInput, bool], tuple[str, Mapping[str, Any]]],
         wanted: Callable[[], bool],
         max_rate: Callable[[], float],
         refused: Callable[[str], None],
@@ -67,6 +77,7 @@ class FrameWorker:
         self.running, self.died = True, ''
         self._newest: DepthInput | None = None
         self._requests: list[PendingRequest] = []
+        self._served: list[PendingRequest] = []
         self._begun_s, self._busy = -float('inf'), False
         # Guards newest, camera_info, requests and running.
         self._changed = threading.Condition()
@@ -105,6 +116,16 @@ class FrameWorker:
         with self._changed:
             self._requests.append(PendingRequest(self.meter.counts['in'], answer))
 
+    def withdraw(self, answer: Future) -> None:
+        """Who asked does not wait any more."""
+        with self._changed:
+            self._requests = [one for one in self._requests if one.answer is not answer]
+
+    def stage_of(self, answer: Future) -> str:
+        """What is done for who asked: the frame's stage, or empty while none has come for it."""
+        served = any(one.answer is answer for one in self._served)
+        return self.meter.now if served else ''
+
     def busy_s(self) -> float:
         """Seconds that the frame that is worked on has taken so far; 0 between frames."""
         begun_s = self._begun_s
@@ -114,14 +135,14 @@ class FrameWorker:
         """Who waits for a frame waits in vain."""
         with self._changed:
             requests = list(self._requests)
-        self._answer(requests, False, why)
+        self._answer(requests, Answer(False, why, {}))
 
-    def _answer(self, requests: list[PendingRequest], success: bool, text: str) -> None:
+    def _answer(self, requests: list[PendingRequest], answer: Answer) -> None:
         with self._changed:
             waiting = [one for one in requests if one in self._requests]
             self._requests = [one for one in self._requests if one not in waiting]
         for request in waiting:
-            request.answer.set_result((success, text))
+            request.answer.set_result(answer)
 
     def _run(self) -> None:
         try:
@@ -139,18 +160,19 @@ class FrameWorker:
             return
         self._begun_s, self._busy = time.monotonic(), True
         self.meter.begin(frame.received_s)
+        self._served = requests
         try:
-            success, text = True, self.process(self, frame, bool(requests))
+            answer = Answer(True, *self.process(self, frame, bool(requests)))
         except InseganError as error:
-            success, text = False, str(error)
+            answer = Answer(False, str(error), {})
         except Exception as error:  # a frame may fail, the node may not
-            success, text = False, f'a frame was left out: {type(error).__name__}: {error}'
+            answer = Answer(False, f'a frame was left out: {type(error).__name__}: {error}', {})
         finally:
-            self._busy = False
-        if not success and self.running:
+            self._busy, self._served = False, []
+        if not answer.success and self.running:
             self.meter.counts['refused'] += 1
-            self.refused(text)
-        self._answer(requests, success, text)
+            self.refused(answer.text)
+        self._answer(requests, answer)
 
     def _next_frame(self) -> DepthInput | None:
         """Wait for the newest frame, as long as max_rate asks for; None when the worker stops."""

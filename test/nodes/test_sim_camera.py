@@ -9,6 +9,8 @@ from insegan_ros.camera.messages import labels_from_message
 
 rclpy = pytest.importorskip('rclpy')
 
+from diagnostic_msgs.msg import DiagnosticStatus  # noqa: E402
+from geometry_msgs.msg import Point, PoseStamped  # noqa: E402
 from live_nodes import Process  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
 
@@ -83,3 +85,59 @@ def test_the_simulated_camera_looks_like_a_realsense(robot, tmp_path):
     labels = labels_from_message(truth)
     assert labels.max() == 5 and 280 < np.median(millimetres) < 700
     assert np.median(millimetres[labels > 0]) < np.median(millimetres[labels == 0]) - 10
+
+
+@pytest.mark.slow
+def test_a_part_is_taken_where_a_tool_comes_and_is_not_shown_any_more(robot, tmp_path):
+    heard: dict[str, list] = {'depth': [], 'truth': [], 'taken': []}
+    base = '/camera/camera'
+    subscriptions = [
+        robot.create_subscription(kind, topic, heard[name].append, 10)
+        for name, kind, topic in (
+            ('depth', Image, f'{base}/depth/image_rect_raw'),
+            ('truth', Image, f'{base}/ground_truth/labels'),
+            ('taken', DiagnosticStatus, f'{base}/taken'),
+        )
+    ]
+    tool = robot.create_publisher(PoseStamped, f'{base}/take', 10)
+    given = {'scenes': 1, 'instances': 3, 'sensor': 'ideal', 'dwell_s': 1000.0, 'rate': 10.0}
+    arguments = [word for name, value in given.items() for word in ('-p', f'{name}:={value}')]
+    process = Process('insegan_ros.nodes.sim_camera', ['--ros-args', *arguments], tmp_path / 'log')
+
+    def take(x: float, y: float, z: float, frame: str) -> tuple[bytes, str, dict[str, str]]:
+        heard['taken'].clear()
+        pose = PoseStamped()
+        pose.header.frame_id = frame
+        pose.pose.position = Point(x=x, y=y, z=z)
+        tool.publish(pose)
+        robot.until(lambda: heard['taken'], 60)
+        (answer,) = heard['taken']
+        return answer.level, answer.message, {pair.key: pair.value for pair in answer.values}
+
+    try:
+        robot.until(lambda: heard['depth'] and heard['truth'], 60)
+        robot.until(
+            lambda: tool.get_subscription_count() and robot.count_publishers(f'{base}/taken')
+        )
+        labels = labels_from_message(heard['truth'][-1])
+        depth = np.frombuffer(heard['depth'][-1].data, np.uint16).reshape(labels.shape) / 1000
+        rows, columns = np.nonzero(labels == 2)
+        row, column = rows[len(rows) // 2], columns[len(rows) // 2]
+        z = float(depth[row, column])
+        place = (column - 319.5) / 615 * z, (row - 239.5) / 615 * z, z
+        level, text, _ = take(*place, 'base_link')
+        assert level == DiagnosticStatus.ERROR and 'expected one of finite numbers in' in text
+        level, text, values = take(0.0, 0.0, 0.05, 'camera_depth_optical_frame')
+        assert level == DiagnosticStatus.ERROR and text.startswith('nothing was taken')
+        assert values['left'] == '3'
+        level, _, values = take(*place, 'camera_depth_optical_frame')
+        assert level in (DiagnosticStatus.OK, DiagnosticStatus.WARN)
+        assert (values['part'], values['left']) == ('1', '2')
+        heard['truth'].clear()
+        robot.until(lambda: len(heard['truth']) > 1)
+        assert labels_from_message(heard['truth'][-1]).max() == 2
+    finally:
+        process.stop()
+        for subscription in subscriptions:
+            robot.destroy_subscription(subscription)
+        robot.destroy_publisher(tool)

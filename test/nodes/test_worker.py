@@ -46,12 +46,12 @@ class Work:
         self.worker.take_camera_info(CameraInfo())
         self.worker.start()
 
-    def process(self, worker: FrameWorker, frame, everything: bool) -> str:
+    def process(self, worker: FrameWorker, frame, everything: bool) -> tuple[str, dict]:
         self.taken.append(frame.number)
         assert self.released.wait(20)
         if frame.number == 13:
             raise InputError('thirteen')
-        return f'{frame.number}, everything: {everything}'
+        return f'{frame.number}, everything: {everything}', {'number': frame.number}
 
     def send(self) -> int:
         self.worker.meter.counts['in'] += 1
@@ -88,7 +88,25 @@ def test_who_asks_gets_the_next_frame_that_comes(work):
     work.worker.ask(answer)
     work.send()
     until(answer.done)
-    assert answer.result() == (True, '2, everything: True')
+    assert answer.result() == (True, '2, everything: True', {'number': 2})
+
+
+def test_who_asks_may_withdraw_and_hears_what_is_done(work):
+    work.send()
+    until(lambda: work.taken == [1])
+    patient, hasty = Future(), Future()
+    work.worker.ask(patient)
+    work.worker.ask(hasty)
+    assert work.worker.stage_of(patient) == ''
+    work.worker.withdraw(hasty)
+    work.released.clear()
+    work.send()
+    until(lambda: work.taken == [1, 2])
+    assert work.worker.stage_of(patient) == 'convert' and work.worker.stage_of(hasty) == ''
+    work.released.set()
+    until(patient.done)
+    assert patient.result().success and not hasty.done()
+    until(lambda: work.worker.stage_of(patient) == '')
 
 
 def test_a_rate_that_is_set_back_acts_on_the_next_frame(work):
@@ -107,14 +125,14 @@ def test_a_worker_that_ends_says_why_and_answers_who_waits():
     def broken() -> float:
         raise OverflowError('timestamp too large')
 
-    worker = FrameWorker(lambda *_: '', lambda: True, broken, lambda _: None)
+    worker = FrameWorker(lambda *_: ('', {}), lambda: True, broken, lambda _: None)
     answer = Future()
     worker.ask(answer)
     worker.start()
     until(lambda: worker.died)
     until(answer.done)
     assert 'the thread that segments has ended: OverflowError: timestamp too large' == worker.died
-    assert answer.result() == (False, worker.died) and worker.stop('')
+    assert answer.result() == (False, worker.died, {}) and worker.stop('')
 
 
 def test_a_worker_that_is_stopped_amid_a_frame_is_disowned(work, monkeypatch):
@@ -125,7 +143,7 @@ def test_a_worker_that_is_stopped_amid_a_frame_is_disowned(work, monkeypatch):
     work.send()
     until(lambda: work.taken == [1])
     assert not work.worker.stop('the node was deactivated') and not work.worker.running
-    assert answer.result() == (False, 'the node was deactivated')
+    assert answer.result() == (False, 'the node was deactivated', {})
     work.released.set()
     until(lambda: work.worker.stop(''))
     assert not work.refused and not work.worker.died

@@ -1,0 +1,80 @@
+"""The example of a cell that empties a bin."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy')
+
+from live_nodes import OTHER, insegan
+
+from insegan_ros.errors import ConfigError
+from insegan_ros.nodes.empty_bin import TRIES, Look, empty_bin, summed
+from insegan_ros.nodes.empty_bin_config import EmptyBinConfig
+
+
+class Scripted:
+    """A cell that sees and takes what a script says: (state, number of picks, what comes of each
+    pick), the last line for good."""
+
+    def __init__(self, *script) -> None:
+        self.script, self.tried = list(script), []
+
+    def look(self) -> Look:
+        self.now = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+        return Look(self.now[0], f'{self.now[1]} picks', np.zeros(self.now[1]), None)
+
+    def take(self, look: Look, number: int) -> dict:
+        self.tried.append(number)
+        return {'came': self.now[2], 'left': 5}
+
+    def get_logger(self) -> SimpleNamespace:
+        return SimpleNamespace(info=lambda text: None)
+
+
+def test_the_first_pick_is_taken_until_the_bin_is_empty():
+    cell = Scripted(('pickable', 2, 'free'), ('pickable', 1, 'not free'), ('empty', 0, ''))
+    day = empty_bin(cell).summary()
+    assert cell.tried == [0, 0] and (day['ended'], day['looks'], day['picks']) == ('empty', 3, 2)
+    assert (day['free'], day['not free'], day['nothing'], day['left']) == (1, 1, 0, 5)
+
+
+def test_where_a_pick_brings_nothing_the_next_best_is_tried_and_then_no_more():
+    cell = Scripted(('pickable', 9, 'nothing'), ('pickable', 9, 'free'), ('pickable', 9, 'nothing'))
+    day = empty_bin(cell).summary()
+    assert cell.tried == [0, 1, 0, 1, 2]
+    assert (day['nothing'], day['free']) == (4, 1)
+    assert day['ended'] == f'pickable, {TRIES} picks brought nothing'
+
+
+def test_a_bin_from_which_nothing_can_be_taken_is_looked_at_some_times():
+    cell = Scripted(('occupied_not_pickable', 0, ''))
+    day = empty_bin(cell).summary()
+    assert (day['ended'], day['looks'], day['picks']) == ('occupied_not_pickable', TRIES + 1, 0)
+    assert day['left'] is None and day['said'] == '0 picks'
+    both = summed(EmptyBinConfig(instances=7), 'kmeans', [day, {**day, 'left': 2}])
+    assert (both['parts'], both['left'], both['bins said to be empty']) == (14, 9, 0)
+
+
+def test_counts_that_cannot_be_are_refused():
+    with pytest.raises(ConfigError, match='bins is 0: expected 1 or more'):
+        EmptyBinConfig(bins=0)
+
+
+@pytest.mark.slow
+def test_a_simulated_bin_is_emptied(tmp_path):
+    done = insegan(
+        'empty', '--part', 'cylinder', '--instances', 3, '--fill', 0.5, '--sensor', 'ideal',
+        '--out', tmp_path, domain=OTHER,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    numbers = json.loads((tmp_path / 'empty.json').read_text())
+    (day,) = numbers['bins']
+    assert (day['ended'], day['free'], day['left']) == ('empty', 3, 0)
+    assert [one['left'] for one in day['tries']] == [2, 1, 0]
+    assert all(one['distance_mm'] < 3 and one['seen'] > 0.95 for one in day['tries'])
+    assert json.loads(done.stdout)['bins said to be empty'] == 1
