@@ -1,5 +1,5 @@
-"""`insegan benchmark carrier`: from what movement on a bin is said to have moved, how often one that
-stands still is, how full it is said to be, and what that takes."""
+"""`insegan benchmark carrier`: from what movement on a bin is said to have moved, how often one
+that stands still is, how full it is said to be, and what that takes."""
 
 from __future__ import annotations
 
