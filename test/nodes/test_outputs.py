@@ -302,9 +302,7 @@ def test_parts_have_boxes_around_what_is_seen_or_around_the_mesh(store, vision):
 def walled(shift_px: int = 0, box_m: float = 0.03) -> Result:
     """A box in a bin of 20 x 16 cm with walls of 5 cm, moved to the right by so many px."""
     depth, labels = np.full((120, 160), 0.5, np.float32), np.zeros((120, 160), np.uint16)
-    # At .45 m a pixel is 2.25 mm: the walls' inner faces are at 10 and 8 cm, and they are 9 mm thick.
-    depth[40 - 4 : 80 + 4, 36 + shift_px - 4 : 124 + shift_px + 4] = 0.45
-    depth[24:96, 36 + shift_px : 124 + shift_px] = 0.45
+    # At .45 m a pixel is 2.25 mm: inner faces at 10 and 8 cm, walls of 9 mm.
     depth[20:100, 31 + shift_px : 129 + shift_px] = 0.45
     depth[24:96, 35 + shift_px : 125 + shift_px] = 0.5
     depth[40:80, 60:90], labels[40:80, 60:90] = 0.5 - box_m, 1
