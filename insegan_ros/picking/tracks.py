@@ -8,8 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from insegan_ros.frame import IGNORE
-
 # Masks are of one part where they share so much (intersection over union). Below a half, so that a
 # part whose mask is cut or spills over in one frame keeps its number; two parts that lie still
 # share next to nothing.
@@ -52,7 +50,7 @@ class Tracker:
         uint16. One without a pixel has 0."""
         if labels.shape != self._shape:
             self._tracks, self._shape = [], labels.shape
-        flat = np.where(labels == IGNORE, 0, labels).ravel()
+        flat = labels.ravel()
         pixels = _pixels(flat, count)
         numbers = np.zeros(count, np.int64)
         kept = []
@@ -75,8 +73,13 @@ class Tracker:
         """Which instance, by its place, each track is, by its: so that they share most in sum."""
         if not self._tracks or not len(areas):
             return {}
+        last = len(areas)
+        # What nobody knows (IGNORE) counts as one more.
         shared = np.stack(
-            [np.bincount(flat[one.pixels], minlength=len(areas) + 1)[1:] for one in self._tracks]
+            [
+                np.bincount(flat[one.pixels].clip(max=last + 1), minlength=last + 2)[1 : last + 1]
+                for one in self._tracks
+            ]
         )
         own = np.array([len(one.pixels) for one in self._tracks])
         iou = shared / (own[:, None] + areas - shared)
@@ -91,6 +94,7 @@ class Tracker:
 def _pixels(flat: np.ndarray, count: int) -> list[np.ndarray]:
     """The pixels of each of `count` labels in a flat image, as their places in it."""
     found = np.flatnonzero(flat)
-    order = np.argsort(flat[found], kind='stable')
-    ends = np.searchsorted(flat[found][order], np.arange(1, count + 2))
+    labels = flat[found]
+    order = np.argsort(labels, kind='stable')
+    ends = np.searchsorted(labels[order], np.arange(1, count + 2))
     return [found[order[a:b]] for a, b in zip(ends, ends[1:])]
