@@ -125,7 +125,7 @@ def summary(
     if now - health.last_image_s > silence_s:
         return DiagnosticStatus.ERROR, f'no depth image for {now - health.last_image_s:.0f} s'
     if health.bin_moved:
-        return DiagnosticStatus.WARN, f'the bin has moved: {health.bin_place}'
+        return DiagnosticStatus.WARN, f'the bin is not in its place: {health.bin_place}'
     if not wanted:
         return DiagnosticStatus.OK, 'frames come, and nobody listens to what comes of them'
     return DiagnosticStatus.OK, f'{meter.rate():.1f} frames/s'
