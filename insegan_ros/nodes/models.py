@@ -45,6 +45,7 @@ class Models:
         # Guards what is above against a thread that has loaded a model that nobody waits for now.
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._busy = False
 
     def begin(self, name: str, others: Iterable[str] = ()) -> None:
         """Load a model, and others that it may be switched to at once. Raises what `load` does."""
@@ -77,26 +78,35 @@ class Models:
         with self._lock:
             kept = self._ready.get(name)
             self.loading = '' if kept is not None or name == self.name else name
+            start = bool(self.loading) and not self._busy
+            self._busy |= start
         if kept is not None and name != self.name:
             self._take(name, kept)
-        elif self.loading:
+        elif start:
             self._thread = threading.Thread(
-                target=self._load_beside, args=(name,), name='model-loader', daemon=True
+                target=self._load_beside, name='model-loader', daemon=True
             )
             self._thread.start()
 
-    def _load_beside(self, name: str) -> None:
-        try:
-            loaded, reason = self.load(name), ''
-        except Exception as error:  # whatever it is, the model that runs goes on
-            loaded, reason = None, load_error(error)
+    def _load_beside(self) -> None:
+        """Load what is wanted, one after another, so that memory holds one more at most."""
+        while name := self._next():
+            try:
+                loaded, reason = self.load(name), ''
+            except Exception as error:  # whatever it is, the model that runs goes on
+                loaded, reason = None, load_error(error)
+            with self._lock:
+                wanted = self.loading == name
+                self.loading = '' if wanted else self.loading
+            if wanted and loaded is not None:
+                self._take(name, loaded)
+            elif wanted:
+                self.failed(reason)
+
+    def _next(self) -> str:
         with self._lock:
-            wanted = self.loading == name
-            self.loading = '' if wanted else self.loading
-        if wanted and loaded is not None:
-            self._take(name, loaded)
-        elif wanted:
-            self.failed(reason)
+            self._busy = bool(self.loading)
+            return self.loading
 
     def _take(self, name: str, segmenter: Segmenter) -> None:
         with self._lock:

@@ -252,8 +252,9 @@ class SegmenterNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def destroy_node(self) -> None:
-        """Stop the worker before its publishers go."""
+        """Stop the worker, and what is being loaded, before its publishers go."""
         self._stop()
+        self.models.clear()
         super().destroy_node()
 
     def _stop(self) -> None:
