@@ -51,8 +51,9 @@ def benchmark_tracks(small: bool) -> list[Row]:
                 islice(piles, 1 if small else PILES), desc=f'tracks {model}', unit='pile'
             ):
                 own = _one_pile(setup, segmenter, parts, pile, 4 if small else FRAMES)
-                for whole, piece in zip((kept, after, times), own):
-                    whole += piece
+                kept += own[0]
+                after += own[1]
+                times += own[2]
         for metric, value, count, unit in (
             ('keep their number', np.mean(kept), len(kept), ''),
             ('keep it when one is taken', np.mean(after), len(after), ''),
