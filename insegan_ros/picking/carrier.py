@@ -45,10 +45,10 @@ class LoadCarrier:
 
     @property
     def place(self) -> Place:
-        """Whether it has moved."""
-        if self.rim is None:
-            return Place.NOT_SEEN
-        return Place.MOVED if self.rim.moved else Place.IN_PLACE
+        """Whether it has moved; it is in its place only where that is seen along both axes."""
+        if self.rim is not None and self.rim.moved:
+            return Place.MOVED
+        return Place.IN_PLACE if self.rim is not None and self.rim.complete else Place.NOT_SEEN
 
     @property
     def said(self) -> str:
@@ -56,8 +56,11 @@ class LoadCarrier:
         if self.rim is None:
             return 'too little of the rim is seen'
         shift_mm, rim = 1000 * np.linalg.norm(self.rim.shift_m), self.rim
+        where = {Place.MOVED: 'moved', Place.IN_PLACE: 'in place'}.get(
+            self.place, f'along {"y" if rim.seen[0] else "x"} not seen'
+        )
         return (
-            f'{"moved" if rim.moved else "in place"}: {shift_mm:.1f} mm, {rim.turn_deg:.1f} degrees'
+            f'{where}: {shift_mm:.1f} mm, {rim.turn_deg:.1f} degrees'
             f' (noise: up to {1000 * rim.limit_m:.1f} mm at a corner)'
         )
 
@@ -68,7 +71,7 @@ def find_carrier(frame: Frame, workspace: Workspace, wall_height_m: float = 0.0)
     camera = frame.intrinsics
     places = places_of(frame.depth_m, workspace, camera)
     rim = find_rim(places, workspace, camera)
-    wall_m = wall_height_m or (rim.height_m if rim else np.nan)
+    wall_m = wall_height_m or (rim.height_m if rim and rim.complete else np.nan)
     half = half_sizes(workspace)
     if rim is not None and rim.moved:
         places = _moved_back(places, rim)

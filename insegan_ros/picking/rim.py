@@ -15,17 +15,18 @@ from insegan_ros.workspace import Workspace
 # share of the narrower side.
 OUT_M, IN_M, IN_SHARE = 0.04, 0.04, 0.3
 # Along every side in so many slots, its ends left out: there the neighbours' rims are.
-SLOTS, ENDS = 32, 0.15
+SLOTS, ENDS = 16, 0.15
 # A rim stands so high, and is level to within so much, or so many times a reading's noise.
 LOWEST_M, LEVEL_M, LEVEL_NOISES = 0.01, 0.004, 4.0
-# So many readings make a slot, so large a share of its slots a side, and three sides a bin: two
-# that face each other do not tell how far it was moved along them.
-READINGS, SIDE_SHARE, SIDES = 3, 0.4, 3
+# So many readings make a slot, and so large a share of its slots a side.
+READINGS, SIDE_SHARE = 3, 0.4
 # Rounds of the fit, in which edges that lie far off count less and less.
 ROUNDS = 4
 # A bin has moved where it is so many standard deviations of the fit away, and a pixel: to within
 # that its bounds were found.
 SURE, PIXELS = 5.0, 1.0
+# Neighbouring edges err together, and walls are not straight: a side tells as much as so many.
+INDEPENDENT = 8
 # A picture of more pixels is thinned out: every fifth is enough.
 MANY_PX, EVERY = 100_000, 5
 
@@ -35,8 +36,9 @@ class Rim:
     """The rim as it is seen.
 
     height_m above the floor. shift_m (2,): how far the bin's middle has moved along x and y of the
-    floor's frame; turn_deg: how far it has turned about it, from x towards y. reach_m: how far that
-    corner of the bounds has moved that moved most; limit_m: up to where that may be noise.
+    floor's frame, 0 where that is not seen; seen (2,) bool: along which of them it is; turn_deg:
+    how far it has turned about it, from x towards y. reach_m: how far that corner of the bounds has
+    moved that moved most; limit_m: up to where that may be noise.
     """
 
     height_m: float
@@ -44,6 +46,12 @@ class Rim:
     turn_deg: float
     reach_m: float
     limit_m: float
+    seen: np.ndarray
+
+    @property
+    def complete(self) -> bool:
+        """Whether all four sides are seen, and with them whether it has moved any way."""
+        return bool(self.seen.all())
 
     @property
     def moved(self) -> bool:
@@ -98,27 +106,34 @@ def half_sizes(workspace: Workspace) -> np.ndarray:
 
 
 def find_rim(places: np.ndarray, workspace: Workspace, camera: Intrinsics) -> Rim | None:
-    """The rim around the bounds, in places (3, N) of `places_of`; None where too little of it is
-    seen.
+    """The rim around the bounds, in places (3, N) of `places_of`; None where no two of its sides
+    are seen that face each other.
 
     From inside outwards, the rim begins where readings first stand as high as it, whatever lies in
-    the bin below. Opposite sides see the error of an edge with opposite signs, so that the middle
-    and the turn are known better than any side. Raises InputError without bounds.
+    the bin below. How far that is beyond the bounds depends on the walls' lean and on what of an
+    edge is read; sides that face each other have it alike, so that the middle between them and the
+    turn are known better than any side, and one side alone tells of the turn only. Raises
+    InputError without bounds.
     """
     half = half_sizes(workspace)
     readings = _beside(places, half)
     tops = np.zeros(4 * SLOTS, np.float32)
     np.maximum.at(tops, readings.slot, readings.height)
-    if np.count_nonzero(tops) < SIDES * SIDE_SHARE * SLOTS:
-        return None
     level_m = max(LEVEL_M, LEVEL_NOISES * workspace.wall_noise_m)
-    readings = readings.only(np.abs(readings.height - np.median(tops[tops > 0])) < level_m)
-    slots, edges = _first(readings)
-    sides = np.bincount(slots // SLOTS, minlength=4) >= SIDE_SHARE * SLOTS
-    if sides.sum() < SIDES:
+    if np.count_nonzero(tops) < 2 * SIDE_SHARE * SLOTS:
         return None
+    top_m = float(np.median(tops[tops > 0]))
+    rim = readings.only(np.abs(readings.height - top_m) < level_m)
+    slots, edges = _first(rim)
+    ends = _ends(readings.only(readings.height > top_m + level_m), slots, edges)
+    slots, edges = slots[ends], edges[ends]
+    sides = np.bincount(slots // SLOTS, minlength=4) >= SIDE_SHARE * SLOTS
+    if not (sides[:2] & sides[2:]).any():
+        return None
+    known = sides[slots // SLOTS]
     pixel_m = workspace.floor_distance_m / camera.fx
-    return _fit(slots, edges, half, float(np.median(readings.height)), pixel_m)
+    # The highest reading of a slot is so by its noise.
+    return _fit(slots[known], edges[known], half, float(np.median(rim.height)), pixel_m)
 
 
 class _Readings(NamedTuple):
@@ -161,18 +176,32 @@ def _first(readings: _Readings) -> tuple[np.ndarray, np.ndarray]:
     return slot[starts[firm]], beyond[starts[firm] + counts[firm] // 10]
 
 
+def _ends(higher: _Readings, slots: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """In which of the slots (K,) the rim is the wall's end (K,) bool: where nothing beyond its edge
+    is higher. What is higher before it is a part; beyond it the wall, which is then another one."""
+    edge = np.full(4 * SLOTS, np.inf)
+    edge[slots] = edges
+    outside = higher.slot[higher.beyond > edge[higher.slot]]
+    return np.bincount(outside, minlength=4 * SLOTS)[slots] < READINGS
+
+
 def _fit(
     slots: np.ndarray, edges: np.ndarray, half: np.ndarray, height_m: float, pixel_m: float
 ) -> Rim:
-    """The shift and the turn that lay the sides on the rim's edges (K,), and an inset that all
-    sides share: least squares, robust (Huber's weights)."""
+    """The shift and the turn that lay the sides on the rim's edges (K,), and insets, which sides
+    that face each other have alike: least squares, robust (Huber's weights)."""
     side = slots // SLOTS
     normal = np.array([(-1, 0), (0, -1), (1, 0), (0, 1)], float)[side]
     along = ((slots % SLOTS + 0.5) / SLOTS * 2 - 1) * (1 - 2 * ENDS)
     x = np.where(side % 2 == 0, normal[:, 0], along) * half[0]
     y = np.where(side % 2 == 0, along, normal[:, 1]) * half[1]
     # A turn moves (x, y) by (-y, x).
-    terms = np.column_stack([normal, normal[:, 1] * x - normal[:, 0] * y, np.ones(len(slots))])
+    terms = np.column_stack([normal, normal[:, 1] * x - normal[:, 0] * y, np.abs(normal)])
+    sides = np.bincount(side, minlength=4) > 0
+    seen = sides[:2] & sides[2:]
+    # Along an axis of which one side is seen its shift is taken for its inset.
+    chosen = np.r_[seen, True, sides[:2] | sides[2:]]
+    terms = terms[:, chosen]
     weights = np.ones(len(slots))
     for _ in range(ROUNDS):
         weighted = terms * weights[:, None]
@@ -182,13 +211,17 @@ def _fit(
         # Edges on the pixels' grid are never surer than this.
         noise_m = max(1.48 * float(np.median(off)), pixel_m / np.sqrt(12))
         weights = np.sqrt(1 / np.maximum(off / (1.5 * noise_m), 1))
+    values, variances = np.zeros(5), np.zeros(5)
+    values[chosen], variances[chosen] = found, np.diag(covariance)
     corner = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * half
-    moves = found[:2] + found[2] * np.stack([-corner[:, 1], corner[:, 0]], 1)
-    variance = np.trace(covariance[:2, :2]) + covariance[2, 2] * (half**2).sum()
+    moves = values[:2] + values[2] * np.stack([-corner[:, 1], corner[:, 0]], 1)
+    together = SLOTS / INDEPENDENT
+    variance = together * (variances[:2].sum() + variances[2] * (half**2).sum())
     return Rim(
         height_m,
-        found[:2],
-        float(np.degrees(found[2])),
+        values[:2],
+        float(np.degrees(values[2])),
         float(np.linalg.norm(moves, axis=1).max()),
         SURE * noise_m * float(np.sqrt(variance)) + PIXELS * pixel_m,
+        seen,
     )

@@ -21,7 +21,7 @@ from insegan_ros.picking.picks import BinState  # noqa: E402
 
 
 def carrier(shift_mm: float) -> LoadCarrier:
-    rim = Rim(0.1, np.array([shift_mm / 1000, 0.0]), 0.5, shift_mm / 1000, 0.0015)
+    rim = Rim(0.1, np.array([shift_mm / 1000, 0.0]), 0.5, shift_mm / 1000, 0.0015, np.ones(2, bool))
     return LoadCarrier(np.eye(4), rim, 0.4, False)
 
 

@@ -89,6 +89,23 @@ def test_of_a_small_turn_the_corners_tell():
     assert np.linalg.norm(rim.shift_m) < 2e-4
 
 
+def test_one_wall_that_is_another_or_leans_otherwise_moves_nothing():
+    """Bounds that lie off one wall of three: the shift along that axis is not seen."""
+    camera = tilted_camera((0.0, 0.0, 0.0))
+    x_min, y_min, x_max, y_max = camera.workspace.bounds
+    off = replace(camera.workspace, bounds=(x_min, y_min + 0.008, x_max, y_max))
+    setup = Setup((load_part('nut'),), camera)
+    depth = photograph(setup, [], NOTHING, np.random.default_rng(0)).frame.depth_m.copy()
+    depth[270:] = np.nan
+    rim = find_rim(places_of(depth, off, DEPTH_CAMERA), off, DEPTH_CAMERA)
+    assert rim.seen.tolist() == [True, False] and not rim.moved and rim.shift_m[1] == 0
+    # A board that stands higher than the rim on one side is no side of it.
+    depth = photograph(setup, [], NOTHING, np.random.default_rng(0)).frame.depth_m.copy()
+    depth[:, :195] = np.minimum(depth[:, :195], 0.5 - 0.12)
+    rim = find_rim(places_of(depth, off, DEPTH_CAMERA), off, DEPTH_CAMERA)
+    assert rim.seen.tolist() == [False, True] and rim.height_m == pytest.approx(0.08, abs=1e-3)
+
+
 def test_without_walls_nothing_is_seen_and_without_bounds_it_is_said():
     flat = Workspace((0.0, 0.0, -1.0, 0.5), (-0.1, -0.1, 0.1, 0.1))
     depth = np.full((400, 600), 0.5, np.float32)
@@ -99,13 +116,19 @@ def test_without_walls_nothing_is_seen_and_without_bounds_it_is_said():
         places_of(depth, Workspace((0.0, 0.0, -1.0, 0.5)), DEPTH_CAMERA)
 
 
-def test_two_sides_do_not_tell_and_things_on_the_rim_do_not_disturb():
+def test_sides_that_face_each_other_tell_of_one_axis_and_things_on_the_rim_do_not_disturb():
     camera = tilted_camera((0.0, 0.0, 0.0))
     setup = Setup((load_part('nut'),), camera)
     depth = photograph(setup, [], NOTHING, np.random.default_rng(0)).frame.depth_m.copy()
     half = depth.copy()
     # What is left of the picture shows the sides at x_min and x_max, and a third of the others.
     half[:150], half[-150:] = np.nan, np.nan
+    places = places_of(half, camera.workspace, DEPTH_CAMERA)
+    rim = find_rim(places, camera.workspace, DEPTH_CAMERA)
+    assert rim.seen.tolist() == [True, False] and not rim.complete and not rim.moved
+    assert rim.shift_m == pytest.approx([0, 0], abs=3e-4)
+    # Without the left side, neither of them.
+    half[:, :300] = np.nan
     places = places_of(half, camera.workspace, DEPTH_CAMERA)
     assert find_rim(places, camera.workspace, DEPTH_CAMERA) is None
     # A part that leans on the rim and stands higher than it.
