@@ -107,3 +107,19 @@ def test_where_no_rim_is_seen_it_is_said():
     assert find_carrier(Frame(depth, DEPTH_CAMERA), OPEN, WALL_M).fill == 0
     nothing = np.full((400, 600), np.nan, np.float32)
     assert np.isnan(find_carrier(Frame(nothing, DEPTH_CAMERA), OPEN, WALL_M).fill)
+
+
+@pytest.mark.parametrize('name', ['tote', 'bin-0', 'bin-1'])
+def test_real_bins_that_stand_still_have_not_moved(name):
+    """Tilted by 34 to 45 degrees: none shows all of its rim, and none is said to be in its
+    place either."""
+    from insegan_ros.benchmarks.real import bin_pictures
+    from insegan_ros.picking.calibrate import calibrate
+
+    empty, full = bin_pictures(name)
+    workspace = calibrate([empty], in_use=True)[0].workspace
+    for frame in (empty, full):
+        assert find_carrier(frame, workspace).place == Place.NOT_SEEN
+        assert np.isnan(find_carrier(frame, workspace).fill)
+    levels = [find_carrier(frame, workspace, 0.2).fill for frame in (empty, full)]
+    assert levels[0] < 0.05 and levels[1] > levels[0]
