@@ -108,7 +108,7 @@ def simulate_scene(setup: Setup, world: World, index: int) -> Simulated:
     Raises ConfigError where no pile is ever good."""
     rng = np.random.default_rng([setup.seed, setup.stream, index])
     rejected: Counter[str] = Counter()
-    for parts, pile in _good_piles(setup, world, rng, rejected):
+    for parts, pile in good_piles(setup, world, rng, rejected):
         scene = photograph(setup, parts, pile.poses, rng, index)
         if not setup.only_hard or _is_hard(scene):
             return Simulated(scene, pile.speed_m_s, pile.penetration_m, rejected)
@@ -128,7 +128,7 @@ def simulate_scenes(setup: Setup, world: World, indices: Iterable[int]) -> Itera
         number, taken = divmod(index, setup.emptied)
         if number != before:
             rng = np.random.default_rng([setup.seed, setup.stream, number])
-            parts, pile = next(_good_piles(setup, world, rng, rejected))
+            parts, pile = next(good_piles(setup, world, rng, rejected))
             before = number
         own = np.random.default_rng([setup.seed, setup.stream, number, taken + 1])
         left = _left(pile, parts, taken / setup.emptied, setup.count[0], own)
@@ -147,7 +147,7 @@ def _left(
     return np.sort(np.argsort(height)[:count])
 
 
-def _good_piles(
+def good_piles(
     setup: Setup, world: World, rng: np.random.Generator, rejected: Counter[str]
 ) -> Iterator[tuple[list[Part], Pile]]:
     """Parts and the piles in which they have come to rest, until the tries are used up, which is a

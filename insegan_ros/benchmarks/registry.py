@@ -55,6 +55,12 @@ BENCHMARKS: dict[str, Benchmark] = {
         'shape:run_shape',
     ),
     'picks': Benchmark('whether the first pick is of a free part', 'picks:benchmark_picks'),
+    'carrier': Benchmark(
+        'from what movement on a bin is said to have moved', 'carrier:benchmark_carrier'
+    ),
+    'tracks': Benchmark(
+        'whether parts that lie still keep their numbers', 'tracks:benchmark_tracks'
+    ),
     'real': Benchmark('the few real pictures that may be shipped', 'real:benchmark_real'),
     'train': Benchmark("what a step of the paper's training costs", 'train_speed:benchmark_train'),
     'insta10': _kept("the InSeGAN paper's tables", 'insta10:run_insta10'),

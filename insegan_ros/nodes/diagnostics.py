@@ -25,7 +25,8 @@ class Health:
     """How the node fares. Seconds are those of time.monotonic().
 
     stopped: why the node left the active state by itself, until it is activated again. bin_state:
-    the bin in a word, as last published.
+    the bin in a word, as last published. bin_place: where it stands, in words; bin_moved: whether
+    that is not where it was configured.
     """
 
     last_image_s: float = 0.0
@@ -33,11 +34,14 @@ class Health:
     last_error_s: float = 0.0
     stopped: str = ''
     bin_state: str = 'not known'
+    bin_place: str = 'not known'
+    bin_moved: bool = False
 
     def fail(self, error: str) -> None:
         """A frame, or the node, could not go on."""
         self.last_error, self.last_error_s = error, time.monotonic()
-        self.bin_state = 'not known'
+        self.bin_state = self.bin_place = 'not known'
+        self.bin_moved = False
 
 
 class Meter:
@@ -122,6 +126,8 @@ def summary(
         return DiagnosticStatus.WARN, 'not active'
     if now - health.last_image_s > silence_s:
         return DiagnosticStatus.ERROR, f'no depth image for {now - health.last_image_s:.0f} s'
+    if health.bin_moved:
+        return DiagnosticStatus.WARN, f'the bin is not in its place: {health.bin_place}'
     if not wanted:
         return DiagnosticStatus.OK, 'frames come, and nobody listens to what comes of them'
     return DiagnosticStatus.OK, f'{meter.rate():.1f} frames/s'

@@ -16,10 +16,10 @@ from typing import Any, NamedTuple, Protocol
 
 import cv2
 import numpy as np
-from geometry_msgs.msg import Point, Pose, PoseArray, PoseWithCovariance, Vector3
+from geometry_msgs.msg import Point, Pose, PoseArray, PoseStamped, PoseWithCovariance, Vector3
 from scipy.ndimage import find_objects
 from sensor_msgs.msg import Image, PointCloud2
-from std_msgs.msg import ColorRGBA, Header, String
+from std_msgs.msg import ColorRGBA, Float32, Header, String
 from visualization_msgs.msg import Marker, MarkerArray
 
 from insegan_ros.drawing.overlay import overlay, palette
@@ -35,8 +35,10 @@ from insegan_ros.nodes.pick_messages import (
     possible_picks,
     table_message,
 )
+from insegan_ros.picking.carrier import LoadCarrier, Place, find_carrier
 from insegan_ros.picking.picks import BinState, Pick, PickConfig, Surface, bin_state, rank_picks
 from insegan_ros.picking.tool import NO_TOOLING, Tooling
+from insegan_ros.picking.tracks import Tracker
 from insegan_ros.workspace import Workspace
 
 ARROW_M = 0.04
@@ -70,7 +72,7 @@ class Result:
     workspace: None where the frame has no reading at all. part: the class's name. part_area_m2:
     what one whole part covers, 0 if unknown. mesh: what poses are of, if one was given. tooling:
     the gripper's body and taught grasps. target: the frame of poses and picks, None for the
-    camera's own.
+    camera's own. tracker: knows the frames before.
     """
 
     frame: Frame
@@ -83,6 +85,7 @@ class Result:
     mesh: MeshFile | None = None
     tooling: Tooling = NO_TOOLING
     target: Target | None = None
+    tracker: Tracker | None = None
 
     @property
     def placed(self) -> tuple[np.ndarray | None, Header]:
@@ -116,9 +119,11 @@ class Result:
         doubtful = sum(pick.double and pick.possible for pick in self.picks)
         said = [f'{count} {reason}' for reason, count in why.most_common()]
         said += [f'{doubtful} may take two parts'] if doubtful else []
+        moved = self.carrier is not None and self.carrier.place == Place.MOVED
         return (
             f'{len(self.instances)} instances, bin {self.state.value}'
             f'{": " + ", ".join(said) if said else ""}'
+            f'{"; the bin is " + self.carrier.said if self.carrier and moved else ""}'
         )
 
     @cached_property
@@ -140,16 +145,36 @@ class Result:
     @cached_property
     def state(self) -> BinState:
         """The bin in one word."""
-        return (
-            bin_state(self.surface, self.picks, self.picking)
-            if self.workspace
-            else BinState.NO_READING
-        )
+        if self.workspace is None:
+            return BinState.NO_READING
+        return bin_state(self.surface, self.picks, self.picking, overfilled=self._above_walls)
+
+    @property
+    def _above_walls(self) -> bool:
+        # How high the walls are must have been said: that a bin is full to its brim may be wanted.
+        known = self.picking.wall_height_m and not self.picking.full_height_m
+        return bool(known and self.carrier is not None and self.carrier.overfilled)
+
+    @cached_property
+    def carrier(self) -> LoadCarrier | None:
+        """The bin: where it stands and how full it is; None where nobody said where it is, or the
+        frame has no reading."""
+        if self.workspace is None or self.workspace.bounds is None:
+            return None
+        return find_carrier(self.frame, self.workspace, self.picking.wall_height_m)
+
+    @cached_property
+    def tracks(self) -> np.ndarray:
+        """The numbers (N,) that the instances keep from frame to frame; asked for once a frame."""
+        if self.tracker is None:
+            return np.arange(1, len(self.instances) + 1)
+        return self.tracker.update(self.instances.labels, len(self.instances))
 
 
 @dataclass(frozen=True)
 class Output:
-    """One topic `~/name`. latched: published once at activate, and to whoever comes later."""
+    """One topic `~/name`. make: None where there is nothing to say of a frame. latched: published
+    once at activate, and to whoever comes later."""
 
     name: str
     kind: type
@@ -178,6 +203,34 @@ def outputs(vision: ModuleType | None) -> Iterator[Output]:
         String,
         ', '.join(f'`{state.value}`' for state in BinState),
         lambda result: String(data=result.state.value),
+    )
+    yield Output(
+        'load_carrier',
+        PoseStamped,
+        'the bin: the middle of its floor, x and y along its sides, z up; as `bounds` say or,'
+        ' where it has moved, as it is found; only with `bounds`',
+        load_carrier_message,
+    )
+    yield Output(
+        'bin_place',
+        String,
+        ', '.join(f'`{place.value}`' for place in Place)
+        + ': the rim against `bounds`; only with `bounds`',
+        lambda result: String(data=result.carrier.place.value) if result.carrier else None,
+    )
+    yield Output(
+        'fill_level',
+        Float32,
+        'volume in the bin in per cent of that up to its rim, NaN where it is not known; only with'
+        ' `bounds`',
+        lambda result: Float32(data=100 * result.carrier.fill) if result.carrier else None,
+    )
+    yield Output(
+        'tracks',
+        PointCloud2,
+        'a row an instance, in the order of labels: label, track, the number that it keeps from'
+        ' frame to frame while it lies still, and its score',
+        tracks_message,
     )
     yield Output(
         'pick_candidates',
@@ -418,6 +471,26 @@ def _marker(
 
 def _point(values: np.ndarray) -> Point:
     return Point(x=float(values[0]), y=float(values[1]), z=float(values[2]))
+
+
+def load_carrier_message(result: Result) -> PoseStamped | None:
+    """The bin's pose, in the frame that is asked for."""
+    if result.carrier is None:
+        return None
+    placed = placed_poses(result, result.carrier.pose[None])
+    return PoseStamped(header=placed.header, pose=placed.poses[0])
+
+
+# Of one instance, all of four bytes.
+TRACK = np.dtype([('label', '<u4'), ('track', '<u4'), ('score', '<f4')])
+
+
+def tracks_message(result: Result) -> PointCloud2:
+    """A row for every instance."""
+    rows = np.zeros(len(result.instances), TRACK)
+    rows['label'] = np.arange(1, len(rows) + 1)
+    rows['track'], rows['score'] = result.tracks, result.instances.scores
+    return table_message(rows, result.header)
 
 
 # A point's fields, all of four bytes, in their order in memory.

@@ -22,7 +22,8 @@ from insegan_ros.workspace import SCALARS, Workspace, workspace_of
 @dataclass(frozen=True)
 class ParameterSpec:
     """Name, type, default, description, range (none where low and high are equal), and whether it
-    acts at once, at configure, or is given at the start and stays (`fixed`)."""
+    acts at once, at configure, or is given at the start and stays (`fixed`). switches: while the
+    node is configured, a change acts when what it names has been loaded."""
 
     name: str
     kind: Parameter.Type
@@ -32,10 +33,13 @@ class ParameterSpec:
     high: float = 0
     live: bool = False
     fixed: bool = False
+    switches: bool = False
 
     @property
     def acts(self) -> str:
         """When a change acts, in words."""
+        if self.switches:
+            return 'when loaded'
         return 'at once' if self.live else 'at start' if self.fixed else 'at configure'
 
 
@@ -72,7 +76,16 @@ PARAMETERS = (
         'model',
         Parameter.Type.STRING,
         'cutpaste-nut',
-        'checkpoint folder, name of a shipped checkpoint, or kmeans',
+        'checkpoint folder, name of a shipped checkpoint, or kmeans; another one may be given at'
+        ' any time and is loaded beside the one that runs',
+        switches=True,
+    ),
+    ParameterSpec(
+        'models',
+        Parameter.Type.STRING_ARRAY,
+        [],
+        'models that are loaded at configure and kept, so that `model` can be switched to one of'
+        ' them at once',
     ),
     ParameterSpec(
         'segmenter',
@@ -329,6 +342,10 @@ def check_paths(node: Node, changed: Iterable[Parameter] = ()) -> None:
     if not all(isinstance(one, str) for one in folders):
         raise ConfigError(f'parameter allowed_folders is {folders!r}: expected a list of folders')
     values = {name: str(new.get(name, node.get_parameter(name).value)) for name in PATHS}
+    models = new.get('models', node.get_parameter('models').value)
+    if not all(isinstance(one, str) for one in models):
+        raise ConfigError(f'parameter models is {models!r}: expected a list of models')
+    values |= {f'models[{index}]': model for index, model in enumerate(models)}
     check_allowed(values, folders)
 
 
@@ -381,7 +398,8 @@ def _settings(values: dict[str, Any]) -> Settings:
 def refuse_unless_unconfigured(changed: Iterable[Parameter]) -> str:
     """Why a parameter that is read at configure cannot be changed now; empty if none of them is
     among those changed."""
-    fixed = {spec.name for spec in PARAMETERS if not spec.live} & {one.name for one in changed}
+    kept = {spec.name for spec in PARAMETERS if not (spec.live or spec.switches)}
+    fixed = kept & {one.name for one in changed}
     return (
         f'{", ".join(sorted(fixed))} acts at configure: clean the node up first, then change it and'
         ' configure again'

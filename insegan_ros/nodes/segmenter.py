@@ -41,13 +41,14 @@ from threadpoolctl import threadpool_limits
 
 from insegan_ros.camera.messages import stamp_ns
 from insegan_ros.camera.pairing import Pairing
-from insegan_ros.errors import InputError, InseganError
+from insegan_ros.errors import ConfigError, InputError, InseganError
 from insegan_ros.frame import Frame, Instances, Intrinsics
 from insegan_ros.geometry.meshes import read_mesh
 from insegan_ros.limits import check_time, time_limit
 from insegan_ros.methods.registry import load_segmenter
 from insegan_ros.nodes.conversions import frame_from_messages
 from insegan_ros.nodes.diagnostics import Health, Meter, diagnostic_array, memory, summary
+from insegan_ros.nodes.models import Models, load_error
 from insegan_ros.nodes.outputs import MeshFile, Output, Result, outputs
 from insegan_ros.nodes.parameters import (
     declare,
@@ -61,6 +62,8 @@ from insegan_ros.nodes.segment_action import SegmentAction, action_type
 from insegan_ros.nodes.transforms import TargetFrame, UnknownFrame
 from insegan_ros.nodes.watchdog import Watchdog
 from insegan_ros.nodes.worker import DepthInput, FrameWorker
+from insegan_ros.picking.carrier import Place
+from insegan_ros.picking.tracks import Tracker
 from insegan_ros.segmenters.base import Segmenter
 from insegan_ros.workspace import Workspace, resolve_workspace
 
@@ -87,7 +90,7 @@ class SegmenterNode(LifecycleNode):
 
     def __init__(self, **options: Any) -> None:
         """options: rclpy's of a node."""
-        self._segmenter: Segmenter | None = None
+        self.models = Models(self._load, self._on_switched, self._on_not_switched)
         self.subscriptions_by_input: dict[str, Subscription] = {}
         self.output_publishers: list[tuple[Output, Any]] = []
         self.pairing = Pairing()
@@ -98,7 +101,7 @@ class SegmenterNode(LifecycleNode):
         self.worker: FrameWorker | None = None
         self.input_timer: Timer | None = None
         self.uses_colour = False
-        self.meter, self.health = Meter(), Health()
+        self.meter, self.health, self.tracker = Meter(), Health(), Tracker()
         super().__init__('segmenter', **options)
         self.warn = Warner(self)
         self.watchdog = Watchdog(self, self.health, self.warn)
@@ -107,6 +110,7 @@ class SegmenterNode(LifecycleNode):
         self.settings = default_settings()
         self.vision = _vision_messages()
         self.add_on_set_parameters_callback(self._on_parameters)
+        self.add_post_set_parameters_callback(self._on_model)
         self.diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         # By a clock of its own: a recording's may run slowly, and stands still at its end.
         self.create_timer(
@@ -122,9 +126,9 @@ class SegmenterNode(LifecycleNode):
     @property
     def segmenter(self) -> Segmenter:
         """The method that runs. Only while the node is configured."""
-        if self._segmenter is None:
+        if (running := self.models.running) is None:
             raise InseganError('the node has no model: configure it first')
-        return self._segmenter
+        return running
 
     # Lifecycle. rclpy swallows exceptions in these callbacks, so each is caught and said in words.
 
@@ -139,14 +143,9 @@ class SegmenterNode(LifecycleNode):
             # the camera. Those of NumPy's products spin while they wait.
             torch.set_num_threads(1)
             threadpool_limits(1)
-            self._segmenter = load_segmenter(**model_parameters(self))
-            self._warm_up()
-        except InseganError as error:
-            return self._cannot_configure(str(error))
+            self.models.begin(*(self.get_parameter(name).value for name in ('model', 'models')))
         except Exception as error:  # rclpy would swallow it
-            return self._cannot_configure(
-                f'the model could not be made ready: {type(error).__name__}: {error}'
-            )
+            return self._cannot_configure(load_error(error))
         if self.vision is None:
             self.get_logger().info(
                 'vision_msgs is not installed: ~/picks, ~/parts, ~/detections and ~/label_info are'
@@ -160,10 +159,7 @@ class SegmenterNode(LifecycleNode):
             qos = LATCHED_QOS if output.latched else OUTPUT_QOS
             publisher: Any = self.create_lifecycle_publisher(output.kind, f'~/{output.name}', qos)
             self.output_publishers.append((output, publisher))
-        model = self.get_parameter('model').value
-        self.get_logger().info(
-            f'ready: {model} on {self.segmenter.device}, runtime {self.segmenter.runtime}'
-        )
+        self._say_what_runs()
         return TransitionCallbackReturn.SUCCESS
 
     def _cannot_configure(self, text: str) -> TransitionCallbackReturn:
@@ -172,7 +168,23 @@ class SegmenterNode(LifecycleNode):
         self.health.fail(text)
         return TransitionCallbackReturn.FAILURE
 
-    def _warm_up(self) -> None:
+    def _say_what_runs(self) -> None:
+        one = self.segmenter
+        self.get_logger().info(f'ready: {self.models.name} on {one.device}, runtime {one.runtime}')
+
+    def _load(self, model: str) -> Segmenter:
+        """A model, warmed up. Raises InseganError where it cannot be loaded, or needs what the node
+        does not listen to."""
+        segmenter = load_segmenter(**{**model_parameters(self), 'model': model})
+        if self.worker is not None and segmenter.needs_colour and not self.uses_colour:
+            raise ConfigError(
+                f'{model} looks at colour, which this node does not listen to: expected it among'
+                ' `models`, or use_colour, when the node is configured'
+            )
+        self._warm_up(segmenter)
+        return segmenter
+
+    def _warm_up(self, segmenter: Segmenter) -> None:
         """Segment a full bin, so that the first real frame is not the slow one."""
         camera = Intrinsics(615.0, 615.0, 319.5, 239.5, 640, 480)
         workspace = self.settings.workspace or Workspace((0.0, 0.0, -1.0, 0.5))
@@ -180,9 +192,7 @@ class SegmenterNode(LifecycleNode):
             depth = workspace.floor_depth(camera)
             (left, top, right, bottom) = workspace.window(camera)
             depth[top:bottom, left:right] -= 0.02
-            self.segmenter.segment(
-                Frame(depth, camera, np.zeros((480, 640, 3), np.uint8)), workspace
-            )
+            segmenter.segment(Frame(depth, camera, np.zeros((480, 640, 3), np.uint8)), workspace)
         except InputError as refused:
             # A network for bins of one size, say: real frames tell whether the robot's is of that
             # size.
@@ -190,16 +200,14 @@ class SegmenterNode(LifecycleNode):
 
     def on_activate(self, state: State) -> TransitionCallbackReturn:
         """Subscribe and start the worker."""
-        self.uses_colour = bool(
-            self.get_parameter('use_colour').value or self.segmenter.needs_colour
-        )
+        self.uses_colour = bool(self.get_parameter('use_colour').value or self.models.needs_colour)
         try:
             self._subscribe()
         except Exception as error:  # an override that no policy knows
             self.get_logger().error(f'cannot subscribe: {error}')
             return TransitionCallbackReturn.FAILURE
         self.health.last_image_s, self.health.stopped = time.monotonic(), ''
-        self.pairing = Pairing()
+        self.pairing, self.tracker = Pairing(), Tracker()
         self.worker = FrameWorker(
             self._process_in_time, self._wanted, lambda: self.settings.max_rate, self._refused
         )
@@ -252,10 +260,11 @@ class SegmenterNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def destroy_node(self) -> None:
-        """Stop the worker before its publishers go."""
+        """Stop the worker, and what is being loaded, before its publishers go."""
         self._stop()
         if self.action is not None:
             self.action.destroy()
+        self.models.clear()
         super().destroy_node()
 
     def _stop(self) -> None:
@@ -274,7 +283,8 @@ class SegmenterNode(LifecycleNode):
     def _release(self) -> None:
         for _, publisher in self.output_publishers:
             self.destroy_publisher(publisher)
-        self.output_publishers, self._segmenter, self.mesh = [], None, None
+        self.output_publishers, self.mesh = [], None
+        self.models.clear()
         if self.target is not None:
             self.target.close()
             self.target = None
@@ -291,15 +301,37 @@ class SegmenterNode(LifecycleNode):
 
     def _on_parameters(self, changed: list[Parameter]) -> SetParametersResult:
         """Whether a change can be, and if not, why; what is live acts from the next frame on."""
-        reason = refuse_unless_unconfigured(changed) if self._segmenter is not None else ''
+        configured = self.models.running is not None
+        reason = refuse_unless_unconfigured(changed) if configured else ''
         try:
             new = settings(self, changed)
+            for one in changed:
+                if configured and one.name == 'model':
+                    self.models.check(one.value)
         except (InseganError, TypeError) as error:
             return SetParametersResult(successful=False, reason=str(error))
         if reason:
             return SetParametersResult(successful=False, reason=reason)
         self.settings = new
         return SetParametersResult(successful=True)
+
+    def _on_model(self, changed: list[Parameter]) -> None:
+        """Another model is asked for of a node that has one."""
+        for one in changed:
+            if self.models.running is not None and one.name == 'model':
+                self.models.switch(one.value)
+
+    def _on_switched(self) -> None:
+        self._say_what_runs()
+        if self.worker is not None:
+            self._publish_latched()
+
+    def _on_not_switched(self, reason: str) -> None:
+        """The parameter says again what runs."""
+        text = f'{reason}; {self.models.name} goes on'
+        self.get_logger().error(text)
+        self.health.fail(text)
+        self.set_parameters([Parameter('model', value=self.models.name)])
 
     # Frames.
 
@@ -350,6 +382,7 @@ class SegmenterNode(LifecycleNode):
         words, and what was published. Raises InputError."""
         # The worker's own: one that is disowned must not count for, or use, what came after it.
         meter, live, segmenter = worker.meter, self.settings, self.segmenter
+        tracker = self.tracker
         header = newest.depth.header
         with meter.stage('convert'):
             frame = self._frame(newest, worker.camera_info)
@@ -375,6 +408,7 @@ class SegmenterNode(LifecycleNode):
             self.mesh,
             live.tooling,
             self.target,
+            tracker,
         )
         published = self._publish(worker, result, everything)
         meter.finish((self.get_clock().now().nanoseconds - stamp_ns(header)) / 1e9)
@@ -406,15 +440,27 @@ class SegmenterNode(LifecycleNode):
                 with worker.meter.stage('publish'):
                     if not worker.running:
                         raise InputError('the node was deactivated before the frame was finished')
-                    publisher.publish(message)
-                published[output.name] = message
+                    if message is not None:
+                        publisher.publish(message)
+                        published[output.name] = message
+        with worker.meter.stage('post-process'):
+            self._tell_of_bin(result)
         if lost is not None and everything:
             raise lost
         if lost is not None:
             self._refused(str(lost))
-        # What nobody listens to is not found out for the diagnostics alone.
-        self.health.bin_state = result.state.value if 'state' in vars(result) else 'not asked for'
         return published
+
+    def _tell_of_bin(self, result: Result) -> None:
+        """What nobody listens to is not found out for the diagnostics alone; but where parts are to
+        be taken, a bin that has moved is said."""
+        known = vars(result)
+        self.health.bin_state = result.state.value if 'state' in known else 'not asked for'
+        carrier = result.carrier if {'picks', 'carrier'} & set(known) else None
+        self.health.bin_place = carrier.said if carrier is not None else 'not asked for'
+        self.health.bin_moved = carrier is not None and carrier.place == Place.MOVED
+        if self.health.bin_moved:
+            self.warn(f'the bin is not where the workspace says: {self.health.bin_place}')
 
     def _warn_of_frame(self, frame: Frame, readable: bool) -> None:
         if not readable:
@@ -473,16 +519,19 @@ class SegmenterNode(LifecycleNode):
         """Once a second, whatever state the node is in."""
         if not self.diagnostics.get_subscription_count():
             return
-        configured = 'unconfigured' if self._segmenter is None else 'inactive'
+        running = self.models.running
+        configured = 'unconfigured' if running is None else 'inactive'
         state = configured if self.worker is None else 'active'
-        model = str(self.get_parameter('model').value)
-        device = str(self._segmenter.device) if self._segmenter is not None else 'cpu'
+        model = self.models.name or str(self.get_parameter('model').value)
+        device = str(running.device) if running is not None else 'cpu'
         values = {
             'state': state,
             'model': model,
             'device': device,
-            'runtime': self._segmenter.runtime if self._segmenter is not None else 'torch',
+            'runtime': running.runtime if running is not None else 'torch',
+            'loading': self.models.loading or 'nothing',
             'bin': self.health.bin_state,
+            'bin place': self.health.bin_place,
             **self.meter.values(),
             **memory(device),
         }

@@ -61,7 +61,8 @@ class PickConfig:
     wall_m: float = 0.005
     """The least distance of the tool to the bin's walls."""
     full_height_m: float = 0.0
-    """The bin counts as overfilled where anything is higher above the floor; 0: never."""
+    """The bin counts as overfilled where anything is higher above the floor; 0: where something
+    stands above the walls, if wall_height_m is given."""
     order: Order = 'score'
     """Which pick is the best: by score (free, held well, high), the highest contact, or the one
     nearest to the bin's middle."""

@@ -117,13 +117,17 @@ def _tried(holds: Holds, count: int) -> list[int]:
 
 
 def bin_state(
-    surface: Surface, picks: list[Pick], config: PickConfig = DEFAULT, min_height_m: float = 0.005
+    surface: Surface,
+    picks: list[Pick],
+    config: PickConfig = DEFAULT,
+    min_height_m: float = 0.005,
+    overfilled: bool = False,
 ) -> BinState:
     """The bin in one word. Empty is a bin in which next to nothing stands min_height_m above the
-    floor."""
+    floor. overfilled: whether it is known to be, besides what the configuration says of it."""
     if surface.read[surface.floor].mean() < MIN_READ:
         return BinState.NO_READING
-    if (
+    if overfilled or (
         config.full_height_m
         and np.quantile(surface.height[surface.floor], 0.999) > config.full_height_m
     ):

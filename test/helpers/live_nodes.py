@@ -17,7 +17,7 @@ from geometry_msgs.msg import PoseArray
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import Parameter, ParameterValue
-from rcl_interfaces.srv import SetParameters
+from rcl_interfaces.srv import GetParameters, SetParameters
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
@@ -158,6 +158,12 @@ def set_parameter(robot: Robot, name: str, value: Any, node: str = 'segmenter') 
     given = ParameterValue(type=number, **{field: value})
     request = SetParameters.Request(parameters=[Parameter(name=name, value=given)])
     return call(robot, SetParameters, f'/{node}/set_parameters', request).results[0]
+
+
+def get_parameter(robot: Robot, name: str, node: str = 'segmenter') -> str:
+    """A node's value of a parameter that is a text."""
+    request = GetParameters.Request(names=[name])
+    return call(robot, GetParameters, f'/{node}/get_parameters', request).values[0].string_value
 
 
 class Robot(Node):

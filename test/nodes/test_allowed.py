@@ -81,6 +81,10 @@ def test_a_node_keeps_to_them_at_run_time_and_at_configure(robot, folders):
         node.trigger_configure()
         assert node._state_machine.current_state[1] == 'unconfigured'
         assert 'expected a path in one of allowed_folders' in node.health.last_error
+        node = made(allowed_folders=[str(ours)], models=['kmeans', f'{others}/secret'])
+        node.trigger_configure()
+        assert node._state_machine.current_state[1] == 'unconfigured'
+        assert f'parameter models[1] is "{others}/secret"' in node.health.last_error
     finally:
         for one in made.nodes:
             one.destroy_node()

@@ -3,8 +3,11 @@ change on the disk. One node takes one after another, as by hand."""
 
 from __future__ import annotations
 
+import queue
 import shutil
 import signal
+import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -12,8 +15,11 @@ import pytest
 
 from insegan_ros.camera.messages import labels_from_message
 from insegan_ros.data.scene import Scene
-from insegan_ros.frame import Frame
+from insegan_ros.errors import CheckpointError
+from insegan_ros.frame import Frame, Instances
 from insegan_ros.metrics.masks import honest_miou
+from insegan_ros.segmenters.base import Segmenter
+from insegan_ros.workspace import Workspace
 from insegan_sim.generate import SimulateConfig
 from insegan_sim.scenes import scene_stream
 
@@ -26,8 +32,10 @@ from live_nodes import (  # noqa: E402
     CAMERA,
     FLOOR,
     Robot,
+    assert_boxes,
     box_depth,
     change,
+    get_parameter,
     segmenter_node,
     set_parameter,
     state,
@@ -35,6 +43,154 @@ from live_nodes import (  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 
 from insegan_ros.nodes.conversions import camera_info_message, image_message  # noqa: E402
+from insegan_ros.nodes.models import Models  # noqa: E402
+
+
+class Named(Segmenter):
+    """A method that is nothing but its name."""
+
+    def __init__(self, name: str, modality: str = 'depth') -> None:
+        self.part, self.modality = name, modality
+
+    def segment(self, frame: Frame, workspace: Workspace | None = None) -> Instances:
+        return Instances.none(frame.depth_m.shape)
+
+
+class Shelf:
+    """Models whose loading can be held back, and what is heard of them. `broken` cannot be
+    loaded."""
+
+    def __init__(self) -> None:
+        self.gate, self.loaded, self.heard = threading.Event(), [], queue.Queue()
+        self.models = Models(self.load, lambda: self.heard.put(self.models.name), self.heard.put)
+        self.gate.set()
+
+    def load(self, name: str) -> Named:
+        assert self.gate.wait(30)
+        self.loaded.append(name)
+        if name == 'grabcut':
+            raise CheckpointError('grabcut is broken')
+        return Named(name, 'colour' if name == 'graphcut' else 'depth')
+
+
+def test_what_is_kept_is_switched_at_once_and_loaded_once():
+    shelf = Shelf()
+    shelf.models.begin('kmeans', ['kmeans', 'spectral', 'kmeans'])
+    assert shelf.models.running.part == 'kmeans' and shelf.loaded == ['kmeans', 'spectral']
+    shelf.gate.clear()
+    for name in ('spectral', 'kmeans', 'spectral'):
+        shelf.models.switch(name)
+        assert shelf.models.running.part == shelf.models.name == name
+        assert shelf.heard.get_nowait() == name
+    # The one that runs already.
+    shelf.models.switch('spectral')
+    assert shelf.heard.empty() and shelf.loaded == ['kmeans', 'spectral']
+
+
+def test_another_one_is_loaded_beside_the_one_that_runs():
+    shelf = Shelf()
+    shelf.models.begin('kmeans')
+    shelf.gate.clear()
+    shelf.models.switch('spectral')
+    assert shelf.models.running.part == 'kmeans' and shelf.models.loading == 'spectral'
+    shelf.gate.set()
+    assert shelf.heard.get(timeout=30) == 'spectral'
+    assert shelf.models.running.part == 'spectral' and shelf.models.loading == ''
+    # It was not kept: it is loaded again.
+    shelf.models.switch('kmeans')
+    assert shelf.heard.get(timeout=30) == 'kmeans'
+    assert shelf.loaded == ['kmeans', 'spectral', 'kmeans']
+
+
+def test_the_last_wish_counts():
+    shelf = Shelf()
+    shelf.models.begin('kmeans')
+    shelf.gate.clear()
+    shelf.models.switch('spectral')
+    shelf.models.switch('mean-shift')
+    shelf.gate.set()
+    assert shelf.heard.get(timeout=30) == 'mean-shift'
+    # Back to the one that runs, while another is being loaded.
+    shelf.gate.clear()
+    shelf.models.switch('spectral')
+    shelf.models.switch('mean-shift')
+    shelf.gate.set()
+    shelf.models.clear()
+    assert shelf.heard.empty() and shelf.models.running is None
+
+
+def test_what_cannot_be_loaded_leaves_the_old_one_running():
+    shelf = Shelf()
+    shelf.models.begin('kmeans')
+    shelf.models.switch('grabcut')
+    assert shelf.heard.get(timeout=30) == 'grabcut is broken'
+    assert shelf.models.running.part == shelf.models.name == 'kmeans' and not shelf.models.loading
+    with pytest.raises(CheckpointError, match='no checkpoint or method "nowhere"'):
+        shelf.models.check('nowhere')
+    with pytest.raises(CheckpointError, match='broken'):
+        shelf.models.begin('kmeans', ['grabcut'])
+
+
+def test_what_is_loaded_for_nobody_is_dropped():
+    shelf = Shelf()
+    shelf.models.begin('kmeans')
+    shelf.gate.clear()
+    shelf.models.switch('spectral')
+    threading.Timer(0.1, shelf.gate.set).start()
+    shelf.models.clear()
+    assert shelf.models.running is None and shelf.heard.empty() and 'spectral' in shelf.loaded
+
+
+def test_colour_is_waited_for_where_any_kept_one_looks_at_it():
+    shelf = Shelf()
+    shelf.models.begin('kmeans', ['graphcut'])
+    assert shelf.models.needs_colour
+    shelf.models.begin('kmeans')
+    assert not shelf.models.needs_colour
+
+
+@pytest.mark.slow
+def test_the_model_is_switched_while_frames_go_on(robot, tmp_path, root):
+    """Frames are answered all the time, and what cannot be loaded is said in a line."""
+    damaged = tmp_path / 'damaged'
+    shutil.copytree(root / 'checkpoints/cutpaste-nut', damaged)
+    (damaged / 'weights.safetensors').write_bytes(b'garbage' * 100)
+    process = segmenter_node(
+        tmp_path / 'log',
+        model='kmeans',
+        models="['cutpaste-bolt', 'cutpaste-nut']",
+        instances=2,
+        floor=FLOOR,
+    )
+    try:
+        process.wait_for('listening on')
+        assert_boxes(robot.answer(box_depth()))
+        took_ms = []
+        for index in range(20):
+            name = ('cutpaste-nut', 'cutpaste-bolt')[index % 2]
+            begun = time.monotonic()
+            assert set_parameter(robot, 'model', name).successful
+            took_ms.append(1000 * (time.monotonic() - begun))
+            assert process.text().count(f'ready: {name}') == index // 2 + 1
+            robot.answer(box_depth())
+        print(f'20 switches: {np.median(took_ms):.1f} ms in the median, {max(took_ms):.1f} at most')
+        # Not kept any more: they are loaded beside.
+        assert set_parameter(robot, 'model', 'kmeans').successful
+        robot.until(lambda: process.text().count('ready: kmeans') == 2)
+        assert_boxes(robot.answer(box_depth()))
+        assert set_parameter(robot, 'model', 'cutpaste-cone').successful
+        process.wait_for('ready: cutpaste-cone', lambda: robot.answer(box_depth()))
+        answer = set_parameter(robot, 'model', 'nowhere')
+        assert not answer.successful and 'no checkpoint or method "nowhere"' in answer.reason
+        assert set_parameter(robot, 'model', str(damaged)).successful
+        process.wait_for('cutpaste-cone goes on', lambda: robot.answer(box_depth()))
+        robot.until(lambda: get_parameter(robot, 'model') == 'cutpaste-cone')
+        answer = set_parameter(robot, 'model', 'irnet-mixed')
+        process.wait_for('irnet-mixed looks at colour', lambda: robot.answer(box_depth()))
+        assert state(robot, 'segmenter') == 'active'
+    finally:
+        assert process.stop() == 0
+    assert 'Traceback' not in process.text()
 
 
 @pytest.fixture(scope='module')

@@ -18,10 +18,11 @@ rclpy = pytest.importorskip('rclpy')
 from std_msgs.msg import Header  # noqa: E402
 from visualization_msgs.msg import Marker  # noqa: E402
 
-from insegan_ros.nodes.outputs import POINT, MeshFile, Result, outputs  # noqa: E402
+from insegan_ros.nodes.outputs import POINT, TRACK, MeshFile, Result, outputs  # noqa: E402
 from insegan_ros.nodes.pick_messages import ROW  # noqa: E402
 from insegan_ros.nodes.transforms import UnknownFrame  # noqa: E402
-from insegan_ros.picking.picks import PickConfig  # noqa: E402
+from insegan_ros.picking.picks import BinState, PickConfig  # noqa: E402
+from insegan_ros.picking.tracks import Tracker  # noqa: E402
 
 CAMERA = Intrinsics(200.0, 200.0, 79.5, 59.5, 160, 120)
 
@@ -296,6 +297,82 @@ def test_parts_have_boxes_around_what_is_seen_or_around_the_mesh(store, vision):
     middle = framed.bbox.center.position
     assert np.allclose([middle.x, middle.y, middle.z], (pose @ [0.05, 0.01, 0.01, 1])[:3])
     store.serialize_cdr(message, 'vision_msgs/msg/Detection3DArray')
+
+
+def walled(shift_px: int = 0, box_m: float = 0.03) -> Result:
+    """A box in a bin of 20 x 16 cm with walls of 5 cm, moved to the right by so many px."""
+    depth, labels = np.full((120, 160), 0.5, np.float32), np.zeros((120, 160), np.uint16)
+    # At .45 m a pixel is 2.25 mm: inner faces at 10 and 8 cm, walls of 9 mm.
+    depth[20:100, 31 + shift_px : 129 + shift_px] = 0.45
+    depth[24:96, 35 + shift_px : 125 + shift_px] = 0.5
+    depth[40:80, 60:90], labels[40:80, 60:90] = 0.5 - box_m, 1
+    frame = Frame(depth, CAMERA)
+    found = Instances(
+        labels, np.array([0.9], np.float32), poses=poses_from_points(frame, labels, 1)
+    )
+    inside = Workspace((0.0, 0.0, -1.0, 0.5), (-0.1, -0.08, 0.1, 0.08))
+    return Result(frame, found, inside, Header(frame_id='optical'), 'nut')
+
+
+def test_the_bin_is_said_where_it_stands_and_how_full():
+    here, there = walled(), walled(shift_px=6)
+    assert made(here, 'bin_place').data == 'in_place' and made(there, 'bin_place').data == 'moved'
+    pose = made(here, 'load_carrier')
+    assert pose.header.frame_id == 'optical' and pose.pose.position.z == 0.5
+    assert (pose.pose.position.x, pose.pose.position.y) == pytest.approx((0, 0), abs=1e-6)
+    # z up, towards the camera; x as the image's.
+    turned = pose.pose.orientation
+    assert (abs(turned.x), turned.y, turned.z, turned.w) == pytest.approx((1, 0, 0, 0), abs=1e-6)
+    # Six pixels of the rim's.
+    assert made(there, 'load_carrier').pose.position.x == pytest.approx(6 * 2.25e-3, abs=1.5e-3)
+    # A box of 30 x 40 px at .47 m, 3 cm high, in 20 x 16 cm, 5 cm deep.
+    share = 30 * 40 * (0.47 / 200) ** 2 * 0.03 / (0.2 * 0.16 * 0.05)
+    assert made(here, 'fill_level').data == pytest.approx(100 * share, abs=2)
+    assert '; the bin is moved: 1' in there.summary and 'moved' not in here.summary
+    placed = replace(here, target=Base())
+    assert made(placed, 'load_carrier').header.frame_id == 'base_link'
+    assert made(placed, 'load_carrier').pose.position.z == pytest.approx(0.5)
+
+
+def test_overfilled_needs_the_height_of_the_walls():
+    high = walled(box_m=0.07)
+    assert high.carrier.overfilled and high.state == BinState.PICKABLE
+    told = replace(high, picking=PickConfig(wall_height_m=0.05))
+    assert made(told, 'bin_state').data == 'overfilled'
+    # Who says up to where it may be full is believed.
+    told = replace(high, picking=PickConfig(wall_height_m=0.05, full_height_m=0.2))
+    assert made(told, 'bin_state').data == 'pickable'
+    low = replace(walled(), picking=PickConfig(wall_height_m=0.05))
+    assert made(low, 'bin_state').data == 'pickable'
+
+
+def test_without_bounds_or_readings_nothing_is_said_of_the_bin():
+    anywhere = Workspace((0.0, 0.0, -1.0, 0.5))
+    for shown in (result(workspace=None), replace(result(), workspace=anywhere)):
+        for name in ('load_carrier', 'bin_place', 'fill_level'):
+            (output,) = (one for one in outputs(None) if one.name == name)
+            assert output.make(shown) is None
+    # Bounds without walls.
+    assert made(result(), 'bin_place').data == 'not_seen'
+    assert np.isnan(made(result(), 'fill_level').data)
+
+
+def test_tracks_tie_labels_to_numbers_that_stay():
+    tracker, first = Tracker(), result()
+    rows = np.frombuffer(made(replace(first, tracker=tracker), 'tracks').data, TRACK)
+    assert rows['label'].tolist() == [1, 2] and rows['track'].tolist() == [1, 2]
+    assert rows['score'] == pytest.approx([0.9, 0.6])
+    # The same parts, found in another order.
+    found = first.instances
+    other = Instances(
+        np.array([0, 2, 1], np.uint16)[found.labels], found.scores[::-1], poses=found.poses[::-1]
+    )
+    again = replace(first, instances=other, tracker=tracker)
+    assert again.tracks.tolist() == [2, 1]
+    message = made(again, 'tracks')
+    assert [field.name for field in message.fields] == list(TRACK.names)
+    assert np.frombuffer(message.data, TRACK)['track'].tolist() == [2, 1], 'once a frame'
+    assert made(replace(result(workspace=None), tracker=tracker), 'tracks').width == 0
 
 
 def test_poses_and_picks_are_in_the_frame_that_is_asked_for(vision):

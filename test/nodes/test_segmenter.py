@@ -211,10 +211,10 @@ def test_silence_is_named_with_who_publishes(segmenter, robot):
 
 
 def test_parameters_act_at_once_or_say_why_not(segmenter, robot):
-    refused = set_parameter(robot, 'model', 'cutpaste-nut')
+    refused = set_parameter(robot, 'instances', 3)
     assert (
         not refused.successful
-        and 'model acts at configure: clean the node up first' in refused.reason
+        and 'instances acts at configure: clean the node up first' in refused.reason
     )
     assert not set_parameter(robot, 'min_score', 1.5).successful
     assert not set_parameter(robot, 'floor', [0.0, 0.0, 1.0, 0.6]).successful, (
