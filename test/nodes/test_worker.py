@@ -183,8 +183,8 @@ def test_a_node_is_deactivated_amid_a_frame_and_works_on_when_activated_again(
     robot, node, monkeypatch
 ):
     monkeypatch.setattr(worker_module, 'ENDS_WITHIN_S', 0.1)
-    fast, slow = node._segmenter, Slow()
-    node._segmenter = slow
+    fast, slow = node.models.running, Slow()
+    node.models.running = slow
     node.trigger_activate()
     robot.masks.clear()
     sent = []
@@ -194,7 +194,7 @@ def test_a_node_is_deactivated_amid_a_frame_and_works_on_when_activated_again(
     disowned = node.worker
     node.trigger_deactivate()
     assert node.worker is None
-    node._segmenter = fast
+    node.models.running = fast
     node.trigger_activate()
     assert_boxes(robot.answer(box_depth()))
     slow.released.set()
@@ -216,20 +216,20 @@ class Endless(Slow):
 
 
 def test_a_frame_that_takes_too_long_is_left_out_and_the_next_is_worked_on(robot, node):
-    fast, node._segmenter = node._segmenter, Endless()
+    fast, node.models.running = node.models.running, Endless()
     assert node.set_parameters([Parameter('max_frame_s', value=0.3)])[0].successful
     node.trigger_activate()
     while not node.worker.meter.counts['refused']:
         robot.send(box_depth(), '16UC1', CAMERA)
         robot.spin(0.1)
     assert 'the frame took longer than 0.3 s' in node.health.last_error
-    node._segmenter = fast
+    node.models.running = fast
     assert_boxes(robot.answer(box_depth()))
 
 
 def test_a_method_that_never_ends_makes_the_node_leave_the_active_state(robot, node, monkeypatch):
     monkeypatch.setattr(worker_module, 'ENDS_WITHIN_S', 0.1)
-    slow = node._segmenter = Slow()
+    slow = node.models.running = Slow()
     node.set_parameters([Parameter('max_frame_s', value=0.2)])
     node.trigger_activate()
     while node.worker is not None:
