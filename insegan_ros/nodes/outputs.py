@@ -239,6 +239,13 @@ def outputs(vision: ModuleType | None) -> Iterator[Output]:
         lambda result: placed_poses(result, poses_of(possible_picks(result))),
     )
     yield Output(
+        'pick_mask',
+        Image,
+        'mono8: 255 where the part of the first pick is seen, 0 elsewhere and where there is no'
+        ' pick; what estimators of a single pose take',
+        pick_mask_message,
+    )
+    yield Output(
         'pick_table',
         PointCloud2,
         'the same picks in the same order, a row each: pose, score, label, opening, approach,'
@@ -471,6 +478,13 @@ def _marker(
 
 def _point(values: np.ndarray) -> Point:
     return Point(x=float(values[0]), y=float(values[1]), z=float(values[2]))
+
+
+def pick_mask_message(result: Result) -> Image:
+    """Where the part of the first pick is seen, mono8."""
+    labels = result.instances.labels
+    first = [pick.label for pick in possible_picks(result)[:1]]
+    return image_message(np.isin(labels, first).astype(np.uint8) * 255, 'mono8', result.header)
 
 
 def load_carrier_message(result: Result) -> PoseStamped | None:

@@ -256,6 +256,19 @@ def test_every_pick_is_a_row_tied_to_its_label(store, vision):
     assert len(rows_of(result(workspace=None))) == 0
 
 
+def test_the_first_picks_part_has_a_mask_of_its_own(vision):
+    done = result()
+    made = {output.name: output for output in outputs(None)}['pick_mask']
+    message = made.make(done)
+    first = next(pick.label for pick in done.picks if pick.possible)
+    mask = np.frombuffer(message.data, np.uint8).reshape(120, 160)
+    assert message.encoding == 'mono8' and message.header == done.header
+    assert np.array_equal(mask, 255 * (done.instances.labels == first))
+    # Where nothing can be taken nothing is shown.
+    none = np.frombuffer(made.make(result(workspace=None)).data, np.uint8)
+    assert len(none) == 120 * 160 and not none.any()
+
+
 def test_the_opening_is_how_wide_the_fingers_must_be(store, vision):
     shown = replace(result(), picking=PickConfig(gripper='parallel', opening_m=0.2))
     rows = rows_of(shown)
