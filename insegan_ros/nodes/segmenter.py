@@ -99,6 +99,7 @@ class SegmenterNode(LifecycleNode):
         self.target: TargetFrame | None = None
         # While the node is active.
         self.worker: FrameWorker | None = None
+        self.action: SegmentAction | None = None
         self.input_timer: Timer | None = None
         self.uses_colour = False
         self.meter, self.health, self.tracker = Meter(), Health(), Tracker()
@@ -120,8 +121,8 @@ class SegmenterNode(LifecycleNode):
         self.create_service(
             Trigger, '~/segment_once', self._on_once, callback_group=ReentrantCallbackGroup()
         )
-        kind = action_type()
-        self.action = SegmentAction(self, kind, lambda: self.worker) if kind is not None else None
+        if (kind := action_type()) is not None:
+            self.action = SegmentAction(self, kind, lambda: self.worker)
 
     @property
     def segmenter(self) -> Segmenter:
