@@ -179,10 +179,12 @@ def empty_bin(cell: Cell) -> Day:
         if look.state == BinState.EMPTY:
             day.ended = look.state
             return day
-        if misses == TRIES or stuck == TRIES:
+        if misses == TRIES:
             break
         if misses >= len(look.picks):
             stuck += 1
+            if stuck == TRIES:
+                break
             continue
         tried = cell.take(look, misses)
         day.tries.append(tried)

@@ -54,10 +54,17 @@ def test_where_a_pick_brings_nothing_the_next_best_is_tried_and_then_no_more():
 def test_a_bin_from_which_nothing_can_be_taken_is_looked_at_some_times():
     cell = Scripted(('occupied_not_pickable', 0, ''))
     day = empty_bin(cell).summary()
-    assert (day['ended'], day['looks'], day['picks']) == ('occupied_not_pickable', TRIES + 1, 0)
+    assert (day['ended'], day['looks'], day['picks']) == ('occupied_not_pickable', TRIES, 0)
     assert day['left'] is None and day['said'] == '0 picks'
     both = summed(EmptyBinConfig(instances=7), 'kmeans', [day, {**day, 'left': 2}])
     assert (both['parts'], both['left'], both['bins said to be empty']) == (14, 9, 0)
+
+
+def test_a_pick_that_the_next_look_shows_is_taken():
+    nothing = ('occupied_not_pickable', 0, '')
+    cell = Scripted(*(TRIES - 1) * [nothing], ('pickable', 1, 'free'), ('empty', 0, ''))
+    day = empty_bin(cell).summary()
+    assert (day['ended'], day['looks'], day['picks']) == ('empty', TRIES + 1, 1)
 
 
 def test_counts_that_cannot_be_are_refused():
