@@ -7,25 +7,22 @@ message. Adding one is adding a line to `outputs()`.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from types import ModuleType
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
-from geometry_msgs.msg import Point, Pose, PoseArray, PoseStamped, PoseWithCovariance, Vector3
+from geometry_msgs.msg import Pose, PoseArray, PoseStamped, PoseWithCovariance
 from scipy.ndimage import find_objects
 from sensor_msgs.msg import Image, PointCloud2
-from std_msgs.msg import ColorRGBA, Float32, Header, String
-from visualization_msgs.msg import Marker, MarkerArray
+from std_msgs.msg import Float32, String
+from visualization_msgs.msg import MarkerArray
 
 from insegan_ros.drawing.overlay import overlay, palette
-from insegan_ros.errors import InputError
-from insegan_ros.frame import Frame, Instances
 from insegan_ros.nodes.conversions import image_message, pose_array_message
+from insegan_ros.nodes.markers import markers_message
 from insegan_ros.nodes.pick_messages import (
     parts_message,
     pick_table_message,
@@ -35,140 +32,9 @@ from insegan_ros.nodes.pick_messages import (
     possible_picks,
     table_message,
 )
-from insegan_ros.picking.carrier import LoadCarrier, Place, find_carrier
-from insegan_ros.picking.picks import BinState, Pick, PickConfig, Surface, bin_state, rank_picks
-from insegan_ros.picking.tool import NO_TOOLING, Tooling
-from insegan_ros.picking.tracks import Tracker
-from insegan_ros.workspace import Workspace
-
-ARROW_M = 0.04
-
-
-class MeshFile(NamedTuple):
-    """A mesh as a viewer loads it: its file's address, the metres in its unit, and the corners (2,
-    3) in m of the box around it, None where it was not read."""
-
-    uri: str
-    scale: float
-    bounds: np.ndarray | None = None
-
-
-class Target(Protocol):
-    """A frame that poses are asked for in."""
-
-    frame: str
-
-    def matrix(self, header: Header) -> np.ndarray:
-        """The pose (4, 4) of a message's frame in it, in m. Raises InputError where nobody says
-        it."""
-        ...
-
-
-@dataclass(frozen=True)
-class Result:
-    """One frame and what was found in it; what only some outputs need is made when the first of
-    them asks.
-
-    workspace: None where the frame has no reading at all. part: the class's name. part_area_m2:
-    what one whole part covers, 0 if unknown. mesh: what poses are of, if one was given. tooling:
-    the gripper's body and taught grasps. target: the frame of poses and picks, None for the
-    camera's own. tracker: knows the frames before.
-    """
-
-    frame: Frame
-    instances: Instances
-    workspace: Workspace | None
-    header: Header
-    part: str
-    picking: PickConfig = PickConfig()
-    part_area_m2: float = 0.0
-    mesh: MeshFile | None = None
-    tooling: Tooling = NO_TOOLING
-    target: Target | None = None
-    tracker: Tracker | None = None
-
-    @property
-    def placed(self) -> tuple[np.ndarray | None, Header]:
-        """The pose (4, 4) of the camera in the frame that is asked for, None where it is the
-        camera's own, and the header of what is in that frame. Raises InputError where it is not
-        known."""
-        if self.target is None:
-            return None, self.header
-        if isinstance(self._place, InputError):
-            raise self._place
-        return self._place, Header(stamp=self.header.stamp, frame_id=self.target.frame)
-
-    @cached_property
-    def _place(self) -> np.ndarray | InputError | None:
-        # Asked once a frame, also where nobody answers: that takes its time.
-        try:
-            return self.target.matrix(self.header) if self.target is not None else None
-        except InputError as error:
-            return error
-
-    @cached_property
-    def class_numbers(self) -> list[int]:
-        """Every instance's class, as label_info numbers them."""
-        names = sorted(set(classes_of(self)))
-        return [names.index(name) + 1 for name in classes_of(self)]
-
-    @property
-    def summary(self) -> str:
-        """What was found, in words; also why what cannot be taken cannot."""
-        why = Counter(pick.blocked.value for pick in self.picks if not pick.possible)
-        doubtful = sum(pick.double and pick.possible for pick in self.picks)
-        said = [f'{count} {reason}' for reason, count in why.most_common()]
-        said += [f'{doubtful} may take two parts'] if doubtful else []
-        moved = self.carrier is not None and self.carrier.place == Place.MOVED
-        return (
-            f'{len(self.instances)} instances, bin {self.state.value}'
-            f'{": " + ", ".join(said) if said else ""}'
-            f'{"; the bin is " + self.carrier.said if self.carrier and moved else ""}'
-        )
-
-    @cached_property
-    def surface(self) -> Surface:
-        """The bin's surface. Raises InputError where there is no workspace."""
-        if self.workspace is None:
-            raise InputError('the frame has no reading: expected some, to know its surface')
-        return Surface(self.frame, self.workspace)
-
-    @cached_property
-    def picks(self) -> list[Pick]:
-        """Every instance's best pick, the best first."""
-        return (
-            rank_picks(self.surface, self.instances, self.picking, self.part_area_m2, self.tooling)
-            if self.workspace
-            else []
-        )
-
-    @cached_property
-    def state(self) -> BinState:
-        """The bin in one word."""
-        if self.workspace is None:
-            return BinState.NO_READING
-        return bin_state(self.surface, self.picks, self.picking, overfilled=self._above_walls)
-
-    @property
-    def _above_walls(self) -> bool:
-        # How high the walls are must have been said: that a bin is full to its brim may be wanted.
-        known = self.picking.wall_height_m and not self.picking.full_height_m
-        return bool(known and self.carrier is not None and self.carrier.overfilled)
-
-    @cached_property
-    def carrier(self) -> LoadCarrier | None:
-        """The bin: where it stands and how full it is; None where nobody said where it is, or the
-        frame has no reading."""
-        if self.workspace is None or self.workspace.bounds is None:
-            return None
-        return find_carrier(self.frame, self.workspace, self.picking.wall_height_m)
-
-    @cached_property
-    def tracks(self) -> np.ndarray:
-        """The numbers (N,) that the instances keep from frame to frame; asked for once a frame."""
-        if self.tracker is None:
-            return np.arange(1, len(self.instances) + 1)
-        return self.tracker.update(self.instances.labels, len(self.instances))
+from insegan_ros.nodes.result import Result, classes_of
+from insegan_ros.picking.carrier import Place
+from insegan_ros.picking.picks import BinState
 
 
 @dataclass(frozen=True)
@@ -316,11 +182,6 @@ def overlay_picture(result: Result) -> np.ndarray:
     return picture
 
 
-def classes_of(result: Result) -> tuple[str, ...]:
-    """The instances' class names; methods that know one kind of part name it after the part."""
-    return result.instances.classes or (result.part,) * len(result.instances)
-
-
 def detections_message(result: Result, vision: ModuleType) -> Any:
     """A vision_msgs/Detection2DArray; class_id is a number of label_info, the pose is the
     instance's."""
@@ -373,111 +234,6 @@ def label_info_message(result: Result, vision: ModuleType) -> Any:
             vision.VisionClass(class_id=i, class_name=name) for i, name in enumerate(names, start=1)
         ],
     )
-
-
-def markers_message(result: Result) -> MarkerArray:
-    """Picks as arrows that end at the contact, with their rank; the bin's inside as a line."""
-    markers = [Marker(header=result.header, action=Marker.DELETEALL)]
-    possible = 0
-    for pick in result.picks:
-        possible += pick.possible
-        colour = (
-            (0.1, 0.9, 0.2)
-            if pick.possible and possible == 1
-            else (0.95, 0.8, 0.1)
-            if pick.possible
-            else (0.9, 0.2, 0.2)
-        )
-        contact, into = pick.pose[:3, 3].astype(float), pick.pose[:3, 2].astype(float)
-        start = contact - ARROW_M * into
-        markers.append(
-            _marker(
-                result.header,
-                'picks',
-                pick.label,
-                Marker.ARROW,
-                (0.004, 0.009, 0.012),
-                colour,
-                points=[_point(start), _point(contact)],
-            )
-        )
-        if pick.possible:
-            markers.append(
-                _marker(
-                    result.header,
-                    'ranks',
-                    pick.label,
-                    Marker.TEXT_VIEW_FACING,
-                    (0.0, 0.0, 0.015),
-                    colour,
-                    pose=Pose(position=_point(start - 0.01 * into)),
-                    text=str(possible),
-                )
-            )
-    markers += _mesh_markers(result)
-    if result.workspace is not None and result.workspace.bounds is not None:
-        corners = result.workspace.floor_corners()
-        markers.append(
-            _marker(
-                result.header,
-                'bin',
-                0,
-                Marker.LINE_STRIP,
-                (0.002, 0.0, 0.0),
-                (0.3, 0.6, 1.0),
-                points=[_point(c) for c in (*corners, corners[0])],
-            )
-        )
-    return MarkerArray(markers=markers)
-
-
-def _mesh_markers(result: Result) -> list[Marker]:
-    """The mesh where each instance was found, half transparent."""
-    if result.mesh is None or result.instances.poses is None:
-        return []
-    scale = (result.mesh.scale,) * 3
-    poses = pose_array_message(result.instances.poses, result.header).poses
-    markers = [
-        _marker(
-            result.header,
-            'mesh',
-            label,
-            Marker.MESH_RESOURCE,
-            scale,
-            (0.3, 0.7, 0.9),
-            pose=pose,
-            mesh_resource=result.mesh.uri,
-        )
-        for label, pose in enumerate(poses, 1)
-    ]
-    for marker in markers:
-        marker.color.a = 0.6
-    return markers
-
-
-def _marker(
-    header: Header,
-    namespace: str,
-    number: int,
-    kind: int,
-    scale: tuple[float, float, float],
-    colour: tuple[float, float, float],
-    **more: Any,
-) -> Marker:
-    return Marker(
-        header=header,
-        ns=namespace,
-        id=number,
-        type=kind,
-        action=Marker.ADD,
-        scale=Vector3(x=scale[0], y=scale[1], z=scale[2]),
-        color=ColorRGBA(r=colour[0], g=colour[1], b=colour[2], a=1.0),
-        **more,
-    )
-
-
-def _point(values: np.ndarray) -> Point:
-    return Point(x=float(values[0]), y=float(values[1]), z=float(values[2]))
 
 
 def pick_mask_message(result: Result) -> Image:

@@ -29,13 +29,12 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, State, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 from rclpy.task import Future
 from rclpy.timer import Timer
 from sensor_msgs.msg import CameraInfo, Image
-from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 from threadpoolctl import threadpool_limits
 
@@ -44,12 +43,11 @@ from insegan_ros.camera.pairing import Pairing
 from insegan_ros.errors import ConfigError, InputError, InseganError
 from insegan_ros.frame import Frame, Instances, Intrinsics
 from insegan_ros.geometry.meshes import read_mesh
-from insegan_ros.limits import check_time, time_limit
+from insegan_ros.limits import time_limit
 from insegan_ros.methods.registry import load_segmenter
 from insegan_ros.nodes.conversions import frame_from_messages
 from insegan_ros.nodes.diagnostics import Health, Meter, diagnostic_array, memory, summary
 from insegan_ros.nodes.models import Models, load_error
-from insegan_ros.nodes.outputs import MeshFile, Output, Result, outputs
 from insegan_ros.nodes.parameters import (
     declare,
     default_settings,
@@ -57,9 +55,11 @@ from insegan_ros.nodes.parameters import (
     refuse_unless_unconfigured,
     settings,
 )
+from insegan_ros.nodes.publishers import Publishers
+from insegan_ros.nodes.result import MeshFile, Result
 from insegan_ros.nodes.runtime import Warner, run_node
 from insegan_ros.nodes.segment_action import SegmentAction, action_type
-from insegan_ros.nodes.transforms import TargetFrame, UnknownFrame
+from insegan_ros.nodes.transforms import TargetFrame
 from insegan_ros.nodes.watchdog import Watchdog
 from insegan_ros.nodes.worker import DepthInput, FrameWorker
 from insegan_ros.picking.carrier import Place
@@ -67,18 +67,9 @@ from insegan_ros.picking.tracks import Tracker
 from insegan_ros.segmenters.base import Segmenter
 from insegan_ros.workspace import Workspace, resolve_workspace
 
-# REP 2003: take any publisher, hold one frame. Results are reliable.
+# REP 2003: take any publisher, hold one frame.
 INPUT_QOS = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT
-)
-OUTPUT_QOS = QoSProfile(
-    history=HistoryPolicy.KEEP_LAST, depth=2, reliability=ReliabilityPolicy.RELIABLE
-)
-LATCHED_QOS = QoSProfile(
-    history=HistoryPolicy.KEEP_LAST,
-    depth=1,
-    reliability=ReliabilityPolicy.RELIABLE,
-    durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
 WATCH_EVERY_S = 1.0
 # What a part is called whose name no model knows.
@@ -92,7 +83,6 @@ class SegmenterNode(LifecycleNode):
         """options: rclpy's of a node."""
         self.models = Models(self._load, self._on_switched, self._on_not_switched)
         self.subscriptions_by_input: dict[str, Subscription] = {}
-        self.output_publishers: list[tuple[Output, Any]] = []
         self.pairing = Pairing()
         # While the node is configured.
         self.mesh: MeshFile | None = None
@@ -109,7 +99,7 @@ class SegmenterNode(LifecycleNode):
         declare(self)
         # Those given at the start are read at configure, where a wrong one can be said.
         self.settings = default_settings()
-        self.vision = _vision_messages()
+        self.outputs = Publishers(self, _vision_messages())
         self.add_on_set_parameters_callback(self._on_parameters)
         self.add_post_set_parameters_callback(self._on_model)
         self.diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
@@ -147,7 +137,7 @@ class SegmenterNode(LifecycleNode):
             self.models.begin(*(self.get_parameter(name).value for name in ('model', 'models')))
         except Exception as error:  # rclpy would swallow it
             return self._cannot_configure(load_error(error))
-        if self.vision is None:
+        if self.outputs.vision is None:
             self.get_logger().info(
                 'vision_msgs is not installed: ~/picks, ~/parts, ~/detections and ~/label_info are'
                 ' left out'
@@ -156,10 +146,7 @@ class SegmenterNode(LifecycleNode):
             self.get_logger().info(
                 'insegan_ros_interfaces is not installed: ~/segment_bin is left out'
             )
-        for output in outputs(self.vision):
-            qos = LATCHED_QOS if output.latched else OUTPUT_QOS
-            publisher: Any = self.create_lifecycle_publisher(output.kind, f'~/{output.name}', qos)
-            self.output_publishers.append((output, publisher))
+        self.outputs.open()
         self._say_what_runs()
         return TransitionCallbackReturn.SUCCESS
 
@@ -218,7 +205,7 @@ class SegmenterNode(LifecycleNode):
         topics = ' and '.join(one.topic_name for one in self.subscriptions_by_input.values())
         self.get_logger().info(f'listening on {topics}')
         done = super().on_activate(state)
-        self._publish_latched()
+        self.outputs.publish_latched(self.segmenter.part or UNNAMED)
         return done
 
     def _subscribe(self) -> None:
@@ -233,16 +220,6 @@ class SegmenterNode(LifecycleNode):
             self.subscriptions_by_input[topic] = self.create_subscription(
                 kind, topic, callback, INPUT_QOS, qos_overriding_options=overrides
             )
-
-    def _publish_latched(self) -> None:
-        """What does not depend on a frame, such as the part's name."""
-        camera = Intrinsics(1, 1, 0, 0, 1, 1)
-        no_frame = Frame(np.full((1, 1), np.nan, np.float32), camera)
-        part = self.segmenter.part or UNNAMED
-        nothing = Result(no_frame, Instances.none((1, 1)), None, Header(), part)
-        for output, publisher in self.output_publishers:
-            if output.latched:
-                publisher.publish(output.make(nothing))
 
     def on_deactivate(self, state: State) -> TransitionCallbackReturn:
         """Stop the worker and unsubscribe."""
@@ -282,9 +259,8 @@ class SegmenterNode(LifecycleNode):
         self.subscriptions_by_input = {}
 
     def _release(self) -> None:
-        for _, publisher in self.output_publishers:
-            self.destroy_publisher(publisher)
-        self.output_publishers, self.mesh = [], None
+        self.outputs.close()
+        self.mesh = None
         self.models.clear()
         if self.target is not None:
             self.target.close()
@@ -325,7 +301,7 @@ class SegmenterNode(LifecycleNode):
     def _on_switched(self) -> None:
         self._say_what_runs()
         if self.worker is not None:
-            self._publish_latched()
+            self.outputs.publish_latched(self.segmenter.part or UNNAMED)
 
     def _on_not_switched(self, reason: str) -> None:
         """The parameter says again what runs."""
@@ -357,18 +333,11 @@ class SegmenterNode(LifecycleNode):
             self.worker.take(depth, colour)
 
     def _wanted(self) -> bool:
-        return self.settings.continuous and self._has_subscribers()
+        return self.settings.continuous and self.outputs.heard()
 
     def _refused(self, reason: str) -> None:
         self.health.fail(reason)
         self.warn(reason)
-
-    def _has_subscribers(self) -> bool:
-        return any(
-            publisher.get_subscription_count()
-            for output, publisher in self.output_publishers
-            if not output.latched
-        )
 
     def _process_in_time(
         self, worker: FrameWorker, newest: DepthInput, everything: bool
@@ -426,24 +395,7 @@ class SegmenterNode(LifecycleNode):
         return frame_from_messages(newest.depth, camera_info, newest.colour)
 
     def _publish(self, worker: FrameWorker, result: Result, everything: bool) -> Mapping[str, Any]:
-        lost: UnknownFrame | None = None
-        published: dict[str, Any] = {}
-        for output, publisher in self.output_publishers:
-            if not output.latched and (everything or publisher.get_subscription_count()):
-                try:
-                    with worker.meter.stage('post-process'):
-                        check_time()
-                        message = output.make(result)
-                except UnknownFrame as error:
-                    # What does not depend on where the camera is goes out all the same.
-                    lost = error
-                    continue
-                with worker.meter.stage('publish'):
-                    if not worker.running:
-                        raise InputError('the node was deactivated before the frame was finished')
-                    if message is not None:
-                        publisher.publish(message)
-                        published[output.name] = message
+        published, lost = self.outputs.publish(worker, result, everything)
         with worker.meter.stage('post-process'):
             self._tell_of_bin(result)
         if lost is not None and everything:

@@ -18,8 +18,9 @@ rclpy = pytest.importorskip('rclpy')
 from std_msgs.msg import Header  # noqa: E402
 from visualization_msgs.msg import Marker  # noqa: E402
 
-from insegan_ros.nodes.outputs import POINT, TRACK, MeshFile, Result, outputs  # noqa: E402
+from insegan_ros.nodes.outputs import POINT, TRACK, outputs  # noqa: E402
 from insegan_ros.nodes.pick_messages import ROW  # noqa: E402
+from insegan_ros.nodes.result import MeshFile, Result  # noqa: E402
 from insegan_ros.nodes.transforms import UnknownFrame  # noqa: E402
 from insegan_ros.picking.picks import BinState, PickConfig  # noqa: E402
 from insegan_ros.picking.tracks import Tracker  # noqa: E402
