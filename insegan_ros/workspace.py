@@ -22,6 +22,10 @@ from insegan_ros.walls import inside_of_walls, wall_readings
 # the floor's edge, the more the nearer the camera. Training pictures are tight, so that parts are
 # large in them.
 VIEW_MARGIN, TRAINING_MARGIN = 0.3, 0.12
+# What stands so high that the margin would have to be larger stands at the camera.
+MOST_MARGIN = 2.0
+# Heights are looked at in one reading of so many either way, up to this share of them.
+COARSE_PX, HIGHEST = 8, 0.998
 
 
 def four(values: Iterable[float]) -> tuple[float, float, float, float]:
@@ -263,6 +267,19 @@ class Workspace:
                 f' {intrinsics.width}x{intrinsics.height} image: expected to see the bin'
             )
         return box
+
+    def view(self, frame: Frame) -> tuple[int, int, int, int]:
+        """As `window`, with room for the highest thing that stands within the bounds in a frame:
+        seen from above, what stands a third as high as the camera appears half as far out again."""
+        if self.bounds is None:
+            return self.window(frame.intrinsics)
+        # One reading of so many either way finds a part; fewer still would find noise alone.
+        coarse = np.s_[::COARSE_PX, ::COARSE_PX]
+        points = frame.intrinsics.rays()[coarse] * frame.depth_m[coarse][..., None]
+        heights = self.height_of(points)[self.contains(points)]
+        top_m = float(np.quantile(heights, HIGHEST)) if heights.size else 0.0
+        room_m = max(self.floor_distance_m - top_m, 1e-3)
+        return self.window(frame.intrinsics, min(max(VIEW_MARGIN, top_m / room_m), MOST_MARGIN))
 
     def _view_pad(self, margin: float) -> tuple[float, float, float, float]:
         """Metres that a view is wider than the bounds, at their four sides.

@@ -10,8 +10,9 @@ from box_scenes import CAMERA, box_scene
 from tilted_bins import cylinders_at, tilted_camera
 
 from insegan_ros.errors import InputError
-from insegan_ros.frame import Frame
+from insegan_ros.frame import Frame, Intrinsics
 from insegan_ros.workspace import (
+    MOST_MARGIN,
     Workspace,
     read_workspace,
     workspace_of,
@@ -148,3 +149,22 @@ def test_turn_and_walls_are_kept_in_files(tmp_path):
     for shape in ((0.11, 0.0, 0.0), (0.0, -0.01, 0.0), (0.0, 0.0, 50.0), (float('nan'), 0.0, 0.0)):
         with pytest.raises(InputError, match='corner_radius_m is .* half the width of the bounds'):
             Workspace(plain.floor, plain.bounds, 0.0, 0.0, *shape)
+
+
+def test_what_stands_high_at_the_rim_is_in_view():
+    """A tower of a third of the camera's height beside the bounds: its top is seen half as far out
+    again as its foot."""
+    camera = Intrinsics(300.0, 300.0, 159.5, 119.5, 320, 240)
+    workspace = Workspace((0.0, 0.0, -1.0, 0.6), (-0.1, -0.1, 0.1, 0.1))
+    depth = np.full((240, 320), 0.6, np.float32)
+    flat = Frame(depth.copy(), camera)
+    assert workspace.view(flat) == workspace.window(camera)
+    right = round(159.5 + 300 * 0.1 / 0.4)
+    depth[100:140, right - 30 : right] = 0.4
+    left, top, right_end, bottom = workspace.view(Frame(depth, camera))
+    assert workspace.window(camera)[2] < right <= right_end and left >= 0 and bottom <= 240
+    # A hand before the lens is no reason to look at a whole room.
+    depth[:] = 0.001
+    assert workspace.view(Frame(depth, camera)) == workspace.window(camera, MOST_MARGIN)
+    none = Frame(np.full((240, 320), np.nan, np.float32), camera)
+    assert workspace.view(none) == workspace.window(camera)

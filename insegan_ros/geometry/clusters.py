@@ -25,7 +25,7 @@ SMALLEST_SHARE = 0.0005
 def min_height(frame: Frame, workspace: Workspace) -> float:
     """What stands no higher in a frame is floor, in m: MIN_HEIGHT_M, less where sheets lie in the
     bin."""
-    heights = workspace.height_map(frame, 0.0, workspace.window(frame.intrinsics))
+    heights = workspace.height_map(frame, 0.0, workspace.view(frame))
     return floor_limit(heights, MIN_HEIGHT_M, FLAT_SHARE)
 
 
@@ -44,7 +44,7 @@ def window_heights(
 ) -> WindowHeights:
     """What classical methods look at in a frame: heights in metres, 0 where lower than
     min_height_m."""
-    window = workspace.window(frame.intrinsics)
+    window = workspace.view(frame)
     height = workspace.height_map(frame, min_height_m, window)
     small = resize_height(height, min(1.0, WORKING_SIDE / max(height.shape)))
     return WindowHeights(window, height, small, pixel_size_m(workspace, frame.intrinsics))

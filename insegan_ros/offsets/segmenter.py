@@ -84,7 +84,7 @@ class OffsetSegmenter(Segmenter):
     ) -> tuple[tuple[int, int, int, int], np.ndarray, np.ndarray]:
         """The window (left, top, right, bottom) in px that parts stand in, its height map (H, W) in
         m, empty where none does, and the same at the training's metres per pixel."""
-        window = workspace.window(frame.intrinsics)
+        window = workspace.view(frame)
         height = workspace.height_map(frame, window=window)
         scale = pixel_size_m(workspace, frame.intrinsics) / self.scales.pixel_m
         rim = int(np.ceil(RIM_PX / scale))

@@ -151,7 +151,7 @@ class Surface:
     """
 
     def __init__(self, frame: Frame, workspace: Workspace) -> None:
-        left, top, right, bottom = window = workspace.window(frame.intrinsics)
+        left, top, right, bottom = window = workspace.view(frame)
         self.workspace = workspace
         self.inside = np.s_[top:bottom, left:right]
         self.fx = frame.intrinsics.fx

@@ -80,7 +80,7 @@ class DepthThresholdSegmenter(Segmenter):
         """One instance in the workspace's window, or none; without a workspace the floor is fitted
         to the frame."""
         workspace = resolve_workspace(workspace, frame)
-        window = workspace.window(frame.intrinsics)
+        window = workspace.view(frame)
         above = workspace.height_map(frame, self.min_height_m, window) > self.min_height_m
         scores = np.full(int(above.any()), 0.5, np.float32)
         return to_instances(frame, window, above.astype(np.uint16), scores)
