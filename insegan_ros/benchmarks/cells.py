@@ -79,7 +79,7 @@ def run_cells(
             write_whole(path, (json.dumps(found, indent=1) + '\n').encode())
         results.append(read_json(path, DatasetError))
         failed.pop(called, None)
-    if failed != _failed(folder):
+    if measure is not None or failed != _failed(folder):
         write_whole(folder / FAILED, (json.dumps(failed, indent=1) + '\n').encode())
     return results
 
