@@ -2,13 +2,40 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 
 from insegan_ros.engine.config import instantiate
 from insegan_ros.methods.registry import METHODS, recipes
+
+# Of the options within others, those that a first training needs.
+BASICS = ('loop.device', 'loop.threads', 'piles.mesh', 'piles.scale', 'offsets.self_training')
+
+
+class BasicHelp(argparse.Action):
+    """`--help` of a recipe: what a first training needs. The rest is in --help-all."""
+
+    def __init__(self, option_strings: list[str], dest: str = argparse.SUPPRESS, **_: Any) -> None:
+        super().__init__(
+            option_strings, dest, nargs=0, default=argparse.SUPPRESS, help='show this and exit'
+        )
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        """Print it and exit."""
+        nested = [one for one in parser._actions if '.' in one.dest and one.dest not in BASICS]
+        for one in nested:
+            one.help = argparse.SUPPRESS
+        groups = sorted({one.dest.split('.')[0] for one in nested})
+        parser.epilog = (
+            f'{len(nested)} more options, below {", ".join(f"--{name}" for name in groups)}, are'
+            ' in --help-all; a YAML file of any of them is given as --config.'
+        )
+        parser.print_help()
+        parser.exit()
 
 
 def add_arguments(parser: ArgumentParser, chosen: str = '') -> None:
@@ -23,7 +50,11 @@ def add_arguments(parser: ArgumentParser, chosen: str = '') -> None:
 def recipe_parser(name: str) -> ArgumentParser:
     """The options of one recipe: its configuration's fields."""
     config = METHODS[name].config_class
-    parser = ArgumentParser(prog=f'insegan train {name}', description=config.__doc__)
+    parser = ArgumentParser(
+        prog=f'insegan train {name}', description=config.__doc__, add_help=False
+    )
+    parser.add_argument('-h', '--help', action=BasicHelp)
+    parser.add_argument('--help-all', action='help', help='show all options and exit')
     parser.add_argument(
         '--config', action=ActionConfigFile, help='YAML file with any of the values below'
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from shell import command
 from small_trainings import disks, heights_file
 
@@ -19,3 +20,16 @@ def test_it_says_at_once_what_it_reads_and_at_last_what_to_do_next(tmp_path, cap
     lines = said.err.splitlines()
     assert f'training cutpaste, reading {data}' in lines
     assert lines[-1].startswith(f'next: insegan segment INPUT --model {checkpoint}')
+
+
+def test_help_shows_what_a_first_training_needs_and_the_rest_on_demand(capsys):
+    with pytest.raises(SystemExit) as ended:
+        command('train', 'insegan', '--help')
+    short = capsys.readouterr().out
+    assert ended.value.code == 0 and len(short.splitlines()) < 100
+    assert '--data DATA' in short and '--loop.device' in short and '--help-all' in short
+    assert 'insegan.gan.steps' not in short and 'more options' in short
+    with pytest.raises(SystemExit):
+        command('train', 'insegan', '--help_all')
+    whole = capsys.readouterr().out
+    assert '--insegan.gan.steps' in whole and '--data DATA' in whole
