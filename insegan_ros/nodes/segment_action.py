@@ -100,7 +100,8 @@ class Look:
     def _ask(self, otherwise: str) -> None:
         """Ask for the next frame, of the worker of now; where there is none, that is the end."""
         self.answer: Future = Future()
-        self.worker, self.frame = self.current(), self.frame + 1
+        # The first stage of another frame is news, also where it is the last one's.
+        self.worker, self.frame, self.said = self.current(), self.frame + 1, ''
         if self.worker is None:
             self._end(otherwise)
         else:
