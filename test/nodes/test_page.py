@@ -43,8 +43,10 @@ def test_a_browser_sees_what_the_segmenter_finds_and_nothing_is_worked_out_for_n
         node.wait_for('listening on', robot.spin)
         assert not robot.count_subscribers('/looked_at/overlay'), 'nobody has looked yet'
         end = time.monotonic() + 60
-        while (status := json.loads(ask(address, 'status.json')))['picks_in_all'] is None:
-            assert time.monotonic() < end, f'no picks came: {status}'
+        # Each comes on a topic of its own, and diagnostics once a second.
+        known = 'picks_in_all', 'instances', 'bin_state', 'model'
+        while None in [(status := json.loads(ask(address, 'status.json')))[one] for one in known]:
+            assert time.monotonic() < end, f'not all came: {status}'
             robot.send(box_depth(), '16UC1', CAMERA)
             robot.spin()
         assert (status['level'], status['model']) == ('ok', 'kmeans')
