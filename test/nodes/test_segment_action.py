@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
 import pytest
 
@@ -14,16 +12,13 @@ action = pytest.importorskip(
 )
 
 from action_msgs.msg import GoalStatus  # noqa: E402
-from live_nodes import CAMERA, FLOOR, assert_boxes, box_depth  # noqa: E402
+from in_process import Slow, segmenter_here  # noqa: E402
+from live_nodes import CAMERA, assert_boxes, box_depth  # noqa: E402
 from rclpy.action import ActionClient  # noqa: E402
-from rclpy.parameter import Parameter  # noqa: E402
 
 from insegan_ros.camera.messages import labels_from_message, stamp_ns  # noqa: E402
-from insegan_ros.frame import Instances  # noqa: E402
 from insegan_ros.nodes import segment_action  # noqa: E402
 from insegan_ros.nodes.pick_messages import table_rows  # noqa: E402
-from insegan_ros.nodes.segmenter import SegmenterNode  # noqa: E402
-from insegan_ros.segmenters.base import Segmenter  # noqa: E402
 
 
 class Asked:
@@ -56,22 +51,9 @@ class Asked:
 @pytest.fixture
 def node(robot):
     """An active segmenter in this process."""
-    one = SegmenterNode(
-        cli_args=['--ros-args', '-r', '__node:=acting']
-        + [
-            word
-            for topic in ('depth/image', 'depth/camera_info')
-            for word in ('-r', f'{topic}:=/cam/{topic}')
-        ]
-    )
-    values = {'model': 'kmeans', 'instances': 2, 'floor': FLOOR}
-    one.set_parameters([Parameter(name, value=value) for name, value in values.items()])
-    robot.executor_of_mine.add_node(one)
-    one.trigger_configure()
-    one.trigger_activate()
-    yield one
-    robot.executor_of_mine.remove_node(one)
-    one.destroy_node()
+    with segmenter_here(robot, 'acting') as one:
+        one.trigger_activate()
+        yield one
 
 
 @pytest.fixture
@@ -125,20 +107,8 @@ def test_a_goal_that_waits_is_cancelled_or_given_up(robot, node, client):
     assert not node.worker._requests, 'nobody waits any more'
 
 
-class Slow(Segmenter):
-    """Finds nothing, as late as it is told to."""
-
-    def __init__(self) -> None:
-        self.begun, self.released = threading.Event(), threading.Event()
-
-    def segment(self, frame, workspace=None) -> Instances:
-        self.begun.set()
-        assert self.released.wait(60)
-        return Instances.none(frame.depth_m.shape)
-
-
 def test_a_goal_is_cancelled_amid_its_frame_which_is_finished(robot, node, client):
-    slow = node._segmenter = Slow()
+    slow = node.models.running = Slow()
     asked = Asked(robot, client)
     while not (asked.heard and asked.heard[-1].stage == 'infer'):
         robot.send(box_depth(), '16UC1', CAMERA)

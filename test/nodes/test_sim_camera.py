@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,32 @@ from diagnostic_msgs.msg import DiagnosticStatus  # noqa: E402
 from geometry_msgs.msg import Point, PoseStamped  # noqa: E402
 from live_nodes import Process  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
+
+BASE = '/camera/camera'
+TOPICS = {
+    'depth': (Image, f'{BASE}/depth/image_rect_raw'),
+    'info': (CameraInfo, f'{BASE}/depth/camera_info'),
+    'truth': (Image, f'{BASE}/ground_truth/labels'),
+    'taken': (DiagnosticStatus, f'{BASE}/taken'),
+}
+
+
+@contextmanager
+def shown(robot, log, *names, **given):
+    """What a simulated camera with such parameters publishes, by the names of TOPICS, as it comes;
+    and its process."""
+    heard = {name: [] for name in names}
+    subscriptions = [
+        robot.create_subscription(*TOPICS[name], heard[name].append, 10) for name in names
+    ]
+    words = [word for name, value in given.items() for word in ('-p', f'{name}:={value}')]
+    process = Process('insegan_ros.nodes.sim_camera', ['--ros-args', *words], log)
+    try:
+        yield heard, process
+    finally:
+        process.stop()
+        for subscription in subscriptions:
+            robot.destroy_subscription(subscription)
 
 
 @pytest.mark.slow
@@ -29,9 +57,6 @@ def test_an_unknown_part_ends_the_simulated_camera_with_one_line(tmp_path):
 
 @pytest.mark.slow
 def test_the_simulated_camera_shows_a_users_mesh(robot, bracket_data, tmp_path):
-    heard: list[Image] = []
-    topic = '/camera/camera/ground_truth/labels'
-    subscription = robot.create_subscription(Image, topic, heard.append, 10)
     given = {
         'mesh': bracket_data[1],
         'mesh_scale': 0.001,
@@ -39,41 +64,18 @@ def test_the_simulated_camera_shows_a_users_mesh(robot, bracket_data, tmp_path):
         'sensor': 'ideal',
         'scenes': 1,
     }
-    arguments = [word for name, value in given.items() for word in ('-p', f'{name}:={value}')]
-    process = Process('insegan_ros.nodes.sim_camera', ['--ros-args', *arguments], tmp_path / 'log')
-    try:
-        robot.until(lambda: heard, 60)
-    finally:
-        process.stop()
-        robot.destroy_subscription(subscription)
-    assert labels_from_message(heard[0]).max() == 2
+    with shown(robot, tmp_path / 'log', 'truth', **given) as (heard, process):
+        robot.until(lambda: heard['truth'], 60)
+    assert labels_from_message(heard['truth'][0]).max() == 2
     assert '1 bins of 2 x bracket simulated' in process.text()
 
 
 @pytest.mark.slow
 def test_the_simulated_camera_looks_like_a_realsense(robot, tmp_path):
-    heard: dict[str, list] = {'depth': [], 'info': [], 'truth': []}
-    base = '/camera/camera'
-    subscriptions = [
-        robot.create_subscription(kind, topic, heard[name].append, 10)
-        for name, kind, topic in (
-            ('depth', Image, f'{base}/depth/image_rect_raw'),
-            ('info', CameraInfo, f'{base}/depth/camera_info'),
-            ('truth', Image, f'{base}/ground_truth/labels'),
-        )
-    ]
-    process = Process(
-        'insegan_ros.nodes.sim_camera',
-        ['--ros-args', '-p', 'scenes:=2', '-p', 'rate:=10.0'],
-        tmp_path / 'log',
-    )
-    try:
+    names = 'depth', 'info', 'truth'
+    with shown(robot, tmp_path / 'log', *names, scenes=2, rate=10.0) as (heard, _):
         robot.until(lambda: all(heard.values()), 60)
-    finally:
-        process.stop()
-        for subscription in subscriptions:
-            robot.destroy_subscription(subscription)
-    depth, info, truth = (heard[name][0] for name in ('depth', 'info', 'truth'))
+    depth, info, truth = (heard[name][0] for name in names)
     assert (depth.encoding, depth.width, depth.height, depth.header.frame_id) == (
         '16UC1',
         640,
@@ -88,21 +90,11 @@ def test_the_simulated_camera_looks_like_a_realsense(robot, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_part_is_taken_where_a_tool_comes_and_is_not_shown_any_more(robot, tmp_path):
-    heard: dict[str, list] = {'depth': [], 'truth': [], 'taken': []}
-    base = '/camera/camera'
-    subscriptions = [
-        robot.create_subscription(kind, topic, heard[name].append, 10)
-        for name, kind, topic in (
-            ('depth', Image, f'{base}/depth/image_rect_raw'),
-            ('truth', Image, f'{base}/ground_truth/labels'),
-            ('taken', DiagnosticStatus, f'{base}/taken'),
-        )
-    ]
-    tool = robot.create_publisher(PoseStamped, f'{base}/take', 10)
+def test_a_part_is_taken_where_a_tool_comes_and_is_not_shown_any_more(robot, tmp_path, request):
+    heard: dict[str, list] = {}
+    tool = robot.create_publisher(PoseStamped, f'{BASE}/take', 10)
+    request.addfinalizer(lambda: robot.destroy_publisher(tool))
     given = {'scenes': 1, 'instances': 3, 'sensor': 'ideal', 'dwell_s': 1000.0, 'rate': 10.0}
-    arguments = [word for name, value in given.items() for word in ('-p', f'{name}:={value}')]
-    process = Process('insegan_ros.nodes.sim_camera', ['--ros-args', *arguments], tmp_path / 'log')
 
     def take(x: float, y: float, z: float, frame: str) -> tuple[bytes, str, dict[str, str]]:
         heard['taken'].clear()
@@ -114,10 +106,12 @@ def test_a_part_is_taken_where_a_tool_comes_and_is_not_shown_any_more(robot, tmp
         (answer,) = heard['taken']
         return answer.level, answer.message, {pair.key: pair.value for pair in answer.values}
 
-    try:
+    names = 'depth', 'truth', 'taken'
+    with shown(robot, tmp_path / 'log', *names, **given) as (found, _):
+        heard.update(found)
         robot.until(lambda: heard['depth'] and heard['truth'], 60)
         robot.until(
-            lambda: tool.get_subscription_count() and robot.count_publishers(f'{base}/taken')
+            lambda: tool.get_subscription_count() and robot.count_publishers(f'{BASE}/taken')
         )
         labels = labels_from_message(heard['truth'][-1])
         depth = np.frombuffer(heard['depth'][-1].data, np.uint16).reshape(labels.shape) / 1000
@@ -136,8 +130,3 @@ def test_a_part_is_taken_where_a_tool_comes_and_is_not_shown_any_more(robot, tmp
         heard['truth'].clear()
         robot.until(lambda: len(heard['truth']) > 1)
         assert labels_from_message(heard['truth'][-1]).max() == 2
-    finally:
-        process.stop()
-        for subscription in subscriptions:
-            robot.destroy_subscription(subscription)
-        robot.destroy_publisher(tool)

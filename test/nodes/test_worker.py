@@ -10,7 +10,8 @@ import pytest
 rclpy = pytest.importorskip('rclpy')
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus  # noqa: E402
-from live_nodes import CAMERA, FLOOR, assert_boxes, box_depth  # noqa: E402
+from in_process import Slow, segmenter_here  # noqa: E402
+from live_nodes import CAMERA, assert_boxes, box_depth  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.task import Future  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
@@ -20,9 +21,7 @@ from insegan_ros.errors import InputError  # noqa: E402
 from insegan_ros.frame import Instances  # noqa: E402
 from insegan_ros.limits import check_time  # noqa: E402
 from insegan_ros.nodes import worker as worker_module  # noqa: E402
-from insegan_ros.nodes.segmenter import SegmenterNode  # noqa: E402
 from insegan_ros.nodes.worker import FrameWorker  # noqa: E402
-from insegan_ros.segmenters.base import Segmenter  # noqa: E402
 
 
 def until(condition, timeout_s: float = 20) -> None:
@@ -149,34 +148,11 @@ def test_a_worker_that_is_stopped_amid_a_frame_is_disowned(work, monkeypatch):
     assert not work.refused and not work.worker.died
 
 
-class Slow(Segmenter):
-    """Finds nothing, as late as it is told to."""
-
-    def __init__(self) -> None:
-        self.begun, self.released = threading.Event(), threading.Event()
-
-    def segment(self, frame, workspace=None) -> Instances:
-        self.begun.set()
-        assert self.released.wait(60)
-        return Instances.none(frame.depth_m.shape)
-
-
 @pytest.fixture
 def node(robot):
     """A configured segmenter in this process."""
-    one = SegmenterNode()
-    values = {'model': 'kmeans', 'instances': 2, 'floor': FLOOR}
-    one.set_parameters([Parameter(name, value=value) for name, value in values.items()])
-    robot.executor_of_mine.add_node(one)
-    topics = {'depth/image': '/cam/depth/image', 'depth/camera_info': '/cam/depth/camera_info'}
-    create = one.create_subscription
-    one.create_subscription = lambda kind, topic, *rest, **more: create(
-        kind, topics.get(topic, topic), *rest, **more
-    )
-    one.trigger_configure()
-    yield one
-    robot.executor_of_mine.remove_node(one)
-    one.destroy_node()
+    with segmenter_here(robot) as one:
+        yield one
 
 
 def test_a_node_is_deactivated_amid_a_frame_and_works_on_when_activated_again(
