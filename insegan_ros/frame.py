@@ -17,6 +17,9 @@ Modality = Literal['depth', 'colour', 'both']
 # A true label that says nothing: such pixels count neither way.
 IGNORE = 65535
 
+# What a RealSense's driver calls the depth camera's optical frame.
+DEPTH_FRAME = 'camera_depth_optical_frame'
+
 
 def _check(condition: bool, message: str) -> None:
     if not condition:
@@ -91,7 +94,7 @@ class Frame:
     intrinsics: Intrinsics
     colour: np.ndarray | None = None
     stamp_ns: int = 0
-    frame_id: str = 'camera_depth_optical_frame'
+    frame_id: str = DEPTH_FRAME
 
     def __post_init__(self) -> None:
         depth, k = self.depth_m, self.intrinsics

@@ -273,7 +273,6 @@ class Workspace:
         seen from above, what stands a third as high as the camera appears half as far out again."""
         if self.bounds is None:
             return self.window(frame.intrinsics)
-        # One reading of so many either way finds a part; fewer still would find noise alone.
         coarse = np.s_[::COARSE_PX, ::COARSE_PX]
         points = frame.intrinsics.rays()[coarse] * frame.depth_m[coarse][..., None]
         heights = self.height_of(points)[self.contains(points)]

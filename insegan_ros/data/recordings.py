@@ -29,7 +29,7 @@ from insegan_ros.data.mcap_checksums import check_summary
 from insegan_ros.data.recording_writer import WORKSPACE_FILE
 from insegan_ros.data.scene import Scene
 from insegan_ros.errors import MALFORMED, CameraError, DatasetError, InputError, InseganError
-from insegan_ros.frame import Frame, Instances, Intrinsics, highest_label, metres
+from insegan_ros.frame import DEPTH_FRAME, Frame, Instances, Intrinsics, highest_label, metres
 from insegan_ros.texts import read_mapping, reason
 from insegan_ros.workspace import Workspace, read_workspace
 
@@ -217,7 +217,7 @@ def _frame(depth: Any, colour: Any, stamp: int, intrinsics: Intrinsics) -> Frame
         intrinsics,
         picture,
         stamp_ns(depth.header) or stamp,
-        depth.header.frame_id or 'camera_depth_optical_frame',
+        depth.header.frame_id or DEPTH_FRAME,
     )
 
 
@@ -315,7 +315,9 @@ def read_colour_image(path: str | Path, camera: GivenCamera | None = None) -> Fr
     image = read_picture(Path(path))
     if image is None:
         raise InputError(f'{path} cannot be read as an image: expected a photograph')
-    whole = read_picture(Path(path), cv2.IMREAD_UNCHANGED)
+    # What is not grey is no depth, and needs no second look.
+    grey = bool((image == image[..., :1]).all())
+    whole = read_picture(Path(path), cv2.IMREAD_UNCHANGED) if grey else None
     if whole is not None and whole.ndim == 2 and whole.dtype == np.uint16 and whole.max() < FAR_MM:
         raise InputError(
             f'{path} is 16-bit grey and nowhere brighter than {whole.max()}, as depth in'

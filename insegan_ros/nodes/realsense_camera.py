@@ -21,13 +21,13 @@ from std_msgs.msg import Header
 
 from insegan_ros.camera.realsense import RealSense, RealSenseConfig, View
 from insegan_ros.errors import CameraError
+from insegan_ros.frame import DEPTH_FRAME
 from insegan_ros.nodes.conversions import camera_info_message, image_message
 from insegan_ros.nodes.parameters import declare, specs_of
 from insegan_ros.nodes.runtime import ThreadedNode, Warner, run_node
-from insegan_ros.nodes.transforms import StaticFrames, camera_frames
+from insegan_ros.nodes.transforms import COLOUR_FRAME, StaticFrames, camera_frames
 
 PARAMETERS = tuple(specs_of(RealSenseConfig))
-DEPTH_FRAME, COLOUR_FRAME = 'camera_depth_optical_frame', 'camera_color_optical_frame'
 # name -> (optical frame, encoding, topic)
 STREAMS = {
     'depth': (DEPTH_FRAME, '16UC1', 'image_rect_raw'),

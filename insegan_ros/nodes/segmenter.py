@@ -58,7 +58,7 @@ from insegan_ros.nodes.parameters import (
 from insegan_ros.nodes.publishers import Publishers
 from insegan_ros.nodes.result import MeshFile, Result
 from insegan_ros.nodes.runtime import Warner, run_node
-from insegan_ros.nodes.segment_action import SegmentAction, action_type
+from insegan_ros.nodes.segment_action import NOT_ACTIVE, SegmentAction, action_type
 from insegan_ros.nodes.transforms import TargetFrame
 from insegan_ros.nodes.watchdog import Watchdog
 from insegan_ros.nodes.worker import DepthInput, FrameWorker
@@ -436,7 +436,7 @@ class SegmenterNode(LifecycleNode):
         listens."""
         if self.worker is None:
             response.success = False
-            response.message = 'the node is not active: configure and activate it first'
+            response.message = NOT_ACTIVE
             return response
         answer: Future = Future()
         self.worker.ask(answer)

@@ -26,6 +26,7 @@ from rclpy.qos import qos_profile_system_default
 from sensor_msgs.msg import CameraInfo, Image
 
 from insegan_ros.data.scene import Scene
+from insegan_ros.frame import DEPTH_FRAME
 from insegan_ros.nodes.conversions import (
     camera_info_message,
     depth_message,
@@ -41,7 +42,6 @@ from insegan_sim.sensor import load_sensor
 from insegan_sim.taking import BinToEmpty, Taken
 
 NOISE_VARIANTS = 4
-DEPTH_FRAME = 'camera_depth_optical_frame'
 # A bin's depth with fresh noise each, its true labels, its camera.
 Pictures = tuple[list[Image], Image, CameraInfo]
 

@@ -19,8 +19,10 @@ from scipy.spatial.transform import Rotation
 from std_msgs.msg import Header
 
 from insegan_ros.errors import ConfigError, InputError
+from insegan_ros.frame import DEPTH_FRAME
 from insegan_ros.picking.poses import OPTICAL
 
+COLOUR_FRAME = 'camera_color_optical_frame'
 # So long is waited for a robot that says where it was later than its camera.
 WITHIN_S = 0.2
 # How tf2 publishes what never changes.
@@ -108,13 +110,13 @@ def camera_frames(colour_from_depth: np.ndarray | None = None) -> list[tuple[str
     camera, in optical frames; None where there is no colour."""
     frames = [
         ('camera_link', 'camera_depth_frame', np.eye(4)),
-        ('camera_depth_frame', 'camera_depth_optical_frame', OPTICAL),
+        ('camera_depth_frame', DEPTH_FRAME, OPTICAL),
     ]
     if colour_from_depth is not None:
         colour = OPTICAL @ np.linalg.inv(colour_from_depth) @ OPTICAL.T
         frames += [
             ('camera_link', 'camera_color_frame', colour),
-            ('camera_color_frame', 'camera_color_optical_frame', OPTICAL),
+            ('camera_color_frame', COLOUR_FRAME, OPTICAL),
         ]
     return frames
 

@@ -107,8 +107,9 @@ def reconstruct(
         judges, sizes.shapes(judges), placed, model, mesh, sizes.part_m, noise_m
     )
     explained = check_held_out(errors, sizes.part_m, noise_m)
-    check_seen(unseen_share(mesh, _seen(mesh, known, sizes)), len(clusters))
     seen = _seen(mesh, placed, sizes)
+    told = _seen(mesh, known, sizes) if axis else seen
+    check_seen(unseen_share(mesh, told), len(clusters))
     middle = mesh.center_mass
     mesh.apply_translation(-middle)
     moved = torch.from_numpy(np.asarray(middle)).float()
