@@ -24,7 +24,7 @@ ARGUMENTS = {
             ' fitted to every frame'
         ),
     ),
-    'mesh': ('', "the part's STL, OBJ or PLY: poses are of its frame"),
+    'mesh': ('', "the part's STL, OBJ, PLY, or own, the model's: poses are of its frame"),
     'mesh_scale': ('1.0', 'metres in a unit of the mesh: 0.001 for a file in millimetres'),
     'rate': ('1.0', 'how many times as fast as recorded'),
     'loop': ('true', 'begin again at the end'),

@@ -33,7 +33,11 @@ ARGUMENTS = {
         'YAML with parameters of the segmenter, and of the camera if it is our own',
     ),
     'model': ('cutpaste-nut', 'checkpoint folder or shipped name'),
-    'mesh': ('', "the part's STL, OBJ or PLY: poses are of its frame; empty: as params_file says"),
+    'mesh': (
+        '',
+        "the part's STL, OBJ or PLY, or own, the model's: poses are of its frame; empty: as"
+        ' params_file says',
+    ),
     'mesh_scale': ('1.0', 'metres in a unit of the mesh: 0.001 for a file in millimetres'),
     'device': ('auto', 'auto, cpu, cuda or cuda:N'),
     'driver': ('none', 'none (one runs already), insegan (our camera node) or realsense-ros'),

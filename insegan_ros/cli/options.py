@@ -45,8 +45,8 @@ def add_model_arguments(parser: ArgumentParser) -> None:
         type=str,
         default='',
         help=(
-            "the part's STL, OBJ or PLY: poses are then of that file's own frame, instead of"
-            ' principal axes'
+            "the part's STL, OBJ or PLY, or own, the one that the model was taught with (piles-*):"
+            " poses are then of that mesh's frame, instead of principal axes"
         ),
     )
     parser.add_argument(

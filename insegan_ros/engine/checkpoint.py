@@ -28,6 +28,8 @@ FORMAT = 'insegan-checkpoint-2'
 # Of versions before 0.3.0; what is in it cannot be checked against anything.
 WITHOUT_CHECKSUM = 'insegan-checkpoint-1'
 WEIGHTS = 'weights.safetensors'
+# Beside them, the mesh of the part in metres, where the training knew it.
+MESH = 'part.ply'
 # No scale of ours comes near: metres, or px of a picture.
 LARGEST = 1e9
 # What a file says of itself, and of which kind it is.

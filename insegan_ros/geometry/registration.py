@@ -18,7 +18,7 @@ import open3d as o3d
 import trimesh
 from scipy.spatial.transform import Rotation
 
-from insegan_ros.frame import Frame
+from insegan_ros.frame import Frame, Intrinsics
 from insegan_ros.geometry.rays import ray_scene
 from insegan_ros.geometry.rotations import looking_along, spread
 from insegan_ros.geometry.surface_grid import SurfaceGrid
@@ -121,6 +121,31 @@ class MeshRegistration:
                     pose = np.linalg.inv(best.pose.astype(float)).astype(np.float32)
                     found[index] = Registered(pose, best.score)
         return found
+
+    def silhouette(self, pose: np.ndarray, camera: Intrinsics) -> np.ndarray:
+        """Which pixels (H, W) of a camera the mesh covers at a pose (4, 4) camera-from-object,
+        whatever stands before it."""
+        covered = np.zeros((camera.height, camera.width), bool)
+        corners = trimesh.transform_points(self.mesh.vertices, pose)
+        near = corners[:, 2:] <= 0
+        if near.all():
+            return covered
+        # What reaches behind the camera may cover any pixel.
+        seen = (corners / np.where(near, np.nan, corners[:, 2:])) @ camera.matrix.T
+        size = (camera.width, camera.height)
+        first, last = (0, 0), size
+        if not near.any():
+            first = np.clip(np.floor(seen[:, :2].min(0)), 0, size).astype(int)
+            last = np.clip(np.ceil(seen[:, :2].max(0)) + 1, 0, size).astype(int)
+        window = slice(first[1], last[1]), slice(first[0], last[0])
+        directions = camera.rays()[window] @ pose[:3, :3].astype(np.float32)
+        if directions.size:
+            cast = np.empty((*directions.shape[:2], 6), np.float32)
+            cast[..., :3] = -pose[:3, :3].T @ pose[:3, 3]
+            cast[..., 3:] = directions
+            hit = self.scene.cast_rays(o3d.core.Tensor.from_numpy(cast), nthreads=1)['t_hit']
+            covered[window] = np.isfinite(hit.numpy())
+        return covered
 
     def _hypotheses(
         self, observed: _Observed, extra: np.ndarray | None, search: bool

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from insegan_ros.errors import InputError
 from insegan_ros.frame import Frame, Instances
 from insegan_ros.geometry.registration import MeshRegistration, Registered
-from insegan_ros.segmenters.base import Segmenter, WrappedSegmenter
+from insegan_ros.segmenters.base import MeshFile, Segmenter, WrappedSegmenter
 from insegan_ros.workspace import Workspace
 
 # A decoded pose that ICP brings to explain so much of an instance needs no search over all
@@ -25,12 +26,20 @@ class PosedSegmenter(WrappedSegmenter):
     """Any segmenter, with the poses of its instances registered to a mesh; the rest stays as it is.
 
     InSeGAN's pose encoder decodes how its template is turned; the template is registered to the
-    mesh once, and each instance is begun with what was decoded. Raises InputError for a mesh in
-    another unit.
+    mesh once, and each instance is begun with what was decoded. file: the mesh's, `scale` metres
+    in its unit. Raises InputError for a mesh in another unit.
     """
 
-    def __init__(self, inner: Segmenter, registration: MeshRegistration) -> None:
+    def __init__(
+        self,
+        inner: Segmenter,
+        registration: MeshRegistration,
+        file: Path | None = None,
+        scale: float = 1.0,
+    ) -> None:
         super().__init__(inner)
+        if file is not None:
+            self.mesh = MeshFile(file, scale, registration.mesh.bounds)
         area_m2 = self.scales.part_area_m2
         usual = 2 * math.sqrt(area_m2 / math.pi) if area_m2 else None
         if (
@@ -47,18 +56,22 @@ class PosedSegmenter(WrappedSegmenter):
         self.template_from_object = inner.template_rotation(registration)
 
     def segment(self, frame: Frame, workspace: Workspace | None = None) -> Instances:
-        """The wrapped method's instances, each with the pose to which the mesh fits best. One that
-        cannot be registered keeps the pose that it had."""
+        """The wrapped method's instances, each with the pose to which the mesh fits best, and with
+        what of the mesh is hidden there in its amodal mask. One that cannot be registered keeps the
+        pose that it had, and what is seen for its whole."""
         found = self.inner.segment(frame, workspace)
         poses = (
             found.poses.copy()
             if found.poses is not None
             else np.tile(np.eye(4, dtype=np.float32), (len(found), 1, 1))
         )
-        for index, one in enumerate(self._register(frame, list(found.masks()), poses[:, :3, :3])):
+        masks = found.masks()
+        amodal = masks.copy()
+        for index, one in enumerate(self._register(frame, list(masks), poses[:, :3, :3])):
             if one is not None:
                 poses[index] = one.pose
-        return replace(found, poses=poses)
+                amodal[index] |= self.registration.silhouette(one.pose, frame.intrinsics)
+        return replace(found, poses=poses, amodal=amodal)
 
     def _register(
         self, frame: Frame, masks: list[np.ndarray], decoded: np.ndarray

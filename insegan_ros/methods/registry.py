@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from insegan_ros.engine.checkpoint import WEIGHTS, Checkpoint
+from insegan_ros.engine.checkpoint import MESH, WEIGHTS, Checkpoint
 from insegan_ros.errors import MALFORMED, CheckpointError, ConfigError, unknown
 from insegan_ros.files import shipped_folders
 from insegan_ros.renamed import modern_model, modern_segmenter
@@ -196,6 +196,8 @@ TRAINED = {
     if method.train
     for name, place in method.segmenters.items()
 }
+# In place of a mesh's file: the one that the model was taught with.
+OWN_MESH = 'own'
 
 
 def recipes() -> dict[str, Method]:
@@ -236,12 +238,12 @@ def load_segmenter(
     model: a checkpoint's folder, the name of a shipped one (cutpaste-nut), or the name of a method
     that learns nothing (kmeans, spectral, …, which are told the number of `instances`). segmenter:
     another way to run the checkpoint (insegan: the paper's pose encoder) instead of its own. mesh:
-    the part's STL, OBJ or PLY, `mesh_scale` metres per unit; poses are then its own, in metres,
-    instead of principal axes. roi_filter: a foreground method or checkpoint; what it takes for
-    background is floor to the other. runtime: what runs a dense network, torch, onnx, or auto, the
-    faster of those that are installed; other methods run on torch. Raises InputError for a mesh
-    that cannot be read, ConfigError for unknown names, CheckpointError for a checkpoint that cannot
-    be used.
+    the part's STL, OBJ or PLY, `mesh_scale` metres per unit, or `own`, the one that the model was
+    taught with; poses are then its own, in metres, instead of principal axes. roi_filter: a
+    foreground method or checkpoint; what it takes for background is floor to the other. runtime:
+    what runs a dense network, torch, onnx, or auto, the faster of those that are installed; other
+    methods run on torch. Raises InputError for a mesh that cannot be read, ConfigError for unknown
+    names, CheckpointError for a checkpoint that cannot be used.
 
     >>> segmenter = load_segmenter('cutpaste-nut')
     >>> segmenter.task, segmenter.part, segmenter.needs_colour
@@ -255,7 +257,9 @@ def load_segmenter(
         from insegan_ros.methods.posed import PosedSegmenter
 
         inner = load_segmenter(model, segmenter, device, instances, '', 1.0, roi_filter, runtime)
-        return PosedSegmenter(inner, MeshRegistration(read_mesh(Path(mesh), mesh_scale)))
+        path = mesh_file(model, mesh, mesh_scale)
+        registration = MeshRegistration(read_mesh(path, mesh_scale))
+        return PosedSegmenter(inner, registration, path, mesh_scale)
     if roi_filter:
         return _filtered(model, segmenter, device, instances, roi_filter, runtime)
     if model in METHODS and not METHODS[model].train:
@@ -308,6 +312,25 @@ def _filtered(
             ' layered-gan-tote'
         )
     return RoiFilteredSegmenter(inner, found)
+
+
+def mesh_file(model: str, mesh: str, scale: float = 1.0) -> Path:
+    """The file of a part's mesh: `mesh`, or for `own` the one that the model was taught with.
+    Raises ConfigError where it was taught without one, or for a scale of what is in metres."""
+    if mesh != OWN_MESH:
+        return Path(mesh)
+    path = Path(model) if model in ready() else find_checkpoint(model)
+    path = (path if path.is_dir() else path.parent) / MESH
+    if not path.is_file():
+        raise ConfigError(
+            f'{model} knows no mesh of its part: expected the file of one, or a model that was'
+            ' taught with one, by insegan train piles'
+        )
+    if scale != 1:
+        raise ConfigError(
+            f"the mesh is {model}'s own, the scale {scale:g}: expected none, it is in metres"
+        )
+    return path
 
 
 def find_checkpoint(model: str) -> Path:

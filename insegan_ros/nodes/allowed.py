@@ -8,7 +8,7 @@ from pathlib import Path
 
 from insegan_ros.errors import ConfigError
 from insegan_ros.files import shipped_folders
-from insegan_ros.methods.registry import ready
+from insegan_ros.methods.registry import OWN_MESH, ready
 from insegan_ros.renamed import MODELS
 
 # Parameters of the segmenter that name a file or a folder.
@@ -21,7 +21,8 @@ def check_allowed(values: Mapping[str, str], folders: Iterable[str]) -> None:
     of shipped checkpoints may always be given; without folders everything may."""
     roots = [Path(folder).expanduser().resolve() for folder in folders]
     for name, value in values.items():
-        if not roots or not value or _is_name(value):
+        own = name == 'mesh' and value == OWN_MESH
+        if not roots or not value or own or _is_name(value):
             continue
         path = Path(value).expanduser().resolve()
         if not any(path.is_relative_to(root) for root in roots):

@@ -87,7 +87,7 @@ def _mesh_markers(result: Result) -> list[Marker]:
             scale,
             (0.3, 0.7, 0.9),
             pose=pose,
-            mesh_resource=result.mesh.uri,
+            mesh_resource=result.mesh.path.absolute().as_uri(),
         )
         for label, pose in enumerate(poses, 1)
     ]

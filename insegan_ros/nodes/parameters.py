@@ -114,8 +114,8 @@ PARAMETERS = (
         'mesh',
         Parameter.Type.STRING,
         '',
-        "the part's STL, OBJ or PLY: poses are then the part's own; empty: the principal axes of"
-        ' the visible points',
+        "the part's STL, OBJ or PLY, or own, the one that the model was taught with: poses are then"
+        " the part's own; empty: the principal axes of the visible points",
     ),
     ParameterSpec(
         'mesh_scale',

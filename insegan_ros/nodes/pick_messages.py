@@ -159,7 +159,7 @@ def parts_message(result: Result, vision: ModuleType) -> Any:
 def _part_box(result: Result, label: int) -> tuple[np.ndarray, tuple[float, ...]]:
     """The middle (4, 4) of a box around a part, along the axes of its pose, and its sides in m."""
     pose = result.instances.require_poses()[label - 1].astype(float)
-    if result.mesh is not None and result.mesh.bounds is not None:
+    if result.mesh is not None:
         bounds = result.mesh.bounds
     else:
         seen = (result.instances.labels == label) & np.isfinite(result.frame.depth_m)

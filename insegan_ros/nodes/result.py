@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 from std_msgs.msg import Header
@@ -16,16 +16,8 @@ from insegan_ros.picking.carrier import LoadCarrier, Place, find_carrier
 from insegan_ros.picking.picks import BinState, Pick, PickConfig, Surface, bin_state, rank_picks
 from insegan_ros.picking.tool import NO_TOOLING, Tooling
 from insegan_ros.picking.tracks import Tracker
+from insegan_ros.segmenters.base import MeshFile
 from insegan_ros.workspace import Workspace
-
-
-class MeshFile(NamedTuple):
-    """A mesh as a viewer loads it: its file's address, the metres in its unit, and the corners (2,
-    3) in m of the box around it, None where it was not read."""
-
-    uri: str
-    scale: float
-    bounds: np.ndarray | None = None
 
 
 class Target(Protocol):
@@ -45,8 +37,8 @@ class Result:
     them asks.
 
     workspace: None where the frame has no reading at all. part: the class's name. part_area_m2:
-    what one whole part covers, 0 if unknown. mesh: what poses are of, if one was given. tooling:
-    the gripper's body and taught grasps. target: the frame of poses and picks, None for the
+    what one whole part covers, 0 if unknown. mesh: what poses are of, if it is one. tooling: the
+    gripper's body and taught grasps. target: the frame of poses and picks, None for the
     camera's own. tracker: knows the frames before.
     """
 

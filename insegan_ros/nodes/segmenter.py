@@ -17,7 +17,6 @@ from __future__ import annotations
 import importlib
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -42,7 +41,6 @@ from insegan_ros.camera.messages import stamp_ns
 from insegan_ros.camera.pairing import Pairing
 from insegan_ros.errors import ConfigError, InputError, InseganError
 from insegan_ros.frame import Frame, Instances, Intrinsics
-from insegan_ros.geometry.meshes import read_mesh
 from insegan_ros.limits import time_limit
 from insegan_ros.methods.registry import load_segmenter
 from insegan_ros.nodes.conversions import frame_from_messages
@@ -56,7 +54,7 @@ from insegan_ros.nodes.parameters import (
     settings,
 )
 from insegan_ros.nodes.publishers import Publishers
-from insegan_ros.nodes.result import MeshFile, Result
+from insegan_ros.nodes.result import Result
 from insegan_ros.nodes.runtime import Warner, run_node
 from insegan_ros.nodes.segment_action import NOT_ACTIVE, SegmentAction, action_type
 from insegan_ros.nodes.transforms import TargetFrame
@@ -85,7 +83,6 @@ class SegmenterNode(LifecycleNode):
         self.subscriptions_by_input: dict[str, Subscription] = {}
         self.pairing = Pairing()
         # While the node is configured.
-        self.mesh: MeshFile | None = None
         self.target: TargetFrame | None = None
         # While the node is active.
         self.worker: FrameWorker | None = None
@@ -127,7 +124,6 @@ class SegmenterNode(LifecycleNode):
         """Load and warm up the model, make the publishers."""
         try:
             self.settings = settings(self)
-            self.mesh = self._mesh()
             frame = self.get_parameter('target_frame').value
             self.target = TargetFrame(self, frame) if frame else None
             # The networks are small: a second thread on a CPU gains nothing and takes a core from
@@ -260,21 +256,12 @@ class SegmenterNode(LifecycleNode):
 
     def _release(self) -> None:
         self.outputs.close()
-        self.mesh = None
         self.models.clear()
         if self.target is not None:
             self.target.close()
             self.target = None
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-
-    def _mesh(self) -> MeshFile | None:
-        path, scale = (self.get_parameter(name).value for name in ('mesh', 'mesh_scale'))
-        if not path:
-            return None
-        return MeshFile(
-            Path(path).absolute().as_uri(), float(scale), read_mesh(Path(path), scale).bounds
-        )
 
     def _on_parameters(self, changed: list[Parameter]) -> SetParametersResult:
         """Whether a change can be, and if not, why; what is live acts from the next frame on."""
@@ -375,7 +362,7 @@ class SegmenterNode(LifecycleNode):
             part,
             live.picking,
             area_m2,
-            self.mesh,
+            segmenter.mesh,
             live.tooling,
             self.target,
             tracker,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +16,15 @@ from insegan_ros.workspace import Workspace
 if TYPE_CHECKING:
     # It brings Open3D.
     from insegan_ros.geometry.registration import MeshRegistration
+
+
+class MeshFile(NamedTuple):
+    """A mesh that poses are of: its file, the metres in its unit, and the corners (2, 3) of the box
+    around it, in m about the file's origin."""
+
+    path: Path
+    scale: float
+    bounds: np.ndarray
 
 
 class Segmenter(ABC):
@@ -32,6 +41,8 @@ class Segmenter(ABC):
     """What of a frame it looks at."""
     device = torch.device('cpu')
     """Where its network runs."""
+    mesh: MeshFile | None = None
+    """The mesh that its poses are of; None where they are of none."""
     runtime = 'torch'
     """What runs it, see offsets/runtimes.py."""
 

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import torch
 
 from insegan_ros.camera.given import GivenCamera
-from insegan_ros.engine.checkpoint import WEIGHTS, Checkpoint
+from insegan_ros.engine.checkpoint import MESH, WEIGHTS, Checkpoint
 from insegan_ros.errors import ConfigError, unknown
 from insegan_ros.files import write_json, write_whole
 from insegan_ros.segmenters.base import Segmenter
@@ -127,7 +127,9 @@ def make_card(task: Task, model: Path, out: Path, limit: int = 100) -> dict[str,
     if out.exists() and any(out.iterdir()):
         raise ConfigError(f'{out} is not empty: expected a new folder for the card')
     card = task.card(Checkpoint.load(model), model, limit)
-    write_whole(out / WEIGHTS, (model / WEIGHTS).read_bytes())
+    for kept in (WEIGHTS, MESH):
+        if (model / kept).is_file():
+            write_whole(out / kept, (model / kept).read_bytes())
     for name, draw in card.pictures.items():
         draw(out / f'{name}.png')
     write_json(out / 'card.json', card.values, 2)

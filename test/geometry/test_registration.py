@@ -11,6 +11,7 @@ from insegan_ros.data.scene import visible_fractions
 from insegan_ros.errors import InputError
 from insegan_ros.geometry.meshes import read_mesh
 from insegan_ros.geometry.registration import MeshRegistration
+from insegan_ros.metrics.masks import foreground_iou
 from insegan_ros.metrics.poses import add_s, mssd
 from insegan_sim.parts import load_part
 from insegan_sim.scenes import bin_setup, scene_stream
@@ -51,6 +52,22 @@ def test_a_cylinder_that_stands_is_not_taken_for_one_that_lies():
                     and add_s(pose, found.pose, registration.points) < 0.03 * part.diameter_m
                 )
     assert seen >= 4
+
+
+def test_a_silhouette_is_all_of_a_part_whatever_hides_it(bolts):
+    registration = MeshRegistration(load_part('bolt').mesh)
+    for scene in bolts[:2]:
+        truth = scene.labelled()
+        for pose, whole in zip(truth.poses, truth.amodal):
+            shown = registration.silhouette(pose, scene.frame.intrinsics)
+            assert foreground_iou(whole, shown) > 0.97
+    camera, pose = bolts[0].frame.intrinsics, np.eye(4)
+    size = (camera.height, camera.width)
+    for place, share in (((0, 0, -1), 0), ((5, 0, 1), 0), ((0, 0, 0), 1)):
+        pose[:3, 3] = place
+        # Behind the camera, beside what it sees, around it.
+        shown = registration.silhouette(pose, camera)
+        assert shown.shape == size and shown.mean() == share
 
 
 def test_instances_together_are_registered_as_each_alone(bolts):

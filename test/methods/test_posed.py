@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import islice
+
 import numpy as np
 import pytest
 
-from insegan_ros.errors import InputError
+from insegan_ros.data.scene import visible_fractions
+from insegan_ros.errors import ConfigError, InputError
 from insegan_ros.methods.registry import load_segmenter
+from insegan_ros.metrics.masks import foreground_iou
+from insegan_ros.metrics.poses import TruePart, frame_between, match
 from insegan_sim.parts import load_part
+from insegan_sim.scenes import bin_setup, scene_stream
 
 
 def test_a_mesh_gives_any_segmenter_the_parts_own_poses(bolts, tmp_path):
@@ -40,3 +47,34 @@ def test_a_mesh_in_another_unit_is_refused_and_named(tmp_path):
             ).registration.diameter
             < 0.2
         )
+
+
+def test_a_model_brings_the_mesh_that_it_was_taught_with():
+    segmenter = load_segmenter('piles-connector', mesh='own')
+    assert segmenter.mesh.path.parts[-2:] == ('piles-connector', 'part.ply')
+    pairs, seen, whole = [], [], []
+    for scene in islice(scene_stream(bin_setup('connector', instances=8, seed=77)), 2):
+        truth, found = scene.labelled(), segmenter.segment(scene.frame, scene.workspace)
+        assert (found.amodal & found.masks() == found.masks()).all()
+        visible = visible_fractions(truth)
+        for true, one in match(truth.labels, found.labels):
+            if visible[true] >= 0.5:
+                pairs.append((truth.poses[true], found.poses[one]))
+            if 0.5 <= visible[true] < 0.9:
+                seen.append(foreground_iou(truth.amodal[true], found.masks()[one]))
+                whole.append(foreground_iou(truth.amodal[true], found.amodal[one]))
+    # What is hidden is known from the pose; where the mesh's frame lies in the part's, from all.
+    assert len(whole) >= 3 and np.mean(whole) > np.mean(seen) + 0.1
+    part = load_part('connector')
+    true = TruePart.of(part.mesh, part.diameter_m, part.rotations())
+    true = replace(true, mesh_from_model=frame_between(pairs, true))
+    near = [true.error(*pair)[0] < 0.1 for pair in pairs]
+    assert len(near) >= 10 and np.mean(near) > 0.9
+
+
+def test_a_mesh_that_no_model_knows_is_asked_for():
+    for model in ('cutpaste-nut', 'kmeans'):
+        with pytest.raises(ConfigError, match=f'{model} knows no mesh of its part: expected the'):
+            load_segmenter(model, mesh='own')
+    with pytest.raises(ConfigError, match="the mesh is piles-nut's own, the scale 0.001: expected"):
+        load_segmenter('piles-nut', mesh='own', mesh_scale=0.001)

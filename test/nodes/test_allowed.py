@@ -55,6 +55,8 @@ def test_what_lies_within_and_names_may_be_given(folders):
     # An earlier version's name of cutpaste-nut.
     check_allowed({'model': 'insegan-nut', 'gate': 'kmeans'}, ['/none'])
     check_allowed({'mesh': f'{others}/secret.stl'}, [])
+    # The model's own.
+    check_allowed({'mesh': 'own'}, ['/none'])
 
 
 def test_a_node_keeps_to_them_at_run_time_and_at_configure(robot, folders):

@@ -15,7 +15,7 @@ import pytest
 
 from insegan_ros.camera.messages import labels_from_message
 from insegan_ros.data.scene import Scene
-from insegan_ros.errors import CheckpointError
+from insegan_ros.errors import CheckpointError, ConfigError
 from insegan_ros.frame import Frame, Instances
 from insegan_ros.metrics.masks import honest_miou
 from insegan_ros.segmenters.base import Segmenter
@@ -40,10 +40,13 @@ from live_nodes import (  # noqa: E402
     set_parameter,
     state,
 )
+from rclpy.lifecycle import TransitionCallbackReturn  # noqa: E402
+from rclpy.parameter import Parameter  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 
 from insegan_ros.nodes.conversions import camera_info_message, image_message  # noqa: E402
 from insegan_ros.nodes.models import Models  # noqa: E402
+from insegan_ros.nodes.segmenter import SegmenterNode  # noqa: E402
 
 
 class Named(Segmenter):
@@ -147,6 +150,19 @@ def test_colour_is_waited_for_where_any_kept_one_looks_at_it():
     assert shelf.models.needs_colour
     shelf.models.begin('kmeans')
     assert not shelf.models.needs_colour
+
+
+def test_each_model_brings_its_own_mesh_and_one_without_does_not_run(robot):
+    values = {'model': 'piles-nut', 'mesh': 'own'}
+    node = SegmenterNode(parameter_overrides=[Parameter(n, value=v) for n, v in values.items()])
+    try:
+        assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+        assert node.segmenter.mesh.path.parent.name == 'piles-nut'
+        node._load('piles-bolt')
+        with pytest.raises(ConfigError, match='cutpaste-nut knows no mesh of its part'):
+            node._load('cutpaste-nut')
+    finally:
+        node.destroy_node()
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +12,7 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from insegan_ros.frame import Frame, Instances, Intrinsics
 from insegan_ros.geometry.principal_axes import poses_from_points
+from insegan_ros.segmenters.base import MeshFile
 from insegan_ros.workspace import Workspace
 
 rclpy = pytest.importorskip('rclpy')
@@ -20,7 +22,7 @@ from visualization_msgs.msg import Marker  # noqa: E402
 
 from insegan_ros.nodes.outputs import POINT, TRACK, outputs  # noqa: E402
 from insegan_ros.nodes.pick_messages import ROW  # noqa: E402
-from insegan_ros.nodes.result import MeshFile, Result  # noqa: E402
+from insegan_ros.nodes.result import Result  # noqa: E402
 from insegan_ros.nodes.transforms import UnknownFrame  # noqa: E402
 from insegan_ros.picking.picks import BinState, PickConfig  # noqa: E402
 from insegan_ros.picking.tracks import Tracker  # noqa: E402
@@ -194,7 +196,7 @@ def test_markers_point_into_the_parts_and_frame_the_bin():
 
 def test_a_mesh_is_shown_where_each_part_lies():
     assert not [one for one in made(result(), 'markers').markers if one.ns == 'mesh']
-    shown = replace(result(), mesh=MeshFile('file:///parts/box.stl', 0.001))
+    shown = replace(result(), mesh=MeshFile(Path('/parts/box.stl'), 0.001, np.zeros((2, 3))))
     meshes = [one for one in made(shown, 'markers').markers if one.ns == 'mesh']
     assert [one.id for one in meshes] == [1, 2]
     for one, pose in zip(meshes, shown.instances.poses):
@@ -304,7 +306,7 @@ def test_parts_have_boxes_around_what_is_seen_or_around_the_mesh(store, vision):
     assert sides == pytest.approx((0, 29 / 200 * 0.47, 39 / 200 * 0.47), abs=1e-3)
     assert first.bbox.center.position.z == pytest.approx(0.47, abs=1e-3)
     assert first.results[0].hypothesis.class_id == '1'
-    mesh = MeshFile('file:///box.stl', 1.0, np.array([[0, 0, 0], [0.1, 0.02, 0.02]]))
+    mesh = MeshFile(Path('/box.stl'), 1.0, np.array([[0, 0, 0], [0.1, 0.02, 0.02]]))
     framed = made(replace(result(), mesh=mesh), 'parts', vision).detections[0]
     assert (framed.bbox.size.x, framed.bbox.size.y) == pytest.approx((0.1, 0.02))
     pose = result().instances.poses[0]

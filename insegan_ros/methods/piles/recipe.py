@@ -12,10 +12,12 @@ from pathlib import Path
 
 import torch
 
-from insegan_ros.engine.checkpoint import Checkpoint
+from insegan_ros.engine.checkpoint import MESH, Checkpoint
 from insegan_ros.engine.loop import LoopConfig
 from insegan_ros.engine.run import RunContext
 from insegan_ros.errors import ConfigError
+from insegan_ros.files import write_whole
+from insegan_ros.geometry.meshes import read_mesh
 from insegan_ros.methods.piles.crops import learn_from_crops
 from insegan_ros.methods.piles.pictures import read_piles, true_centres, true_labels
 from insegan_ros.methods.piles.real_frames import real_frames, self_train
@@ -194,6 +196,8 @@ def train_piles(config: TrainPilesConfig) -> Path:
         weights, rounds = self_train(
             run, config.offsets, factory, frames, scales, config.votes, weights
         )
+    if len(parts) == 1 and run.speaks:
+        _keep_mesh(piles, parts[0], Path(config.out) / 'checkpoint')
     return run.save(
         'piles',
         'offsets',
@@ -245,6 +249,15 @@ def _simulated(
         simulate(plan)
     run.fabric.barrier()
     return [plan.folder for plan in plans], parts
+
+
+def _keep_mesh(piles: PilesConfig, part: Part, folder: Path) -> None:
+    """Write the part's mesh beside the weights to come, in metres about its file's own origin:
+    poses are registered to it, see load_segmenter."""
+    mesh = read_mesh(Path(piles.mesh), piles.scale) if piles.mesh else part.mesh
+    content = mesh.export(file_type='ply')
+    assert isinstance(content, bytes), 'a binary PLY'
+    write_whole(folder / MESH, content)
 
 
 def of_recording(

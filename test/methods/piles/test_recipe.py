@@ -45,6 +45,8 @@ def test_a_mesh_becomes_a_segmenter(config):
     segmenter = load_segmenter(config.out)
     # The rule that it was trained for goes with it.
     assert segmenter.inference.rule == config.votes != VoteRule()
+    own = load_segmenter(config.out, mesh='own').mesh
+    assert own.scale == 1 and np.allclose(own.bounds, load_part('cylinder').mesh.bounds, atol=1e-6)
     stream = scene_stream(bin_setup('cylinder', instances=3, seed=77))
     scores = [
         honest_miou(scene.labelled().labels, segmenter.segment(scene.frame, scene.workspace).labels)
