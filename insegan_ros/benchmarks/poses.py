@@ -14,14 +14,13 @@ import trimesh
 from tqdm import tqdm
 
 from insegan_ros.benchmarks.rows import Row, row
-from insegan_ros.benchmarks.shape import VIEWS, ShapeCell, reconstructed
 from insegan_ros.benchmarks.shipped import is_shipped, shipped_parts
 from insegan_ros.data.scene import Scene, visible_fractions
-from insegan_ros.errors import InputError
 from insegan_ros.frame import Instances
+from insegan_ros.geometry.meshes import read_mesh
 from insegan_ros.geometry.registration import MeshRegistration
 from insegan_ros.methods.posed import PosedSegmenter
-from insegan_ros.methods.registry import load_segmenter
+from insegan_ros.methods.registry import OWN_MESH, load_segmenter, mesh_file
 from insegan_ros.metrics.masks import foreground_iou
 from insegan_ros.metrics.poses import JUDGED, TruePart, frame_between, match
 from insegan_ros.segmenters.base import Segmenter
@@ -34,8 +33,6 @@ from insegan_sim.scenes import FILL, bin_setup, scene_stream
 # corners smoothed by so many steps, faces that ripple by that share in so many waves; the waves are
 # six edges long.
 EDGE, SMOOTHED, ROUGH, WAVES = 0.05, 5, 0.005, 16
-# Of the views that a mesh is reconstructed from: other bins than those that poses are judged in.
-RECONSTRUCTED_SEED = 6
 # Parts of which more is seen do not tell how well what is hidden is known.
 PARTLY = 0.9
 
@@ -93,10 +90,10 @@ BINS = (
 def benchmark_poses(small: bool) -> list[Row]:
     """6-DoF poses registered to the mesh, for parts of which half is seen, in bins of five parts
     and of forty in layers: of true masks, with the part's mesh, with one that has errors, and with
-    one that was reconstructed from unlabelled depth; of the shipped checkpoints' masks; begun with
-    what a pose encoder decodes where one is shipped; and without any mesh, of views of a learnt
-    template. ADD-S and MSSD as shares of the part's
-    diameter, the share of poses below a tenth of it, and the time an instance."""
+    the one that `piles-*` was taught with, which was reconstructed from unlabelled depth; of the
+    shipped checkpoints' masks; begun with what a pose encoder decodes where one is shipped; and
+    without any mesh, of views of a learnt template. ADD-S and MSSD as shares of the part's
+    diameter, the share of poses below a tenth of it, amodal masks, and the time an instance."""
     rows = []
     for name in shipped_parts():
         ways = _ways(load_part(name))
@@ -177,11 +174,8 @@ def _judged(
 def _ways(part: Part) -> dict[str, Way]:
     """True masks and the shipped methods, with every mesh that there is of the part."""
     meshes = {'': part.mesh, ', mesh with errors': roughened(part.mesh)}
-    try:
-        cell = ShapeCell(part.name, 'ideal', VIEWS, RECONSTRUCTED_SEED)
-        meshes[', reconstructed mesh'] = reconstructed(cell)
-    except InputError as error:
-        tqdm.write(f'{part.name}: no reconstructed mesh: {error}')
+    if is_shipped(piles := f'piles-{part.name}'):
+        meshes[', reconstructed mesh'] = read_mesh(mesh_file(piles, OWN_MESH))
     ways = dict[str, Way]()
     for called, mesh in meshes.items():
         own = None if mesh is part.mesh else mesh
