@@ -44,6 +44,7 @@ DIFFERENCES: dict[str, dict[str, str]] = {
     'insegan': {
         'insegan.gan.rounds': YOUNGER,
         'insegan.gan.round_steps': YOUNGER,
+        'insegan.encoder.joint': YOUNGER,
         'offsets.network.cell': YOUNGER,
         'offsets.sensor': YOUNGER,
     },

@@ -18,6 +18,7 @@ from insegan_ros.engine.loop import LoopConfig
 from insegan_ros.engine.run import RunContext
 from insegan_ros.errors import CheckpointError, ConfigError, DatasetError
 from insegan_ros.methods.insegan.generator import Generator
+from insegan_ros.methods.insegan.joint import JointStage
 from insegan_ros.methods.insegan.labels import InSeGANFactory
 from insegan_ros.methods.insegan.stages import EncoderStage, GanStage, InseganConfig
 from insegan_ros.methods.registry import find_checkpoint
@@ -154,10 +155,19 @@ def _train_generator(
     their weights."""
     config = run.config.insegan
     # Named in the history also where one is taken over, or none is trained.
-    run.steps |= {'gan': config.gan.steps, 'encoder': config.encoder.steps}
+    if not config.encoder.joint:
+        run.steps |= {'gan': config.gan.steps, 'encoder': config.encoder.steps}
     images = data.images.clamp(max=1)
     if taken is not None:
         generator = taken.to(run.device)
+    elif config.encoder.steps and config.encoder.joint:
+        run.seed('weights', 0)
+        joint = run.stage(JointStage(run.fabric, config, images, crops))
+        generator = joint.gan.average.eval()
+        return generator, {
+            'generator': generator.state_dict(),
+            'encoder': joint.inverse.encoder.state_dict(),
+        }
     else:
         run.seed('weights', 0)
         gan = run.stage(GanStage(run.fabric, config, images, crops))

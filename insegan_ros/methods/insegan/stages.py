@@ -93,6 +93,9 @@ class EncoderConfig:
 
     steps: int = 400
     """Optimisation steps; 0 leaves the pose encoder out."""
+    joint: bool = False
+    """Learn beside the generator, a step each, as Eq. 7 is written, for `gan.steps` steps instead
+    of its own; otherwise after it."""
     batch: int = 32
     """Composites a step."""
     rate: float = 2e-4
@@ -150,6 +153,11 @@ class InseganConfig:
         if self.generator.shape == '2d' and self.encoder.steps and self.encoder.align_in == 'pose':
             raise ConfigError(
                 'generator.shape 2d has no pose to align in: expected encoder.align_in latent'
+            )
+        if self.gan.rounds and self.encoder.joint:
+            raise ConfigError(
+                f'gan.rounds is {self.gan.rounds}: expected 0 where encoder.joint lets the encoder'
+                ' learn beside the generator, whose rounds would come after it'
             )
         if self.gan.rounds and (self.generator.composition, self.generator.placement) != (
             'z_order',

@@ -12,13 +12,24 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
-from small_trainings import DENSE, SMALL, disks, heights_file, small_insegan
+from small_trainings import (
+    DENSE,
+    LOOP,
+    SMALL,
+    disks,
+    heights_file,
+    noise_images,
+    small_insegan,
+    weights_of,
+)
 
 from insegan_ros.data.shards import ShardDataset
 from insegan_ros.engine.checkpoint import Checkpoint
 from insegan_ros.engine.inputs import read_height_images
+from insegan_ros.engine.loop import make_fabric
 from insegan_ros.errors import CheckpointError, ConfigError, DatasetError
 from insegan_ros.methods.insegan.generator import GeneratorConfig
+from insegan_ros.methods.insegan.joint import JointStage
 from insegan_ros.methods.insegan.recipe import TrainInseganConfig, train_insegan
 from insegan_ros.methods.insegan.stages import EncoderConfig, GanConfig, InseganConfig
 from insegan_ros.offsets.isolated import CropFactory, find_isolated
@@ -134,6 +145,38 @@ def test_without_an_encoder_and_a_dense_network_the_generator_is_kept_alone(nut_
     alone = replace(config.insegan, encoder=EncoderConfig(steps=0))
     config = replace(config, insegan=alone, offsets=replace(DENSE, steps=0))
     assert set(Checkpoint.load(train_insegan(config)).weights) == {'generator'}
+
+
+def test_the_encoder_learns_beside_the_generator_too_and_goes_on(nut_data, tmp_path, monkeypatch):
+    config = small_insegan(nut_data, tmp_path / 'whole')
+    joint = replace(SMALL, instances=5, encoder=replace(SMALL.encoder, joint=True))
+    config = replace(config, insegan=joint, offsets=replace(DENSE, steps=0))
+    whole = Checkpoint.load(train_insegan(config))
+    assert whole.training['steps'] == {'joint': 10} and whole.segmenter == 'insegan'
+    # E has no hand in what G becomes.
+    apart = replace(joint, gan=replace(joint.gan, steps=2))
+    stage = JointStage(make_fabric(LOOP), apart, noise_images())
+    before, learnt = weights_of(stage.gan.generator), weights_of(stage.inverse.encoder)
+    stage.inverse.step(0)
+    assert torch.equal(before, weights_of(stage.gan.generator))
+    assert not torch.equal(learnt, weights_of(stage.inverse.encoder))
+    losses = stage.step(0)
+    assert {'L_D', 'L_G', 'L_E^a', 'L_E^i', 'L_E^p'} <= set(losses)
+    assert not torch.equal(before, weights_of(stage.gan.generator))
+    # Stopped in between, it ends the same.
+    step = JointStage.step
+
+    def stopped(self, index):
+        if index == 7:
+            raise KeyboardInterrupt
+        return step(self, index)
+
+    part = replace(config, out=str(tmp_path / 'part'))
+    monkeypatch.setattr(JointStage, 'step', stopped)
+    with pytest.raises(KeyboardInterrupt):
+        train_insegan(part)
+    monkeypatch.undo()
+    assert equal(train_insegan(part), tmp_path / 'whole/checkpoint')
 
 
 def test_the_generator_goes_on_with_what_lies_on_top(nut_data, tmp_path, monkeypatch, capsys):
