@@ -50,7 +50,7 @@ def test_these_are_shipped():
         *(f'cutpaste-{part}' for part in parts),
         *(f'piles-{part}' for part in parts),
         'piles-base',
-        'insegan-generator-nut',
+        *(f'insegan-generator-{part}' for part in ('nut', 'bolt', 'connector')),
         'hoc-nut',
         'irnet-mixed',
         'ccgr-mixed',

@@ -24,10 +24,16 @@ RECIPES = {
     'recording': 'cutpaste',
     'insegan-generator': 'insegan',
     'insegan-generator-cpu': 'insegan',
+    'insegan-generator-views': 'insegan',
     'piles-base': 'piles',
 }
 # The file that a shipped checkpoint was made by, where it is not that of its method's name.
-MADE_BY = {'insegan-generator-nut': 'insegan-generator-cpu', 'piles-base': 'piles-base'}
+VIEWS = tuple(f'insegan-generator-{part}' for part in ('bolt', 'connector'))
+MADE_BY = {
+    'insegan-generator-nut': 'insegan-generator-cpu',
+    'piles-base': 'piles-base',
+    **dict.fromkeys(VIEWS, 'insegan-generator-views'),
+}
 # Where a training lies, what it begins with and how it is run: a user's own.
 OWN = ('data', 'image', 'out', 'begin', 'loop.', 'piles.part', 'piles.mesh', 'piles.workers')
 # Fields that a checkpoint's configuration holds and the recipe's has not, or the other way round,

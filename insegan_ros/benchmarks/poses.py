@@ -16,11 +16,12 @@ from tqdm import tqdm
 from insegan_ros.benchmarks.rows import Row, row
 from insegan_ros.benchmarks.shipped import is_shipped, shipped_parts
 from insegan_ros.data.scene import Scene, visible_fractions
+from insegan_ros.engine.checkpoint import Checkpoint
 from insegan_ros.frame import Instances
 from insegan_ros.geometry.meshes import read_mesh
 from insegan_ros.geometry.registration import MeshRegistration
 from insegan_ros.methods.posed import PosedSegmenter
-from insegan_ros.methods.registry import OWN_MESH, load_segmenter, mesh_file
+from insegan_ros.methods.registry import OWN_MESH, find_checkpoint, load_segmenter, mesh_file
 from insegan_ros.metrics.masks import foreground_iou
 from insegan_ros.metrics.poses import JUDGED, TruePart, frame_between, match
 from insegan_ros.segmenters.base import Segmenter
@@ -198,12 +199,13 @@ def _ways(part: Part) -> dict[str, Way]:
 
 def _shipped(part: str) -> list[tuple[str, str]]:
     """The shipped checkpoints of a part, each with the way it is run."""
-    wanted = (
-        (f'cutpaste-{part}', ''),
-        (f'piles-{part}', ''),
-        (f'insegan-generator-{part}', 'insegan'),
-    )
-    return [(model, way) for model, way in wanted if is_shipped(model)]
+    ways = [
+        (model, '') for method in ('cutpaste', 'piles') if is_shipped(model := f'{method}-{part}')
+    ]
+    generator = f'insegan-generator-{part}'
+    if is_shipped(generator) and 'encoder' in Checkpoint.load(find_checkpoint(generator)).weights:
+        ways.append((generator, 'insegan'))
+    return ways
 
 
 def _of_true_masks(registration: MeshRegistration, scene: Scene) -> list[Answer]:
