@@ -71,6 +71,8 @@ def check(argv: list[str]) -> None:
 
 def run(arguments: Namespace) -> None:
     """Run `insegan train` with the options that were given."""
+    from insegan_ros.engine.checkpoint import MESH
+
     method = METHODS[arguments.recipe]
     config = instantiate(method.config_class, arguments[arguments.recipe])
     # What else is said goes to standard error: the checkpoint's folder alone is the answer.
@@ -86,8 +88,9 @@ def run(arguments: Namespace) -> None:
             ' --stop_after goes on'
         )
     else:
+        posed = ', with poses by --mesh own' if (checkpoint / MESH).exists() else ''
         print(
             f'next: insegan segment INPUT --model {checkpoint}, or insegan evaluate --data LABELLED'
-            f' --model {checkpoint}',
+            f' --model {checkpoint}{posed}',
             file=sys.stderr,
         )
