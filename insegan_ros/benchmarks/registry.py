@@ -86,7 +86,7 @@ def run_benchmark(
     The others are for those that keep a folder. out: it, runs/NAME if left out; one that was begun
     is continued. only: tables, methods and parts that are measured, all if empty. measured: tell
     what has been measured in it, and measure nothing. pictures: photographs with labels, for hoc.
-    Raises ConfigError for names that are unknown.
+    Raises ConfigError for names that are unknown, and for what a benchmark does not take.
     """
     if name not in BENCHMARKS:
         raise unknown('benchmark', name, list(BENCHMARKS))
@@ -105,6 +105,12 @@ def run_benchmark(
             set(only),
             measured,
             **(options if benchmark.pictures else {}),
+        )
+    if out or only or measured:
+        keeping = ', '.join(one for one, other in BENCHMARKS.items() if other.keeps)
+        raise ConfigError(
+            f'benchmark {name} keeps no folder and is measured whole: expected --json FILE for its'
+            f' rows; --out, --only and --measured are for {keeping}'
         )
     from insegan_ros.benchmarks.rows import print_rows
 

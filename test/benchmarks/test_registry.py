@@ -25,6 +25,10 @@ def test_names_and_budgets_that_are_unknown_are_said(tmp_path):
         ConfigError, match='benchmark picks has the budgets small and full: expected one of these'
     ):
         run_benchmark('picks', 'medium')
+    for given in ({'out': tmp_path / 'new'}, {'only': {'nut'}}, {'measured': True}):
+        with pytest.raises(ConfigError, match='benchmark picks keeps no folder.*expected --json'):
+            run_benchmark('picks', 'small', **given)
+    assert not (tmp_path / 'new').exists()
 
 
 @pytest.mark.parametrize('name', [name for name, one in BENCHMARKS.items() if one.keeps])
