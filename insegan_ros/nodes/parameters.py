@@ -242,7 +242,8 @@ PARAMETERS = (
         Parameter.Type.DOUBLE,
         10.0,
         'seconds that a frame may take, 0.1 or more: one that takes longer is left out; a method'
-        ' that cannot be interrupted for as long again makes the node leave the active state; 0: no limit',
+        ' that cannot be interrupted for as long again makes the node leave the active state; 0: no'
+        ' limit',
         0,
         3600,
         live=True,
