@@ -15,10 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from insegan_ros.errors import DatasetError
+from insegan_ros.errors import DatasetError, InseganError
 
 # The checkpoint for pictures of heaps.
 HEAP_MODEL = 'hoc-nut'
+# A path in an error is cut after so many characters: some are as long as they like.
+PATH_SHOWN = 200
 
 
 def shipped_folders(name: str) -> list[Path]:
@@ -33,6 +35,29 @@ def shipped_file(folder: str, name: str) -> Path | None:
     """The first shipped file of this name, or None."""
     return next(
         (path for parent in shipped_folders(folder) if (path := parent / name).is_file()), None
+    )
+
+
+def user_path(text: str | Path, kind: type[InseganError]) -> Path:
+    """The path that a user, or anybody on the network, has written; `~` stands for a home where
+    there is one. Raises `kind` where it is none at all: too long, or in a folder that may not be
+    looked into."""
+    path = Path(os.path.expanduser(text))
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError) as error:
+        raise no_path(path, error, kind) from error
+    return path
+
+
+def no_path(path: Path | str, error: Exception, kind: type[InseganError]) -> InseganError:
+    """The one sentence for a path that cannot even be looked at."""
+    why = error.strerror if isinstance(error, OSError) else error
+    return kind(
+        f'{str(path)[:PATH_SHOWN]} cannot be looked at ({why}): expected the path of a file or'
+        ' folder that may be read'
     )
 
 

@@ -24,6 +24,8 @@ from insegan_ros.walls import inside_of_walls, wall_readings
 VIEW_MARGIN, TRAINING_MARGIN = 0.3, 0.12
 # What stands so high that the margin would have to be larger stands at the camera.
 MOST_MARGIN = 2.0
+# No camera sees a bin nearer or farther; what is in millimetres is farther.
+NEAREST_M, FARTHEST_M = 1e-3, 100.0
 # Heights are looked at in one reading of so many either way, up to this share of them.
 COARSE_PX, HIGHEST = 8, 0.998
 
@@ -90,7 +92,8 @@ class Workspace:
                 f'floor {self.floor}, bounds {self.bounds}: expected finite numbers in each'
             )
         if (
-            not np.isclose(np.linalg.norm(self.floor[:3]), 1.0, atol=1e-3)
+            max(map(abs, self.floor[:3])) > 2
+            or not np.isclose(np.linalg.norm(self.floor[:3]), 1.0, atol=1e-3)
             or self.floor[3] <= 0
             or self.floor[2] >= 0
         ):
@@ -98,8 +101,16 @@ class Workspace:
                 f'floor {self.floor} is no plane before the camera: expected a unit normal towards'
                 ' the camera and a positive distance'
             )
+        if not NEAREST_M <= self.floor[3] <= FARTHEST_M or any(
+            abs(value) > FARTHEST_M for value in self.bounds or ()
+        ):
+            raise InputError(
+                f'floor {self.floor}, bounds {self.bounds}: expected a floor {NEAREST_M:g} to'
+                f' {FARTHEST_M:g} m away and bounds on it as near, in metres'
+            )
         if self.bounds is not None and not (
-            self.bounds[0] < self.bounds[2] and self.bounds[1] < self.bounds[3]
+            self.bounds[0] + NEAREST_M <= self.bounds[2]
+            and self.bounds[1] + NEAREST_M <= self.bounds[3]
         ):
             raise InputError(
                 f'bounds {self.bounds} are empty: expected (x_min, y_min, x_max, y_max) in metres'

@@ -7,6 +7,7 @@ model:=/path/to/checkpoint params_file:=/path/to/robot.yaml
 from pathlib import Path
 
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
+from launch.conditions import evaluate_condition_expression
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
@@ -40,6 +41,10 @@ ARGUMENTS = {
 def start(context: LaunchContext) -> list:
     """The player and the segmenter, which takes its time from the recording."""
     value = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
+    loop, colour = (
+        evaluate_condition_expression(context, [LaunchConfiguration(name)])
+        for name in ('loop', 'colour')
+    )
     own = Path(value['recording']) / 'workspace.yaml'
     parameters = value['params_file'] or (str(own) if own.is_file() else '')
     player = Node(
@@ -50,8 +55,8 @@ def start(context: LaunchContext) -> list:
             {
                 'recording': value['recording'],
                 'rate': float(value['rate']),
-                'loop': value['loop'] == 'true',
-                'colour': value['colour'] == 'true',
+                'loop': loop,
+                'colour': colour,
             }
         ],
     )

@@ -16,7 +16,7 @@ from launch.actions import (
     OpaqueFunction,
     SetEnvironmentVariable,
 )
-from launch.conditions import IfCondition
+from launch.conditions import IfCondition, evaluate_condition_expression
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
@@ -58,8 +58,11 @@ ARGUMENTS = {
 def start(context: LaunchContext) -> list:
     """The driver that is asked for, and the segmenter."""
     value = {name: LaunchConfiguration(name) for name in ARGUMENTS}
-    driver, camera, aligned = (
-        value[name].perform(context) for name in ('driver', 'camera', 'aligned')
+    driver, camera = (value[name].perform(context) for name in ('driver', 'camera'))
+    # As conditions read them: true, True, 1.
+    aligned, respawn, page = (
+        evaluate_condition_expression(context, [value[name]])
+        for name in ('aligned', 'respawn', 'page')
     )
     mesh, params_file, level = (
         value[name].perform(context) for name in ('mesh', 'params_file', 'log_level')
@@ -67,10 +70,10 @@ def start(context: LaunchContext) -> list:
     if params_file and not Path(params_file).is_file():
         # launch itself would warn, and start without floor and bounds.
         raise ValueError(f'params_file is "{params_file}": expected a YAML file that is there')
-    again = {'respawn': value['respawn'].perform(context) == 'true', 'respawn_delay': 2.0}
+    again = {'respawn': respawn, 'respawn_delay': 2.0}
     # Of the segmenter alone: at debug, rcl fills the log with lines of its own.
     names = [*filter(None, value['namespace'].perform(context).split('/')), 'segmenter']
-    depth = f'{camera}/aligned_depth_to_color/' if aligned == 'true' else f'{camera}/depth/'
+    depth = f'{camera}/aligned_depth_to_color/' if aligned else f'{camera}/depth/'
     segmenter = Node(
         package='insegan_ros',
         executable='segmenter',
@@ -81,7 +84,7 @@ def start(context: LaunchContext) -> list:
             # Empty where another launch file that includes this one has nothing to say.
             *([params_file] if params_file else []),
             {name: value[name] for name in ('model', 'device', 'autostart', 'use_sim_time')},
-            {'use_colour': aligned == 'true'},
+            {'use_colour': aligned},
             *(
                 [{'mesh': mesh, 'mesh_scale': float(value['mesh_scale'].perform(context))}]
                 if mesh
@@ -89,7 +92,7 @@ def start(context: LaunchContext) -> list:
             ),
         ],
         remappings=[
-            ('depth/image', f'{depth}{"image_raw" if aligned == "true" else "image_rect_raw"}'),
+            ('depth/image', f'{depth}{"image_raw" if aligned else "image_rect_raw"}'),
             ('depth/camera_info', f'{depth}camera_info'),
             ('color/image', f'{camera}/color/image_raw'),
         ],
@@ -97,7 +100,7 @@ def start(context: LaunchContext) -> list:
         **again,
     )
     nodes = [segmenter]
-    if value['page'].perform(context) == 'true':
+    if page:
         nodes.append(
             Node(
                 package='insegan_ros',
@@ -128,7 +131,7 @@ def start(context: LaunchContext) -> list:
                         [FindPackageShare('realsense2_camera'), 'launch', 'rs_launch.py']
                     )
                 ),
-                launch_arguments={'align_depth.enable': aligned}.items(),
+                launch_arguments={'align_depth.enable': str(aligned).lower()}.items(),
             ),
             *nodes,
         ]

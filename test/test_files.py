@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from insegan_ros.errors import DatasetError
-from insegan_ros.files import make_folder, read_content, write_json, write_png, write_whole
+from insegan_ros.errors import ConfigError, DatasetError
+from insegan_ros.files import (
+    make_folder,
+    read_content,
+    user_path,
+    write_json,
+    write_png,
+    write_whole,
+)
 
 
 def test_a_full_disk_is_said_and_loses_nothing(tmp_path, small_files):
@@ -26,6 +34,17 @@ def test_a_full_disk_is_said_and_loses_nothing(tmp_path, small_files):
         write_png(tmp_path / 'a.png', np.random.default_rng(0).integers(0, 255, (99, 99), np.uint8))
     assert [path.name for path in tmp_path.iterdir()] == ['scenes-00000.h5']
     assert good.read_bytes() == b'x' * 1000
+
+
+def test_a_path_that_cannot_be_is_one_line(tmp_path):
+    (tmp_path / 'file').write_text('')
+    for text in (str(tmp_path / 'file/below'), '~nosuchuser/x', '', str(tmp_path / 'not there')):
+        assert user_path(text, ConfigError) == Path(text)
+    assert user_path('~', ConfigError) == Path.home()
+    for text in ('x' * 300, 'a/' * 5000, 'a\0b'):
+        with pytest.raises(ConfigError, match='cannot be looked at .*expected') as caught:
+            user_path(text, ConfigError)
+        assert '\n' not in str(caught.value) and len(str(caught.value)) < 400
 
 
 def test_where_no_folder_can_be_is_said(tmp_path):

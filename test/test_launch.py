@@ -212,6 +212,14 @@ def test_the_page_is_started_where_it_is_asked_for(root):
     assert page.node_executable == 'page'
 
 
+def test_true_may_be_written_as_conditions_take_it(root):
+    segmenter, page = description_actions(root, 'robot', params_file='', page='True', aligned='1')
+    assert page.node_executable == 'page'
+    topics = [spoken(topic)[-1] for _, topic in vars(segmenter)['_Node__remappings']]
+    assert topics[0] == '/camera/camera/aligned_depth_to_color/image_raw'
+    assert len(description_actions(root, 'robot', params_file='', page='False')) == 1
+
+
 def description_actions(root, name: str, **given: str) -> list:
     """What a launch file starts with such arguments, of the others the defaults."""
     pytest.importorskip('launch_ros', reason='launch_ros is not installed: it comes with ROS 2')

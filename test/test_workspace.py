@@ -46,6 +46,23 @@ def test_a_floor_behind_the_camera_is_refused():
         Workspace((0, 0, -1, -0.5))
 
 
+@pytest.mark.parametrize(
+    ('floor', 'bounds', 'said'),
+    [
+        ((0, 0, -1, 401.68), None, 'in metres'),
+        ((0, 0, -1, 1e300), None, 'in metres'),
+        ((0, 0, -1, 1e-9), None, 'in metres'),
+        ((0, 0, -1, 0.4), (-120, -80, 120, 80), 'in metres'),
+        ((0, 0, -1, 0.4), (0, 0, 1e-9, 1e-9), 'are empty'),
+        ((1e300, 0, -1, 0.4), None, 'no plane before the camera'),
+    ],
+)
+@pytest.mark.filterwarnings('error')
+def test_a_bin_in_millimetres_or_of_no_size_is_refused(floor, bounds, said):
+    with pytest.raises(InputError, match=said):
+        Workspace(floor, bounds)
+
+
 def test_gaps_take_the_farther_side_and_borders_stay_open():
     from insegan_ros.workspace import fill_shadows
 

@@ -20,7 +20,7 @@ from insegan_ros import __version__
 from insegan_ros.cli.log_lines import log_lines
 from insegan_ros.cli.spelling import known_spelling, options_of
 from insegan_ros.errors import ConfigError, InseganError, InseganWarning
-from insegan_ros.files import lost
+from insegan_ros.files import lost, no_path
 from insegan_ros.renamed import modern_file, modern_words
 from insegan_ros.texts import read_mapping
 
@@ -28,6 +28,7 @@ from insegan_ros.texts import read_mapping
 RESUMED, GOES_ON = (['simulate'], ['train']), '; the same command goes on where it was'
 # What a disk says that is full or must not be written.
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
+NO_PATH = (errno.ENAMETOOLONG, errno.ELOOP)
 # Each is a module of this folder with `add_arguments` and `run`.
 COMMANDS = {
     'simulate': 'make a data set of simulated bins; goes on where it was stopped',
@@ -123,6 +124,9 @@ def main(argv: list[str] | None = None) -> int:
         os.close(sys.stdout.fileno())
         return 0
     except OSError as error:
+        if error.errno in NO_PATH:
+            print(f'insegan: {no_path(str(error.filename), error, ConfigError)}', file=sys.stderr)
+            return 2
         # A disk that is full shows wherever something is written, in libraries too.
         if error.errno not in UNWRITABLE:
             raise

@@ -12,7 +12,7 @@ import numpy as np
 
 from insegan_ros.data.images import read_picture
 from insegan_ros.errors import DatasetError
-from insegan_ros.files import write_whole
+from insegan_ros.files import no_path, write_whole
 from insegan_ros.frame import Frame, Instances, Intrinsics, highest_label, metres
 from insegan_ros.workspace import Workspace, workspace_of, workspace_values
 
@@ -37,7 +37,11 @@ def inside(folder: Path, name: str) -> Path:
     """A path that a file names, if it stays in the folder. Raises DatasetError."""
     if '\0' in name:
         raise DatasetError(f'{folder} names a file with a NUL character: expected files inside')
-    path = (folder / name).resolve()
+    try:
+        path = (folder / name).resolve()
+        path.exists()
+    except (OSError, ValueError) as error:
+        raise no_path(folder / name, error, DatasetError) from error
     if not path.is_relative_to(folder.resolve()):
         raise DatasetError(
             f'{folder} names the file "{name}", which lies outside of it: expected files inside'

@@ -15,7 +15,7 @@ import trimesh
 from scipy.spatial import cKDTree
 
 from insegan_ros.errors import InputError
-from insegan_ros.files import read_content
+from insegan_ros.files import read_content, user_path
 from insegan_ros.geometry.rotations import all_rotations
 
 SUFFIXES = ('.stl', '.obj', '.ply')
@@ -36,7 +36,7 @@ def read_mesh(path: Path, scale: float = 1.0) -> trimesh.Trimesh:
     InputError where it cannot be read or holds no surface."""
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(f'{path} is no mesh that can be read: expected {", ".join(SUFFIXES)}')
-    if not path.is_file():
+    if not user_path(path, InputError).is_file():
         raise InputError(f'{path} does not exist: expected an STL, OBJ or PLY file')
     if path.stat().st_size > MAX_BYTES:
         raise InputError(

@@ -11,7 +11,7 @@ from typing import Any
 
 from insegan_ros.engine.checkpoint import MESH, WEIGHTS, Checkpoint
 from insegan_ros.errors import MALFORMED, CheckpointError, ConfigError, unknown
-from insegan_ros.files import shipped_folders
+from insegan_ros.files import shipped_folders, user_path
 from insegan_ros.renamed import modern_model, modern_segmenter
 from insegan_ros.segmenters.base import Segmenter
 from insegan_ros.texts import reason
@@ -336,7 +336,9 @@ def mesh_file(model: str, mesh: str, scale: float = 1.0) -> Path:
 def find_checkpoint(model: str) -> Path:
     """Where a checkpoint lies: the path itself, or a shipped one of that name. Raises
     CheckpointError."""
-    path = Path(model).expanduser()
+    if not model:
+        raise CheckpointError('no model is named: expected a checkpoint or a method')
+    path = user_path(model, CheckpointError)
     if not path.exists():
         path = path.with_name(modern_model(path.name))
     if path.exists():

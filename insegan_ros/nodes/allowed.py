@@ -3,6 +3,7 @@ set them, and would hear from the answer whether a file exists."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -19,12 +20,12 @@ def check_allowed(values: Mapping[str, str], folders: Iterable[str]) -> None:
     """Raise ConfigError where one of the values, by their parameter's name, lies in none of the
     folders, links followed; whether it exists is neither looked at nor said. Names of methods and
     of shipped checkpoints may always be given; without folders everything may."""
-    roots = [Path(folder).expanduser().resolve() for folder in folders]
+    roots = [Path(os.path.expanduser(folder)).resolve() for folder in folders]
     for name, value in values.items():
         own = name == 'mesh' and value == OWN_MESH
         if not roots or not value or own or _is_name(value):
             continue
-        path = Path(value).expanduser().resolve()
+        path = Path(os.path.expanduser(value)).resolve()
         if not any(path.is_relative_to(root) for root in roots):
             raise ConfigError(
                 f'parameter {name} is "{value}": expected a path in one of allowed_folders'

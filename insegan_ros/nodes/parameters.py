@@ -46,6 +46,8 @@ class ParameterSpec:
 PICKS = 'picks.'
 # Frames a second: less is no rate, and a pause that cannot be waited for.
 SLOWEST = 0.01
+# Seconds for a frame: in less no bin is segmented, and the node would stop by itself.
+SHORTEST_S = 0.1
 KINDS = {
     bool: Parameter.Type.BOOL,
     int: Parameter.Type.INTEGER,
@@ -239,8 +241,9 @@ PARAMETERS = (
         'max_frame_s',
         Parameter.Type.DOUBLE,
         10.0,
-        'seconds that a frame may take: one that takes longer is left out; a method that cannot be'
-        ' interrupted for as long again makes the node leave the active state; 0: no limit',
+        'seconds that a frame may take, 0.1 or more: one that takes longer is left out; a method'
+        ' that cannot be interrupted for as long again makes the node leave the active state; 0: no'
+        ' limit',
         0,
         3600,
         live=True,
@@ -381,6 +384,11 @@ def _settings(values: dict[str, Any]) -> Settings:
         raise InputError(
             f'parameter max_rate is {values["max_rate"]:g}: expected {SLOWEST} frames a second or'
             ' more, or 0 for no limit'
+        )
+    if 0 < values['max_frame_s'] < SHORTEST_S:
+        raise InputError(
+            f'parameter max_frame_s is {values["max_frame_s"]:g}: expected {SHORTEST_S} s or more,'
+            ' or 0 for no limit'
         )
     workspace = None
     if floor:

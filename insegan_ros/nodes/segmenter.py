@@ -272,8 +272,13 @@ class SegmenterNode(LifecycleNode):
             for one in changed:
                 if configured and one.name == 'model':
                     self.models.check(one.value)
-        except (InseganError, TypeError) as error:
-            return SetParametersResult(successful=False, reason=str(error))
+        except Exception as error:  # whatever it is: rclpy would end the node with it
+            text = (
+                str(error)
+                if isinstance(error, InseganError)
+                else f'{type(error).__name__}: {error}'
+            )
+            return SetParametersResult(successful=False, reason=text)
         if reason:
             return SetParametersResult(successful=False, reason=reason)
         self.settings = new

@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from insegan_ros.errors import ConfigError
-from insegan_ros.files import write_whole
+from insegan_ros.errors import ConfigError, InputError
+from insegan_ros.files import user_path, write_whole
 from insegan_ros.workspace import write_workspace
 from insegan_sim.meshes import load_mesh_part
 from insegan_sim.parts import PARTS, load_part
@@ -44,7 +44,7 @@ class SimulatedBin:
         """The bins under a RealSense. Raises ConfigError, or InputError for a mesh that cannot be
         used."""
         if self.mesh:
-            part = load_mesh_part(Path(self.mesh).expanduser(), self.mesh_scale)
+            part = load_mesh_part(user_path(self.mesh, InputError), self.mesh_scale)
         else:
             part = load_part(self.part)
         if not 0.02 <= self.fill <= 20:
@@ -59,6 +59,6 @@ class SimulatedBin:
         values = content['/**']['ros__parameters']
         values['instances'] = self.instances
         if self.mesh:
-            values |= {'mesh': str(Path(self.mesh).expanduser().absolute())}
+            values |= {'mesh': str(user_path(self.mesh, InputError).absolute())}
             values['mesh_scale'] = float(self.mesh_scale)
         write_whole(path, yaml.safe_dump(content, default_flow_style=None).encode())

@@ -94,7 +94,8 @@ def find_centres(
             break
         near = np.flatnonzero(np.abs(rows - row) <= radius_px)
         near = near[((places[near] - peak * cell) ** 2).sum(1) < radius_px**2]
-        if remaining[near].sum() >= min_votes:
+        # Where a damaged checkpoint asks for none, there may be none.
+        if near.size and remaining[near].sum() >= min_votes:
             centres.append(np.average(targets[near], axis=0, weights=remaining[near] + 1e-9))
         remaining[near] = 0
         # Nothing else may stand within one radius of a peak, taken or too light.

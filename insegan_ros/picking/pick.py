@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 
-from insegan_ros.errors import ConfigError
+from insegan_ros.errors import ConfigError, InputError
+from insegan_ros.files import user_path
 from insegan_ros.frame import Frame
 from insegan_ros.picking.tool import Tooling, read_body, read_grasps
 from insegan_ros.workspace import Workspace
@@ -97,8 +97,8 @@ def load_tooling(config: PickConfig) -> Tooling:
     """What the configuration's files say. Raises InputError where one cannot be read."""
     body, grasps = config.gripper_file, config.grasps_file
     return Tooling(
-        read_body(Path(body).expanduser(), config.gripper_file_scale) if body else None,
-        read_grasps(Path(grasps).expanduser()) if grasps else (),
+        read_body(user_path(body, InputError), config.gripper_file_scale) if body else None,
+        read_grasps(user_path(grasps, InputError)) if grasps else (),
     )
 
 

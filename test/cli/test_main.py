@@ -66,6 +66,9 @@ def test_all_but_the_nodes_imports_without_ros():
         ('dataset parts x.png --part sprocket', 'unknown part "sprocket"'),
         ('segment nowhere.png --model kmeans', 'nowhere.png does not exist'),
         ('segment nowhere.png --model nothing', 'no checkpoint or method "nothing"'),
+        (f'segment {"x" * 300} --model kmeans', 'cannot be looked at (File name too long)'),
+        (f'segment x.png --model {"x" * 300}', 'cannot be looked at (File name too long)'),
+        ('segment x.png --model ~nosuchuser/x', 'no checkpoint or method "~nosuchuser/x"'),
         ('segment x --model kmeans --bounds [0,0,1,1]', '--bounds is given without --floor'),
         (
             'segment x --model kmeans --floor [0,0,-1,0.5] --workspace y.yaml',

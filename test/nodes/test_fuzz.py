@@ -128,7 +128,7 @@ def absurd(draw, encodings: list[str]) -> Image:
     )
 
 
-WORKSPACES = st.sampled_from([[], FLOOR, [0.0, 0.6, -0.8, 0.3], [0.0, 0.0, -1.0, 1e-9]])
+WORKSPACES = st.sampled_from([[], FLOOR, [0.0, 0.6, -0.8, 0.3], [0.0, 0.0, -1.0, 1e-3]])
 
 
 @many(200)

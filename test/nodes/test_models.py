@@ -229,6 +229,34 @@ def node(robot, tmp_path_factory):
     assert 'Traceback' not in process.text()
 
 
+@pytest.mark.parametrize(
+    ('name', 'value'),
+    [
+        ('model', ''),
+        ('model', 'x' * 300),
+        ('model', '~nosuchuser/x'),
+        ('picks.gripper_file', '~nosuchuser/x.yaml'),
+        ('picks.gripper_file', 'a/' * 3000),
+        ('picks.full_height_m', float('nan')),
+        ('max_frame_s', 1e-9),
+        ('floor', [0.0, 0.0, -1.0, 401.0]),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_while_the_node_runs(robot, name, value):
+    """An error of any other kind in that callback ends the process."""
+    one = SegmenterNode(
+        context=robot.context, parameter_overrides=[Parameter('model', value='kmeans')]
+    )
+    try:
+        one.trigger_configure()
+        before = one.get_parameter(name).value
+        (answer,) = one.set_parameters([Parameter(name, value=value)])
+        assert not answer.successful and 'expected' in answer.reason
+        assert one.get_parameter(name).value == before and one.models.name == 'kmeans'
+    finally:
+        one.destroy_node()
+
+
 @pytest.mark.slow
 def test_nothing_is_segmented_while_nobody_listens_and_colour_is_waited_for(robot, node):
     colour = robot.create_publisher(Image, '/cam/color/image', 5)

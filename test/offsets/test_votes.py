@@ -155,6 +155,13 @@ def test_few_votes_make_no_instance():
     assert len(find_centres(np.zeros((0, 2)), np.zeros(0, np.float32), (48, 64), 4.0, 40)) == 0
 
 
+def test_a_checkpoint_that_asks_for_no_votes_gets_no_instance_of_none():
+    """A peak of the blurred map may lie a radius away from every vote."""
+    targets = np.random.default_rng(0).uniform((0, 0), (64, 48), (300, 2))
+    found = find_centres(targets, np.ones(300, np.float32), (48, 64), 0.4, 0.0)
+    assert 0 < len(found) <= 300 and np.isfinite(found).all()
+
+
 def test_votes_beyond_the_image_do_no_harm():
     targets = np.tile((-40.0, 500.0), (100, 1))
     assert len(find_centres(targets, np.ones(100, np.float32), (48, 64), 4.0, 40)) == 0
