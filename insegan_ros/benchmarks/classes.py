@@ -22,7 +22,7 @@ from insegan_ros.benchmarks.shipped import is_shipped
 from insegan_ros.data.image_sets import ImageSet, read_image_set
 from insegan_ros.data.mask_sets import Mask, MaskSet, truth_of
 from insegan_ros.engine.checkpoint import Checkpoint
-from insegan_ros.methods.image_level.affinity_net import AffinityNet
+from insegan_ros.methods.image_level.affinity_net import AffinityNet, label_by_walk
 from insegan_ros.methods.image_level.box_refinement import (
     RefinementConfig,
     boxes_of_pieces,
@@ -152,6 +152,8 @@ class ClassesBudget(BenchmarkBudget):
     """Held-out pictures; of other bins, half as many."""
     judged: int
     """Training pictures, the first ones, whose pseudo-labels are held against the truth."""
+    parts: str = ''
+    """Kinds of parts, joined by commas; the shipped preset's ten if empty."""
 
 
 @dataclass(frozen=True)
@@ -408,6 +410,7 @@ class ClassesBenchmark:
         settings, confusion = run.config.labels, Confusion(len(truth.classes))
         of, crf = cell.options['of'], replace(run.config.crf, labels=cell.options['crf'])
         network: Any = None
+        affinities = self.config('ccgr').affinity_net
         if of == 'AffinityNet':
             network = self._affinity_net()
         elif of == 'IRNet':
@@ -415,17 +418,19 @@ class ClassesBenchmark:
         else:
             settings = replace(settings, boundaries=False)
         for index in tqdm(range(len(truth)), desc=cell.method, leave=False):
-            matrix = None
+            edges = edges_of(run.images.picture(index), crf)
+            size = truth.sizes[index]
             if of == 'AffinityNet':
-                maps, class_ids, boundary, matrix = predict_affinities(run, network, index)
-            elif of == 'IRNet':
+                maps, class_ids, matrix = predict_affinities(run, network, index, affinities)
+                label = label_by_walk(maps, class_ids, matrix, size, affinities, edges)
+                confusion.add(semantic_of(truth, index), label)
+                continue
+            if of == 'IRNet':
                 maps, class_ids, boundary, _ = predict(run, network, index)
             else:
                 maps, class_ids = read_class_maps(run.out, run.images.names[index])
                 boundary = np.zeros(maps.shape[1:], np.float32)
-            edges = edges_of(run.images.picture(index), crf)
-            size = truth.sizes[index]
-            _, label = synthesise(maps, class_ids, boundary, None, size, settings, matrix, edges)
+            _, label = synthesise(maps, class_ids, boundary, None, size, settings, edges)
             confusion.add(semantic_of(truth, index), label)
         return {'miou': confusion.miou()}
 
