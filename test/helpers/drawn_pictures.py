@@ -1,5 +1,5 @@
-"""Drawn pictures of two kinds of flat objects, with the truth, and with what a classifier would look
-at in them: a blob in the middle of every object."""
+"""Drawn pictures of two kinds of flat objects, with the truth, and with what a classifier looks at
+in them: a blob in the middle of every object."""
 
 from __future__ import annotations
 
