@@ -115,6 +115,9 @@ class TrainCcgrConfig(ImageLevelConfig):
     """The instance branch, a round."""
     rounds: int = 3
     """Rounds; the paper's are three to five. With more of them a run that is there goes on."""
+    relabel: bool = True
+    """Later rounds make new labels. false, for comparison: they learn on from those of the first
+    round, as many steps."""
     begin: str = ''
     """Folder of a run of irnet or ccgr on the same data, whose classifier, attention maps and
     relations are taken over."""
@@ -151,12 +154,14 @@ def train_ccgr(config: TrainCcgrConfig) -> Path:
         return draw_ccgr(run)
     found: MaskSet | None = None
     stage: MaskRcnnStage | None = None
+    labels: MaskSet | None = None
     for round_ in range(1, config.rounds + 1):
-        labels = make_round_labels(run, round_, found)
+        if config.relabel or labels is None:
+            labels = make_round_labels(run, round_, found)
         if labels is None or (config.stop_after == 'labels' and round_ == 1):
             return run.out
         stage = train_instances(run, round_, labels, stage)
-        if round_ < config.rounds:
+        if round_ < config.rounds and config.relabel:
             found = find_instances(run, stage.network.module.eval(), round_)
     assert stage is not None, 'there is one round or more'
     run.steps = {
