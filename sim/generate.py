@@ -67,6 +67,8 @@ class SimulateConfig:
     continued."""
     instances: str = '5'
     """Parts in a bin: 5, or a range such as 1-8."""
+    kinds: int = 0
+    """Of several kinds, how many may lie in one bin, drawn anew for every pile; 0 is all."""
     size: str = '224'
     """The picture in px: 224 for a square one, or 640x480. With a camera of your own, the longest
     side that its picture of the bin may have; it is scaled down to that."""
@@ -122,6 +124,7 @@ class SimulateConfig:
             ('workers', 1, 4096),
             ('shard_scenes', 1, 10**5),
             ('emptied', 1, 1000),
+            ('kinds', 0, 10**5),
         ):
             if not low <= getattr(self, name) <= high:
                 raise ConfigError(f'{name} is {getattr(self, name)}: expected {low} to {high}')
@@ -211,6 +214,10 @@ class SimulateConfig:
     def setup(self, parts: tuple[Part, ...], stream: int = 0) -> Setup:
         """The configuration as container, camera and sensor for these parts; stream: of its random
         numbers. Raises ConfigError where a part does not fit in."""
+        if self.kinds > len(parts):
+            raise ConfigError(
+                f'kinds is {self.kinds}, and part names {len(parts)}: expected as many or fewer'
+            )
         container = make_container(parts, self.count[1], self.container, self.fill, self.bin_width)
         sensor, count = load_sensor(self.sensor), self.count
         if self.camera:
@@ -230,6 +237,7 @@ class SimulateConfig:
             self.seed,
             stream,
             self.emptied,
+            self.kinds,
         )
 
     def _given_camera(self, wanted: Container, part_m: float) -> tuple[Camera, float]:
@@ -250,6 +258,7 @@ class SimulateConfig:
         elsewhere = ('out', 'workers', 'engine', 'address', 'estimate', 'paper_splits', 'mesh')
         # As in sets of earlier versions, where these were not known.
         unused = ('emptied',) * (self.emptied == 1) + ('camera',) * (not self.camera)
+        unused += ('kinds',) * (not self.kinds)
         for name in (*elsewhere, 'workspace', *unused):
             values.pop(name)
         if self.concavity == CONCAVITY:

@@ -29,7 +29,8 @@ TRIES, TRIES_HARD = 60, 4000
 @dataclass(frozen=True)
 class Setup:
     """What all scenes of a set have in common. count: the minimum and the maximum of parts in a
-    bin; stream: of random numbers, beside the seed; emptied: pictures of a pile that is emptied."""
+    bin; stream: of random numbers, beside the seed; emptied: pictures of a pile that is emptied;
+    kinds: how many of the parts may lie in one bin, all if 0."""
 
     parts: tuple[Part, ...]
     camera: Camera
@@ -41,6 +42,7 @@ class Setup:
     seed: int = 0
     stream: int = 0
     emptied: int = 1
+    kinds: int = 0
 
     @property
     def container(self) -> Container:
@@ -147,6 +149,14 @@ def _left(
     return np.sort(np.argsort(height)[:count])
 
 
+def _kinds(setup: Setup, rng: np.random.Generator) -> list[int]:
+    """The numbers of the parts that may lie in a bin."""
+    everything = range(len(setup.parts))
+    if not setup.kinds:
+        return list(everything)
+    return sorted(rng.choice(everything, setup.kinds, replace=False).tolist())
+
+
 def good_piles(
     setup: Setup, world: World, rng: np.random.Generator, rejected: Counter[str]
 ) -> Iterator[tuple[list[Part], Pile]]:
@@ -154,7 +164,8 @@ def good_piles(
     ConfigError; rejected counts what is thrown away, by reason."""
     for _ in range(TRIES_HARD if setup.only_hard else TRIES):
         count = int(rng.integers(setup.count[0], setup.count[1] + 1))
-        parts = [setup.parts[kind] for kind in rng.integers(len(setup.parts), size=count)]
+        own = [setup.parts[kind] for kind in _kinds(setup, rng)]
+        parts = [own[kind] for kind in rng.integers(len(own), size=count)]
         pile = world.drop(parts, rng)
         if isinstance(pile, str):
             rejected[pile] += 1

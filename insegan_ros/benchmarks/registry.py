@@ -69,7 +69,12 @@ BENCHMARKS: dict[str, Benchmark] = {
         'the tables of layered GANs and the independence prior', 'foreground:run_foreground'
     ),
     'hoc': _kept('heaps, learnt from one picture', 'heaps:run_hoc', pictures=True),
-    'weak': _kept('masks with classes from image-level labels', 'classes:run_weak'),
+    'weak': Benchmark(
+        'masks with classes from image-level labels',
+        'classes:run_weak',
+        ('small', 'short', 'medium', 'full'),
+        True,
+    ),
 }
 
 

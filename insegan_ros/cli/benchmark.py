@@ -16,11 +16,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('name', choices=sorted(BENCHMARKS), help='what to measure')
     parser.add_argument(
         '--budget',
-        choices=['small', 'medium', 'full'],
+        choices=['small', 'short', 'medium', 'full'],
         default='full',
         help=(
-            'small: minutes; medium: a day or two on two cores for insta10, an afternoon for'
-            ' foreground, hoc and weak; every row says so'
+            'small: minutes; short (weak): some hours; medium: a day or two on two cores for'
+            ' insta10, an afternoon for foreground, hoc and weak; every row says so'
         ),
     )
     kept = ', '.join(name for name, one in BENCHMARKS.items() if one.keeps)

@@ -5,19 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-from mask_pictures import one_picture, square
 
-from insegan_ros.benchmarks.classes import (
-    ClassesBenchmark,
-    ClassesBudget,
-    as_rows,
-    boxes_by_step,
-    cells,
-    markdown,
-)
-from insegan_ros.data.mask_sets import Mask
+from insegan_ros.benchmarks.classes import ClassesBenchmark
+from insegan_ros.benchmarks.classes_report import as_rows, markdown
+from insegan_ros.benchmarks.classes_rows import ClassesBudget, cells
 
 # What the trainings differ in from the shipped ones.
 HEADS = {
@@ -41,15 +33,9 @@ VERY_SMALL = {
 }
 
 
-def test_figure_five_counts_boxes_on_their_way():
-    truth = one_picture(Mask.of(0, 1, square(20, 20)))
-    small, whole = np.array([26.0, 26, 34, 34]), np.array([20.0, 20, 40, 40])
-    way = np.stack([small + share * (whole - small) for share in np.linspace(0, 1, 41)])[:, None]
-    assert boxes_by_step(truth, [[(0, 0.9, small)]], way) == {
-        '0': 0.0,
-        '20': pytest.approx(0.0 if 14**2 / 400 <= 0.5 else 1.0),
-        '40': 1.0,
-    }
+def test_names_of_tables_and_methods_can_be_given_on_the_command_line():
+    for cell in cells(3):
+        assert ',' not in cell.table + cell.method, 'commas part what --only names'
 
 
 @pytest.mark.slow
@@ -57,8 +43,9 @@ def test_all_rows_very_small_and_a_second_start_measures_nothing_again(
     mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(
-        'insegan_ros.benchmarks.classes.make_mixed', lambda *_, **__: mixed / 'full'
+        'insegan_ros.benchmarks.classes_runs.make_mixed', lambda *_, **__: mixed / 'full'
     )
+    monkeypatch.setattr('insegan_ros.benchmarks.classes_rows.CROWDED_SEEDS', (3,))
     budget = replace(ClassesBudget.read('small'), training=6, test=3, judged=3, train=VERY_SMALL)
     bench = ClassesBenchmark(tmp_path, budget, device='cpu', threads=1)
     results = bench.run(set())
@@ -72,8 +59,10 @@ def test_all_rows_very_small_and_a_second_start_measures_nothing_again(
     )
     less, more = (one['matrix_mib'] for one in results if 'matrix_mib' in one)
     assert more == pytest.approx(4 * less, rel=0.1), 'memory is linear in pixels'
-    (curve,) = (one['box_ap50_by_step'] for one in results if 'box_ap50_by_step' in one)
-    assert list(curve) == [str(step) for step in range(0, 201, 20)]
+    curves = [one['box_ap50_by_step'] for one in results if 'box_ap50_by_step' in one]
+    assert len(curves) == 2, 'of ordinary bins, and of crowded ones'
+    assert (tmp_path / 'crowded-3/runs/ccgr/boxes-1.state.safetensors').is_file()
+    assert all(list(curve) == [str(step) for step in range(0, 201, 20)] for curve in curves)
     assert {path.name for path in (tmp_path / 'pictures').iterdir()} >= {
         'prm.png',
         'irnet.png',

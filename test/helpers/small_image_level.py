@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from insegan_ros.engine.loop import LoopConfig
+from insegan_ros.methods.image_level.affinity_net import AffinityNetConfig
 from insegan_ros.methods.image_level.backbone import BackboneConfig
 from insegan_ros.methods.image_level.ccgr_recipe import TrainCcgrConfig
 from insegan_ros.methods.image_level.class_maps import ClassMapsConfig
@@ -46,7 +47,7 @@ def small_ccgr(data: Path, out: Path, **changes: object) -> TrainCcgrConfig:
         data=str(data),
         out=str(out),
         class_maps=ClassMapsConfig(steps=12, batch=4),
-        affinity_net=RELATIONS,
+        affinity_net=AffinityNetConfig(16, steps=2, batch=2),
         boxes=MultipleInstanceConfig(steps=2, batch=2, width=16),
         semantic=SEMANTIC,
         mask_rcnn=MASKS,

@@ -238,6 +238,19 @@ for round in range(8):
     assert len(sizes) == 8 and sizes[-1] - sizes[2] < 4e6
 
 
+def test_a_bin_holds_so_many_kinds_and_several_of_each(tmp_path):
+    values = {**SMALL, 'part': 'nut,cone,cylinder', 'instances': '4-5', 'scenes': 4}
+    folder = simulate(SimulateConfig(**values, kinds=2, out=str(tmp_path / 'two')))
+    scenes = list(ShardDataset(folder))
+    assert all(len(scene.present) <= 2 < len(scene.truth) for scene in scenes)
+    assert len({frozenset(scene.present) for scene in scenes}) > 1, 'drawn anew'
+    assert 'kinds' in SimulateConfig(**values, kinds=2).identity()
+    assert 'kinds' not in SimulateConfig(**values).identity(), 'as in sets of earlier versions'
+    with pytest.raises(ConfigError, match='kinds is 4, and part names 3: expected as many'):
+        simulate(SimulateConfig(**values, kinds=4, out=str(tmp_path / 'four')))
+    assert not list((tmp_path / 'four').glob('*.h5'))
+
+
 def test_several_kinds_ranges_and_image_level_labels(tmp_path):
     values = {**SMALL, 'part': 'nut,cone,cylinder', 'instances': '1-4', 'colour': True, 'scenes': 6}
     dataset = ShardDataset(simulate(SimulateConfig(**values, out=str(tmp_path / 'full'))))

@@ -18,12 +18,21 @@ from insegan_ros.methods.image_level.backbone import padded
 from insegan_ros.methods.image_level.context_gap import Kind, refine_boxes
 from insegan_ros.methods.image_level.dense_crf import Edges
 from insegan_ros.methods.image_level.mask_rcnn_recipe import MIN_PX
+from insegan_ros.methods.image_level.oriented_boxes import (
+    frame_of,
+    part_in,
+    piece_in,
+    relative_to,
+    upright,
+    within_box,
+)
 from insegan_ros.methods.image_level.proposals import overlaps
 from insegan_ros.methods.image_level.semantic import SemanticNet, class_probabilities
 
 # Boxes are refined at this share of a picture's resolution, and so are their score maps.
 STRIDE = 4
-# A box: class id, score, and (x1, y1, x2, y2) px of the picture, (4,).
+# A box: class id, score, and (x1, y1, x2, y2) px of the picture, (4,), or with an angle (5,), see
+# oriented_boxes.
 Box = tuple[int, float, np.ndarray]
 # The same with the number of its picture before it.
 NumberedBox = tuple[int, int, float, np.ndarray]
@@ -42,6 +51,10 @@ class RefinementConfig:
     """Length of a step, as a share of the box's size."""
     gap: Kind = 'ring'
     """How the context's score is averaged: over its own area (ring), or as the paper prints it."""
+    axes: Literal['picture', 'principal'] = 'picture'
+    """Along what boxes lie: the picture's sides, as the paper has it, or the principal axes of the
+    connected piece of its class that a box is on (ours): the area around an upright box on a thing
+    that lies askew is full of the thing, which pulls the box in."""
     overlap: float = 0.5
     """Of boxes of a class that overlap more (IoU), the one with the lower score is dropped: two
     peaks may be of one object."""
@@ -60,8 +73,9 @@ class RefinementConfig:
 
 
 def corners_of(boxes: list[Box]) -> np.ndarray:
-    """Their corners (N, 4) px."""
-    return np.array([corners for _, _, corners in boxes], np.float32).reshape(-1, 4)
+    """The corners (N, 4) px of the upright boxes around them."""
+    upright_ones = [upright(corners[None])[0] for _, _, corners in boxes]
+    return np.array(upright_ones, np.float32).reshape(-1, 4)
 
 
 def boxes_of_pieces(scores: Tensor, present: np.ndarray) -> list[Box]:
@@ -100,7 +114,7 @@ def refine_chosen(
 ) -> list[list[Box]]:
     """The boxes of several pictures, refined on their class's score map (K, h, w); the centres of
     other boxes of the same class are peaks that none may take in. way: is given the boxes (steps +
-    1, N, 4) px on their way."""
+    1, N, 4) px on their way, (steps + 1, N, 5) in principal axes."""
     flat = [(number, *one) for number, some in enumerate(chosen) for one in some]
     if not flat or not config.steps:
         return chosen
@@ -109,13 +123,54 @@ def refine_chosen(
         np.stack([box for _, _, _, box in flat]) / STRIDE, device=scores.device, dtype=scores.dtype
     )
     peaks = _peaks(boxes, flat, max(len(some) for some in chosen), config.overlap)
-    path, _ = refine_boxes(scores, boxes, config.steps, config.rate, config.gap, peaks)
+    if config.axes == 'principal':
+        path = _refine_turned(maps, flat, scores, boxes, peaks, config)
+    else:
+        found, _ = refine_boxes(scores, boxes, config.steps, config.rate, config.gap, peaks)
+        path = found.cpu().numpy() * STRIDE
     if way is not None:
-        way.append(path.cpu().numpy() * STRIDE)
+        way.append(path)
     out: list[list[Box]] = [[] for _ in chosen]
-    for (number, class_id, score, _), box in zip(flat, path[-1].cpu().numpy() * STRIDE):
+    for (number, class_id, score, _), box in zip(flat, path[-1]):
         out[number].append((class_id, score, box))
     return out
+
+
+def _refine_turned(
+    maps: list[Tensor],
+    flat: list[NumberedBox],
+    scores: Tensor,
+    boxes: Tensor,
+    peaks: Tensor,
+    config: RefinementConfig,
+) -> np.ndarray:
+    """The way (steps + 1, N, 5) px of boxes (N, 4) in the principal axes of the pieces that they
+    are on. Where these are the picture's, a box begins as it was chosen, else around what of the
+    piece lies in it."""
+    side = 2 * int(np.ceil(np.hypot(*scores.shape[1:]) / 2))
+    best = [best_class(one.cpu().numpy()) for one in maps]
+    frames, turned, begun, points = [], [], [], []
+    for (number, class_id, _, _), score, box, peak in zip(
+        flat, scores.cpu().numpy(), boxes.cpu().numpy(), peaks.cpu().numpy()
+    ):
+        piece = piece_in(best[number] == class_id + 1, box)
+        frame = frame_of(box, piece, side)
+        frames.append(frame)
+        turned.append(frame.map(score))
+        points.append(frame.points(peak))
+        begun.append(
+            frame.bounds(part_in(piece, box))
+            if frame.angle
+            else frame.points(box.reshape(2, 2)).ravel()
+        )
+    own, first, around = (
+        torch.tensor(np.stack(some)).to(boxes) for some in (turned, begun, points)
+    )
+    path, _ = refine_boxes(own, first, config.steps, config.rate, config.gap, around)
+    found = path.cpu().numpy()
+    back = np.stack([frame.back(found[:, row]) for row, frame in enumerate(frames)], 1)
+    back[..., :4] *= STRIDE
+    return back
 
 
 def _own_maps(maps: list[Tensor], flat: list[NumberedBox]) -> Tensor:
@@ -172,10 +227,10 @@ def cut_masks(
     owner = _owners(kept, best_class(np.stack(large), edges), config.reach)
     y, x = np.indices(size) + 0.5
     out = []
-    for number, (class_id, score, (x1, y1, x2, y2)) in enumerate(kept, 1):
+    for number, (class_id, score, box) in enumerate(kept, 1):
         pixels = owner == number
         _, pieces = cv2.connectedComponents(pixels.astype(np.uint8), connectivity=4)
-        within = pieces[pixels & (x >= x1) & (x <= x2) & (y >= y1) & (y <= y2)]
+        within = pieces[pixels & within_box(box, x, y)]
         pixels = drop_fragments((pixels & np.isin(pieces, within)).astype(np.uint16), MIN_PX) > 0
         if pixels.sum() >= MIN_PX:
             out.append(Mask.of(class_id, score, pixels))
@@ -188,7 +243,8 @@ def _without_duplicates(boxes: list[Box], max_overlap: float) -> list[Box]:
     kept: list[Box] = []
     for one in sorted(boxes, key=lambda box: -box[1]):
         if all(
-            one[0] != other[0] or overlaps(one[2][None], other[2][None])[0, 0] <= max_overlap
+            one[0] != other[0]
+            or overlaps(upright(one[2][None]), upright(other[2][None]))[0, 0] <= max_overlap
             for other in kept
         ):
             kept.append(one)
@@ -201,9 +257,8 @@ def _owners(boxes: list[Box], best: np.ndarray, reach: float) -> np.ndarray:
     boxes."""
     y, x = np.indices(best.shape) + 0.5
     owner, nearest = np.zeros(best.shape, int), np.full(best.shape, np.inf)
-    for number, (class_id, _, (x1, y1, x2, y2)) in enumerate(boxes, 1):
-        across = np.abs(2 * x - x1 - x2) / max(x2 - x1, 1)
-        down = np.abs(2 * y - y1 - y2) / max(y2 - y1, 1)
+    for number, (class_id, _, box) in enumerate(boxes, 1):
+        across, down = relative_to(box, x, y)
         far = np.hypot(across, down)
         reached = np.maximum(across, down) <= reach
         mine = reached & (best == class_id + 1) & (far < nearest)

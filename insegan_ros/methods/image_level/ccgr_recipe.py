@@ -2,7 +2,7 @@
 refinement).
 
 1. cam: a classifier; the peaks of its attention maps are where objects are taken to be;
-2. relations, affinity_net: AffinityNet, which gives the first semantic labels;
+2. relations, affinity_net: AffinityNet, which gives the first semantic labels (or attention does);
 3. proposals: regions of similar colour and depth;
 then in every round
 4. semantic: the semantic branch learns where the classes are;
@@ -28,6 +28,7 @@ from insegan_ros.data.image_sets import CHANNELS
 from insegan_ros.data.mask_sets import Mask, MaskSet, sizes_of
 from insegan_ros.engine.checkpoint import Checkpoint
 from insegan_ros.errors import ConfigError
+from insegan_ros.methods.image_level.affinity_net import AffinityNetConfig
 from insegan_ros.methods.image_level.bags import Bag, bags_of_masks, bags_of_peaks, peaks_of
 from insegan_ros.methods.image_level.box_refinement import (
     Box,
@@ -45,7 +46,6 @@ from insegan_ros.methods.image_level.class_maps import (
 )
 from insegan_ros.methods.image_level.confident_areas import ConfidentAreasConfig
 from insegan_ros.methods.image_level.dense_crf import DenseCrfConfig, edges_of
-from insegan_ros.methods.image_level.irnet import IRNetTrainConfig
 from insegan_ros.methods.image_level.label_synthesis import SynthesisConfig
 from insegan_ros.methods.image_level.mask_rcnn import MaskSegmenter, detect
 from insegan_ros.methods.image_level.mask_rcnn_recipe import MaskRcnnStage, MaskRcnnTrainConfig
@@ -58,7 +58,8 @@ from insegan_ros.methods.image_level.proposals import (
 )
 from insegan_ros.methods.image_level.pseudo_labels import (
     collect_masks,
-    make_semantic_labels,
+    make_affinity_labels,
+    make_attention_labels,
     mine_relations,
     pack_masks,
     read_class_maps,
@@ -95,8 +96,11 @@ class TrainCcgrConfig(ImageLevelConfig):
     """The classifier's training."""
     relations: ConfidentAreasConfig = field(default_factory=ConfidentAreasConfig)
     """Where attention maps are confident."""
-    affinity_net: IRNetTrainConfig = field(default_factory=IRNetTrainConfig)
-    """AffinityNet's training."""
+    begin_from: Literal['affinity_net', 'attention'] = 'affinity_net'
+    """What the first round's semantic labels are: AffinityNet's, as the paper has it; or where
+    attention is high (attention), which trains nothing."""
+    affinity_net: AffinityNetConfig = field(default_factory=AffinityNetConfig)
+    """AffinityNet's training and walk."""
     crf: DenseCrfConfig = field(default_factory=DenseCrfConfig)
     """What a dense CRF brings to the picture's edges."""
     proposals: ProposalsConfig = field(default_factory=ProposalsConfig)
@@ -111,6 +115,9 @@ class TrainCcgrConfig(ImageLevelConfig):
     """The instance branch, a round."""
     rounds: int = 3
     """Rounds; the paper's are three to five. With more of them a run that is there goes on."""
+    relabel: bool = True
+    """Later rounds make new labels. false, for comparison: they learn on from those of the first
+    round, as many steps."""
     begin: str = ''
     """Folder of a run of irnet or ccgr on the same data, whose classifier, attention maps and
     relations are taken over."""
@@ -139,8 +146,7 @@ def train_ccgr(config: TrainCcgrConfig) -> Path:
     if config.stop_after == 'cam':
         return run.out
     mine_relations(run, config.relations, config.crf)
-    affinity_net = train_affinity_net(run, config.affinity_net)
-    make_semantic_labels(run, SynthesisConfig(), config.crf, affinity_net)
+    make_first_labels(run)
     if config.stop_after == 'relations':
         return draw_ccgr(run)
     make_proposals(run)
@@ -148,12 +154,14 @@ def train_ccgr(config: TrainCcgrConfig) -> Path:
         return draw_ccgr(run)
     found: MaskSet | None = None
     stage: MaskRcnnStage | None = None
+    labels: MaskSet | None = None
     for round_ in range(1, config.rounds + 1):
-        labels = make_round_labels(run, round_, found)
+        if config.relabel or labels is None:
+            labels = make_round_labels(run, round_, found)
         if labels is None or (config.stop_after == 'labels' and round_ == 1):
             return run.out
         stage = train_instances(run, round_, labels, stage)
-        if round_ < config.rounds:
+        if round_ < config.rounds and config.relabel:
             found = find_instances(run, stage.network.module.eval(), round_)
     assert stage is not None, 'there is one round or more'
     run.steps = {
@@ -165,6 +173,16 @@ def train_ccgr(config: TrainCcgrConfig) -> Path:
     }
     _, frozen_norm = load_backbone(run.out)
     return run.save_network('ccgr', 'masks', 'mask_rcnn', stage.network, frozen_norm)
+
+
+def make_first_labels(run: ImageRun) -> None:
+    """The semantic labels that the first round begins with: `semantic/NAME.png`."""
+    config: TrainCcgrConfig = run.config
+    if config.begin_from == 'attention':
+        make_attention_labels(run, SynthesisConfig().background, config.crf)
+    else:
+        network = train_affinity_net(run, config.affinity_net)
+        make_affinity_labels(run, config.affinity_net, config.crf, network)
 
 
 def _check(run: ImageRun) -> None:

@@ -148,7 +148,7 @@ class RelationStage(ImageStage):
     def __init__(
         self,
         run: ImageRun,
-        settings: IRNetTrainConfig,
+        settings: Any,
         labels: np.ndarray,
         backbone: dict[str, Tensor],
         frozen_norm: bool,

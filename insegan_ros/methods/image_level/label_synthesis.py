@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
-from scipy import sparse
 from scipy.ndimage import label as components
 
 from insegan_ros.data.mask_sets import Mask
@@ -66,17 +65,15 @@ def synthesise(
     instances: np.ndarray | None,
     size: tuple[int, int],
     config: SynthesisConfig,
-    matrix: sparse.csr_matrix | None = None,
     edges: Edges | None = None,
 ) -> tuple[tuple[Mask, ...], np.ndarray]:
     """Masks of a picture of `size` (H, W), and its semantic label (H, W) uint8, 0 background, class
     id + 1.
 
     maps (k, h, w) in [0, 1] of the classes (k,), boundary (h, w) in [0, 1], instances (h, w) by
-    instance_map or None. matrix: transitions by another's affinities than the boundary's. edges:
-    what makes labels follow the picture's edges, from scores (C, H, W) of the background and every
-    group to the labels (H, W) of all pixels; the highest score's if None. There are no masks where
-    nothing stands out.
+    instance_map or None. edges: what makes labels follow the picture's edges, from scores (C, H, W)
+    of the background and every group to the labels (H, W) of all pixels; the highest score's if
+    None. There are no masks where nothing stands out.
     """
     groups = _groups(maps, class_ids, instances)
     groups = [group for group in groups if group[1].max() > config.background / 2]
@@ -84,8 +81,7 @@ def synthesise(
         return (), np.zeros(size, np.uint8)
     scores = np.stack([map_ for _, map_ in groups]).astype(np.float32)
     if config.boundaries:
-        if matrix is None:
-            matrix = transition_matrix(boundary, config.radius, config.beta)
+        matrix = transition_matrix(boundary, config.radius, config.beta)
         scores = walk(scores * (1 - boundary), matrix, config.walk)
     large = np.stack(
         [cv2.resize(one, size[::-1], interpolation=cv2.INTER_LINEAR) for one in scores]
@@ -100,6 +96,20 @@ def synthesise(
             masks.append(Mask.of(class_id, score, pixels))
     class_number = np.array([0, *(class_id + 1 for class_id, _ in groups)], np.uint8)
     return tuple(masks), class_number[best]
+
+
+def label_by_attention(
+    maps: np.ndarray,
+    class_ids: np.ndarray,
+    size: tuple[int, int],
+    background: float,
+    edges: Edges | None = None,
+) -> np.ndarray:
+    """The semantic label (H, W) uint8 of a picture of `size`, 0 background, class id + 1, of where
+    the classifier looks: `synthesise` without a walk."""
+    config = SynthesisConfig(boundaries=False, displacements=False, background=background)
+    nowhere = np.zeros(maps.shape[1:], np.float32)
+    return synthesise(maps, class_ids, nowhere, None, size, config, edges)[1]
 
 
 def _groups(

@@ -21,7 +21,12 @@ from insegan_ros.data.folders import read_png
 from insegan_ros.data.image_sets import ImageSet
 from insegan_ros.data.mask_sets import Mask, MaskSet, sizes_of
 from insegan_ros.errors import DatasetError
-from insegan_ros.methods.image_level.affinity_net import BETA, RADIUS, AffinityNet, AffinityNetStage
+from insegan_ros.methods.image_level.affinity_net import (
+    AffinityNet,
+    AffinityNetConfig,
+    AffinityNetStage,
+    label_by_walk,
+)
 from insegan_ros.methods.image_level.backbone import padded
 from insegan_ros.methods.image_level.class_maps import class_maps, load_backbone, load_class_maps
 from insegan_ros.methods.image_level.confident_areas import ConfidentAreasConfig, confident_areas
@@ -30,6 +35,7 @@ from insegan_ros.methods.image_level.irnet import IRNet, IRNetStage, IRNetTrainC
 from insegan_ros.methods.image_level.label_synthesis import (
     SynthesisConfig,
     instance_map,
+    label_by_attention,
     synthesise,
 )
 from insegan_ros.methods.image_level.relations import IGNORED, feature_affinities, transitions
@@ -89,13 +95,15 @@ def train_irnet_network(run: ImageRun, settings: IRNetTrainConfig) -> IRNet:
     return _train_relations(run, settings, IRNetStage).network.module.eval()
 
 
-def train_affinity_net(run: ImageRun, settings: IRNetTrainConfig) -> AffinityNet:
+def train_affinity_net(run: ImageRun, settings: AffinityNetConfig) -> AffinityNet:
     """The same for AffinityNet."""
     return _train_relations(run, settings, AffinityNetStage).network.module.eval()
 
 
 def _train_relations(
-    run: ImageRun, settings: IRNetTrainConfig, stage_class: type[AnyRelationStage]
+    run: ImageRun,
+    settings: IRNetTrainConfig | AffinityNetConfig,
+    stage_class: type[AnyRelationStage],
 ) -> AnyRelationStage:
     backbone, frozen_norm = load_backbone(run.out)
     run.seed('weights', 1)
@@ -153,27 +161,44 @@ def collect_masks(run: ImageRun, folder: str, make: Callable[[int], bytes | None
 
 
 def make_semantic_labels(
-    run: ImageRun, config: SynthesisConfig, crf: DenseCrfConfig, network: IRNet | AffinityNet
+    run: ImageRun, config: SynthesisConfig, crf: DenseCrfConfig, network: IRNet
 ) -> None:
     """The semantic pseudo-labels of every picture, which do not tell instances apart:
     `semantic/NAME.png`, 0 background, class + 1."""
 
     def make(index: int) -> bytes:
         picture = run.images.picture(index)
-        if isinstance(network, AffinityNet):
-            maps, class_ids, boundary, matrix = predict_affinities(run, network, index)
-        else:
-            (maps, class_ids, boundary, _), matrix = predict(run, network, index), None
-        _, label = synthesise(
-            maps,
-            class_ids,
-            boundary,
-            None,
-            picture.shape[:2],
-            config,
-            matrix,
-            edges_of(picture, crf),
-        )
+        maps, class_ids, boundary, _ = predict(run, network, index)
+        edges, size = edges_of(picture, crf), picture.shape[:2]
+        _, label = synthesise(maps, class_ids, boundary, None, size, config, edges=edges)
+        return cv2.imencode('.png', label)[1].tobytes()
+
+    run.for_every_picture('semantic', 'png', make)
+
+
+def make_affinity_labels(
+    run: ImageRun, config: AffinityNetConfig, crf: DenseCrfConfig, network: AffinityNet
+) -> None:
+    """The same by a walk over AffinityNet's affinities."""
+
+    def make(index: int) -> bytes:
+        picture = run.images.picture(index)
+        maps, class_ids, matrix = predict_affinities(run, network, index, config)
+        edges, size = edges_of(picture, crf), picture.shape[:2]
+        label = label_by_walk(maps, class_ids, matrix, size, config, edges)
+        return cv2.imencode('.png', label)[1].tobytes()
+
+    run.for_every_picture('semantic', 'png', make)
+
+
+def make_attention_labels(run: ImageRun, background: float, crf: DenseCrfConfig) -> None:
+    """The same where attention is above this share of its highest."""
+
+    def make(index: int) -> bytes:
+        picture = run.images.picture(index)
+        maps, class_ids = read_class_maps(run.out, run.images.names[index])
+        edges, size = edges_of(picture, crf), picture.shape[:2]
+        label = label_by_attention(maps, class_ids, size, background, edges)
         return cv2.imencode('.png', label)[1].tobytes()
 
     run.for_every_picture('semantic', 'png', make)
@@ -198,20 +223,15 @@ def predict(
 
 @torch.no_grad()
 def predict_affinities(
-    run: ImageRun, network: AffinityNet, index: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, sparse.csr_matrix]:
-    """Of a picture, at an eighth of its size: attention maps (k, h, w) in [0, 1], their class ids
-    (k,), a boundary (h, w) that is nowhere, and the transition matrix (hw, hw) of a walk."""
+    run: ImageRun, network: AffinityNet, index: int, config: AffinityNetConfig
+) -> tuple[np.ndarray, np.ndarray, sparse.csr_matrix]:
+    """Of a picture, at a quarter of its size: attention maps (k, h, w) in [0, 1], their class ids
+    (k,), and the transition matrix (hw, hw) of a walk."""
     maps, class_ids = read_class_maps(run.out, run.images.names[index])
-    picture = run.picture(index)
-    height, width = picture.shape[1] // 8, picture.shape[2] // 8
-    features = network(padded(picture)[None])[0, :, :height, :width]
-    boundary = np.zeros((maps.shape[1] // 2, maps.shape[2] // 2), np.float32)
-    maps = np.stack(
-        [cv2.resize(one, boundary.shape[::-1], interpolation=cv2.INTER_AREA) for one in maps]
-    )
-    matrix = transitions(feature_affinities(features, RADIUS), (height, width), BETA)
-    return maps, class_ids, boundary, matrix
+    height, width = maps.shape[1:]
+    features = network(padded(run.picture(index))[None])[0, :, :height, :width]
+    pairs = feature_affinities(features, config.radius)
+    return maps, class_ids, transitions(pairs, (height, width), config.beta)
 
 
 def read_labels(run: Path, images: ImageSet, size: int, folder: str = 'semantic') -> np.ndarray:
