@@ -29,7 +29,8 @@ TRIES, TRIES_HARD = 60, 4000
 @dataclass(frozen=True)
 class Setup:
     """What all scenes of a set have in common. count: the minimum and the maximum of parts in a
-    bin; stream: of random numbers, beside the seed; emptied: pictures of a pile that is emptied."""
+    bin; stream: of random numbers, beside the seed; emptied: pictures of a pile that is emptied;
+    patterned: the container, in colour."""
 
     parts: tuple[Part, ...]
     camera: Camera
@@ -41,6 +42,7 @@ class Setup:
     seed: int = 0
     stream: int = 0
     emptied: int = 1
+    patterned: bool = False
 
     @property
     def container(self) -> Container:
@@ -190,7 +192,7 @@ def photograph(
     if setup.colour:
         from insegan_sim.colour import shade
 
-        colour = shade(rendering, camera, parts, world_poses, rng)
+        colour = shade(rendering, camera, parts, world_poses, rng, setup.patterned)
     frame = setup.sensor.measure(
         Frame(rendering.depth_m, camera.intrinsics, colour, stamp_ns=index), rng
     )
