@@ -248,7 +248,7 @@ def train_hoc(config: TrainHocConfig) -> Path:
     DatasetError for a picture that cannot be used."""
     run, shape = RunContext(config), config.generator
     picture = read_heap(Path(config.image), config.modality, config.flatten)
-    size_px = config.instance_px * picture.zoom or estimate_size(picture.pixels)
+    size_px = config.instance_px * picture.zoom or _estimated_size(config, picture)
     window_px = WINDOW * size_px
     patches = cut_patches(picture.pixels, window_px, shape.size, PATCHES, config.seed)
     run.claim(picture.fingerprint())
@@ -282,6 +282,13 @@ def train_hoc(config: TrainHocConfig) -> Path:
         data=f'one picture, {width}x{height} px',
         values={'zoom': shape.size / window_px * picture.zoom, 'offsets': asdict(dense)},
     )
+
+
+def _estimated_size(config: TrainHocConfig, picture: HeapPicture) -> float:
+    """About how wide an object is, in the read picture's px. Local contrast shows facets and holes,
+    so the picture as it was is looked at."""
+    plain = read_heap(Path(config.image), config.modality) if config.flatten else picture
+    return estimate_size(plain.pixels)
 
 
 def _show_size(run: RunContext, picture: HeapPicture, size_px: float, window_px: float) -> None:
