@@ -101,15 +101,17 @@ def shade(
     parts: Sequence[Part],
     world_poses: np.ndarray,
     rng: np.random.Generator,
+    patterned: bool = False,
 ) -> np.ndarray:
     """(H, W, 3) uint8 RGB of a rendering with surfaces, of parts at world-from-object poses (N, 4,
-    4); lamps, background and noise are drawn from rng. Raises InputError for a rendering without
+    4); lamps, background and noise are drawn from rng. patterned: the container is printed with a
+    pattern in two colours, not of one colour. Raises InputError for a rendering without
     surfaces."""
     shape = rendering.depth_m.shape
     normals, _ = rendering.require_surfaces()
     points = camera.intrinsics.rays() * np.nan_to_num(rendering.depth_m)[..., None]
     normals = normals * np.where((normals * points).sum(-1, keepdims=True) > 0, -1, 1)
-    albedo, gloss = _surfaces(rendering, camera, parts, rng)
+    albedo, gloss = _surfaces(rendering, camera, parts, rng, patterned)
     light = np.full((*shape, 3), rng.uniform(0.15, 0.4))
     shine = np.zeros((*shape, 3))
     view = -points / np.maximum(np.linalg.norm(points, axis=-1, keepdims=True), 1e-9)
@@ -132,7 +134,11 @@ def shade(
 
 
 def _surfaces(
-    rendering: Rendering, camera: Camera, parts: Sequence[Part], rng: np.random.Generator
+    rendering: Rendering,
+    camera: Camera,
+    parts: Sequence[Part],
+    rng: np.random.Generator,
+    patterned: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Albedo (H, W, 3) and gloss (H, W) of what is seen: table, container, parts."""
     shape = rendering.depth_m.shape
@@ -140,7 +146,8 @@ def _surfaces(
     albedo, gloss = np.zeros((*shape, 3)), np.zeros(shape)
     # Table and container, told apart by their height.
     table = Material.draw(rng, size_m=camera.container.width_m)
-    walls = Material.draw(rng, size_m=camera.container.width_m, pattern='plain')
+    pattern = str(rng.choice(PATTERNS[1:])) if patterned else 'plain'
+    walls = Material.draw(rng, size_m=camera.container.width_m, pattern=pattern)
     half = camera.container.width_m / 2
     outside = (rendering.labels == 0) & (np.abs(surface[..., :2]).max(-1) > half + 0.02)
     for mask, material in ((rendering.labels == 0, walls), (outside, table)):

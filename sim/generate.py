@@ -87,10 +87,16 @@ class SimulateConfig:
     gives the container's width. Above 1 they lie in layers."""
     bin_width: float = 0.0
     """Inner width of the container in m instead; 0 takes it from the fill."""
+    floor_share: float = 0.0
+    """With `bin_width`: of the kinds of parts only those that fit in and whose mean shadow covers
+    this share of the floor or more. 0 takes them all."""
     sensor: str = 'ideal'
     """ideal, noise (a D435 without its holes), d435, or a YAML file with a sensor's parameters."""
     colour: bool = False
     """RGB beside depth, with textures, lamps and backgrounds drawn anew for every scene."""
+    patterned: bool = False
+    """With colour: the container is printed with blotches, stripes, checks or a band in two colours
+    instead of being of one colour."""
     emptied: int = 1
     """Pictures of a pile: of all its parts, then of fewer and fewer, those on top taken away, as a
     robot empties a bin. 1 is a new pile for every picture; more save most of the time."""
@@ -131,6 +137,7 @@ class SimulateConfig:
         for name, minimum, maximum in (
             ('fill', 0.02, 20),
             ('bin_width', 0, 5),
+            ('floor_share', 0, 1),
             ('density', 0, 25000),
             ('scale', 1e-6, 1e3),
             ('concavity', 0.01, 1),
@@ -155,6 +162,10 @@ class SimulateConfig:
                 'only_hard with truth "image": expected truth "full", hard scenes are found by'
                 ' their masks'
             )
+        if self.floor_share and not self.bin_width:
+            raise ConfigError('floor_share without bin_width: expected both, the share is of it')
+        if self.patterned and not self.colour:
+            raise ConfigError('patterned without colour: expected both, depth shows no pattern')
         if self.emptied > 1 and (self.only_hard or self.paper_splits):
             raise ConfigError(
                 f'only_hard or paper_splits with emptied {self.emptied}: expected 1, a hard picture'
@@ -207,9 +218,21 @@ class SimulateConfig:
             )
         else:
             parts = load_parts(self.part)
+        if self.floor_share:
+            parts = tuple(part for part in parts if self._covers(part))
+            if not parts:
+                raise ConfigError(
+                    f'no part of "{self.part}" fits into {1000 * self.bin_width:.0f} mm and covers'
+                    f' {self.floor_share:.0%} of it: expected a smaller floor_share'
+                )
         if not self.density:
             return parts
         return tuple(replace(part, density_kg_m3=self.density) for part in parts)
+
+    def _covers(self, part: Part) -> bool:
+        """Whether a part fits into bin_width and covers floor_share of its floor."""
+        fits = part.diameter_m * 1.05 <= self.bin_width
+        return fits and part.footprint_m2 >= self.floor_share * self.bin_width**2
 
     def setup(self, parts: tuple[Part, ...], stream: int = 0) -> Setup:
         """The configuration as container, camera and sensor for these parts; stream: of its random
@@ -238,6 +261,7 @@ class SimulateConfig:
             stream,
             self.emptied,
             self.kinds,
+            self.patterned,
         )
 
     def _given_camera(self, wanted: Container, part_m: float) -> tuple[Camera, float]:
@@ -259,6 +283,8 @@ class SimulateConfig:
         # As in sets of earlier versions, where these were not known.
         unused = ('emptied',) * (self.emptied == 1) + ('camera',) * (not self.camera)
         unused += ('kinds',) * (not self.kinds)
+        unused += ('patterned',) * (not self.patterned)
+        unused += ('floor_share',) * (not self.floor_share)
         for name in (*elsewhere, 'workspace', *unused):
             values.pop(name)
         if self.concavity == CONCAVITY:

@@ -30,7 +30,8 @@ TRIES, TRIES_HARD = 60, 4000
 class Setup:
     """What all scenes of a set have in common. count: the minimum and the maximum of parts in a
     bin; stream: of random numbers, beside the seed; emptied: pictures of a pile that is emptied;
-    kinds: how many of the parts may lie in one bin, all if 0."""
+    kinds: how many of the parts may lie in one bin, all if 0; patterned: the container, in
+    colour."""
 
     parts: tuple[Part, ...]
     camera: Camera
@@ -43,6 +44,7 @@ class Setup:
     stream: int = 0
     emptied: int = 1
     kinds: int = 0
+    patterned: bool = False
 
     @property
     def container(self) -> Container:
@@ -201,7 +203,7 @@ def photograph(
     if setup.colour:
         from insegan_sim.colour import shade
 
-        colour = shade(rendering, camera, parts, world_poses, rng)
+        colour = shade(rendering, camera, parts, world_poses, rng, setup.patterned)
     frame = setup.sensor.measure(
         Frame(rendering.depth_m, camera.intrinsics, colour, stamp_ns=index), rng
     )

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from insegan_ros.tasks.foreground import (
 )
 
 # Table, shipped checkpoint, what it looks at.
+PLAIN = 'single-tote'
 SHIPPED: tuple[tuple[str, str, View], ...] = (
     ('methods', 'layered-gan-tote', 'scene'),
     ('independence prior', 'independence-foreground-tote', 'box'),
@@ -48,6 +50,12 @@ PRIORS: dict[str, dict[str, Any]] = {
     'raw': RAW,
     'no area penalty': {**RAW, 'gan.area': 0.0},
     'dependent background': {**RAW, 'gan.background': 'dependent'},
+}
+# The penalty of the area, chosen on validation crops.
+SWEEP: dict[str, dict[str, Any]] = {
+    f'a {a:g} and lambda {weight:g}': {**RAW, 'gan.smallest': a, 'gan.area': weight}
+    for a in (0.15, 0.2, 0.3, 0.35)
+    for weight in (5.0, 20.0)
 }
 # Layered GANs, of one round where it is not said otherwise.
 ONCE = {'rounds': 1}
@@ -72,6 +80,24 @@ LAYERED: dict[str, dict[str, dict[str, Any]]] = {
     # Of as many rounds as the budget has.
     'alternate training': {'with': {}, 'without': {'gan.gamma_bg': 0.0}},
     'private code': CODES,
+}
+
+
+# Totes that colour does not tell from the object: rounds, mutual information, alternate training.
+# Rows of as many rounds have as many steps.
+SEEDS = (0, 1, 2)
+PATTERNED: dict[str, dict[str, Any]] = {
+    f'gamma_mi {information:g} K {rounds} {named} seed {seed}': {
+        'rounds': rounds,
+        'gan.gamma_mi': information,
+        'gan.gamma_bg': weight,
+        'seed': seed,
+    }
+    for seed in SEEDS
+    for information in (1.0, 0.0, 0.1, 0.5)
+    for rounds in (1, 2, 4)
+    for named, weight in (('with', 2.0), ('without', 0.0))
+    if rounds > 1 or named == 'with'
 }
 
 
@@ -101,7 +127,7 @@ class ForegroundBudget(BenchmarkBudget):
 class ForegroundCell:
     """One method. `training` and `changes` say how it is trained; without them `model` is ready as
     it is. view: whole totes, or crops around the object's box, as the independence prior has
-    them."""
+    them. preset: of config/simulate/, what the pictures show; judged: which of SETS is scored."""
 
     table: str
     method: str
@@ -109,6 +135,8 @@ class ForegroundCell:
     training: str = ''
     changes: dict[str, Any] = field(default_factory=dict)
     view: View = 'scene'
+    preset: str = PLAIN
+    judged: str = 'test'
 
 
 def cells() -> Iterator[ForegroundCell]:
@@ -131,6 +159,27 @@ def cells() -> Iterator[ForegroundCell]:
     for table, rows in LAYERED.items():
         for method, changes in rows.items():
             yield ForegroundCell(table, method, training='layered-gan', changes=changes)
+    yield from _swept()
+    for preset in ('patterned-tote', 'patterned-shelf'):
+        yield from _patterned(preset)
+
+
+def _swept() -> Iterator[ForegroundCell]:
+    """The sweep of the area's penalty, scored on validation crops."""
+    crops = partial(ForegroundCell, 'area on validation crops', view='box', judged='validation')
+    for model in ('grabcut-colour', 'kmeans-colour'):
+        yield crops(model, model)
+    for method, changes in SWEEP.items():
+        yield crops(method, training='independence-foreground', changes=changes)
+
+
+def _patterned(preset: str) -> Iterator[ForegroundCell]:
+    """Rows of totes or shelves that are printed with a pattern."""
+    table = preset.replace('-', ' ')
+    for model in ('grabcut-colour', 'kmeans-colour'):
+        yield ForegroundCell(table, model, model, preset=preset)
+    for method, changes in PATTERNED.items():
+        yield ForegroundCell(table, method, training='layered-gan', changes=changes, preset=preset)
 
 
 class ForegroundBenchmark:
@@ -147,11 +196,12 @@ class ForegroundBenchmark:
         """Side of the training pictures in px."""
         return self.budget.config('layered-gan').size
 
-    def data(self, name: str) -> Path:
+    def data(self, name: str, preset: str = PLAIN) -> Path:
         """One of SETS, made where it is missing."""
         pictures, test = self.budget.pictures, self.budget.test
-        count = {'training': pictures, 'empty': pictures // 2, 'test': test}[name]
-        return make_totes(name, count, self.folder / 'data' / name)
+        counts = {'training': pictures, 'empty': pictures // 2}
+        folder = self.folder / ('data' if preset == PLAIN else f'data/{preset}')
+        return make_totes(name, counts.get(name, test), folder / name, preset)
 
     def run(self, only: set[str], measured: bool = False) -> list[dict[str, Any]]:
         """The rows' results, as run_cells gives them; `only` names tables and methods. measured:
@@ -174,7 +224,11 @@ class ForegroundBenchmark:
         """What decides whether an earlier result of a cell still holds."""
         config = asdict(self.config(cell)) if cell.training else {}
         weights = shipped_hash(cell.model) if cell.method.startswith('shipped') else ''
-        decides = [asdict(cell), config, self.budget.pictures, self.budget.test, weights]
+        # As in results of earlier versions, where these were not known.
+        row = asdict(cell)
+        if cell.preset == PLAIN and cell.judged == 'test':
+            del row['preset'], row['judged']
+        decides = [row, config, self.budget.pictures, self.budget.test, weights]
         return json.dumps(decides, sort_keys=True, default=str)
 
     def _measure(self, cell: ForegroundCell) -> dict[str, Any]:
@@ -182,7 +236,7 @@ class ForegroundBenchmark:
         model = cell.model or str(self.train(cell))
         segmenter = load_segmenter(model, device=self.device)
         context = self.budget.config('independence-foreground').context
-        scores = evaluate_view(segmenter, self.data('test'), cell.view, context)
+        scores = evaluate_view(segmenter, self.data(cell.judged, cell.preset), cell.view, context)
         out = {
             'table': cell.table,
             'method': cell.method,
@@ -200,7 +254,8 @@ class ForegroundBenchmark:
                 'alarms': checkpoint.training.get('alarms', []),
             }
             if 'generator' in checkpoint.weights:
-                real = read_pictures(self.data('training'), self.size, limit=2000)
+                training = self.data('training', cell.preset)
+                real = read_pictures(training, self.size, limit=2000)
                 out |= distances(checkpoint, real)
                 out['nmi'] = clustering(checkpoint, real)
         return out
@@ -209,7 +264,7 @@ class ForegroundBenchmark:
         """The checkpoint of a cell's configuration, trained once for all rows that share it."""
         config, recipe = self.config(cell), self.budget.trainings[cell.training].recipe
         values = {
-            'data': str(self.data('training')),
+            'data': str(self.data('training', cell.preset)),
             'loop': replace(config.loop, device=self.device, threads=self.threads),
         }
         if recipe == 'independence-foreground':

@@ -45,7 +45,26 @@ ABLATION: dict[str, dict[str, Any]] = {
     "the paper's padding": {'generator.padding': 0.47},
     'masks not made binary': {'gan.binary': 0.0},
     'objects not raised': {'generator.relief': 0.0},
+    'no disk as the first mask': {'generator.disk_masks': False},
+    "the paper's form": {
+        'generator.disk_masks': False,
+        'generator.disk': 0.31,
+        'generator.padding': 0.47,
+        'generator.providers': 6,
+        'gan.binary': 0.0,
+        'generator.relief': 0.0,
+    },
 }
+# What the colour of a heap asks for beside height: what is dark on a bright floor, and shadows.
+FLAT: dict[str, Any] = {'flatten': True, 'generator.ground': True, 'generator.shadow': 0.5}
+COLOUR: dict[str, dict[str, Any]] = {
+    'flat with ground and shadows': FLAT,
+    'flat with ground': FLAT | {'generator.shadow': 0.0},
+    'flat alone': {'flatten': True},
+    'ground alone': {'generator.ground': True},
+    'flat with ground and shadows 64 px': FLAT | {'generator.size': 64},
+}
+SEEDS = (1, 2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +113,11 @@ def cells(pictures: bool) -> Iterator[HeapCell]:
         yield HeapCell(f'heaps of nuts by {modality}', 'hoc', 'heaps', modality)
     for method, changes in ABLATION.items():
         yield HeapCell('ablation by depth', method, 'heaps', 'depth', changes)
+    for method, changes in COLOUR.items():
+        yield HeapCell('heaps of nuts by colour', method, 'heaps', 'colour', changes)
+    yield HeapCell('heaps of nuts by both', 'flat with ground and shadows', 'heaps', 'both', FLAT)
+    for seed in SEEDS:
+        yield HeapCell('seeds by depth', f'hoc seed {seed}', 'heaps', 'depth', {'seed': seed})
 
 
 def _shipped_modality() -> str:

@@ -26,6 +26,8 @@ MIN_PICTURE_PX = 48
 SPECTRUM_PX = 512
 # Smaller things are noise.
 MIN_OBJECT_PX = 8
+# Where brightness is equalised locally: how much contrast may grow, and regions a side.
+CLIP, REGIONS = 4.0, 4
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,13 @@ def picture_of(
     workspace: Workspace | None,
     window: tuple[int, int, int, int],
     relief_m: float = 0.0,
+    flat: bool = False,
 ) -> tuple[np.ndarray, float]:
     """What the HOC learner sees of a window (left, top, right, bottom) of a frame: (H, W, C)
     float32, colour stretched to [-1, 1], height, or both, and the relief in metres. The floor is
     -1, and `relief_m` above it, if that is 0 the 99th percentile of heights, is 1. Without a
-    workspace the farthest reading (99th percentile) is the floor.
+    workspace the farthest reading (99th percentile) is the floor. flat: whether the brightness of
+    colour is equalised locally.
 
     Raises InputError where there is none of what is looked at.
     """
@@ -65,7 +69,7 @@ def picture_of(
                 'the frame has no colour: expected a colour picture aligned with depth, which this'
                 ' method looks at'
             )
-        layers.append(stretch(frame.colour[top:bottom, left:right]))
+        layers.append(stretch(frame.colour[top:bottom, left:right], flat))
     if modality != 'colour':
         depth = frame.depth_m[top:bottom, left:right]
         seen = depth[np.isfinite(depth)]
@@ -80,23 +84,36 @@ def picture_of(
     return np.concatenate(layers, -1), relief_m
 
 
-def stretch(colour: np.ndarray) -> np.ndarray:
+def stretch(colour: np.ndarray, flat: bool = False) -> np.ndarray:
     """Colours (H, W, 3) of any type as float32 in [-1, 1]: the 1st to the 99th percentile of the
-    brightness, so that light and exposure matter less."""
+    brightness, so that light and exposure matter less. flat: brightness is then equalised
+    locally."""
     low, high = np.percentile(colour.mean(-1), (1, 99)).astype(np.float32)
-    return np.clip(
+    out = np.clip(
         (colour.astype(np.float32) - low) / max(high - low, np.float32(1e-6)) * 2 - 1, -1, 1
     )
+    return equalised(out) if flat else out
 
 
-def read_heap(path: Path, modality: Modality) -> HeapPicture:
+def equalised(picture: np.ndarray) -> np.ndarray:
+    """A picture (H, W, 3) float32 in [-1, 1] whose brightness is equalised region by region
+    (CLAHE), colours as they are: neither a floor much brighter than all objects nor light from one
+    side takes the range that objects differ in."""
+    seen = np.ascontiguousarray(((picture + 1) * 127.5).round().astype(np.uint8))
+    lab = cv2.cvtColor(seen, cv2.COLOR_RGB2LAB)
+    lab[..., 0] = cv2.createCLAHE(CLIP, (REGIONS, REGIONS)).apply(lab[..., 0])
+    return cv2.cvtColor(lab, cv2.COLOR_LAB2RGB).astype(np.float32) / np.float32(127.5) - 1
+
+
+def read_heap(path: Path, modality: Modality, flat: bool = False) -> HeapPicture:
     """A picture, or the first scene of a folder of shards, cut to its bin. Pictures may be grey,
-    16-bit, or have alpha; a 16-bit grey one is depth in mm for `depth`.
+    16-bit, or have alpha; a 16-bit grey one is depth in mm for `depth`. flat: whether the
+    brightness of colour is equalised locally.
 
     Raises DatasetError for what cannot be read. Exactly one file is opened.
     """
     if path.is_dir() and is_shards(path):
-        return _read_scene(path, modality)
+        return _read_scene(path, modality, flat)
     if path.is_dir():
         raise DatasetError(
             f'{path} is a folder without shards: expected one picture of a heap, which is all that'
@@ -120,14 +137,14 @@ def read_heap(path: Path, modality: Modality) -> HeapPicture:
         pixels, relief_m = picture_of(Frame(metres(image), camera), 'depth', None, window)
         return HeapPicture(pixels, path.name, zoom, relief_m)
     colour = np.repeat(image[..., None], 3, -1) if image.ndim == 2 else image[..., 2::-1]
-    return HeapPicture(stretch(colour), path.name, zoom)
+    return HeapPicture(stretch(colour, flat), path.name, zoom)
 
 
-def _read_scene(folder: Path, modality: Modality) -> HeapPicture:
+def _read_scene(folder: Path, modality: Modality, flat: bool) -> HeapPicture:
     """The first scene of a folder of shards, cut to its bin."""
     scene = next(iter(ShardDataset(folder)))
     window = window_of(scene.workspace, scene.frame.intrinsics, TRAINING_MARGIN)
-    pixels, relief_m = picture_of(scene.frame, modality, scene.workspace, window)
+    pixels, relief_m = picture_of(scene.frame, modality, scene.workspace, window, 0.0, flat)
     return HeapPicture(pixels, folder.name, 1.0, relief_m)
 
 

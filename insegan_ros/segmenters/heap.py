@@ -16,17 +16,18 @@ from insegan_ros.workspace import Workspace, window_of
 
 class HeapSegmenter(Segmenter):
     """Divides the window of the workspace, or the whole image. relief_m: the height in m that
-    becomes 1, as in picture_of; 0 takes the picture's own."""
+    becomes 1, as in picture_of; 0 takes the picture's own. flat: whether brightness is equalised
+    locally."""
 
     task = 'heaps'
 
-    def __init__(self, modality: Modality, relief_m: float = 0.0) -> None:
-        self.modality, self.relief_m = modality, relief_m
+    def __init__(self, modality: Modality, relief_m: float = 0.0, flat: bool = False) -> None:
+        self.modality, self.relief_m, self.flat = modality, relief_m, flat
 
     def segment(self, frame: Frame, workspace: Workspace | None = None) -> Instances:
         """The objects of the heap. Raises InputError for a frame without what is looked at."""
         window = window_of(workspace, frame.intrinsics)
-        picture, _ = picture_of(frame, self.modality, workspace, window, self.relief_m)
+        picture, _ = picture_of(frame, self.modality, workspace, window, self.relief_m, self.flat)
         labels, scores = self.divide(picture)
         return to_instances(frame, window, labels, scores)
 

@@ -44,6 +44,7 @@ SETS = {
     'training': ('product-0:200', '1', 1),
     'empty': ('product-0:200', '0-1', 5),
     'test': ('product-800:900', '1', 2),
+    'validation': ('product-700:800', '1', 77),
 }
 
 
@@ -73,10 +74,10 @@ SHOWN = {
 }
 
 
-def make_totes(name: str, scenes: int, out: Path) -> Path:
-    """One of SETS by the shipped preset, or what is missing of it."""
+def make_totes(name: str, scenes: int, out: Path, preset_name: str = 'single-tote') -> Path:
+    """One of SETS by a shipped preset, or what is missing of it."""
     part, instances, seed = SETS[name]
-    preset = shipped_yaml('simulate/single-tote.yaml')
+    preset = shipped_yaml(f'simulate/{preset_name}.yaml')
     own = {
         'part': part,
         'instances': instances,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -50,6 +51,32 @@ def test_the_papers_rows_are_all_there():
         config.rounds == 1 for config in information.values()
     )
     assert all(',' not in name for table in by_table.values() for name in table)
+
+
+def test_rows_of_patterned_totes_differ_in_what_they_say():
+    budget = ForegroundBudget.read('medium')
+    rows = {
+        cell.method: budget.config(cell.training, cell.changes)
+        for cell in cells()
+        if cell.table == 'patterned tote' and cell.training
+    }
+    assert {(one.rounds, one.gan.gamma_mi, one.seed) for one in rows.values()} == {
+        (rounds, information, seed)
+        for rounds in (1, 2, 4)
+        for information in (0, 0.1, 0.5, 1)
+        for seed in (0, 1, 2)
+    }
+    held, free = (rows[f'gamma_mi 1 K 2 {name} seed 0'] for name in ('with', 'without'))
+    assert held.gan.gamma_bg == 2 and replace(held, gan=replace(held.gan, gamma_bg=0.0)) == free
+
+
+def test_the_area_is_chosen_on_validation_crops():
+    rows = [cell for cell in cells() if cell.table == 'area on validation crops']
+    assert {cell.judged for cell in rows} == {'validation'} and {cell.view for cell in rows} == {
+        'box'
+    }
+    swept = {(cell.changes['gan.smallest'], cell.changes['gan.area']) for cell in rows[2:]}
+    assert swept == {(a, weight) for a in (0.15, 0.2, 0.3, 0.35) for weight in (5, 20)}
 
 
 def test_unknown_rows_are_refused(tmp_path):

@@ -23,7 +23,15 @@ def test_the_papers_ablations_and_the_baselines_are_there(tmp_path):
         'generator.padding',
         'gan.binary',
         'generator.relief',
+        'generator.disk_masks',
+        'generator.providers',
     }
+    colour = [cell.changes for cell in everything if cell.table == 'heaps of nuts by colour']
+    assert {'flatten': True, 'generator.ground': True, 'generator.shadow': 0.5} in colour
+    assert [cell.changes for cell in everything if cell.table == 'seeds by depth'] == [
+        {'seed': 1},
+        {'seed': 2},
+    ]
     for table in (
         'heaps of nuts by depth',
         'heaps of nuts by colour',

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from heap_pictures import heap_of_disks
 
-from insegan_ros.data.heap import estimate_size, read_heap
+from insegan_ros.data.heap import equalised, estimate_size, read_heap
 from insegan_ros.errors import DatasetError
 from insegan_ros.methods.hoc.patches import cut_patches
 
@@ -105,3 +105,14 @@ def test_a_large_picture_is_brought_down(tmp_path, capsys):
         and picture.pixels.shape == (2000, 2000, 3)
         and '2500x2500' in capsys.readouterr().out
     )
+
+
+def test_equalised_brightness_spreads_what_is_dark_on_a_bright_floor():
+    """Dark things of many shades on a floor that is far brighter."""
+    picture = np.full((96, 96, 3), 0.9, np.float32)
+    shades = np.random.default_rng(0).uniform(-0.95, -0.6, (12, 12)).astype(np.float32)
+    dark = np.kron(shades, np.ones((6, 6), np.float32))
+    picture[12:84, 12:84] = dark[..., None]
+    flat = equalised(picture)
+    assert flat.shape == picture.shape and flat.dtype == np.float32 and np.abs(flat).max() <= 1
+    assert flat[12:84, 12:84].std() > 1.5 * dark.std()

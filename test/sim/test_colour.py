@@ -63,3 +63,21 @@ def test_a_thing_throws_a_shadow(view):
         )
         darker.append(ratio.min() / np.median(ratio))
     assert min(darker) < 0.8
+
+
+def test_a_printed_tote_has_two_colours_and_the_rest_is_drawn_as_before(view):
+    """Of one colour the floor varies by light alone; printed, by more."""
+    parts, poses, camera, rendering = view
+    floor = (rendering.labels == 0) & (np.abs(rendering.depth_m - camera.distance_m) < 0.001)
+    spread = [
+        np.mean(
+            [
+                shade(rendering, camera, parts, poses, np.random.default_rng(seed), patterned)[
+                    floor
+                ].std(0)
+                for seed in range(8)
+            ]
+        )
+        for patterned in (False, True)
+    ]
+    assert spread[1] > 1.5 * spread[0]

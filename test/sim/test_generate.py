@@ -414,3 +414,19 @@ def test_a_bin_narrower_than_the_part_is_refused_before_anything_is_made(tmp_pat
     ):
         simulate(SimulateConfig(part='bolt', bin_width=0.06, out=str(tmp_path / 'x')))
     assert not (tmp_path / 'x').exists()
+
+
+def test_parts_that_cover_too_little_of_the_floor_are_left_out(tmp_path):
+    some = SimulateConfig(part='product-0:30', bin_width=0.15, floor_share=0.25)
+    kept = {part.name for part in some.parts()}
+    assert 0 < len(kept) < 30
+    assert all(
+        part.footprint_m2 >= 0.25 * 0.15**2 and part.diameter_m * 1.05 <= 0.15
+        for part in some.parts()
+    )
+    with pytest.raises(ConfigError, match='no part of "nut" fits into 150 mm'):
+        SimulateConfig(part='nut', bin_width=0.15, floor_share=0.9).parts()
+    for wrong in ({'floor_share': 0.5}, {'patterned': True}):
+        with pytest.raises(ConfigError, match='without'):
+            SimulateConfig(**wrong)
+    assert {'patterned', 'floor_share'}.isdisjoint(SimulateConfig().identity())

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import avg_pool2d, pad
 
 from insegan_ros.errors import ConfigError
 from insegan_ros.frame import Modality
@@ -28,6 +28,10 @@ CHANNELS: dict[Modality, int] = {'depth': 1, 'colour': 3, 'both': 4}
 REACH = 0.37
 # How steeply the initial masks end at an object's outline, in logits a side of the patch.
 SHARPNESS = 20.0
+# How fast the ground's colour is learnt beside the other weights: it is three numbers alone.
+GROUND_RATE = 10.0
+# Width of the soft shadow around an object, in sides of a patch.
+SHADOW_SHARE = 0.22
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,14 @@ class HocConfig:
     heap's relief; the higher one hides the lower. Colour has no height: there the order is
     random."""
 
+    disk_masks: bool = True
+    """Whether masks begin as a disk of the assumed size and never extend farther from the middle;
+    false: they are whatever the weights give, as in the paper."""
+    ground: bool = False
+    """Whether the colour between objects is learnt, for heaps on a bright floor; false: black."""
+    shadow: float = 0.0
+    """How dark an object's soft shadow on what lies below is, 0 to 1; colour only."""
+
     def __post_init__(self) -> None:
         for name, fits, expected in (
             ('size', self.size in (32, 64), '32 or 64'),
@@ -64,6 +76,7 @@ class HocConfig:
             ('padding', 0 < self.padding <= 1, 'above 0, to 1'),
             ('disk', 0 <= self.disk <= 1, '0 to 1'),
             ('relief', 0 <= self.relief <= 1, '0 to 1'),
+            ('shadow', 0 <= self.shadow <= 1, '0 to 1'),
         ):
             if not fits:
                 raise ConfigError(f'generator.{name} is {getattr(self, name)}: expected {expected}')
@@ -101,12 +114,26 @@ class HocGenerator(nn.Module):
         # A disk of that size, which masks begin as: without it the first masks are random textures,
         # and stay so for long.
         self.register_buffer('prior', SHARPNESS * (1 / 3 - distance), persistent=False)
+        if config.ground:
+            self.ground = nn.Parameter(torch.zeros(channels))
 
     def provide(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Codes (M, z) -> appearances (M, C, S, S) in [-1, 1] and soft masks (M, 1, S, S) of single
         objects."""
         out = self.head(self.body(z))
+        if not self.config.disk_masks:
+            return torch.tanh(out[:, :-1]), torch.sigmoid(out[:, -1:])
         return torch.tanh(out[:, :-1]), torch.sigmoid(out[:, -1:] + self.prior) * self.room
+
+    def bare(self, like: Tensor) -> Tensor:
+        """What lies below all objects, in the shape of pictures (B, C, S', S'): black, or the
+        learnt colour of the ground; its height is the floor's, -1."""
+        below = torch.full_like(like, -1.0)
+        if not self.config.ground:
+            return below
+        colour = torch.tanh(GROUND_RATE * self.ground)[:, None, None].expand_as(like)
+        seen = min(self.channels, CHANNELS['colour'])
+        return torch.cat([colour[:, :seen], below[:, seen:]], 1)
 
     def draw_places(self, count: int, objects: int, reach: float, device: torch.device) -> Tensor:
         """Random places (count, objects, 3): shifts in whole px, uniform within `reach` sides of
@@ -123,13 +150,14 @@ class HocGenerator(nn.Module):
     def forward(self, z: Tensor, places: Tensor, below: Tensor) -> Heap:
         """Codes (B, N, z), places (B, N, 3) and backgrounds (B, C, S', S') -> the heap."""
         colours, masks = (one.unflatten(0, z.shape[:2]) for one in self.provide(z.flatten(0, 1)))
-        return lay(colours, masks, places, below)
+        return lay(colours, masks, places, below, self.config.shadow)
 
 
-def lay(colours: Tensor, masks: Tensor, places: Tensor, below: Tensor) -> Heap:
+def lay(colours: Tensor, masks: Tensor, places: Tensor, below: Tensor, shadow: float = 0.0) -> Heap:
     """Blend objects (B, N, C, S, S) with soft masks (B, N, 1, S, S) at places (B, N, 3) over
     backgrounds (B, C, S', S') (Eqs. 4 and 5); higher ones hide lower ones. Backgrounds may be
-    larger than a patch: shifts are from the background's middle to the object's."""
+    larger than a patch: shifts are from the background's middle to the object's. shadow: how much
+    an object darkens the colours of what is below and around it."""
     # Stable: what is in order already, or all at one height, keeps its order.
     order = places[..., 2].argsort(dim=1, stable=True)
     rows = torch.arange(len(order), device=order.device)[:, None]
@@ -146,9 +174,23 @@ def lay(colours: Tensor, masks: Tensor, places: Tensor, below: Tensor) -> Heap:
     shift = places.flatten(0, 1)[:, :2] / (canvas / 2)
     layers = warp(layers, motion(one, 0 * one, shift)).unflatten(0, order.shape)
     image = below
+    around = _shadows(layers[:, :, -1:], size, shadow) if shadow and colours.shape[2] > 1 else None
     for index in range(order.shape[1]):
+        if around is not None:
+            darker = (image[:, :3] + 1) * (1 - around[:, index]) - 1
+            image = torch.cat([darker, image[:, 3:]], 1)
         image = blend(image, layers[:, index, :-1], layers[:, index, -1:])
     return Heap(image, colours, masks, layers[:, :, -1:], places)
+
+
+def _shadows(masks: Tensor, size: int, shadow: float) -> Tensor:
+    """How much light masks (B, N, 1, S', S') take from below and around them, as large: their soft
+    blur, to half of the blur's width beyond the outline."""
+    side = 2 * round(SHADOW_SHARE * size / 2) + 1
+    soft = masks.flatten(0, 1)
+    for _ in range(2):
+        soft = avg_pool2d(soft, side, 1, side // 2)
+    return (2 * shadow * soft).clamp(max=shadow).unflatten(0, masks.shape[:2])
 
 
 def black_disk(patches: Tensor, radius: float) -> Tensor:

@@ -106,8 +106,9 @@ class HocFactory:
         rows = torch.arange(batch, device=self.device)[:, None]
         places = places[rows, places[..., 2].argsort(1)]
         shape = batch, self.generator.channels, self.canvas, self.canvas
-        below = torch.full(shape, -1.0, device=self.device)
-        heap = lay(self.colours[chosen], self.masks[chosen], places, below)
+        below = self.generator.bare(torch.empty(shape, device=self.device))
+        shadow = self.generator.config.shadow
+        heap = lay(self.colours[chosen], self.masks[chosen], places, below, shadow)
         amodal = heap.moved[:, :, 0] > 0.5
         labels = torch.zeros(batch, self.canvas, self.canvas, dtype=torch.long, device=self.device)
         for index in range(self.objects):

@@ -92,6 +92,9 @@ class TrainHocConfig:
     instance_px: float = 0.0
     """Width of one object in the picture's px; 0 estimates it from the picture's autocorrelation,
     and says what it found."""
+    flatten: bool = False
+    """Whether brightness is equalised locally, in colour, before anything is looked at: dark
+    objects on a bright floor, or light that falls from one side."""
     flips: bool = True
     """Whether patches are flipped and rotated by quarter turns: not for objects that have a right
     way up."""
@@ -191,11 +194,16 @@ class HocStage(Stage):
         return patches.flip(3) if torch.rand(()) < 0.5 else patches
 
     def composites(self, generator: nn.Module, count: int) -> Heap:
-        """`count` heaps of random objects, laid on real patches with a black disk, or on black."""
+        """`count` heaps of random objects, laid on real patches with a black disk, or on bare
+        ground."""
         shape, device = self.shape, self.patches.device
         z = torch.randn(count, shape.providers, shape.z, device=device)
         places = self.average.draw_places(count, shape.providers, shape.padding, device)
-        return generator(z, places, black_disk(self.real()[:count], shape.disk))
+        patches = self.real()[:count]
+        if shape.disk:
+            return generator(z, places, black_disk(patches, shape.disk))
+        bare = self.average if generator is self.average else self.generator.module
+        return generator(z, places, bare.bare(patches))
 
     def step(self, index: int) -> dict[str, Tensor]:
         """One step of D (Eq. 6), then one of the providers through the updated D (Eq. 7, with −log
@@ -239,8 +247,8 @@ def train_hoc(config: TrainHocConfig) -> Path:
     """Train both stages, or what is left of them; returns the checkpoint's folder. Raises
     DatasetError for a picture that cannot be used."""
     run, shape = RunContext(config), config.generator
-    picture = read_heap(Path(config.image), config.modality)
-    size_px = config.instance_px * picture.zoom or estimate_size(picture.pixels)
+    picture = read_heap(Path(config.image), config.modality, config.flatten)
+    size_px = config.instance_px * picture.zoom or _estimated_size(config, picture)
     window_px = WINDOW * size_px
     patches = cut_patches(picture.pixels, window_px, shape.size, PATCHES, config.seed)
     run.claim(picture.fingerprint())
@@ -274,6 +282,13 @@ def train_hoc(config: TrainHocConfig) -> Path:
         data=f'one picture, {width}x{height} px',
         values={'zoom': shape.size / window_px * picture.zoom, 'offsets': asdict(dense)},
     )
+
+
+def _estimated_size(config: TrainHocConfig, picture: HeapPicture) -> float:
+    """About how wide an object is, in the read picture's px. Local contrast shows facets and holes,
+    so the picture as it was is looked at."""
+    plain = read_heap(Path(config.image), config.modality) if config.flatten else picture
+    return estimate_size(plain.pixels)
 
 
 def _show_size(run: RunContext, picture: HeapPicture, size_px: float, window_px: float) -> None:

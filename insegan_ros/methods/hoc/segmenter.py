@@ -43,7 +43,10 @@ class HocSegmenter(HeapSegmenter):
         snap: float = 0.3,
     ) -> None:
         checkpoint.require('offsets')
-        super().__init__(checkpoint.config['modality'], checkpoint.scales.height_m)
+        config = checkpoint.config
+        super().__init__(
+            config['modality'], checkpoint.scales.height_m, bool(config.get('flatten', False))
+        )
         self.part = checkpoint.part
         self.scales = checkpoint.scales
         self.zoom = checkpoint.number('zoom', 0.01, 100) * zoom

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from small_hoc import SMALL
 
-from insegan_ros.methods.hoc.generator import HocGenerator, black_disk
+from insegan_ros.methods.hoc.generator import HocGenerator, black_disk, lay
 from insegan_ros.nn.composition import sizes
 
 
@@ -75,3 +77,31 @@ def test_the_background_is_a_disk_or_black():
         0, 0, 0, 0
     ] == 1
     assert (black_disk(patches, 0.0) == -1).all()
+
+
+def test_without_disks_masks_are_what_the_weights_give():
+    torch.manual_seed(0)
+    generator = HocGenerator(replace(SMALL, disk_masks=False), 3).eval()
+    with torch.no_grad():
+        generator.head.bias.fill_(100.0)
+        assert (generator.provide(torch.randn(2, 8))[1] > 0.99).all()
+
+
+def test_the_ground_is_black_until_it_is_learnt_and_has_no_height():
+    like = torch.zeros(1, 4, 5, 5)
+    assert (HocGenerator(SMALL, 4).bare(like) == -1).all()
+    generator = HocGenerator(replace(SMALL, ground=True), 4)
+    bare = generator.bare(like)
+    assert not bare[:, :3].any() and (bare[:, 3] == -1).all()
+    bare[:, 1].mean().backward()
+    assert generator.ground.grad is not None and generator.ground.grad[1] > 0
+
+
+def test_a_shadow_darkens_colours_beside_an_object_and_nothing_else():
+    colours, masks = torch.ones(1, 1, 4, 32, 32), torch.zeros(1, 1, 1, 32, 32)
+    masks[..., 12:20, 12:20] = 1
+    below, places = torch.zeros(1, 4, 32, 32), torch.zeros(1, 1, 3)
+    plain, dark = (lay(colours, masks, places, below, shadow).image[0] for shadow in (0.0, 0.6))
+    assert dark[0, 16, 16] == plain[0, 16, 16] == 1
+    assert dark[0, 16, 21] < plain[0, 16, 21] - 0.1 and dark[0, 16, 30] == plain[0, 16, 30]
+    assert torch.equal(dark[3], plain[3])
