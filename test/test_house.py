@@ -98,10 +98,11 @@ MODULES = modules()
 
 def imports_of(name: str) -> Iterator[Import]:
     """What a module imports, of this package or of any other."""
+    file = MODULES[name].relative_to(ROOT)
 
     def walk(node: ast.AST, at_once: bool) -> Iterator[Import]:
         for child in ast.iter_child_nodes(node):
-            place = f'{MODULES[name].relative_to(ROOT)}:{getattr(child, "lineno", 0)}'
+            place = f'{file}:{getattr(child, "lineno", 0)}'
             if isinstance(child, ast.Import):
                 for alias in child.names:
                     yield Import(name, alias.name, place, at_once)
@@ -288,4 +289,8 @@ def test_every_module_imports():
         if room_of(name) == 'nodes' and importlib.util.find_spec('rclpy') is None:
             continue
         if not name.endswith('__main__'):
-            importlib.import_module(name)
+            module = importlib.import_module(name)
+            # This checkout's, of which the rules above were read, not one installed beside it.
+            assert MODULES[name].samefile(module.__file__), f'{name} is {module.__file__}'
+            is_package = MODULES[name].name == '__init__.py'
+            assert module.__doc__ or is_package, f'{name} does not say what it is for'

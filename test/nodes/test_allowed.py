@@ -48,15 +48,27 @@ def test_what_lies_elsewhere_is_refused_whether_it_exists_or_not(folders, path):
     )
 
 
-def test_what_lies_within_and_names_may_be_given(folders):
+@pytest.mark.parametrize(
+    'values, allowed',
+    [
+        ({'mesh': '{ours}/part.stl', 'model': '{ours}/is-not-there'}, ['{ours}']),
+        ({'model': 'cutpaste-nut', 'roi_filter': 'depth-threshold', 'mesh': ''}, ['/none']),
+        # An earlier version's name of cutpaste-nut.
+        ({'model': 'insegan-nut', 'gate': 'kmeans'}, ['/none']),
+        ({'mesh': '{others}/secret.stl'}, []),
+        # The model's own.
+        ({'mesh': 'own'}, ['/none']),
+    ],
+)
+def test_what_lies_within_and_names_may_be_given(folders, values, allowed):
     ours, others = folders
-    check_allowed({'mesh': f'{ours}/part.stl', 'model': f'{ours}/is-not-there'}, [str(ours)])
-    check_allowed({'model': 'cutpaste-nut', 'roi_filter': 'depth-threshold', 'mesh': ''}, ['/none'])
-    # An earlier version's name of cutpaste-nut.
-    check_allowed({'model': 'insegan-nut', 'gate': 'kmeans'}, ['/none'])
-    check_allowed({'mesh': f'{others}/secret.stl'}, [])
-    # The model's own.
-    check_allowed({'mesh': 'own'}, ['/none'])
+    filled = {name: value.format(ours=ours, others=others) for name, value in values.items()}
+    roots = [folder.format(ours=ours) for folder in allowed]
+    check_allowed(filled, roots)
+    # It is this that was allowed: one more, which lies elsewhere, is what is refused.
+    if roots:
+        with pytest.raises(ConfigError, match='^parameter picks.gripper_file is "/etc/passwd"'):
+            check_allowed({**filled, 'picks.gripper_file': '/etc/passwd'}, roots)
 
 
 def test_a_node_keeps_to_them_at_run_time_and_at_configure(robot, folders):
