@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from insegan_ros.errors import InputError
-from insegan_ros.frame import metres
+from insegan_ros.frame import Intrinsics, metres
 
 # Larger than the image of any depth camera; every stage after this one costs memory and time by the
 # pixel.
@@ -94,3 +94,11 @@ def _rows(message: Any, pixel_bytes: int, what: str) -> np.ndarray:
         (height, width * pixel_bytes), np.uint8, memoryview(message.data), strides=(step, 1)
     )
     return np.ascontiguousarray(rows)
+
+
+def intrinsics_from_message(message: Any) -> Intrinsics:
+    """Intrinsics of a CameraInfo, of ROS 1 (K) or ROS 2 (k)."""
+    k = message.K if hasattr(message, 'K') else message.k
+    return Intrinsics(
+        float(k[0]), float(k[4]), float(k[2]), float(k[5]), int(message.width), int(message.height)
+    )

@@ -18,6 +18,7 @@ from insegan_ros.camera.given import GivenCamera, usual_colour_camera, usual_dep
 from insegan_ros.camera.messages import (
     colour_from_message,
     depth_from_message,
+    intrinsics_from_message,
     labels_from_message,
     stamp_ns,
 )
@@ -244,14 +245,6 @@ def deserialize(reader: AnyReader, connection: Any, raw: bytes) -> Any:
         if reader.is2 or connection.msgtype != IMAGE_TYPE:
             raise
         return reader.deserialize(raw[:-4], connection.msgtype)
-
-
-def intrinsics_from_message(message: Any) -> Intrinsics:
-    """Intrinsics of a CameraInfo, of ROS 1 (K) or ROS 2 (k)."""
-    k = message.K if hasattr(message, 'K') else message.k
-    return Intrinsics(
-        float(k[0]), float(k[4]), float(k[2]), float(k[5]), int(message.width), int(message.height)
-    )
 
 
 def _find_depth_topic(reader: AnyReader, path: Path) -> str:

@@ -11,8 +11,12 @@ from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from insegan_ros.camera.messages import colour_from_message, depth_from_message, stamp_ns
-from insegan_ros.data.recordings import intrinsics_from_message
+from insegan_ros.camera.messages import (
+    colour_from_message,
+    depth_from_message,
+    intrinsics_from_message,
+    stamp_ns,
+)
 from insegan_ros.errors import InputError
 from insegan_ros.frame import Frame, Intrinsics, millimetres
 

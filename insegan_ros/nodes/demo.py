@@ -14,8 +14,12 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
 from tqdm import tqdm
 
-from insegan_ros.camera.messages import depth_from_message, labels_from_message, stamp_ns
-from insegan_ros.data.recordings import intrinsics_from_message
+from insegan_ros.camera.messages import (
+    depth_from_message,
+    intrinsics_from_message,
+    labels_from_message,
+    stamp_ns,
+)
 from insegan_ros.drawing.overlay import overlay
 from insegan_ros.drawing.panels import titled
 from insegan_ros.errors import InseganError

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from scipy.ndimage import distance_transform_edt, gaussian_filter
+from scipy.ndimage import distance_transform_edt, find_objects, gaussian_filter
 from torch import Tensor
 
 LATTICE = 64
@@ -79,7 +79,7 @@ def make_shape(bound: Tensor, points: Tensor, half_m: float) -> Shape:
     # The bound is exact near the surface, the Euclidean distance far from it.
     # Nodes stand half a step from the surface between them, on average.
     outside = (distance_transform_edt(~solid) - 0.5) * step
-    inside = (distance_transform_edt(solid) - 0.5) * step
+    inside = (_depths(solid) - 0.5) * step
     distance = np.where(solid, -np.minimum(-raw.clip(max=0), inside), np.minimum(raw, outside))
     unseen = distance_transform_edt(~_occupied(points, half_m, count)) * step
     both = [distance.astype(np.float32), unseen.astype(np.float32)]
@@ -88,6 +88,17 @@ def make_shape(bound: Tensor, points: Tensor, half_m: float) -> Shape:
     slopes = [slope for values in smooth for slope in np.gradient(values, step)[::-1]]
     table = np.stack([*both, *slopes], -1).reshape(-1, 8).astype(np.float32)
     return Shape(torch.from_numpy(table), half_m, points)
+
+
+def _depths(solid: np.ndarray) -> np.ndarray:
+    """How deep nodes lie in a solid (n, n, n) bool, in nodes; 0 outside. What is nearest to a node
+    outside the solid is never farther out than one node about it, so that is all that is looked
+    at."""
+    part = find_objects(solid.astype(np.uint8))[0]
+    about = tuple(slice(max(one.start - 1, 0), one.stop + 1) for one in part)
+    out = np.zeros(solid.shape)
+    out[about] = distance_transform_edt(solid[about])
+    return out
 
 
 def _occupied(points: Tensor, half_m: float, count: int) -> np.ndarray:

@@ -1,10 +1,12 @@
 import numpy as np
 import torch
+from scipy.ndimage import distance_transform_edt
 from scipy.spatial.transform import Rotation
 
 from insegan_ros.reconstruction.fields import (
     Rules,
     Shape,
+    _depths,
     align,
     costs,
     lattice,
@@ -33,6 +35,14 @@ def test_a_shape_tells_distance_and_slope():
     assert 0.05 < values[2, 0] < 0.065, 'it goes on beyond the lattice'
     assert np.allclose(values[0, 2:5], [1, 0, 0], atol=0.1)
     assert abs(float(values[0, 1]) - 0.01) < 0.003
+
+
+def test_depths_are_those_of_the_whole_lattice_to_the_bit():
+    within, at_the_edge = np.zeros((2, 20, 20, 20), bool)
+    within[5:9, 3:16, 8:12], within[7, 7, 9] = True, False
+    at_the_edge[:6, 4:, 2:18], at_the_edge[12, 2, 2] = True, True
+    for solid in (within, at_the_edge, ~within):
+        assert np.array_equal(_depths(solid), distance_transform_edt(solid))
 
 
 def test_rotation_vectors_become_matrices():
