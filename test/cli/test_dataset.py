@@ -42,7 +42,8 @@ def test_a_preset_is_simulated_inspected_converted_and_drawn(root, tmp_path, cap
 
 
 @pytest.mark.parametrize(
-    'name', ['insta10', 'insta10-d435', 'heap', 'single-tote', 'single-shelf', 'mixed']
+    'name',
+    ['insta10', 'insta10-d435', 'heap', 'single-tote', 'single-shelf', 'mixed', 'patterned-tote'],
 )
 def test_every_preset_is_a_whole_configuration(root, name):
     values = yaml.safe_load((root / f'config/simulate/{name}.yaml').read_text())

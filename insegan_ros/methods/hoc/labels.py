@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from scipy.ndimage import label
 
-from insegan_ros.methods.hoc.generator import HocGenerator, lay
+from insegan_ros.methods.hoc.generator import CHANNELS, HocGenerator, lay
 from insegan_ros.nn.composition import centres, sizes
 from insegan_ros.offsets.labels import LabelledBatch
 
@@ -96,6 +96,17 @@ class HocFactory:
         """The generator's device, which composites are made on."""
         return self.generator.head.weight.device
 
+    def _ground(self, like: torch.Tensor) -> torch.Tensor:
+        """What composites in the shape of `like` are laid on. Where the ground's colour was learnt,
+        every second one has another: the next heap may lie in another bin."""
+        below = self.generator.bare(like)
+        if not self.generator.config.ground:
+            return below
+        seen = min(like.shape[1], CHANNELS['colour'])
+        other = 2 * torch.rand(len(like), seen, 1, 1, device=self.device) - 1
+        below[::2, :seen] = other[::2]
+        return below
+
     @torch.no_grad()
     def sample(self, batch: int) -> LabelledBatch:
         """A batch of composites (batch, C, canvas, canvas) in [-1, 1]. Centres are those of whole
@@ -106,7 +117,7 @@ class HocFactory:
         rows = torch.arange(batch, device=self.device)[:, None]
         places = places[rows, places[..., 2].argsort(1)]
         shape = batch, self.generator.channels, self.canvas, self.canvas
-        below = self.generator.bare(torch.empty(shape, device=self.device))
+        below = self._ground(torch.empty(shape, device=self.device))
         shadow = self.generator.config.shadow
         heap = lay(self.colours[chosen], self.masks[chosen], places, below, shadow)
         amodal = heap.moved[:, :, 0] > 0.5

@@ -89,3 +89,16 @@ def test_objects_at_one_height_keep_their_labels():
             | amodal[:, :, -1].any(-1)
         )
         assert inside.sum() > 2 and (centres(amodal[inside]) - found[inside]).abs().max() < 0.5
+
+
+def test_every_second_composite_lies_on_another_ground_where_it_was_learnt():
+    torch.manual_seed(0)
+    shape = HocConfig(size=32, z=8, width=8, providers=1, ground=True)
+    factory = HocFactory(HocGenerator(shape, 4), 64)
+    made = factory.sample(4)
+    bare = made.labels == 0
+    grounds = [image[:3, one].median(1).values for image, one in zip(made.images, bare)]
+    assert torch.allclose(grounds[1], torch.zeros(3), atol=1e-3)
+    assert torch.allclose(grounds[3], torch.zeros(3), atol=1e-3)
+    assert all(grounds[index].abs().max() > 0.1 for index in (0, 2))
+    assert (made.images[:, 3][bare] + 1).abs().median() < 1e-3
