@@ -14,7 +14,7 @@ from insegan_ros.reconstruction.stages import Stages
 from insegan_sim.meshes import load_mesh_part
 from insegan_sim.parts import load_part
 
-SIDES = rests((0, 0, 0), (90, 0, 0), (180, 0, 0), (-90, 0, 0))
+SIDES = rests((0, 0, 0), (90, 0, 0), (180, 0, 0), (-90, 0, 0), (0, 90, 0))
 
 
 @pytest.mark.slow
@@ -24,7 +24,7 @@ def test_a_block_that_lies_on_its_sides_becomes_a_mesh(tmp_path, monkeypatch):
     # Stopped once: what was found is not looked for again.
     monkeypatch.setattr(pipeline, 'refine', lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
-        reconstruct(lone_scenes(part, SIDES, 20), stages=stages)
+        reconstruct(lone_scenes(part, SIDES, 25), stages=stages)
     monkeypatch.undo()
     for step in ('find_views', 'find_clusters', 'link'):
         monkeypatch.setattr(pipeline, step, None)
