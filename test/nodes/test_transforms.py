@@ -70,7 +70,7 @@ def test_without_tf2_a_target_frame_is_refused_in_one_line(robot):
 @pytest.mark.parametrize('frame', [' ', 'base link', 'base\nlink', ' base'])
 def test_what_is_no_name_of_a_frame_is_refused_in_one_line(robot, frame):
     with pytest.raises(ConfigError, match='expected a name such as base_link') as caught:
-        TargetFrame(robot.node, frame)
+        TargetFrame(robot, frame)
     assert '\n' not in str(caught.value)
 
 
