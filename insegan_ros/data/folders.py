@@ -35,8 +35,10 @@ def write_entries(path: Path, content: Any) -> None:
 
 def inside(folder: Path, name: str) -> Path:
     """A path that a file names, if it stays in the folder. Raises DatasetError."""
-    if '\0' in name:
-        raise DatasetError(f'{folder} names a file with a NUL character: expected files inside')
+    if any(sign in name for sign in '\0\n\r'):
+        raise DatasetError(
+            f'{folder} names a file with a NUL character or a line break: expected files inside'
+        )
     try:
         path = (folder / name).resolve()
         path.exists()

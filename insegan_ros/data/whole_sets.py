@@ -29,7 +29,9 @@ def check_scenes(folder: Path, count: int) -> None:
     if not note.is_file():
         return
     stated = read_mapping(note, DatasetError).get('scenes')
-    if isinstance(stated, int) and count < stated:
+    if stated is not None and (type(stated) is not int or stated < 0):
+        raise DatasetError(f'{note} says scenes: {stated!r}: expected how many there must be')
+    if stated is not None and count < stated:
         raise DatasetError(
             f'{folder} holds {count} of {stated} scenes: expected all, what writes or copies it was'
             ' stopped or still runs; give the same command again (`insegan simulate` makes what is'

@@ -65,9 +65,16 @@ class PageServer(ThreadingMixIn, TCPServer):
         self.content, self.names = content, {name.lower() for name in names}
         self.free = threading.BoundedSemaphore(MAX_CLIENTS)
         self.address_family = socket.AF_INET6 if ':' in address else socket.AF_INET
+        if not address:
+            # Sockets take it for every network there is.
+            raise ConfigError(
+                'the page is to be served on no address: expected one of this machine, such as'
+                ' 127.0.0.1; 0.0.0.0 for every network'
+            )
         try:
             super().__init__((address, port), Handler)
-        except (OSError, OverflowError) as error:
+        # A name that is none of DNS is a UnicodeError.
+        except (OSError, OverflowError, ValueError) as error:
             raise ConfigError(
                 f'the page cannot be served on {address}, port {port} ({reason(error)}): expected'
                 ' an address of this machine and a free port'

@@ -43,6 +43,8 @@ class TargetFrame:
     installed."""
 
     def __init__(self, node: Node, frame: str) -> None:
+        if len(frame.split()) != 1 or frame.split()[0] != frame:
+            raise ConfigError(f'target_frame is {frame!r}: expected a name such as base_link')
         try:
             tf2_ros: Any = importlib.import_module('tf2_ros')
         except ImportError as error:

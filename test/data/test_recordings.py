@@ -171,6 +171,7 @@ def test_a_flipped_realsense_recording_is_one_line_or_frames(real_bag, tmp_path)
         (lambda note: note.update(relative_file_paths=['/etc/passwd']), 'lies outside of it'),
         (lambda note: note.update(relative_file_paths=['pipe.mcap']), 'no regular file'),
         (lambda note: note.update(relative_file_paths=['a\0b']), 'NUL'),
+        (lambda note: note.update(relative_file_paths=['a\nb']), 'line break'),
         (lambda note: note.update(relative_file_paths=['é' * 300]), 'cannot be looked at'),
         (lambda note: note.update(relative_file_paths=7), 'names no files'),
         (lambda note: note.update(relative_file_paths=[7]), 'names no files'),

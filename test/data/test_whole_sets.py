@@ -46,6 +46,20 @@ def test_a_set_without_a_note_has_what_it_has(tmp_path):
         check_scenes(tmp_path, 0)
 
 
+@pytest.mark.parametrize('scenes', ['120', -3, True, [1], 1.5])
+def test_a_note_that_says_no_number_is_refused(scenes, tmp_path):
+    """Taken for none, half a set would read as a whole one."""
+    (tmp_path / 'dataset.yaml').write_text(yaml.safe_dump({'scenes': scenes}))
+    with pytest.raises(DatasetError, match='expected how many there must be'):
+        check_scenes(tmp_path, 0)
+
+
+def test_a_set_that_was_stopped_before_its_first_scene_says_so(tmp_path):
+    (tmp_path / 'dataset.yaml').write_text('scenes: 6\n')
+    with pytest.raises(DatasetError, match='holds 0 of 6 scenes'):
+        open_dataset(tmp_path)
+
+
 @pytest.mark.slow
 def test_a_killed_conversion_leaves_no_set(nut_data, tmp_path):
     """Killed between two scenes, where nothing can be tidied up."""

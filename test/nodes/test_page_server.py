@@ -85,3 +85,8 @@ def test_a_port_that_is_taken_is_one_line(server):
         PageServer('127.0.0.1', server.port, lambda _: None)
     with pytest.raises(ConfigError, match='cannot be served on nowhere.invalid'):
         PageServer('nowhere.invalid', 0, lambda _: None)
+    with pytest.raises(ConfigError, match='cannot be served on eeee'):
+        PageServer('e' * 80 + '.local', 0, lambda _: None)
+    # It would be every network, where nobody has said so.
+    with pytest.raises(ConfigError, match='no address'):
+        PageServer('', 0, lambda _: None)

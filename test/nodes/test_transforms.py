@@ -67,6 +67,13 @@ def test_without_tf2_a_target_frame_is_refused_in_one_line(robot):
     assert '\n' not in str(caught.value)
 
 
+@pytest.mark.parametrize('frame', [' ', 'base link', 'base\nlink', ' base'])
+def test_what_is_no_name_of_a_frame_is_refused_in_one_line(robot, frame):
+    with pytest.raises(ConfigError, match='expected a name such as base_link') as caught:
+        TargetFrame(robot, frame)
+    assert '\n' not in str(caught.value)
+
+
 @needs_tf2
 def test_picks_come_in_the_robots_own_frame(robot, tmp_path):
     """The real tf2: a base on /tf_static, a hand on /tf that moves, and a camera on it."""
