@@ -263,3 +263,16 @@ def test_what_cannot_teach_is_refused(mixed: Path, tmp_path: Path):
     shutil.rmtree(voc / 'Annotations')
     with pytest.raises(DatasetError, match='holds no picture that can be used'):
         read_image_set(voc, 96)
+
+
+def test_a_list_that_names_a_class_of_no_picture_is_refused_in_one_line(tmp_path: Path):
+    """By classes.txt beside labels.csv: before any work is done, and the class is named."""
+    for number in range(4):
+        cv2.imwrite(str(tmp_path / f'{number}.png'), np.full((96, 96, 3), 60 * number, np.uint8))
+    (tmp_path / 'labels.csv').write_text('0.png,nut\n1.png,bolt\n2.png,nut,bolt\n3.png\n')
+    (tmp_path / 'classes.txt').write_text('nut\nbolt\ncone\n')
+    images = read_image_set(tmp_path, 96)
+    assert images.classes == ('nut', 'bolt', 'cone') and len(images) == 3, 'one shows nothing'
+    with pytest.raises(DatasetError, match='3 pictures: no picture shows cone: expected') as said:
+        require_every_class(images)
+    assert '\n' not in str(said.value)

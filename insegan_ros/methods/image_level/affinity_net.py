@@ -30,11 +30,11 @@ GAIN = 4.0
 class AffinityNetConfig:
     """AffinityNet, how it is taught, and the walk by its affinities."""
 
-    width: int = 64
+    width: int = 32
     """Channels of its features; half as many of every level that they are made of."""
     steps: int = 500
     """Optimisation steps."""
-    batch: int = 16
+    batch: int = 8
     """Pictures a step."""
     rate: float = 1.0
     """Rate of gradient descent without momentum, falling to nothing as (1 - step / steps)^0.9."""
@@ -65,7 +65,7 @@ class AffinityNet(nn.Module):
     frozen backbone, from its first residual block on."""
 
     def __init__(
-        self, backbone: BackboneConfig, channels: int, width: int = 64, frozen_norm: bool = False
+        self, backbone: BackboneConfig, channels: int, width: int = 32, frozen_norm: bool = False
     ) -> None:
         super().__init__()
         self.backbone = FrozenBackbone(backbone, channels, frozen_norm)
