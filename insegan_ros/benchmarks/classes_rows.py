@@ -161,7 +161,7 @@ def cells(rounds: int) -> Iterator[ClassesCell]:
         'semantic pseudo-labels of training pictures (IRNet table 2)': SEMANTIC_ROWS,
         'pseudo-labels of the first round (CCGR table 3)': FIRST_ROUND_ROWS,
         HELD_OUT: held_out,
-        'other bins, inference alone': OTHER_ROWS,
+        'other bins by inference alone': OTHER_ROWS,
         'classes of held-out pictures': CLASS_ROWS,
         'random walk of 256 steps on 8 channels': WALK_ROWS,
     }

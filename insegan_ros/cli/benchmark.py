@@ -19,7 +19,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         choices=['small', 'short', 'medium', 'full'],
         default='full',
         help=(
-            'small: minutes; short (weak): some hours; medium: a day or two on two cores for'
+            'small: minutes; short (weak): fewer kinds, smaller pictures; medium: a day or two on two cores for'
             ' insta10, an afternoon for foreground, hoc and weak; every row says so'
         ),
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn_pictures import Drawn, write_drawn, write_maps
+from drawn_kinds import Drawn, write_drawn, write_maps
 from scipy import sparse
 from small_image_level import small_irnet
 
