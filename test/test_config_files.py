@@ -38,7 +38,7 @@ MADE_BY = {
 OWN = ('data', 'image', 'out', 'begin', 'loop.', 'piles.part', 'piles.mesh', 'piles.workers')
 # What the shipped ccgr-mixed was taught by: an AffinityNet at an eighth of the picture.
 EARLIER = 'of an earlier version of the network'
-AFFINITY_NET = ('width', 'network.width', 'background', 'beta', 'walk', 'rate', 'radius')
+AFFINITY_NET = ('batch', 'width', 'network.width', 'background', 'beta', 'walk', 'rate', 'radius')
 # Fields that a checkpoint's configuration holds and the recipe's has not, or the other way round,
 # and why. Nothing else may differ.
 YOUNGER = 'younger than the checkpoint; its default is what was then'
