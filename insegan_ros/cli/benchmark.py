@@ -19,8 +19,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         choices=['small', 'short', 'medium', 'full'],
         default='full',
         help=(
-            'small: minutes; short (weak): fewer kinds and smaller pictures; medium: a day or two on'
-            ' two cores for insta10, an afternoon for foreground, hoc and weak; every row says so'
+            'small: minutes; short (weak): fewer kinds and smaller pictures; medium: a day or two'
+            ' on two cores for insta10, an afternoon for foreground, hoc and weak; every row says'
+            ' so'
         ),
     )
     kept = ', '.join(name for name, one in BENCHMARKS.items() if one.keeps)
