@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from socketserver import TCPServer, ThreadingMixIn
@@ -18,8 +19,9 @@ from insegan_ros.errors import ConfigError
 from insegan_ros.texts import reason
 
 MAX_CLIENTS = 16
-# A client that says nothing for so long is sent away.
-SILENT_S = 5.0
+# A client that says nothing for so long is sent away, and one that takes longer than that for all
+# of its request and the answer.
+SILENT_S, LONGEST_S = 5.0, 20.0
 HEADERS = {
     'Cache-Control': 'no-store',
     'Content-Security-Policy': (
@@ -121,16 +123,27 @@ class PageServer(ThreadingMixIn, TCPServer):
         self.shutdown_request(request)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """In its thread; its place is free afterwards."""
+        """In its thread; its place is free afterwards, and in time: who sends a byte now and then
+        is never silent."""
+        end = threading.Timer(LONGEST_S, _hang_up, [request])
+        end.daemon = True
+        end.start()
         try:
             super().process_request_thread(request, client_address)
         finally:
+            end.cancel()
             self.free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say what was wrong, unless a client has gone away: that is no error of ours."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
+
+
+def _hang_up(request: socket.socket) -> None:
+    """End a connection that its thread still reads from or writes to."""
+    with suppress(OSError):
+        request.shutdown(socket.SHUT_RDWR)
 
 
 class Handler(BaseHTTPRequestHandler):

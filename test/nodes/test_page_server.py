@@ -80,6 +80,25 @@ def test_who_says_nothing_is_sent_away(server, monkeypatch):
         assert silent.recv(1000) == b''
 
 
+def test_who_never_ends_a_request_is_sent_away(server, monkeypatch):
+    monkeypatch.setattr('insegan_ros.nodes.page_server.LONGEST_S', 0.5)
+    with socket.create_connection(('127.0.0.1', server.port), timeout=0.05) as slow:
+        slow.sendall(b'GET / HTTP/1.0\r\nX: ')
+        # A byte now and then, so that it is never silent.
+        for _ in range(400):
+            try:
+                slow.sendall(b'x')
+                if slow.recv(1) == b'':
+                    break
+            except TimeoutError:
+                continue
+            except OSError:
+                break
+        else:
+            pytest.fail('it may go on for ever')
+    assert ask(server)[0] == 200
+
+
 def test_a_port_that_is_taken_is_one_line(server):
     with pytest.raises(ConfigError, match='port .* in use.*: expected an address of this machine'):
         PageServer('127.0.0.1', server.port, lambda _: None)
