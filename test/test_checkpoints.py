@@ -7,10 +7,12 @@ import json
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pytest
 from safetensors import safe_open
 
 from insegan_ros.engine.checkpoint import FORMAT, WEIGHTS, Checkpoint
+from insegan_ros.frame import Frame, Intrinsics
 from insegan_ros.methods.registry import load_segmenter
 from insegan_ros.metrics.masks import score
 from insegan_ros.tasks.instances import shipped_name
@@ -127,6 +129,19 @@ def test_the_shipped_generator_renders_nuts_and_its_pose_encoder_runs():
         found = segmenter.segment(scene.frame, scene.workspace)
         honest.append(score(scene.labelled(), found).honest_miou)
     assert honest[0] > 0.3 and honest[2] > 0.7
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    'name',
+    ['irnet-mixed', 'ccgr-mixed', 'layered-gan-tote', 'hoc-nut', 'cutpaste-nut', 'piles-nut'],
+)
+def test_in_a_picture_of_nothing_nothing_is_found(name):
+    floor = np.full((240, 320), 0.6, np.float32)
+    grain = np.random.default_rng(0).normal(120, 6, (240, 320, 3)).clip(0, 255).astype(np.uint8)
+    camera = Intrinsics(615.0, 615.0, 159.5, 119.5, 320, 240)
+    found = load_segmenter(name).segment(Frame(floor, camera, grain))
+    assert len(found) == 0 and found.labels.shape == (240, 320) and not found.labels.any()
 
 
 @pytest.mark.parametrize('name', ['layered-gan-tote', 'independence-foreground-tote'])
