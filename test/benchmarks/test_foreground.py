@@ -87,7 +87,12 @@ def test_unknown_rows_are_refused(tmp_path):
 @pytest.mark.slow
 def test_the_small_budget_ends_in_tables_and_goes_on_where_it_was(tmp_path, monkeypatch):
     # Few products: two hundred take longer to make than to photograph.
-    few = {'training': 'product-0:8', 'empty': 'product-0:8', 'test': 'product-800:804'}
+    few = {
+        'training': 'product-0:8',
+        'empty': 'product-0:8',
+        'test': 'product-800:804',
+        'validation': 'product-700:704',
+    }
     sets = {name: (few[name], *rest) for name, (_, *rest) in SETS.items()}
     monkeypatch.setattr('insegan_ros.tasks.foreground.SETS', sets)
     only = {

@@ -53,12 +53,17 @@ def test_the_demo_flows_scores_and_leaves_nothing_behind(tmp_path):
     )
     picture = cv2.imread(str(tmp_path / 'demo.png'))
     assert picture.shape == (2 * (480 + 30), 1280, 3) and picture.std() > 10
-    left = subprocess.run(
-        ['pgrep', '-f', f'{sys.executable} -m insegan_ros.nodes.sim_camera'],
-        capture_output=True,
-        text=True,
-    )
-    assert not left.stdout.strip()
+    camera = f'{sys.executable} -m insegan_ros.nodes.sim_camera'
+    left = [one for one in psutil.process_iter() if camera in ' '.join(argv_of(one))]
+    assert not left
+
+
+def argv_of(process: psutil.Process) -> list[str]:
+    """The words that a process was started by; none of one that has ended."""
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
 
 
 def nodes_of(process: subprocess.Popen) -> list[str]:
