@@ -36,7 +36,8 @@ def read_mesh(path: Path, scale: float = 1.0) -> trimesh.Trimesh:
     InputError where it cannot be read or holds no surface."""
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(f'{path} is no mesh that can be read: expected {", ".join(SUFFIXES)}')
-    if not user_path(path, InputError).is_file():
+    path = user_path(path, InputError)
+    if not path.is_file():
         raise InputError(f'{path} does not exist: expected an STL, OBJ or PLY file')
     if path.stat().st_size > MAX_BYTES:
         raise InputError(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from insegan_ros.engine.checkpoint import MESH, WEIGHTS, Checkpoint
-from insegan_ros.errors import MALFORMED, CheckpointError, ConfigError, unknown
+from insegan_ros.errors import MALFORMED, CheckpointError, ConfigError, InputError, unknown
 from insegan_ros.files import shipped_folders, user_path
 from insegan_ros.renamed import modern_model, modern_segmenter
 from insegan_ros.segmenters.base import Segmenter
@@ -318,10 +318,11 @@ def mesh_file(model: str, mesh: str, scale: float = 1.0) -> Path:
     """The file of a part's mesh: `mesh`, or for `own` the one that the model was taught with.
     Raises ConfigError where it was taught without one, or for a scale of what is in metres."""
     if mesh != OWN_MESH:
-        return Path(mesh)
-    path = Path(model) if model in ready() else find_checkpoint(model)
-    path = (path if path.is_dir() else path.parent) / MESH
-    if not path.is_file():
+        return user_path(mesh, InputError)
+    # A method that learns nothing has no folder.
+    found = None if model in ready() else find_checkpoint(model)
+    path = found and (found if found.is_dir() else found.parent) / MESH
+    if path is None or not path.is_file():
         raise ConfigError(
             f'{model} knows no mesh of its part: expected the file of one, or a model that was'
             ' taught with one, by insegan train piles'

@@ -72,9 +72,18 @@ def test_a_model_brings_the_mesh_that_it_was_taught_with():
     assert len(near) >= 10 and np.mean(near) > 0.9
 
 
-def test_a_mesh_that_no_model_knows_is_asked_for():
+def test_a_mesh_that_no_model_knows_is_asked_for(tmp_path, monkeypatch):
+    # A file of that name beside who asks is nobody's own.
+    load_part('nut').mesh.export(tmp_path / 'part.ply')
+    monkeypatch.chdir(tmp_path)
     for model in ('cutpaste-nut', 'kmeans'):
         with pytest.raises(ConfigError, match=f'{model} knows no mesh of its part: expected the'):
             load_segmenter(model, mesh='own')
     with pytest.raises(ConfigError, match="the mesh is piles-nut's own, the scale 0.001: expected"):
         load_segmenter('piles-nut', mesh='own', mesh_scale=0.001)
+
+
+def test_a_mesh_may_lie_in_ones_home(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    load_part('nut').mesh.export(tmp_path / 'nut.ply')
+    assert load_segmenter('kmeans', mesh='~/nut.ply').mesh.path == tmp_path / 'nut.ply'
