@@ -127,25 +127,26 @@ class MeshRegistration:
         whatever stands before it."""
         covered = np.zeros((camera.height, camera.width), bool)
         corners = trimesh.transform_points(self.mesh.vertices, pose)
-        near = corners[:, 2:] <= 0
-        if near.all():
-            return covered
-        # What reaches behind the camera may cover any pixel.
-        seen = (corners / np.where(near, np.nan, corners[:, 2:])) @ camera.matrix.T
         size = (camera.width, camera.height)
-        first, last = (0, 0), size
-        if not near.any():
-            first = np.clip(np.floor(seen[:, :2].min(0)), 0, size).astype(int)
-            last = np.clip(np.ceil(seen[:, :2].max(0)) + 1, 0, size).astype(int)
+        first, last = np.zeros(2, int), np.array(size)
+        # What reaches behind the camera may cover any pixel.
+        if (corners[:, 2] > 0).all():
+            seen = (corners / corners[:, 2:] @ camera.matrix.T)[:, :2]
+            first = np.clip(np.floor(seen.min(0)), 0, size).astype(int)
+            last = np.clip(np.ceil(seen.max(0)) + 1, 0, size).astype(int)
         window = slice(first[1], last[1]), slice(first[0], last[0])
-        directions = camera.rays()[window] @ pose[:3, :3].astype(np.float32)
-        if directions.size:
-            cast = np.empty((*directions.shape[:2], 6), np.float32)
-            cast[..., :3] = -pose[:3, :3].T @ pose[:3, 3]
-            cast[..., 3:] = directions
-            hit = self.scene.cast_rays(o3d.core.Tensor.from_numpy(cast), nthreads=1)['t_hit']
-            covered[window] = np.isfinite(hit.numpy())
+        turn = pose[:3, :3].astype(np.float32)
+        if covered[window].size:
+            hit = self._hit(-turn.T @ pose[:3, 3], camera.rays()[window] @ turn)
+            covered[window] = np.isfinite(hit)
         return covered
+
+    def _hit(self, origins: np.ndarray, directions: np.ndarray) -> np.ndarray:
+        """How far rays (..., 3) in the object's frame go before they meet the mesh, in lengths of
+        their directions; infinite for those that do not."""
+        cast = np.empty((*directions.shape[:-1], 6), np.float32)
+        cast[..., :3], cast[..., 3:] = origins, directions
+        return self.scene.cast_rays(o3d.core.Tensor.from_numpy(cast), nthreads=1)['t_hit'].numpy()
 
     def _hypotheses(
         self, observed: _Observed, extra: np.ndarray | None, search: bool
@@ -224,10 +225,7 @@ class MeshRegistration:
     def _agreement(self, poses: np.ndarray, seen: _Observed) -> np.ndarray:
         """For each of poses (N, 4, 4) object-from-camera, the pixels of the instance whose depth
         the mesh explains, less the pixels where it stands before what is seen, as a share (N,)."""
-        cast = np.empty((len(poses), len(seen.rays), 6), np.float32)
-        cast[..., :3] = poses[:, None, :3, 3]
-        cast[..., 3:] = seen.rays @ poses[:, :3, :3].transpose(0, 2, 1)
-        hit = self.scene.cast_rays(o3d.core.Tensor.from_numpy(cast), nthreads=1)['t_hit'].numpy()
+        hit = self._hit(poses[:, None, :3, 3], seen.rays @ poses[:, :3, :3].transpose(0, 2, 1))
         before = seen.depth_m - hit
         tolerance = TOLERANCE * self.diameter
         explained = (np.abs(before) < tolerance) & seen.own
