@@ -1,6 +1,7 @@
 """What is imported is declared: ROS packages in package.xml, Python packages in setup.py."""
 
 import ast
+import re
 import sys
 from pathlib import Path
 from xml.etree import ElementTree
@@ -59,8 +60,8 @@ def setup_keyword(root: Path, name: str):
 
 
 def distributions(requirements: list[str]) -> set[str]:
-    """Names of distributions without their extras, in lower case."""
-    return {requirement.partition('[')[0].lower() for requirement in requirements}
+    """Names of distributions without their extras and versions, in lower case."""
+    return {re.split(r'[\[<>=!~]', requirement)[0].lower() for requirement in requirements}
 
 
 def declared(root: Path, *kinds: str) -> set[str]:
