@@ -65,6 +65,11 @@ COLOUR: dict[str, dict[str, Any]] = {
     'flat with ground and shadows 64 px': FLAT | {'generator.size': 64},
 }
 SEEDS = (1, 2)
+NUCLEI = {'generator.providers': 4}
+PHOTOGRAPHED = 'pictures', 'others'
+OTHERS = 'photographs that were not learnt from'
+# Photographs that are learnt from, one at a time, to be judged on all the others.
+LEARNT = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +90,7 @@ class HeapBudget(BenchmarkBudget):
 @dataclass(frozen=True)
 class HeapCell:
     """One method on one set. `changes` of the recipe, or the name of a baseline or of a shipped
-    checkpoint."""
+    checkpoint. learnt: number of the photograph that is learnt from, in order of name."""
 
     table: str
     method: str
@@ -94,10 +99,11 @@ class HeapCell:
     changes: dict[str, Any] = field(default_factory=dict)
     baseline: str = ''
     model: str = ''
+    learnt: int = 0
 
 
-def cells(pictures: bool) -> Iterator[HeapCell]:
-    """All cells, quick ones first. pictures: whether there are photographs."""
+def cells(pictures: int) -> Iterator[HeapCell]:
+    """All cells, quick ones first. pictures: how many photographs there are."""
     shipped = _shipped_modality()
     for modality in MODALITIES:
         table = f'heaps of nuts by {modality}'
@@ -108,7 +114,13 @@ def cells(pictures: bool) -> Iterator[HeapCell]:
     if pictures:
         for name in GRIDS:
             yield HeapCell('photographs', name, 'pictures', 'colour', baseline=name)
-        yield HeapCell('photographs', 'hoc', 'pictures', 'colour', {'generator.providers': 4})
+        yield HeapCell('photographs', 'hoc', 'pictures', 'colour', NUCLEI)
+    if pictures > LEARNT:
+        for name in GRIDS:
+            yield HeapCell(OTHERS, name, 'others', 'colour', baseline=name)
+        for number in range(LEARNT):
+            method = f'hoc learnt from photograph {number + 1}'
+            yield HeapCell(OTHERS, method, 'others', 'colour', NUCLEI, learnt=number)
     for modality in MODALITIES:
         yield HeapCell(f'heaps of nuts by {modality}', 'hoc', 'heaps', modality)
     for method, changes in ABLATION.items():
@@ -129,8 +141,9 @@ def _shipped_modality() -> str:
 
 class HeapBenchmark:
     """The benchmark in a folder: `data`, `runs`, `results`, `pictures`, and at the end tables.json
-    and tables.md. pictures: photographs with labels, of which the first in order of name is learnt
-    from, or None."""
+    and tables.md. pictures: photographs with labels, or None. The first in order of name is learnt
+    from, and all are judged; where there are more than LEARNT, each of the first LEARNT is learnt
+    from, and all others are judged."""
 
     def __init__(
         self,
@@ -156,8 +169,9 @@ class HeapBenchmark:
     def heaps(self, name: str) -> list[Heap]:
         """The test pictures of a set: photographs, or simulated heaps, made where they are
         missing."""
-        if name == 'pictures':
-            return photographed_heaps(self.photographs)
+        if name in PHOTOGRAPHED:
+            heaps = photographed_heaps(self.photographs)
+            return heaps[LEARNT:] if name == 'others' else heaps
         folder = self.folder / 'data/test'
         return list(simulated_heaps(make_heaps(self.budget.heaps, TEST, folder, self.budget.nuts)))
 
@@ -167,7 +181,7 @@ class HeapBenchmark:
         return run_cells(
             'hoc',
             self.folder,
-            list(cells(self.pictures is not None)),
+            list(cells(len(self.heaps('pictures')) if self.pictures else 0)),
             ('table', 'method'),
             only,
             self._identity,
@@ -183,7 +197,7 @@ class HeapBenchmark:
         """What decides whether an earlier result of a cell still holds."""
         budget = self.budget
         decides: list[Any] = [budget.heaps, budget.nuts]
-        if cell.set == 'pictures':
+        if cell.set in PHOTOGRAPHED:
             decides = [path.name for path in sorted(self.photographs.glob('*.png'))]
         if cell.baseline:
             made: Any = budget.max_tried
@@ -232,12 +246,15 @@ class HeapBenchmark:
     def train(self, cell: HeapCell) -> Path:
         """The checkpoint of a cell's configuration, trained once for all cells that share it."""
         changes = '-'.join(f'{name}={value}' for name, value in cell.changes.items())
-        name = '-'.join(filter(None, [cell.set, cell.modality, changes]))
+        learnt = f'from {cell.learnt + 1}' if cell.learnt else ''
+        of = 'pictures' if cell.set in PHOTOGRAPHED else cell.set
+        name = '-'.join(filter(None, [of, cell.modality, changes, learnt]))
         out = self.folder / 'runs' / name
         if (out / 'checkpoint').exists():
             return out / 'checkpoint'
-        if cell.set == 'pictures':
-            image, width = self.photographs / f'{self.heaps("pictures")[0].name}.png', 0.0
+        if cell.set in PHOTOGRAPHED:
+            learnt = self.heaps('pictures')[cell.learnt]
+            image, width = self.photographs / f'{learnt.name}.png', 0.0
         else:
             image = make_heaps(1, TRAINING, self.folder / 'data/training', self.budget.nuts)
             width = heap_width(list(simulated_heaps(image)))
@@ -258,7 +275,7 @@ def as_rows(results: list[dict[str, Any]], machine: str, command: str) -> list[R
     common = {'seed': TEST, 'machine': machine, 'command': command}
     out = []
     for one in results:
-        part = 'cell' if one['table'] == 'photographs' else 'nut'
+        part = 'cell' if one['table'].startswith('photographs') else 'nut'
         protocol = f'learnt from one picture{budget_suffix(one["budget"])}'
         for metric, value in one.items():
             if isinstance(value, float):

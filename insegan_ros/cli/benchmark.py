@@ -57,7 +57,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         default='',
         help=(
             'hoc: folder of photographs NAME.png with NAME_labels.png; the first is learnt from,'
-            ' all are judged'
+            ' all are judged; of more than three, each of the first three is learnt from, and the'
+            ' others are judged'
         ),
     )
     parser.add_argument('--json', type=str | None, default=None, help='file for the rows')

@@ -6,16 +6,25 @@ import json
 from functools import partial
 
 import cv2
+import numpy as np
 import pytest
 
-from insegan_ros.benchmarks.heaps import HeapBenchmark, HeapBudget, cells, run_hoc
+from insegan_ros.benchmarks.heaps import (
+    LEARNT,
+    OTHERS,
+    PHOTOGRAPHED,
+    HeapBenchmark,
+    HeapBudget,
+    cells,
+    run_hoc,
+)
 from insegan_ros.errors import ConfigError
 from insegan_ros.tasks.base import make_card
 from insegan_ros.tasks.heaps import GRIDS, HeapsTask, make_heaps
 
 
 def test_the_papers_ablations_and_the_baselines_are_there(tmp_path):
-    everything = list(cells(pictures=True))
+    everything = list(cells(pictures=LEARNT + 1))
     changes = [cell.changes for cell in everything if cell.table == 'ablation by depth']
     assert {key for one in changes for key in one} == {
         'gan.area',
@@ -37,13 +46,28 @@ def test_the_papers_ablations_and_the_baselines_are_there(tmp_path):
         'heaps of nuts by colour',
         'heaps of nuts by both',
         'photographs',
+        OTHERS,
     ):
         assert {'watershed', 'felzenszwalb', 'template', 'kmeans', 'hoc'} <= {
-            cell.method for cell in everything if cell.table == table
+            cell.method.partition(' ')[0] for cell in everything if cell.table == table
         }
-    assert not any(cell.set == 'pictures' for cell in cells(pictures=False))
+    assert not any(cell.set in PHOTOGRAPHED for cell in cells(pictures=0))
+    assert not any(cell.table == OTHERS for cell in cells(pictures=LEARNT))
     with pytest.raises(ConfigError, match='unknown table or method "everything, nothing"'):
         HeapBenchmark(tmp_path, HeapBudget.read('small')).run({'everything', 'nothing'})
+
+
+def test_photographs_are_judged_by_what_was_learnt_from_others(tmp_path):
+    for name in 'edcba':
+        picture = np.full((64, 64, 3), ord(name), np.uint8)
+        labels = np.zeros((64, 64), np.uint16)
+        labels[8:30, 8:30] = 1
+        cv2.imwrite(str(tmp_path / f'{name}.png'), picture)
+        cv2.imwrite(str(tmp_path / f'{name}_labels.png'), labels)
+    benchmark = HeapBenchmark(tmp_path / 'bench', HeapBudget.read('small'), tmp_path)
+    assert [heap.name for heap in benchmark.heaps('others')] == ['d', 'e']
+    learnt = [cell.learnt for cell in cells(5) if cell.table == OTHERS and not cell.baseline]
+    assert learnt == [0, 1, 2]
 
 
 @pytest.mark.slow
