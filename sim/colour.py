@@ -18,6 +18,7 @@ import trimesh
 
 from insegan_sim.camera import Camera, Rendering
 from insegan_sim.parts import Part
+from insegan_sim.shapes import FRUIT
 
 PATTERNS = ('plain', 'blotches', 'stripes', 'checks', 'band')
 INDUSTRIAL = np.array(
@@ -28,6 +29,16 @@ INDUSTRIAL = np.array(
         (0.70, 0.40, 0.26),
         (0.15, 0.15, 0.16),
         (0.80, 0.80, 0.78),
+    ]
+)
+# From unripe to dark.
+RIPENESS = np.array(
+    [
+        (0.72, 0.66, 0.25),
+        (0.85, 0.50, 0.22),
+        (0.78, 0.24, 0.18),
+        (0.50, 0.12, 0.20),
+        (0.30, 0.12, 0.28),
     ]
 )
 
@@ -95,6 +106,11 @@ def material_of(part: Part) -> Material:
     return Material.draw(own, INDUSTRIAL, part.diameter_m, pattern='plain')
 
 
+def _fruit(part: Part, rng: np.random.Generator) -> Material:
+    """The look of one fruit: no two of a part are of a colour."""
+    return Material.draw(rng, RIPENESS, part.diameter_m, pattern='blotches')
+
+
 def shade(
     rendering: Rendering,
     camera: Camera,
@@ -156,7 +172,7 @@ def _surfaces(
     for index, part in enumerate(parts):
         mask = rendering.labels == index + 1
         if mask.any():
-            material = material_of(part)
+            material = _fruit(part, rng) if part.name in FRUIT else material_of(part)
             albedo[mask], gloss[mask] = material.at(surface[mask]) * tint, material.gloss
     return albedo, gloss
 

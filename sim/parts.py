@@ -106,7 +106,8 @@ def load_part(name: str) -> Part:
     """The part of this name: one of SHAPES, or product-0 to product-999. Raises ConfigError for an
     unknown name."""
     if name in SHAPES:
-        return _in_metres(name, SHAPES[name](), STEEL_KG_M3)
+        density = GROCERY_KG_M3 if name in shapes.FRUIT else STEEL_KG_M3
+        return _in_metres(name, SHAPES[name](), density)
     if is_known(name):
         return _in_metres(name, shapes.product(int(name[8:])), GROCERY_KG_M3)
     raise unknown('part', name, [*SHAPES, f'product-0 to product-{PRODUCTS - 1}'])

@@ -203,6 +203,16 @@ def angle_bracket() -> Shape:
     return Shape(mesh.difference([below, beside], engine='manifold'), tuple(legs))
 
 
+def plum() -> Shape:
+    """A fruit: an ellipsoid, 36 across and 44 long."""
+    fine, coarse = trimesh.creation.icosphere(3), trimesh.creation.icosphere(2)
+    # Around the fine one, so that what is seen never interpenetrates.
+    coarse.apply_scale(1 / (coarse.face_normals * coarse.triangles[:, 0]).sum(1).min())
+    for ball in (fine, coarse):
+        ball.apply_scale([18, 18, 22])
+    return Shape(fine, (coarse,), ((Z, 0), (X, 2)))
+
+
 INSTA10: dict[str, Callable[[], Shape]] = {
     'nut': nut,
     'stopper': stopper,
@@ -215,8 +225,10 @@ INSTA10: dict[str, Callable[[], Shape]] = {
     'obj05': obj05,
     'obj14': obj14,
 }
-# What the paper has not: sheet, flatter than a noisy camera's edges are wide.
-OTHERS: dict[str, Callable[[], Shape]] = {'angle-bracket': angle_bracket}
+# What the paper has not: sheet, flatter than a noisy camera's edges are wide; and fruit, for heaps
+# in colour.
+OTHERS: dict[str, Callable[[], Shape]] = {'angle-bracket': angle_bracket, 'plum': plum}
+FRUIT = frozenset({'plum'})
 
 
 # Draws a length in mm between two.

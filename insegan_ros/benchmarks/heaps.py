@@ -66,6 +66,9 @@ COLOUR: dict[str, dict[str, Any]] = {
 }
 SEEDS = (1, 2)
 NUCLEI = {'generator.providers': 4}
+FRUIT = 'heaps of fruit by colour'
+# What simulated heaps are of, by the name of their set.
+PARTS = {'heaps': 'nut', 'fruit': 'plum'}
 PHOTOGRAPHED = 'pictures', 'others'
 OTHERS = 'photographs that were not learnt from'
 # Photographs that are learnt from, one at a time, to be judged on all the others.
@@ -127,6 +130,10 @@ def cells(pictures: int) -> Iterator[HeapCell]:
         yield HeapCell('ablation by depth', method, 'heaps', 'depth', changes)
     for method, changes in COLOUR.items():
         yield HeapCell('heaps of nuts by colour', method, 'heaps', 'colour', changes)
+    for name in GRIDS:
+        yield HeapCell(FRUIT, name, 'fruit', 'colour', baseline=name)
+    for method, changes in {'hoc': {}, **COLOUR}.items():
+        yield HeapCell(FRUIT, method, 'fruit', 'colour', changes)
     yield HeapCell('heaps of nuts by both', 'flat with ground and shadows', 'heaps', 'both', FLAT)
     for seed in SEEDS:
         yield HeapCell('seeds by depth', f'hoc seed {seed}', 'heaps', 'depth', {'seed': seed})
@@ -172,8 +179,13 @@ class HeapBenchmark:
         if name in PHOTOGRAPHED:
             heaps = photographed_heaps(self.photographs)
             return heaps[LEARNT:] if name == 'others' else heaps
-        folder = self.folder / 'data/test'
-        return list(simulated_heaps(make_heaps(self.budget.heaps, TEST, folder, self.budget.nuts)))
+        return list(simulated_heaps(self._simulated(name, self.budget.heaps, TEST)))
+
+    def _simulated(self, name: str, scenes: int, seed: int) -> Path:
+        """Heaps to learn from, of the seed TRAINING, or to be judged."""
+        use = 'training' if seed == TRAINING else 'test'
+        folder = self.folder / 'data' / (use if name == 'heaps' else f'{use}-{name}')
+        return make_heaps(scenes, seed, folder, self.budget.nuts, PARTS[name])
 
     def run(self, only: set[str], measured: bool = False) -> list[dict[str, Any]]:
         """The cells' results, as run_cells gives them; `only` names tables and methods. measured:
@@ -256,7 +268,7 @@ class HeapBenchmark:
             learnt = self.heaps('pictures')[cell.learnt]
             image, width = self.photographs / f'{learnt.name}.png', 0.0
         else:
-            image = make_heaps(1, TRAINING, self.folder / 'data/training', self.budget.nuts)
+            image = self._simulated(cell.set, 1, TRAINING)
             width = heap_width(list(simulated_heaps(image)))
         config = self.config(cell)
         return METHODS['hoc'].run(
@@ -275,7 +287,8 @@ def as_rows(results: list[dict[str, Any]], machine: str, command: str) -> list[R
     common = {'seed': TEST, 'machine': machine, 'command': command}
     out = []
     for one in results:
-        part = 'cell' if one['table'].startswith('photographs') else 'nut'
+        table = one['table']
+        part = 'cell' if table.startswith('photo') else 'plum' if table == FRUIT else 'nut'
         protocol = f'learnt from one picture{budget_suffix(one["budget"])}'
         for metric, value in one.items():
             if isinstance(value, float):
@@ -290,7 +303,7 @@ def markdown(results: list[dict[str, Any]], budget: HeapBudget, machine: str) ->
         '# Heaps, learnt from one picture',
         '',
         f'{budget_sentence(budget.name)} {machine}. Simulated heaps: one picture of'
-        f' {budget.nuts.replace("-", " to ")} nuts is learnt from without its masks, but'
+        f' {budget.nuts.replace("-", " to ")} parts is learnt from without its masks, but'
         f' patches are cut for the width of an object in its true masks; {budget.heaps}'
         ' others are judged, parts seen by half or more. Methods that learn nothing are given the'
         ' width of an object and the best of all parameters tried, told by the truth of the very'

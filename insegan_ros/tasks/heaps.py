@@ -244,8 +244,8 @@ def best_baseline(
     return max(scored, key=lambda pair: pair[0]['ap50'])
 
 
-def make_heaps(scenes: int, seed: int, out: Path, nuts: str = NUTS) -> Path:
-    """Heaps of nuts by the shipped preset, or what is missing of them."""
+def make_heaps(scenes: int, seed: int, out: Path, nuts: str = NUTS, part: str = 'nut') -> Path:
+    """Heaps of so many parts by the shipped preset, or what is missing of them."""
     preset = shipped_yaml('simulate/heap.yaml')
     if 'jitter' in preset:
         preset['jitter'] = Jitter(**preset['jitter'])
@@ -253,6 +253,7 @@ def make_heaps(scenes: int, seed: int, out: Path, nuts: str = NUTS) -> Path:
         SimulateConfig(
             **{
                 **preset,
+                'part': part,
                 'scenes': scenes,
                 'instances': nuts,
                 'seed': seed,

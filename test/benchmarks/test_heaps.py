@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from insegan_ros.benchmarks.heaps import (
+    FRUIT,
     LEARNT,
     OTHERS,
     PHOTOGRAPHED,
@@ -47,6 +48,7 @@ def test_the_papers_ablations_and_the_baselines_are_there(tmp_path):
         'heaps of nuts by both',
         'photographs',
         OTHERS,
+        FRUIT,
     ):
         assert {'watershed', 'felzenszwalb', 'template', 'kmeans', 'hoc'} <= {
             cell.method.partition(' ')[0] for cell in everything if cell.table == table
@@ -85,7 +87,7 @@ def test_the_small_budget_ends_in_tables_and_a_card(tmp_path, monkeypatch):
     assert (
         'a shrunken run' in text
         and '## Heaps of nuts by depth' in text
-        and '80 to 100 nuts' in text
+        and '80 to 100 parts' in text
     )
     assert (
         cv2.imread(str(tmp_path / 'bench/pictures/heaps-of-nuts-by-depth-hoc.png')).shape[1]

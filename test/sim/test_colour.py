@@ -81,3 +81,14 @@ def test_a_printed_tote_has_two_colours_and_the_rest_is_drawn_as_before(view):
         for patterned in (False, True)
     ]
     assert spread[1] > 1.5 * spread[0]
+
+
+def test_no_two_fruits_of_a_heap_have_a_colour():
+    parts = load_parts('plum') * 2
+    poses = np.tile(np.eye(4), (2, 1, 1))
+    poses[:, :3, 3] = [[-0.03, 0, 0.03], [0.03, 0, 0.03]]
+    camera = Camera.over_bin(make_container(parts, 2, 'tote', fill=0.3), 120, 120)
+    rendering = camera.render(parts, poses, surfaces=True)
+    shown = shade(rendering, camera, parts, poses, np.random.default_rng(5))
+    first, second = (shown[rendering.labels == label].mean(0) for label in (1, 2))
+    assert np.abs(first / first.sum() - second / second.sum()).max() > 0.03
