@@ -23,7 +23,13 @@ from insegan_ros.engine.checkpoint import Checkpoint
 from insegan_ros.engine.inputs import to_tensor
 from insegan_ros.methods.foreground.layered import LayeredConfig
 from insegan_ros.methods.foreground.layered_recipe import LayeredGanConfig
-from insegan_ros.methods.foreground.random_features import NAME, RandomFeatures, frechet
+from insegan_ros.methods.foreground.random_features import (
+    KERNEL,
+    NAME,
+    RandomFeatures,
+    frechet,
+    kernel_distance,
+)
 from insegan_ros.methods.registry import METHODS, load_segmenter, ready
 from insegan_ros.nn.augmentation import in_range
 from insegan_ros.nn.discriminator import Discriminator
@@ -293,7 +299,7 @@ def distances(
 ) -> dict[str, float]:
     """How far generated pictures, and generated backgrounds, are from real pictures: the first
     should be small, the second large, for a background is no picture of an object. Frechet
-    distances of the features that `NAME` names."""
+    distances of the features that `NAME` names, and KID's estimate of the same features."""
     generator = restore_generator(checkpoint)
     features = RandomFeatures()
     truth = torch.cat(
@@ -309,6 +315,8 @@ def distances(
     return {
         f'image {NAME}': frechet(truth, images),
         f'background {NAME}': frechet(truth, backgrounds),
+        f'image {KERNEL}': kernel_distance(truth, images),
+        f'background {KERNEL}': kernel_distance(truth, backgrounds),
         'mask': float(torch.cat([layers.mask for layers in made]).mean()),
     }
 
@@ -332,7 +340,7 @@ def clustering(checkpoint: Checkpoint, real: Pictures) -> float:
 
 
 # Figures beside the scores, of rows whose generator is there.
-DISTANCES = f'image {NAME}', f'background {NAME}'
+DISTANCES = tuple(f'{one} {name}' for name in (NAME, KERNEL) for one in ('image', 'background'))
 
 
 def as_rows(results: list[dict[str, Any]], machine: str, command: str) -> list[Row]:
@@ -365,7 +373,8 @@ def markdown(
         ' totes that no training has seen, scored at 128 px within the tote, crops at 64 px. IoU'
         f' of the foreground; mIoU, mean of foreground and background. {NAME}: a Frechet distance'
         ' of the features of convolutions with fixed random weights (no ImageNet network was at'
-        ' hand), small for pictures, large for backgrounds where they hold no object.',
+        ' hand), small for pictures, large for backgrounds where they hold no object; {KERNEL}:'
+        ' the estimate that KID makes, of the same features.',
         '',
     ]
     for table in dict.fromkeys(one['table'] for one in results):
