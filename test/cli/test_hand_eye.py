@@ -111,7 +111,9 @@ def test_a_target_is_a_board_or_a_part(tmp_path, capsys):
     assert 'expected x,y,z,qx,qy,qz,qw' in capsys.readouterr().err
 
 
-@pytest.mark.parametrize('wrong', [('--parent', 'base link'), ('--child', ''), ('--child', 'tool0')])
+@pytest.mark.parametrize(
+    'wrong', [('--parent', 'base link'), ('--child', ''), ('--child', 'tool0')]
+)
 def test_frames_have_names_that_the_launch_line_can_hold(tmp_path, capsys, wrong):
     assert main(arguments(tmp_path, *wrong)) == 2
     error = capsys.readouterr().err
