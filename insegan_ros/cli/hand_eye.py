@@ -100,7 +100,7 @@ def run(arguments: Namespace) -> None:
     for option, frame in (('--parent', parent), ('--child', arguments.child)):
         if not frame or frame.split() != [frame]:
             raise ConfigError(
-                f'{option} is {frame!r}: expected the name of a frame, without spaces'
+                f'{option} is {frame!r}: expected a frame, without spaces'
             )
     if parent == arguments.child:
         raise ConfigError(f'--parent and --child are both {parent}: expected two frames')
