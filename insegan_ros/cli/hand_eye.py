@@ -99,9 +99,7 @@ def run(arguments: Namespace) -> None:
     parent = arguments.parent or {'hand': 'tool0', 'base': 'base_link'}[arguments.mounted]
     for option, frame in (('--parent', parent), ('--child', arguments.child)):
         if not frame or frame.split() != [frame]:
-            raise ConfigError(
-                f'{option} is {frame!r}: expected a frame, without spaces'
-            )
+            raise ConfigError(f'{option} is {frame!r}: expected a frame, without spaces')
     if parent == arguments.child:
         raise ConfigError(f'--parent and --child are both {parent}: expected two frames')
     link_from_optical = _pose(arguments.link_from_optical)

@@ -6,8 +6,8 @@ import pytest
 
 pytest.importorskip('rclpy')
 
-from in_process import segmenter_here  # noqa: E402
-from rclpy.parameter import Parameter  # noqa: E402
+from in_process import segmenter_here
+from rclpy.parameter import Parameter
 
 
 def test_silence_is_said_where_the_clock_stands_still(robot):
