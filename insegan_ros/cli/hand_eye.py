@@ -97,6 +97,11 @@ def run(arguments: Namespace) -> None:
     if bool(arguments.board) == bool(arguments.mesh):
         raise ConfigError('hand-eye needs --board, or --mesh of a part: expected one of them')
     parent = arguments.parent or {'hand': 'tool0', 'base': 'base_link'}[arguments.mounted]
+    for option, frame in (('--parent', parent), ('--child', arguments.child)):
+        if not frame or frame.split() != [frame]:
+            raise ConfigError(f'{option} is {frame!r}: expected a frame, without spaces')
+    if parent == arguments.child:
+        raise ConfigError(f'--parent and --child are both {parent}: expected two frames')
     link_from_optical = _pose(arguments.link_from_optical)
     check_calibration_path(Path(arguments.out))
     find = _board_finder(arguments) if arguments.board else _part_finder(arguments)

@@ -18,8 +18,9 @@ from insegan_ros.camera.messages import labels_from_message
 from insegan_ros.nodes.worker import Answer, FrameWorker
 
 WATCH_EVERY_S = 0.02
-# Who asks for more at a time is turned away.
-MAX_GOALS = 16
+# Who asks for more at a time is turned away. A service of ROS 2 keeps ten requests and ten answers:
+# of more goals that one frame answers at once, the results would be lost without a word.
+MAX_GOALS = 10
 WAITING = 'waiting for a frame'
 NOT_ACTIVE = 'the node is not active: configure and activate it first'
 

@@ -196,7 +196,11 @@ class SegmenterNode(LifecycleNode):
             self._process_in_time, self._wanted, lambda: self.settings.max_rate, self._refused
         )
         self.meter = self.worker.meter
-        self.input_timer = self.create_timer(WATCH_EVERY_S, self._watch_inputs)
+        # By a clock of its own, too: where use_sim_time waits for a /clock that nobody publishes,
+        # silence is to be said.
+        self.input_timer = self.create_timer(
+            WATCH_EVERY_S, self._watch_inputs, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
         self.worker.start()
         topics = ' and '.join(one.topic_name for one in self.subscriptions_by_input.values())
         self.get_logger().info(f'listening on {topics}')

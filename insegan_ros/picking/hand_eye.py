@@ -33,6 +33,8 @@ FEWEST, LEAST_TURN_DEG, LEAST_SECOND_DEG = 5, 20.0, 8.0
 ARM_M = 0.5
 # A picture that is so many times farther off than the usual one is said, and weighs less.
 FAR_OFF = 4.0
+# Where half of all pictures are farther off than this, the poses do not belong together.
+WORST_M, WORST_DEG = 0.02, 4.0
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,23 @@ def solve_hand_eye(hands: np.ndarray, targets: np.ndarray, mounted: Mounting) ->
             ' they in the same order, in m, and of the hand in the base?'
         )
     solver = min(errors, key=lambda name: errors[name])
-    return _refined(found[solver], solver, moved, targets)
+    result = _refined(found[solver], solver, moved, targets)
+    _check_fit(result)
+    return result
+
+
+def _check_fit(found: HandEye) -> None:
+    """Raise InputError where no place of the camera explains the poses: it would be published, and
+    believed by a robot."""
+    off_m, off_deg = float(np.median(found.off_m)), float(np.median(found.off_deg))
+    if off_m > WORST_M or off_deg > WORST_DEG:
+        raise InputError(
+            f'no place of the camera fits the poses: half of the pictures are off by'
+            f' {1000 * off_m:.0f} mm or {off_deg:.1f} degrees and more, expected'
+            f' {1000 * WORST_M:.0f} mm and {WORST_DEG:g} degrees at most; are the positions in m,'
+            ' quaternions x, y, z, w, the poses of the hand in the base, each beside its own'
+            ' picture, and is --mounted right?'
+        )
 
 
 def _check_turns(hands: np.ndarray) -> None:

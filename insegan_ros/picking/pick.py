@@ -94,12 +94,20 @@ class PickConfig:
 
 
 def load_tooling(config: PickConfig) -> Tooling:
-    """What the configuration's files say. Raises InputError where one cannot be read."""
+    """What the configuration's files say. Raises InputError where one cannot be read, or teaches
+    grasps for wider fingers."""
     body, grasps = config.gripper_file, config.grasps_file
-    return Tooling(
+    tooling = Tooling(
         read_body(user_path(body, InputError), config.gripper_file_scale) if body else None,
         read_grasps(user_path(grasps, InputError)) if grasps else (),
     )
+    for grasp in tooling.grasps:
+        if config.gripper == 'parallel' and grasp.opening_m > config.opening_m:
+            raise InputError(
+                f'{grasps}: {grasp.name} needs fingers that are {grasp.opening_m:g} m open, and'
+                f' picks.opening_m is {config.opening_m:g}: expected no more'
+            )
+    return tooling
 
 
 class Blocked(StrEnum):

@@ -169,7 +169,7 @@ def read_grasps(path: Path) -> tuple[Grasp, ...]:
         except MALFORMED as error:
             raise InputError(
                 f'{path}: grasp {number} cannot be read ({type(error).__name__}: {error}): expected'
-                ' position and rpy_deg (three numbers each) or quaternion (four)'
+                ' position (m) and rpy_deg (three numbers each) or quaternion (four)'
             ) from error
         if len(found) > MOST_GRASPS:
             raise InputError(
@@ -181,6 +181,8 @@ def read_grasps(path: Path) -> tuple[Grasp, ...]:
 
 def _grasps(one: Mapping[str, Any], number: int) -> list[Grasp]:
     pose = pose_of(one)
+    if np.linalg.norm(pose[:3, 3]) > LARGEST_M:
+        raise ValueError(f'position lies farther than {LARGEST_M:g} m from the origin of the mesh')
     times, axis = int(one.get('times', 1)), numbers(one.get('around', [0, 0, 1]), 3)
     opening_m, length = float(one.get('opening_m', 0.0)), float(np.linalg.norm(axis))
     if not 1 <= times <= 360 or not length > 0 or not 0 <= opening_m < 1:

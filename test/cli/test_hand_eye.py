@@ -111,6 +111,15 @@ def test_a_target_is_a_board_or_a_part(tmp_path, capsys):
     assert 'expected x,y,z,qx,qy,qz,qw' in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    'wrong', [('--parent', 'base link'), ('--child', ''), ('--child', 'tool0')]
+)
+def test_frames_have_names_that_the_launch_line_can_hold(tmp_path, capsys, wrong):
+    assert main(arguments(tmp_path, *wrong)) == 2
+    error = capsys.readouterr().err
+    assert wrong[0] in error and 'expected' in error
+
+
 @pytest.mark.slow
 def test_a_single_part_is_a_target_too(tmp_path, bracket, capsys):
     """A camera beside the robot sees an angle that the hand holds before it, in depth."""

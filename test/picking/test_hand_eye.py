@@ -92,3 +92,26 @@ def test_poses_that_cannot_tell_are_refused():
         solve_hand_eye(*simulated('hand', axes=(0, 0, 1)), 'hand')
     with pytest.raises(InputError, match='the hand turned by'):
         solve_hand_eye(*simulated('hand', axes=(0.1, 0.1, 0.1)), 'hand')
+
+
+def in_mm(hands: np.ndarray) -> np.ndarray:
+    wrong = hands.copy()
+    wrong[:, :3, 3] *= 1000
+    return wrong
+
+
+def w_first(hands: np.ndarray) -> np.ndarray:
+    """Quaternions as some robots write them."""
+    wrong = hands.copy()
+    quaternions = Rotation.from_matrix(hands[:, :3, :3]).as_quat()
+    wrong[:, :3, :3] = Rotation.from_quat(np.roll(quaternions, 1, axis=1)).as_matrix()
+    return wrong
+
+
+@pytest.mark.parametrize('mounted', ['hand', 'base'])
+@pytest.mark.parametrize('mistake', [in_mm, w_first, np.linalg.inv, np.flipud])
+def test_poses_that_do_not_belong_together_are_no_calibration(mistake, mounted):
+    """Each was written as a transform, the camera decimetres from where it is."""
+    hands, targets = simulated(mounted, count=10)
+    with pytest.raises(InputError, match='no place of the camera fits the poses'):
+        solve_hand_eye(mistake(hands), targets, mounted)

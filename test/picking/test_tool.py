@@ -9,6 +9,7 @@ import pytest
 import trimesh
 
 from insegan_ros.errors import InputError
+from insegan_ros.picking.pick import PickConfig, load_tooling
 from insegan_ros.picking.tool import (
     BoxBody,
     finger_body,
@@ -116,6 +117,8 @@ grasps:
         'grasps: [{position: [0, 0]}]',
         'grasps: [{position: [0, 0, 0], rpy_deg: [0, 0, 0], times: 0}]',
         'grasps: [{position: [0, 0, 0], quaternion: [0, 0, 0, 0]}]',
+        # In millimetres: no such grasp would ever have been free.
+        'grasps: [{position: [0, 0, 20], rpy_deg: [0, 0, 0]}]',
         'grasps: [3]',
     ],
 )
@@ -152,3 +155,14 @@ def test_it_is_turned_until_it_is_free():
     assert turned is not None and np.allclose(turned[:3, 0], (-1, 0, 0))
     around = np.concatenate([there, there * [-1, 1, 1]])
     assert free_turn(body, at(0, 0, 0.45), around, BIN, (0.0, np.pi), 0.0, 0.0) is None
+
+
+def test_a_grasp_that_is_wider_than_the_gripper_opens_is_refused(tmp_path):
+    path = written(
+        tmp_path / 'grasps.yaml',
+        'grasps: [{name: wide, position: [0, 0, 0], rpy_deg: [0, 0, 0], opening_m: 0.09}]',
+    )
+    with pytest.raises(InputError, match='wide needs fingers that are 0.09 m open'):
+        load_tooling(PickConfig(gripper='parallel', grasps_file=str(path)))
+    for config in ({'gripper': 'suction'}, {'gripper': 'parallel', 'opening_m': 0.1}):
+        assert len(load_tooling(PickConfig(grasps_file=str(path), **config)).grasps) == 1
