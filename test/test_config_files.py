@@ -28,7 +28,7 @@ RECIPES = {
     'piles-base': 'piles',
 }
 # The file that a shipped checkpoint was made by, where it is not that of its method's name.
-VIEWS = tuple(f'insegan-generator-{part}' for part in ('bolt', 'connector', 'cylinder'))
+VIEWS = tuple(f'insegan-generator-{part}' for part in ('bolt', 'cone', 'connector', 'cylinder'))
 MADE_BY = {
     'insegan-generator-nut': 'insegan-generator-cpu',
     'piles-base': 'piles-base',
