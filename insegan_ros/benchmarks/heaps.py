@@ -265,8 +265,8 @@ class HeapBenchmark:
         if (out / 'checkpoint').exists():
             return out / 'checkpoint'
         if cell.set in PHOTOGRAPHED:
-            learnt = self.heaps('pictures')[cell.learnt]
-            image, width = self.photographs / f'{learnt.name}.png', 0.0
+            photograph = self.heaps('pictures')[cell.learnt]
+            image, width = self.photographs / f'{photograph.name}.png', 0.0
         else:
             image = self._simulated(cell.set, 1, TRAINING)
             width = heap_width(list(simulated_heaps(image)))
