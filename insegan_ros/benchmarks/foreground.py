@@ -373,7 +373,7 @@ def markdown(
         ' totes that no training has seen, scored at 128 px within the tote, crops at 64 px. IoU'
         f' of the foreground; mIoU, mean of foreground and background. {NAME}: a Frechet distance'
         ' of the features of convolutions with fixed random weights (no ImageNet network was at'
-        ' hand), small for pictures, large for backgrounds where they hold no object; {KERNEL}:'
+        f' hand), small for pictures, large for backgrounds where they hold no object; {KERNEL}:'
         ' the estimate that KID makes, of the same features.',
         '',
     ]

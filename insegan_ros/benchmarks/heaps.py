@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -173,12 +174,16 @@ class HeapBenchmark:
             raise ConfigError('no photographs are given: expected a folder of them')
         return self.pictures
 
+    @cached_property
+    def photographed(self) -> list[Heap]:
+        """The photographs with their labels, in order of name, read once."""
+        return photographed_heaps(self.photographs)
+
     def heaps(self, name: str) -> list[Heap]:
         """The test pictures of a set: photographs, or simulated heaps, made where they are
         missing."""
         if name in PHOTOGRAPHED:
-            heaps = photographed_heaps(self.photographs)
-            return heaps[LEARNT:] if name == 'others' else heaps
+            return self.photographed[LEARNT:] if name == 'others' else self.photographed
         return list(simulated_heaps(self._simulated(name, self.budget.heaps, TEST)))
 
     def _simulated(self, name: str, scenes: int, seed: int) -> Path:
@@ -193,7 +198,7 @@ class HeapBenchmark:
         return run_cells(
             'hoc',
             self.folder,
-            list(cells(len(self.heaps('pictures')) if self.pictures else 0)),
+            list(cells(len(self.photographed) if self.pictures else 0)),
             ('table', 'method'),
             only,
             self._identity,
@@ -265,7 +270,7 @@ class HeapBenchmark:
         if (out / 'checkpoint').exists():
             return out / 'checkpoint'
         if cell.set in PHOTOGRAPHED:
-            photograph = self.heaps('pictures')[cell.learnt]
+            photograph = self.photographed[cell.learnt]
             image, width = self.photographs / f'{photograph.name}.png', 0.0
         else:
             image = self._simulated(cell.set, 1, TRAINING)
