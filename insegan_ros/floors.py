@@ -7,6 +7,11 @@ import numpy as np
 from insegan_ros.errors import InputError
 from insegan_ros.frame import Frame
 
+NO_PLANE = (
+    "no plane was found in the depth image: expected to see the bin's floor; give floor as a"
+    ' parameter'
+)
+
 
 def fit_floor(
     frame: Frame, seed: int = 0, tolerance_m: float = 0.004
@@ -28,10 +33,7 @@ def fit_floor(
     points = points[rng.choice(len(points), min(len(points), 5000), replace=False)].astype(float)
     planes = _planes_through(points[rng.integers(len(points), size=(200, 3))])
     if not len(planes):
-        raise InputError(
-            "no plane was found in the depth image: expected to see the bin's floor; give floor as"
-            ' a parameter'
-        )
+        raise InputError(NO_PLANE)
     distance = points[:2000] @ planes[:, :3].T + planes[:, 3]
     # Parts stand above the floor, nothing lies below it: what lies below counts against a plane.
     best = planes[
@@ -40,6 +42,9 @@ def fit_floor(
         ).argmax()
     ]
     inliers = points[np.abs(points @ best[:3] + best[3]) < tolerance_m]
+    # Those that it was laid through lie on any plane.
+    if len(inliers) <= 3:
+        raise InputError(NO_PLANE)
     centre = inliers.mean(0)
     normal = np.linalg.svd(inliers - centre, full_matrices=False)[2][2]
     normal = normal if normal[2] < 0 else -normal

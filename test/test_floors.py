@@ -7,7 +7,7 @@ import pytest
 
 from insegan_ros.errors import InputError
 from insegan_ros.floors import fit_floor
-from insegan_ros.frame import Frame
+from insegan_ros.frame import Frame, Intrinsics
 
 
 def test_fitted_floor_finds_the_plane_under_the_parts(camera):
@@ -22,3 +22,12 @@ def test_fitted_floor_finds_the_plane_under_the_parts(camera):
 def test_fitting_a_floor_to_nothing_says_so(camera):
     with pytest.raises(InputError, match='0 pixels have a depth reading'):
         fit_floor(Frame(np.full((120, 160), np.nan, np.float32), camera))
+
+
+@pytest.mark.parametrize('seed', range(6))
+def test_points_that_share_no_plane_are_refused(seed):
+    """So far away that rounding moves them by more than the tolerance."""
+    noise = np.random.default_rng(seed).normal(1, 0.1, (10, 11))
+    camera = Intrinsics(50.0, 50.0, 5.5, 5.0, 11, 10)
+    with pytest.raises(InputError, match='no plane was found in the depth image: expected to see'):
+        fit_floor(Frame((1e30 * noise).astype(np.float32), camera))
