@@ -24,9 +24,9 @@ def load_error(error: Exception) -> str:
 class Models:
     """Holds one model that runs, and switches it between two frames.
 
-    load: makes a model ready, by its name. switched: is called when another one runs. failed: is
-    told why a model could not be loaded; the one before runs on. Both are called in the thread that
-    loads, or in that of the caller of `switch`.
+    load: makes a model ready, by its name. switched: is told which one runs now; by then it may be
+    cleared again. failed: is told why a model could not be loaded; the one before runs on. Both are
+    called in the thread that loads, or in that of the caller of `switch`.
 
     A frame that is being worked on is finished by the model that it was begun with: whoever works
     on it asks for `running` once.
@@ -35,7 +35,7 @@ class Models:
     def __init__(
         self,
         load: Callable[[str], Segmenter],
-        switched: Callable[[], None],
+        switched: Callable[[str, Segmenter], None],
         failed: Callable[[str], None],
     ) -> None:
         self.load, self.switched, self.failed = load, switched, failed
@@ -113,4 +113,4 @@ class Models:
             if self.running is None:  # cleared meanwhile
                 return
             self.running, self.name = segmenter, name
-        self.switched()
+        self.switched(name, segmenter)

@@ -143,7 +143,7 @@ class SegmenterNode(LifecycleNode):
                 'insegan_ros_interfaces is not installed: ~/segment_bin is left out'
             )
         self.outputs.open()
-        self._say_what_runs()
+        self._say_what_runs(self.models.name, self.segmenter)
         return TransitionCallbackReturn.SUCCESS
 
     def _cannot_configure(self, text: str) -> TransitionCallbackReturn:
@@ -152,9 +152,8 @@ class SegmenterNode(LifecycleNode):
         self.health.fail(text)
         return TransitionCallbackReturn.FAILURE
 
-    def _say_what_runs(self) -> None:
-        one = self.segmenter
-        self.get_logger().info(f'ready: {self.models.name} on {one.device}, runtime {one.runtime}')
+    def _say_what_runs(self, name: str, one: Segmenter) -> None:
+        self.get_logger().info(f'ready: {name} on {one.device}, runtime {one.runtime}')
 
     def _load(self, model: str) -> Segmenter:
         """A model, warmed up. Raises InseganError where it cannot be loaded, or needs what the node
@@ -294,10 +293,10 @@ class SegmenterNode(LifecycleNode):
             if self.models.running is not None and one.name == 'model':
                 self.models.switch(one.value)
 
-    def _on_switched(self) -> None:
-        self._say_what_runs()
+    def _on_switched(self, name: str, segmenter: Segmenter) -> None:
+        self._say_what_runs(name, segmenter)
         if self.worker is not None:
-            self.outputs.publish_latched(self.segmenter.part or UNNAMED)
+            self.outputs.publish_latched(segmenter.part or UNNAMED)
 
     def _on_not_switched(self, reason: str) -> None:
         """The parameter says again what runs."""

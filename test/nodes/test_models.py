@@ -65,7 +65,7 @@ class Shelf:
 
     def __init__(self) -> None:
         self.gate, self.loaded, self.heard = threading.Event(), [], queue.Queue()
-        self.models = Models(self.load, lambda: self.heard.put(self.models.name), self.heard.put)
+        self.models = Models(self.load, self.switched, self.heard.put)
         self.gate.set()
 
     def load(self, name: str) -> Named:
@@ -74,6 +74,10 @@ class Shelf:
         if name == 'grabcut':
             raise CheckpointError('grabcut is broken')
         return Named(name, 'colour' if name == 'graphcut' else 'depth')
+
+    def switched(self, name: str, segmenter: Named) -> None:
+        assert segmenter.part == name
+        self.heard.put(name)
 
 
 def test_what_is_kept_is_switched_at_once_and_loaded_once():
@@ -163,6 +167,13 @@ def test_each_model_brings_its_own_mesh_and_one_without_does_not_run(robot):
             node._load('cutpaste-nut')
     finally:
         node.destroy_node()
+
+
+def test_a_model_that_is_ready_when_the_node_has_been_cleaned_up_harms_nothing(robot):
+    node = SegmenterNode()
+    node.models.switched('spectral', Named('spectral'))
+    assert node.models.running is None and not node.models.name
+    node.destroy_node()
 
 
 @pytest.mark.slow
