@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,7 +29,8 @@ from insegan_ros.errors import CheckpointError, ConfigError, unknown
 from insegan_ros.frame import Instances
 from insegan_ros.methods.insegan.stages import EncoderConfig
 from insegan_ros.methods.registry import METHODS, load_segmenter, ready
-from insegan_ros.metrics.masks import score
+from insegan_ros.metrics.average_precision import average_precision
+from insegan_ros.metrics.masks import covering, foreground_rand, score
 from insegan_ros.offsets.stage import OffsetTrainConfig
 from insegan_ros.segmenters.base import Segmenter
 from insegan_ros.tasks.base import machine
@@ -78,6 +79,8 @@ PAPERS_LOSSES = {
 }
 BASELINES = 'point-template', 'slot-attention', 'iodine'
 SENSORS = {'methods': 'ideal', 'noisy': 'd435'}
+# COCO's: AP is the mean over them.
+AP_THRESHOLDS = tuple(np.arange(0.5, 1.0, 0.05).round(2).tolist())
 
 
 def in_the_paper(table: str, set_: str, metric: str, method: str) -> dict[str, float]:
@@ -366,7 +369,7 @@ class Insta10:
             for scene in tqdm(tests.scenes, desc=f'{cell.method} {cell.part}', leave=False)
         ]
         scene_ms = 1000 * (time.perf_counter() - begun) / len(found)
-        scores = [asdict(score(scene.labelled(), one)) for scene, one in zip(tests.scenes, found)]
+        truths = [scene.labelled() for scene in tests.scenes]
         return {
             'table': cell.table,
             'method': cell.method,
@@ -383,7 +386,11 @@ class Insta10:
             'looked_at': tests.looked_at,
             'random': tests.random,
             'hard': tests.hard,
-            'scores': scores,
+            'scores': [scores(true, one) for true, one in zip(truths, found)],
+            'ap': {
+                'random': precision(truths, found, tests.random),
+                'hard': precision(truths, found, tests.hard),
+            },
         }
 
     def train(self, cell: Insta10Cell) -> Path:
@@ -428,11 +435,29 @@ def generator_alone(config: Any) -> Any:
     )
 
 
+def scores(truth: Instances, found: Instances) -> dict[str, float]:
+    """All measures of one scene."""
+    labels = truth.labels, found.labels
+    both = {'ari': foreground_rand(*labels), 'msc': covering(*labels)}
+    return asdict(score(truth, found)) | both
+
+
+def precision(
+    truths: Sequence[Instances], found: Sequence[Instances], chosen: Sequence[bool]
+) -> float | None:
+    """COCO's AP[.5:.95] over the chosen scenes; None where there are none."""
+    inside = [index for index, one in enumerate(chosen) if one]
+    if not inside:
+        return None
+    pairs = [truths[index] for index in inside], [found[index] for index in inside]
+    return float(np.mean([*average_precision(*pairs, AP_THRESHOLDS).values()]))
+
+
 def protocol_check(tests: HeldOut, seed: int = 0) -> dict[str, dict[str, float]]:
     """Two answers that no honest measure may praise: a random Voronoi partition of the whole
     picture, and the true masks dilated by 3 px (of 64), with the floor around them."""
     rng = np.random.default_rng(seed)
-    out: dict[str, list[Any]] = {
+    out: dict[str, list[dict[str, float]]] = {
         'random Voronoi partition': [],
         'true masks dilated by 3 px of 64': [],
     }
@@ -443,16 +468,16 @@ def protocol_check(tests: HeldOut, seed: int = 0) -> dict[str, dict[str, float]]
         y, x = np.mgrid[: shape[0], : shape[1]]
         squared = (y[..., None] - centres[:, 0]) ** 2 + (x[..., None] - centres[:, 1]) ** 2
         nearest = squared.argmin(-1) + 1
-        out['random Voronoi partition'].append(score(truth, _instances(nearest)))
+        out['random Voronoi partition'].append(scores(truth, _instances(nearest)))
         out['true masks dilated by 3 px of 64'].append(
-            score(truth, _instances(dilated(truth.labels, 3 * shape[1] / 64)))
+            scores(truth, _instances(dilated(truth.labels, 3 * shape[1] / 64)))
         )
     return {
         name: {
-            metric: float(np.mean([getattr(one, metric) for one in scores]))
-            for metric in ('honest_miou', 'paper_miou')
+            metric: float(np.mean([one[metric] for one in scored]))
+            for metric in ('honest_miou', 'paper_miou', 'ari', 'msc')
         }
-        for name, scores in out.items()
+        for name, scored in out.items()
     }
 
 

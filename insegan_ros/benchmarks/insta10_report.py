@@ -33,6 +33,8 @@ from insegan_ros.tasks.base import TEST_SEED
 
 SETS = {'random': 'random scenes', 'hard': 'scenes on which K-means fails'}
 METRICS = {'honest_miou': 'honest mIoU', 'paper_miou': "paper's mIoU"}
+# What others quote, of Table 1: means over the parts.
+OTHERS = {'ap': 'AP[.5:.95]', 'ari': 'ARI', 'msc': 'MSC'}
 TITLES = {
     'methods': 'Table 1: methods',
     'noisy': 'In place of Table 3: noisy depth of a simulated D435',
@@ -74,8 +76,16 @@ def means(results: Sequence[Result]) -> dict[Key, Figure]:
         for name in SETS:
             chosen = [scores for scores, inside in zip(one['scores'], one[name]) if inside]
             if chosen:
-                for metric in ('honest_miou', 'paper_miou', 'foreground_iou', 'count_error'):
-                    value = float(np.mean([abs(scores[metric]) for scores in chosen]))
+                # Whatever each was measured by: older results have fewer measures.
+                values = {
+                    metric: float(np.mean([scores[metric] for scores in chosen]))
+                    for metric in chosen[0]
+                    if metric != 'count_error'
+                }
+                values['count_error'] = float(np.mean([abs(one['count_error']) for one in chosen]))
+                if 'ap' in one:
+                    values['ap'] = one['ap'][name]
+                for metric, value in values.items():
                     key = Key(one['table'], one['method'], one['part'], name, metric)
                     by[key].append((value, len(chosen)))
     return {
@@ -158,6 +168,8 @@ def markdown(results: Sequence[Result], checks: Checks, budget: str, machine: st
         for key, title in SETS.items():
             for metric, label in METRICS.items():
                 lines += _table(figures, name, key, metric, f'{TITLES[name]}: {label}, {title}')
+        if name == 'methods':
+            lines += _other_measures(figures)
     return '\n'.join([*lines, *_training_times(results), *_scene_times(results), *_checks(checks)])
 
 
@@ -212,13 +224,14 @@ def _checks(checks: Checks) -> list[str]:
     """The section of what no honest measure may praise."""
     if not checks:
         return []
+    columns = {**METRICS, 'ari': OTHERS['ari'], 'msc': OTHERS['msc']}
     return [
         '## What the measures are worth',
         '',
-        "| answer | honest mIoU | paper's mIoU |",
-        '|---|---|---|',
+        f'| answer | {" | ".join(columns.values())} |',
+        '|---' * (len(columns) + 1) + '|',
         *(
-            f'| {name} | {values["honest_miou"]:.3f} | {values["paper_miou"]:.3f} |'
+            f'| {name} | ' + ' | '.join(f'{values[one]:.3f}' for one in columns) + ' |'
             for name, values in checks.items()
         ),
         '',
@@ -252,6 +265,41 @@ def _table(
         lines.append(f'| {method} | ' + ' | '.join(map(_cell, cells)) + f' | {mean} |')
         lines += _papers_row(method, in_the_paper(name, set_, metric, method), parts)
     return lines + ['']
+
+
+def _other_measures(figures: Mapping[Key, Figure]) -> list[str]:
+    """Table 1 by what others quote: a row a method, means over the parts that it was measured on,
+    in brackets where those are fewer than others'."""
+    columns = [(set_, metric) for set_ in SETS for metric in OTHERS]
+    own: dict[str, dict[tuple[str, str], list[float]]] = defaultdict(lambda: defaultdict(list))
+    for key, figure in figures.items():
+        if key.table == 'methods' and key.metric in OTHERS:
+            own[key.method][key.set, key.metric].append(figure.mean)
+    if not own:
+        return []
+    most = {column: max(len(values[column]) for values in own.values()) for column in columns}
+
+    def cell(column: tuple[str, str], values: Sequence[float]) -> str:
+        if not values:
+            return '-'
+        mean = f'{np.mean(values):.3f}'
+        return mean if len(values) == most[column] else f'({mean})'
+
+    return [
+        '## Table 1: what others quote, means over the parts',
+        '',
+        f'| | {" | ".join(f"{OTHERS[metric]}, {set_}" for set_, metric in columns)} |',
+        '|---' * (len(columns) + 1) + '|',
+        *(
+            f'| {method} | ' + ' | '.join(cell(one, values[one]) for one in columns) + ' |'
+            for method, values in own.items()
+        ),
+        '',
+        'AP is of masks, by the scores that a method gives them. ARI: adjusted Rand index of the'
+        " true parts' pixels, whatever is found of the floor, so it flatters as the paper's mIoU"
+        ' does. MSC: the best IoU that anything found has with each true part.',
+        '',
+    ]
 
 
 def _papers_row(method: str, quoted: Mapping[str, float], parts: Sequence[str]) -> list[str]:

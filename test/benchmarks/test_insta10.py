@@ -98,6 +98,8 @@ def test_the_small_budget_runs_every_method_and_goes_on_where_it_was(tmp_path, m
     assert all(0 <= row['value'] <= 1 for row in rows if row['metric'].endswith('miou')) and all(
         'small budget' in row['protocol'] for row in rows if row['table'] == 'methods'
     )
+    shipped = {row['metric']: row['value'] for row in rows if row['method'] == 'shipped'}
+    assert 0.5 < min(shipped[name] for name in ('ap', 'ari', 'msc')) < 1
     # What is measured is said: grown masks are perfect in the paper's protocol and poor in the
     # honest one.
     grown, voronoi = (
@@ -108,6 +110,7 @@ def test_the_small_budget_runs_every_method_and_goes_on_where_it_was(tmp_path, m
         grown['paper_miou'] > 0.99
         and grown['honest_miou'] < 0.8
         and voronoi['honest_miou'] < 0.3 < voronoi['paper_miou'] + 0.05
+        and grown['ari'] > 0.99 > grown['msc'] + 0.19
     )
     page = (folder / 'report.html').read_text()
     assert (

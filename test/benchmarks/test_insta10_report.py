@@ -49,3 +49,19 @@ def test_the_papers_figures_stand_below_ours():
     assert text.count('in the paper') == 1, 'in its own protocol alone'
     losses = markdown([on('bolt', table='losses', method='paper: OT + i')], {}, 'small', 'here')
     assert '| *paper: OT + i, in the paper* | *0.312* | *0.312* |' in losses
+
+
+def test_what_others_quote_is_a_table_of_its_own_for_those_that_it_was_measured_of():
+    def on(method: str, part: str, value: float) -> dict:
+        row = {**result(method, 0, value), 'part': part, 'hard': [True]}
+        row['scores'][0] |= {'ari': value / 2, 'msc': value / 4}
+        return {**row, 'ap': {'random': value / 8, 'hard': value / 10}}
+
+    older = result('grabcut', 0, 0.5)
+    some = [on('kmeans', 'nut', 0.8), on('kmeans', 'bolt', 0.4), on('spectral', 'nut', 0.8), older]
+    text = markdown(some, {}, 'small', 'here')
+    table = text[text.index('what others quote') :]
+    assert '| kmeans | 0.075 | 0.300 | 0.150 | 0.060 | 0.300 | 0.150 |' in table
+    assert '| spectral | (0.100) | (0.400) | (0.200) | (0.080) | (0.400) | (0.200) |' in table
+    assert '| grabcut | 4.0 | 1 |' in table and table.count('grabcut') == 1
+    assert 'quote' not in markdown([older], {}, 'small', 'here')

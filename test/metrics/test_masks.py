@@ -13,7 +13,9 @@ from insegan_ros.frame import IGNORE, Instances
 from insegan_ros.metrics.average_precision import average_precision
 from insegan_ros.metrics.masks import (
     count_error,
+    covering,
     foreground_iou,
+    foreground_rand,
     foreground_scores,
     honest_miou,
     iou_matrix,
@@ -67,6 +69,24 @@ def test_nothing_found_scores_zero():
 def test_an_empty_truth_has_no_score():
     assert np.isnan(honest_miou(np.zeros((4, 4), int), np.zeros((4, 4), int)))
     assert foreground_iou(two_squares(), np.roll(two_squares(), 5, 1)) == pytest.approx(100 / 300)
+
+
+def test_covering_takes_what_lies_on_the_floor_into_account_and_rand_does_not():
+    truth = two_squares()
+    one_takes_all = np.ones_like(truth)
+    assert foreground_rand(truth, truth) == covering(truth, truth) == 1
+    assert covering(truth, one_takes_all) == 100 / truth.size
+    assert foreground_rand(truth, one_takes_all) == 0
+    grown = np.where(truth, truth, 1)
+    assert foreground_rand(truth, grown) == 1
+    assert covering(truth, grown) == pytest.approx((100 / (truth.size - 100) + 1) / 2)
+    halves = truth * 2 - (np.arange(40) % 2)[:, None] * (truth > 0)
+    inside = truth > 0
+    expected = adjusted_rand_score(truth[inside], halves[inside])
+    assert foreground_rand(truth, halves) == pytest.approx(expected) and covering(
+        truth, halves
+    ) == pytest.approx(0.5)
+    assert np.isnan(foreground_rand(0 * truth, truth)) and np.isnan(covering(0 * truth, truth))
 
 
 def test_foreground_scores_of_a_half_found_square():
