@@ -28,11 +28,11 @@ RECIPES = {
     'piles-base': 'piles',
 }
 # The file that a shipped checkpoint was made by, where it is not that of its method's name.
-VIEWS = tuple(f'insegan-generator-{part}' for part in ('bolt', 'cone', 'connector', 'cylinder'))
+GENERATORS = [path.name for path in CHECKPOINTS if path.name.startswith('insegan-generator-')]
 MADE_BY = {
+    **dict.fromkeys(GENERATORS, 'insegan-generator-views'),
     'insegan-generator-nut': 'insegan-generator-cpu',
     'piles-base': 'piles-base',
-    **dict.fromkeys(VIEWS, 'insegan-generator-views'),
 }
 # Where a training lies, what it begins with and how it is run: a user's own.
 OWN = ('data', 'image', 'out', 'begin', 'loop.', 'piles.part', 'piles.mesh', 'piles.workers')
