@@ -15,15 +15,8 @@ import cv2
 import numpy as np
 
 from insegan_ros.benchmarks.cells import not_measured
-from insegan_ros.benchmarks.insta10 import (
-    INSTA10,
-    PRINTED_MEANS,
-    Insta10,
-    in_the_paper,
-    is_papers_form,
-    protocol_check,
-    segment_scene,
-)
+from insegan_ros.benchmarks.insta10_rows import INSTA10, PRINTED_MEANS, in_the_paper, is_papers_form
+from insegan_ros.benchmarks.insta10_runs import Insta10, protocol_check, segment_scene
 from insegan_ros.benchmarks.rows import Row, budget_sentence, budget_suffix
 from insegan_ros.drawing.panels import compared
 from insegan_ros.files import write_whole

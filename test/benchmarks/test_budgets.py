@@ -10,7 +10,7 @@ from insegan_ros.benchmarks.budgets import OWN, BenchmarkBudget, differing
 from insegan_ros.benchmarks.classes import ClassesBudget
 from insegan_ros.benchmarks.foreground import ForegroundBudget
 from insegan_ros.benchmarks.heaps import HeapBudget
-from insegan_ros.benchmarks.insta10 import Insta10Budget
+from insegan_ros.benchmarks.insta10_rows import Insta10Budget
 from insegan_ros.engine.config import configure, shipped_yaml
 from insegan_ros.errors import ConfigError
 from insegan_ros.methods.cutpaste.recipe import TrainCutPasteConfig

@@ -8,16 +8,16 @@ from dataclasses import replace
 
 import pytest
 
-from insegan_ros.benchmarks.insta10 import (
+from insegan_ros.benchmarks.insta10 import run_insta10
+from insegan_ros.benchmarks.insta10_rows import (
     ABLATION,
     INSTA10,
     LOSSES,
     PAPER,
-    Insta10,
     Insta10Budget,
     cells,
-    run_insta10,
 )
+from insegan_ros.benchmarks.insta10_runs import Insta10
 from insegan_ros.errors import ConfigError
 from insegan_ros.methods.registry import ready
 from insegan_sim.parts import PARTS

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from insegan_ros.benchmarks.insta10 import INSTA10
 from insegan_ros.benchmarks.insta10_report import markdown, means
+from insegan_ros.benchmarks.insta10_rows import INSTA10
 
 
 def result(method: str, seed: int, value: float) -> dict:
