@@ -4,6 +4,13 @@
 
 const EVERY_MS = 500;
 const PICTURE_EVERY_MS = 200;
+// A server, or a network, that says nothing for so long is gone; a browser would wait for minutes.
+const WITHIN_MS = 3000;
+// Of a bin that nobody tells of.
+const NOTHING = {
+  bin_state: null, instances: null, picks_in_all: null, frames_per_s: null, latency_ms: null,
+  latency_ms_p99: null, fill_level: null,
+};
 const WORDS = {
   no_reading: 'no reading', empty: 'empty', pickable: 'pickable',
   occupied_not_pickable: 'not pickable', overfilled: 'overfilled',
@@ -82,33 +89,43 @@ function show(status) {
   showModel(status);
 }
 
+async function ask(path) {
+  const answer = await fetch(path, {signal: AbortSignal.timeout(WITHIN_MS)});
+  if (!answer.ok) throw new Error(`the page's server says ${answer.status}`);
+  return answer;
+}
+
 async function askForStatus() {
   try {
-    const answer = await fetch('status.json');
-    if (!answer.ok) throw new Error(`the page's server says ${answer.status}`);
-    const status = await answer.json();
+    const status = await (await ask('status.json')).json();
     show(status);
     if (!status.overlay) find('#overlay').hidden = true;
   } catch (error) {
     document.body.className = 'silent';
     write('#message', `nothing is heard of the page's server (${error.message})`);
     find('#overlay').hidden = true;
+    // What was true a while ago is not to be taken for what is.
+    showBin(NOTHING);
+    showPicks([]);
   }
   setTimeout(askForStatus, EVERY_MS);
 }
 
-// The next picture is asked for when the last has come, so that a slow network is not flooded.
-function askForPicture() {
-  const next = new Image();
-  next.onload = () => {
-    const old = find('#overlay');
-    next.id = old.id;
-    next.alt = old.alt;
-    old.replaceWith(next);
-    setTimeout(askForPicture, PICTURE_EVERY_MS);
-  };
-  next.onerror = () => setTimeout(askForPicture, EVERY_MS);
-  next.src = `overlay.jpg?${Date.now()}`;
+// The next picture is asked for when the last has come, so that a slow network is not flooded. It is
+// drawn: of pictures that are elements browsers keep hundreds.
+async function askForPicture() {
+  let wait_ms = PICTURE_EVERY_MS;
+  try {
+    const picture = await createImageBitmap(await (await ask('overlay.jpg')).blob());
+    const overlay = find('#overlay');
+    [overlay.width, overlay.height] = [picture.width, picture.height];
+    overlay.getContext('2d').drawImage(picture, 0, 0);
+    picture.close();
+    overlay.hidden = false;
+  } catch {
+    wait_ms = EVERY_MS;
+  }
+  setTimeout(askForPicture, wait_ms);
 }
 
 askForStatus();

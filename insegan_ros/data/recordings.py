@@ -86,10 +86,16 @@ def _read(path: Path, depth_topic: str, colour: bool) -> Iterator[Frame]:
 
 
 def is_recording(path: Path) -> bool:
-    """Whether a path is a rosbag2 folder or a RealSense .bag."""
-    return (path.is_dir() and (path / 'metadata.yaml').exists()) or (
-        path.is_file() and path.suffix in ('.bag', '.db3', '.mcap')
-    )
+    """Whether a path is a rosbag2 folder, whole or not, or a RealSense .bag."""
+    if path.is_dir():
+        return (path / 'metadata.yaml').exists() or bool(_bare_files(path))
+    return path.is_file() and path.suffix in ('.bag', '.db3', '.mcap')
+
+
+def _bare_files(path: Path) -> list[Path]:
+    """What a recorder that was killed leaves in a folder: files of messages, and nothing else."""
+    files = sorted(path.iterdir())
+    return files if all(file.suffix.startswith(('.db3', '.mcap')) for file in files) else []
 
 
 def read_recording(
@@ -165,6 +171,12 @@ def _check_files(path: Path) -> None:
     files = [path]
     if path.is_dir():
         note = path / 'metadata.yaml'
+        if not note.exists() and (bare := _bare_files(path)):
+            raise DatasetError(
+                f'{path} holds {bare[0].name} but no metadata.yaml, which a recorder writes at its'
+                f' end: expected a whole recording; where it was killed, `ros2 bag reindex {path}`'
+                ' makes it'
+            )
         content = read_mapping(note, DatasetError)
         try:
             names = content['rosbag2_bagfile_information']['relative_file_paths']

@@ -112,10 +112,11 @@ def memory(device: str) -> dict[str, str]:
 
 
 def summary(
-    health: Health, meter: Meter, state: str, silence_s: float, wanted: bool
+    health: Health, meter: Meter, state: str, silence_s: float, wanted: bool, waiting: str = ''
 ) -> tuple[bytes, str]:
     """Level and message of a node in a state ('active', 'inactive', 'unconfigured'). An error is
-    told for silence_s seconds. wanted: whether frames are worked on as they come."""
+    told for silence_s seconds. wanted: whether frames are worked on as they come. waiting: what has
+    been given and does not act yet."""
     now = time.monotonic()
     if health.stopped:
         return DiagnosticStatus.ERROR, health.stopped
@@ -126,6 +127,8 @@ def summary(
         return DiagnosticStatus.WARN, 'not active'
     if now - health.last_image_s > silence_s:
         return DiagnosticStatus.ERROR, f'no depth image for {now - health.last_image_s:.0f} s'
+    if waiting:
+        return DiagnosticStatus.WARN, waiting
     if health.bin_moved:
         return DiagnosticStatus.WARN, f'the bin is not in its place: {health.bin_place}'
     if not wanted:

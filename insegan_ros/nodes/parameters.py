@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from typing import Any
 
 from docstring_parser import parse_from_object
@@ -48,6 +49,9 @@ PICKS = 'picks.'
 SLOWEST = 0.01
 # Seconds for a frame: in less no bin is segmented, and the node would stop by itself.
 SHORTEST_S = 0.1
+# What bounds are checked with while there is no floor.
+SOME_FLOOR = (0.0, 0.0, -1.0, 1.0)
+BOUNDS_WAIT = 'bounds is without effect until floor is given: the whole image is looked at'
 KINDS = {
     bool: Parameter.Type.BOOL,
     int: Parameter.Type.INTEGER,
@@ -287,11 +291,13 @@ PARAMETERS = (
 
 @dataclass(frozen=True)
 class Settings:
-    """What may change while the node runs. workspace: None fits the floor to every frame."""
+    """What may change while the node runs. workspace: None fits the floor to every frame. waiting:
+    what has been given and does not act yet, and why; empty: nothing."""
 
     workspace: Workspace | None
     picking: PickConfig
     tooling: Tooling
+    waiting: str
     continuous: bool
     max_rate: float
     max_frame_s: float
@@ -318,6 +324,16 @@ def declare(node: Node, specs: Iterable[ParameterSpec] = PARAMETERS) -> None:
         # later.
         descriptor.dynamic_typing = spec.default == []
         node.declare_parameter(spec.name, spec.default, descriptor)
+
+
+def misspelt(node: Node) -> Iterable[str]:
+    """Of the parameters that a node was started with those that it has not declared, but nearly:
+    ROS takes them for another node's, and says nothing. In words."""
+    known = list(node.get_parameters_by_prefix(''))
+    # rclpy has no other way to ask what was given.
+    for name in getattr(node, '_parameter_overrides', {}):
+        if name not in known and (near := get_close_matches(name, known, 1, 0.8)):
+            yield f'parameter {name} is given, which this node does not have: expected {near[0]}?'
 
 
 def model_parameters(node: Node) -> dict[str, Any]:
@@ -354,7 +370,8 @@ def check_paths(node: Node, changed: Iterable[Parameter] = ()) -> None:
 
 def settings(node: Node, changed: Iterable[Parameter] = ()) -> Settings:
     """What the live parameters say, with some of them changed. Raises InputError or ConfigError,
-    also for files that may not be read."""
+    also for files that may not be read. Bounds may be given before the floor, for `ros2 param load`
+    gives one parameter after the other; the floor may not be taken from under them."""
     check_paths(node, changed)
     new = {one.name: one.value for one in changed}
     values = {
@@ -368,7 +385,7 @@ def settings(node: Node, changed: Iterable[Parameter] = ()) -> Settings:
             'picks.grasps_file is given without mesh: expected the mesh that the grasps were taught'
             ' on'
         )
-    return _settings(values)
+    return _settings(values, may_wait=bool(new) and 'floor' not in new)
 
 
 def default_settings() -> Settings:
@@ -376,10 +393,12 @@ def default_settings() -> Settings:
     return _settings({spec.name: spec.default for spec in PARAMETERS if spec.live})
 
 
-def _settings(values: dict[str, Any]) -> Settings:
+def _settings(values: dict[str, Any], may_wait: bool = False) -> Settings:
     floor, bounds = (_numbers(name, values[name]) for name in ('floor', 'bounds'))
-    if bounds and not floor:
-        raise InputError('parameter bounds is given without floor: expected both')
+    if bounds and not floor and not may_wait:
+        raise InputError(
+            'parameter bounds is given without floor: expected both, or no bounds first'
+        )
     if 0 < values['max_rate'] < SLOWEST:
         raise InputError(
             f'parameter max_rate is {values["max_rate"]:g}: expected {SLOWEST} frames a second or'
@@ -391,23 +410,29 @@ def _settings(values: dict[str, Any]) -> Settings:
             ' or 0 for no limit'
         )
     workspace = None
-    if floor:
+    if floor or bounds:
         scalars = {name: values[name] for name in SCALARS}
-        workspace = workspace_of({'floor': floor, 'bounds': bounds, **scalars})
+        given = workspace_of({'floor': floor or SOME_FLOOR, 'bounds': bounds, **scalars})
+        workspace = given if floor else None
     picking = PickConfig(**{one.name: values[PICKS + one.name] for one in fields(PickConfig)})
     return Settings(
         workspace,
         picking,
         load_tooling(picking),
-        *(values[field.name] for field in fields(Settings)[3:]),
+        BOUNDS_WAIT if bounds and not floor else '',
+        *(values[field.name] for field in fields(Settings)[4:]),
     )
 
 
-def refuse_unless_unconfigured(changed: Iterable[Parameter]) -> str:
+def refuse_unless_unconfigured(node: Node, changed: Iterable[Parameter]) -> str:
     """Why a parameter that is read at configure cannot be changed now; empty if none of them is
-    among those changed."""
+    among those changed, or to what it is."""
     kept = {spec.name for spec in PARAMETERS if not (spec.live or spec.switches)}
-    fixed = kept & {one.name for one in changed}
+    fixed = {
+        one.name
+        for one in changed
+        if one.name in kept and one.value != node.get_parameter(one.name).value
+    }
     return (
         f'{", ".join(sorted(fixed))} acts at configure: clean the node up first, then change it and'
         ' configure again'

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from geometry_msgs.msg import Pose, PoseArray, PoseWithCovariance, Vector3
@@ -14,9 +14,11 @@ from sensor_msgs.msg import PointCloud2, PointField
 
 from insegan_ros.errors import MALFORMED, InputError
 from insegan_ros.nodes.conversions import pose_array_message
-from insegan_ros.nodes.result import Result
-from insegan_ros.picking.pick import Pick
 from insegan_ros.texts import reason
+
+if TYPE_CHECKING:  # who reads a table needs none of what masks are made with
+    from insegan_ros.nodes.result import Result
+    from insegan_ros.picking.pick import Pick
 
 # A pick's fields in their order in memory, all of four bytes.
 ROW_FIELDS = {

@@ -49,6 +49,7 @@ from insegan_ros.nodes.models import Models, load_error
 from insegan_ros.nodes.parameters import (
     declare,
     default_settings,
+    misspelt,
     model_parameters,
     refuse_unless_unconfigured,
     settings,
@@ -94,6 +95,8 @@ class SegmenterNode(LifecycleNode):
         self.warn = Warner(self)
         self.watchdog = Watchdog(self, self.health, self.warn)
         declare(self)
+        for line in misspelt(self):
+            self.get_logger().warning(line)
         # Those given at the start are read at configure, where a wrong one can be said.
         self.settings = default_settings()
         self.outputs = Publishers(self, _vision_messages())
@@ -141,6 +144,10 @@ class SegmenterNode(LifecycleNode):
         if self.action is None:
             self.get_logger().info(
                 'insegan_ros_interfaces is not installed: ~/segment_bin is left out'
+            )
+        if self.settings.workspace is None:
+            self.get_logger().info(
+                'no floor is given: it is fitted to every frame, and the whole image is looked at'
             )
         self.outputs.open()
         self._say_what_runs(self.models.name, self.segmenter)
@@ -269,7 +276,7 @@ class SegmenterNode(LifecycleNode):
     def _on_parameters(self, changed: list[Parameter]) -> SetParametersResult:
         """Whether a change can be, and if not, why; what is live acts from the next frame on."""
         configured = self.models.running is not None
-        reason = refuse_unless_unconfigured(changed) if configured else ''
+        reason = refuse_unless_unconfigured(self, changed) if configured else ''
         try:
             new = settings(self, changed)
             for one in changed:
@@ -285,6 +292,8 @@ class SegmenterNode(LifecycleNode):
         if reason:
             return SetParametersResult(successful=False, reason=reason)
         self.settings = new
+        if new.waiting:  # rclpy drops the reason of what is accepted
+            self.warn(new.waiting)
         return SetParametersResult(successful=True)
 
     def _on_model(self, changed: list[Parameter]) -> None:
@@ -483,8 +492,9 @@ class SegmenterNode(LifecycleNode):
             **self.meter.values(),
             **memory(device),
         }
+        live = self.settings
         level, message = summary(
-            self.health, self.meter, state, self.settings.silence_s, self._wanted()
+            self.health, self.meter, state, live.silence_s, self._wanted(), live.waiting
         )
         self.diagnostics.publish(diagnostic_array(self, model, level, message, values))
 

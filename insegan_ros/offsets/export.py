@@ -40,9 +40,7 @@ def export_onnx(checkpoint: Checkpoint, path: Path) -> float:
 
         difference = difference_of(network, OnnxNetwork(network))
     except ImportError as error:
-        raise ConfigError(
-            f'{error}: expected onnx and onnxruntime; pip install "insegan_ros[onnx]"'
-        ) from error
+        raise ConfigError(f'{error}: expected both; pip install onnx onnxruntime') from error
     if not difference <= MAX_DIFFERENCE:
         raise CheckpointError(
             f'onnxruntime differs from PyTorch by {difference:.3g}: nothing was written; report it'

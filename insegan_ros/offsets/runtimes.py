@@ -11,6 +11,7 @@ from torch import Tensor
 
 from insegan_ros.errors import ConfigError
 from insegan_ros.offsets.network import OffsetNet, OffsetNetConfig
+from insegan_ros.texts import reason
 
 RUNTIMES = ('auto', 'torch', 'onnx')
 # A runtime may differ from PyTorch by so much: a hundredth of a px.
@@ -64,7 +65,7 @@ class OnnxNetwork:
 def choose_runtime(name: str, network: OffsetNet) -> DenseNetwork:
     """What runs a network: itself (torch), ONNX Runtime (onnx), or the faster of those that are
     installed and say the same (auto; on a GPU always torch). Raises ConfigError for an unknown
-    name, and for onnx where it is missing, differs, or the network is on a GPU."""
+    name, and for onnx where it is missing, too old, differs, or the network is on a GPU."""
     if name not in RUNTIMES:
         raise ConfigError(f'runtime is "{name}": expected {", ".join(RUNTIMES[:-1])} or onnx')
     if name == 'torch' or (name == 'auto' and network.device.type != 'cpu'):
@@ -88,11 +89,16 @@ def _onnx(network: OffsetNet) -> OnnxNetwork:
         )
     try:
         other = OnnxNetwork(network)
+        difference = difference_of(network, other)
     except ImportError as error:
         raise ConfigError(
-            f'runtime is onnx but {error}: pip install "insegan_ros[onnx]", or runtime torch'
+            f'runtime is onnx but {error}: pip install onnx onnxruntime, or runtime torch'
         ) from error
-    difference = difference_of(network, other)
+    except Exception as error:  # an older one's, of types of its own
+        raise ConfigError(
+            f'runtime is onnx but onnxruntime cannot run the network ({reason(error)}): pip install'
+            ' --upgrade onnx onnxruntime, or runtime torch'
+        ) from error
     if not difference <= MAX_DIFFERENCE:
         raise ConfigError(
             f'onnxruntime differs from PyTorch by {difference:.3g}: expected {MAX_DIFFERENCE} or'

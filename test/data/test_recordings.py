@@ -15,7 +15,12 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from insegan_ros.data.recording_writer import RecordingWriter
-from insegan_ros.data.recordings import read_colour_image, read_depth_image, read_frames
+from insegan_ros.data.recordings import (
+    is_recording,
+    read_colour_image,
+    read_depth_image,
+    read_frames,
+)
 from insegan_ros.errors import DatasetError, InputError
 from insegan_ros.frame import Frame, Intrinsics
 from insegan_ros.workspace import Workspace
@@ -193,6 +198,15 @@ def test_metadata_that_cannot_be_is_one_line(change, said, recorded, tmp_path):
     with pytest.raises(DatasetError, match=said) as caught:
         list(read_frames(bag))
     assert '\n' not in str(caught.value)
+
+
+def test_what_a_killed_recorder_leaves_is_named(recorded, tmp_path):
+    bag = shutil.copytree(recorded, tmp_path / 'bag', ignore=shutil.ignore_patterns('*.yaml'))
+    assert is_recording(bag)
+    with pytest.raises(DatasetError, match=r'no metadata\.yaml, .* `ros2 bag reindex .*/bag`'):
+        list(read_frames(bag))
+    (bag / '0.png').touch()
+    assert not is_recording(bag), 'pictures with a file beside them'
 
 
 def test_metadata_that_are_no_yaml_are_one_line(recorded, tmp_path):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -16,9 +19,11 @@ pytest.importorskip('rclpy')
 
 from live_nodes import CAMERA, FLOOR, Process, box_depth, segmenter_node
 from rclpy.parameter import Parameter
+from std_msgs.msg import String
 
 from insegan_ros.files import shipped_file
 from insegan_ros.nodes.page import PageNode
+from insegan_ros.nodes.page_view import PageView
 
 
 def ask(address: str, path: str) -> bytes:
@@ -99,3 +104,46 @@ def test_the_pages_files_load_nothing_from_elsewhere_and_write_text_alone():
     assert 'style=' not in texts['page.html'] and not re.search(r'\son\w+=', texts['page.html'])
     wanted = set(re.findall(r"(?:find|write)\('#([\w-]+)", texts['page.js']))
     assert len(wanted) > 12 and wanted <= set(re.findall(r'id="([\w-]+)"', texts['page.html']))
+
+
+def test_a_page_is_light():
+    """A screen beside the cell needs none of what masks are made with."""
+    code = "import sys, insegan_ros.nodes.page; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, '-c', code], check=False).returncode == 0
+
+
+# What page.js finds in a browser: elements, and a server that answers once and is silent then.
+BROWSER = """
+const elements = {};
+globalThis.document = {
+  body: {}, createElement: () => ({append() {}}),
+  querySelector: (name) => elements[name] ??= {replaceChildren(...all) { this.all = all; }},
+};
+let answers = 0;
+globalThis.fetch = (path, {signal}) => path !== 'status.json' || answers++
+  ? new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+  : Promise.resolve({ok: true, json: () => (STATUS)});
+const seen = () => ({
+  level: document.body.className, bin: elements['#state'].textContent,
+  parts: elements['#instances'].textContent, picks: elements['#picks tbody'].all.length,
+});
+setTimeout(() => console.log(JSON.stringify(seen())), 30);
+setTimeout(() => { console.log(JSON.stringify(seen())); process.exit(); }, 400);
+SCRIPT
+"""
+
+
+@pytest.mark.skipif(shutil.which('node') is None, reason='node is not installed')
+def test_what_a_silent_server_said_before_is_not_shown_any_more():
+    view = PageView('/segmenter')
+    view.on_bin_state(String(data='pickable'))
+    status = {**view.status(), 'level': 'ok', 'instances': 5, 'picks': [{}]}
+    script = shipped_file('web', 'page.js').read_text()
+    script = script.replace('WITHIN_MS = 3000', 'WITHIN_MS = 9').replace(
+        'EVERY_MS = 500', 'EVERY_MS = 50'
+    )
+    code = BROWSER.replace('STATUS', json.dumps(status)).replace('SCRIPT', script)
+    ran = subprocess.run(['node', '-'], input=code, capture_output=True, text=True, timeout=60)
+    heard, silent = map(json.loads, ran.stdout.splitlines())
+    assert heard == {'level': 'ok', 'bin': 'pickable', 'parts': '5', 'picks': 1}
+    assert silent == {'level': 'silent', 'bin': 'bin not known', 'parts': '–', 'picks': 0}

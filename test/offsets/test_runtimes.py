@@ -88,5 +88,20 @@ def test_without_onnxruntime_there_is_pytorch(monkeypatch):
         choose_runtime('onnx', network)
 
 
+def test_an_onnxruntime_that_is_too_old_is_as_none(monkeypatch):
+    """It raises errors of its own, such as of an opset that it does not know."""
+    onnxruntime = pytest.importorskip('onnxruntime')
+
+    def refuse(*_, **__):
+        raise RuntimeError('INVALID_ARGUMENT : opset 20\nis under development')
+
+    monkeypatch.setattr(onnxruntime, 'InferenceSession', refuse)
+    network = network_of()
+    assert choose_runtime('auto', network) is network
+    with pytest.raises(ConfigError, match='cannot run the network .*opset 20 is under') as caught:
+        choose_runtime('onnx', network)
+    assert '\n' not in str(caught.value)
+
+
 def test_a_method_without_a_dense_network_runs_as_it_did():
     assert load_segmenter('kmeans', runtime='auto').runtime == 'torch'

@@ -18,7 +18,7 @@ Edges = Callable[[np.ndarray], np.ndarray]
 @dataclass(frozen=True)
 class DenseCrfConfig:
     """Which labels a dense CRF makes follow the picture's edges, and how. It needs pydensecrf2,
-    `pip install insegan_ros[crf]`."""
+    `pip install pydensecrf2`."""
 
     relations: bool = True
     """Those where attention maps are confident, as IRNet's paper has it."""
