@@ -89,7 +89,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> None:
     """Run `insegan calibrate hand-eye` with the options that were given."""
     from insegan_ros.picking.calibrate import check_calibration_path
-    from insegan_ros.picking.hand_eye import solve_hand_eye
+    from insegan_ros.picking.hand_eye import SIZE_IN_DOUBT, solve_hand_eye
     from insegan_ros.picking.hand_eye_files import launch_line, read_samples, write_hand_eye
 
     if arguments.mounted not in ('hand', 'base'):
@@ -122,6 +122,16 @@ def run(arguments: Namespace) -> None:
         f' (median), {1000 * result.off_m.max():.2f} mm and {result.off_deg.max():.3f} degrees at'
         ' most'
     )
+    if result.size_off_by_more_than(SIZE_IN_DOUBT):
+        print(
+            f"by the hand's motions the target is {result.size:.3f} ± {result.size_std:.3f} times"
+            ' as large as it was taken for: measure its squares, and look at --intrinsics'
+        )
+    elif result.size_std > SIZE_IN_DOUBT:
+        print(
+            "the hand's motions do not tell the target's size: measure it; pictures from different"
+            ' distances, and with the target beside the middle, would'
+        )
     if far:
         print(f'far off, look at them: {", ".join(far)}')
     print(f'{arguments.out} and {drawn}\n{launch_line(parent, arguments.child, pose)}')

@@ -71,6 +71,9 @@ INPUT_QOS = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT
 )
 WATCH_EVERY_S = 1.0
+# A frame answers all who wait for it at once, and a service of ROS 2 keeps the last ten requests
+# and answers.
+REQUESTS_KEPT = 100
 # What a part is called whose name no model knows.
 UNNAMED = 'part'
 
@@ -109,7 +112,11 @@ class SegmenterNode(LifecycleNode):
         )
         # A group of its own: while a request waits for its frame, the others' callbacks must go on.
         self.create_service(
-            Trigger, '~/segment_once', self._on_once, callback_group=ReentrantCallbackGroup()
+            Trigger,
+            '~/segment_once',
+            self._on_once,
+            qos_profile=QoSProfile(depth=REQUESTS_KEPT),
+            callback_group=ReentrantCallbackGroup(),
         )
         if (kind := action_type()) is not None:
             self.action = SegmentAction(self, kind, lambda: self.worker)

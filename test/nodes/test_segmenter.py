@@ -27,6 +27,7 @@ from live_nodes import (  # noqa: E402
     state,
 )
 from rclpy.node import Node  # noqa: E402
+from rclpy.qos import QoSProfile  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
@@ -342,6 +343,24 @@ def test_one_frame_on_request_whoever_listens(segmenter, robot):
     robot.destroy_client(client)
     assert set_parameter(robot, 'continuous', True).successful
     assert_boxes(robot.answer(box_depth()))
+
+
+def test_all_who_ask_at_once_are_answered(segmenter, robot):
+    """One frame answers them, in one burst. What a client keeps is its own affair."""
+    client = robot.create_client(
+        Trigger, '/segmenter/segment_once', qos_profile=QoSProfile(depth=100)
+    )
+    assert client.wait_for_service(timeout_sec=20)
+    robot.spin(1)
+    futures = [client.call_async(Trigger.Request()) for _ in range(30)]
+
+    def answered() -> bool:
+        robot.send(box_depth(), '16UC1', CAMERA)
+        return all(future.done() for future in futures)
+
+    robot.until(answered)
+    assert all(future.result().success for future in futures)
+    robot.destroy_client(client)
 
 
 def test_a_driver_that_dies_and_comes_back_is_heard_again(segmenter, robot):

@@ -7,7 +7,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from insegan_ros.errors import InputError
-from insegan_ros.picking.hand_eye import solve_hand_eye
+from insegan_ros.picking.hand_eye import SIZE_IN_DOUBT, solve_hand_eye
 
 
 def pose(rotation: Rotation, place) -> np.ndarray:
@@ -115,3 +115,38 @@ def test_poses_that_do_not_belong_together_are_no_calibration(mistake, mounted):
     hands, targets = simulated(mounted, count=10)
     with pytest.raises(InputError, match='no place of the camera fits the poses'):
         solve_hand_eye(mistake(hands), targets, mounted)
+
+
+def looking(taken_for: float, seed: int = 0, spread_m: float = 0.12):
+    """Hand's and target's poses where the camera looks at the middle of a target from about one
+    distance, as who wants it large in the picture moves it. taken_for: the target's size that poses
+    were computed with, of its true one."""
+    rng = np.random.default_rng(seed)
+    hands, targets = [], []
+    for _ in range(16):
+        seen = pose(Rotation.from_euler('xyz', rng.uniform(-28, 28, 3), degrees=True), np.zeros(3))
+        seen[2, 3] = 0.38 + rng.uniform(0, spread_m)
+        seen[:3, 3] -= seen[:3, :3] @ (0.105, 0.075, 0)
+        hands.append(TARGET['hand'] @ np.linalg.inv(CAMERA['hand'] @ seen))
+        seen[:3, 3] += rng.normal(0, 0.0005, 3)
+        seen[:3, 3] *= taken_for
+        targets.append(seen)
+    return np.array(hands), np.array(targets)
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_a_target_of_another_size_is_found_out(seed):
+    """Every picture looks the same; what the hand moved by does not."""
+    found = solve_hand_eye(*looking(1.0, seed), 'hand')
+    assert not found.size_off_by_more_than(SIZE_IN_DOUBT) and found.size_std < SIZE_IN_DOUBT
+    with pytest.raises(
+        InputError, match=r'fit a target 1\.[12]\d\d ± .* as large as it was taken for'
+    ):
+        solve_hand_eye(*looking(0.83, seed), 'hand')
+    # A sheet that was printed to fit the page puts the camera a centimetre off.
+    shrunk = solve_hand_eye(*looking(0.97, seed), 'hand')
+    assert shrunk.size == pytest.approx(1 / 0.97, abs=0.015) and off(shrunk.pose)[0] > 8
+    assert shrunk.size_off_by_more_than(SIZE_IN_DOUBT)
+    # From one distance alone nothing tells, and nothing is claimed.
+    blind = solve_hand_eye(*looking(0.83, seed, spread_m=0), 'hand')
+    assert blind.size_std > SIZE_IN_DOUBT and not blind.size_off_by_more_than(SIZE_IN_DOUBT)
