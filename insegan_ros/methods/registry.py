@@ -12,6 +12,7 @@ from typing import Any
 from insegan_ros.engine.checkpoint import MESH, WEIGHTS, Checkpoint
 from insegan_ros.errors import MALFORMED, CheckpointError, ConfigError, InputError, unknown
 from insegan_ros.files import shipped_folders, user_path
+from insegan_ros.offsets.runtimes import check_runtime
 from insegan_ros.renamed import modern_model, modern_segmenter
 from insegan_ros.segmenters.base import Segmenter
 from insegan_ros.texts import reason
@@ -251,6 +252,7 @@ def load_segmenter(
 
     It is run as `segmenter.segment(frame, workspace).labels`.
     """
+    check_runtime(runtime)
     if mesh:
         from insegan_ros.geometry.meshes import read_mesh
         from insegan_ros.geometry.registration import MeshRegistration

@@ -62,12 +62,17 @@ class OnnxNetwork:
         return torch.from_numpy(self.session.run(None, {'height': image.numpy()})[0])
 
 
+def check_runtime(name: str) -> None:
+    """Raise ConfigError for a name that is not among RUNTIMES."""
+    if name not in RUNTIMES:
+        raise ConfigError(f'runtime is "{name}": expected {", ".join(RUNTIMES[:-1])} or onnx')
+
+
 def choose_runtime(name: str, network: OffsetNet) -> DenseNetwork:
     """What runs a network: itself (torch), ONNX Runtime (onnx), or the faster of those that are
     installed and say the same (auto; on a GPU always torch). Raises ConfigError for an unknown
     name, and for onnx where it is missing, too old, differs, or the network is on a GPU."""
-    if name not in RUNTIMES:
-        raise ConfigError(f'runtime is "{name}": expected {", ".join(RUNTIMES[:-1])} or onnx')
+    check_runtime(name)
     if name == 'torch' or (name == 'auto' and network.device.type != 'cpu'):
         return network
     try:

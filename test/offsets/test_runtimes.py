@@ -72,6 +72,8 @@ def test_auto_is_the_faster_one_that_says_the_same(monkeypatch):
         choose_runtime('onnx', network)
     with pytest.raises(ConfigError, match='runtime is "fast": expected auto, torch or onnx'):
         choose_runtime('fast', network)
+    with pytest.raises(ConfigError, match='runtime is "fast"'):
+        load_segmenter('kmeans', runtime='fast')  # which has no network
 
 
 def test_without_onnxruntime_there_is_pytorch(monkeypatch):
