@@ -101,13 +101,13 @@ setup(
     },
     entry_points={
         'console_scripts': [
-            'insegan = insegan_ros.cli.start:main',
-            'segmenter = insegan_ros.nodes.segmenter:main',
-            'sim_camera = insegan_ros.nodes.sim_camera:main',
-            'page = insegan_ros.nodes.page:main',
-            'empty_bin = insegan_ros.nodes.empty_bin:main',
-            'recording_player = insegan_ros.nodes.recording_player:main',
-            'realsense_camera = insegan_ros.nodes.realsense_camera:main',
+            'insegan = insegan_ros.cli.start:command',
+            'segmenter = insegan_ros.cli.start:segmenter',
+            'sim_camera = insegan_ros.cli.start:sim_camera',
+            'page = insegan_ros.cli.start:page',
+            'empty_bin = insegan_ros.cli.start:empty_bin',
+            'recording_player = insegan_ros.cli.start:recording_player',
+            'realsense_camera = insegan_ros.cli.start:realsense_camera',
         ]
     },
 )

@@ -1,5 +1,5 @@
 """`python -m insegan_ros.cli`: the `insegan` command."""
 
-from insegan_ros.cli.start import main
+from insegan_ros.cli.start import command
 
-raise SystemExit(main())
+raise SystemExit(command())

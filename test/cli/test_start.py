@@ -1,4 +1,4 @@
-"""Ctrl-C before the command's libraries are there."""
+"""Ctrl-C before the libraries of the command, or of a node, are there."""
 
 from __future__ import annotations
 
@@ -8,27 +8,28 @@ import sys
 
 import pytest
 
-# The first library that the command line imports, and takes its time: as on a machine with work.
+# The first library that is imported takes its time: as on a machine with work.
 SLOW = """
-import sys, time, types
+import sys, time
 
 class Slow:
     def find_spec(self, name, *_):
-        if name == 'jsonargparse':
+        if name in ('jsonargparse', 'rclpy', 'torch'):
             print('importing', flush=True)
             time.sleep(60)
 
 sys.meta_path.insert(0, Slow())
-sys.argv = ['insegan', '--version']
-from insegan_ros.cli.start import main
-sys.exit(main())
+sys.argv = [sys.argv[1], '--version']
+from insegan_ros.cli import start
+sys.exit(getattr(start, sys.argv[0])())
 """
 
 
 @pytest.mark.parametrize('stopped', [signal.SIGINT, signal.SIGTERM])
-def test_a_command_that_is_stopped_while_it_imports_has_nothing_to_say(stopped):
+@pytest.mark.parametrize('started', ['command', 'segmenter', 'sim_camera'])
+def test_what_is_stopped_while_it_imports_has_nothing_to_say(started, stopped):
     process = subprocess.Popen(
-        [sys.executable, '-c', SLOW],
+        [sys.executable, '-c', SLOW, started],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
