@@ -25,7 +25,7 @@ from insegan_ros.benchmarks.insta10_rows import Insta10Budget, Insta10Cell, cell
 from insegan_ros.data.scene import Scene
 from insegan_ros.engine.checkpoint import Checkpoint
 from insegan_ros.errors import CheckpointError
-from insegan_ros.frame import Instances
+from insegan_ros.frame import Instances, counted
 from insegan_ros.methods.insegan.stages import EncoderConfig
 from insegan_ros.methods.registry import METHODS, load_segmenter
 from insegan_ros.metrics.average_precision import average_precision
@@ -172,7 +172,7 @@ def generator_alone(config: Any) -> Any:
 
 def scores(truth: Instances, found: Instances) -> dict[str, float]:
     """All measures of one scene."""
-    labels = truth.labels, found.labels
+    labels = counted(truth.labels, found.labels)
     both = {'ari': foreground_rand(*labels), 'msc': covering(*labels)}
     return asdict(score(truth, found)) | both
 
