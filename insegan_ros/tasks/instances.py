@@ -340,13 +340,11 @@ class InstancesTask(Task):
                     if not key.startswith(('kmeans_', 'scenes', 'looked_at'))
                 }
         training, name = checkpoint.training, shipped_name(checkpoint)
-        supervised = checkpoint.method == 'supervised'
-        read = 'true labels were read' if supervised else 'no label was read'
         values = card_values(
             checkpoint,
             checkpoint.part,
             f'{training["data"]} of {_number(checkpoint)}simulated parts, fingerprint'
-            f' {training["fingerprint"]}; {training.get("labels_read") or read}',
+            f' {training["fingerprint"]}; {labels_read(checkpoint)}',
             metrics,
             f'insegan card --model checkpoints/{name}{self.option}{_said(limit)} --out NEW_FOLDER',
             **({'measured_with': self.part.name} if self.part else {}),
@@ -401,6 +399,19 @@ def draw_singles(checkpoint: Checkpoint, path: Path, count: int = 32, seed: int 
         np.uint8
     )
     write_png(path, cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB))
+
+
+def labels_read(checkpoint: Checkpoint) -> str:
+    """What of labels went into a checkpoint: into its training, and into the rule by which votes
+    are a part, which all dense networks share unless their configuration has one of its own."""
+    supervised = checkpoint.method == 'supervised'
+    read = 'true labels were read' if supervised else 'no label was read in training'
+    chosen = (
+        '; when votes are a part was chosen with the labels of simulated bins of another seed'
+        if checkpoint.segmenter == 'offsets'
+        else ''
+    )
+    return (checkpoint.training.get('labels_read') or read) + chosen
 
 
 def card_text(card: dict[str, Any], name: str, pictures: list[str]) -> str:
