@@ -51,6 +51,8 @@ DIFFERENCES: dict[str, dict[str, str]] = {
         'workspace': YOUNGER,
     },
     'insegan': {
+        'insegan.gan.noise': YOUNGER,
+        'insegan.gan.rest': YOUNGER,
         'insegan.gan.rounds': YOUNGER,
         'insegan.gan.round_steps': YOUNGER,
         'insegan.encoder.joint': YOUNGER,

@@ -71,3 +71,27 @@ def test_the_generator_learns_from_single_parts_too(tmp_path):
         before, weights_of(stage.alone)
     )
     assert {'alone', 'optimiser_alone'} <= stage.parts().keys()
+
+
+def test_noise_hides_flat_floors_from_the_discriminator_and_fades():
+    config = replace(SMALL, gan=replace(SMALL.gan, noise=0.3, steps=10))
+    stage = GanStage(make_fabric(LOOP), config, torch.full((8, 1, 64, 64), -1.0))
+    seen: list[torch.Tensor] = []
+    stage.discriminator.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach()))
+    deviations = []
+    for index in (0, 9):
+        seen.clear()
+        stage.step(index)
+        assert len(seen) == 3, 'real images, composites, composites through the new discriminator'
+        deviations.append(float(seen[0].std()))
+    assert deviations == pytest.approx([0.3, 0.03], rel=0.05)
+
+
+def test_a_discriminator_that_has_won_rests_and_the_generator_learns_on():
+    for rest, learns in ((0.0, True), (100.0, False)):
+        config = replace(SMALL, gan=replace(SMALL.gan, rest=rest))
+        stage = GanStage(make_fabric(LOOP), config, noise_images())
+        before = weights_of(stage.discriminator), weights_of(stage.generator)
+        stage.step(0)
+        assert torch.equal(before[0], weights_of(stage.discriminator)) != learns
+        assert not torch.equal(before[1], weights_of(stage.generator))
