@@ -69,10 +69,10 @@ class GanConfig:
     the paper's. Rendered depth has floors that are flat to the last digit, which no generator's
     ever are: a discriminator of the whole image wins by them within fifty steps and teaches
     nothing."""
-    rest: float = 0.0
-    """Loss below which the discriminator does not learn in a step: it has won, and what it would
-    learn next teaches the generator nothing. Its loss is 1.39 (cross_entropy) or 2 (hinge) where it
-    guesses. 0 is the paper's."""
+    warm_up: int = 0
+    """Steps over which the learning rate of both networks rises. 0 is the paper's. At the full rate
+    the generator of averaged pictures answers the first sharp edges that the discriminator asks for
+    with stripes of the lowest and the highest value, in which a tanh has no gradient left."""
     average: float = 0.995
     """Decay of the exponential moving average of G's weights, which is what the later stages
     use."""
@@ -276,6 +276,8 @@ class GanStage(Stage):
         """One step of D on real and generated images, one of G through the new D, with the same
         composites."""
         gan, device = self.config.gan, self.images.device
+        for group in (*self.optimiser_g.param_groups, *self.optimiser_d.param_groups):
+            group['lr'] = gan.rate * min(1, (index + 1) / max(gan.warm_up, 1))
         world = self.fabric.world_size
         chosen = own_share(
             self.fabric, torch.randint(len(self.images), (world * gan.batch,), device=device)
@@ -289,10 +291,9 @@ class GanStage(Stage):
             self.discriminator(_noisy(real, blur)),
             self.discriminator(_noisy(scene.image.detach(), blur)),
         )
-        if not gan.rest or float(self.fabric.all_reduce(loss_d.detach())) >= gan.rest:
-            self.optimiser_d.zero_grad()
-            self.fabric.backward(loss_d)
-            self.optimiser_d.step()
+        self.optimiser_d.zero_grad()
+        self.fabric.backward(loss_d)
+        self.optimiser_d.step()
         loss_g = self._loss_g(self.discriminator(_noisy(scene.image, blur)))
         total, losses = loss_g, {'L_D': loss_d.detach(), 'L_G': loss_g.detach()}
         if self.alone is not None and self.crops is not None and scene.patches is not None:
