@@ -70,6 +70,7 @@ DIFFERENCES: dict[str, dict[str, str]] = {
     'layered-gan': {
         'gan.perturb': 'a switch of an earlier version, always on',
         'between_steps': YOUNGER,
+        'gan.gamma_border': YOUNGER,
     },
     'independence-foreground': {
         'unet.network.width': "the student's, by the name that inference knows it by",

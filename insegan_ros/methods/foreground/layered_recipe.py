@@ -74,6 +74,10 @@ class LayeredGanConfig:
     """Weight of PerturbGAN's mask-size loss instead of mutual information (2 there)."""
     smallest_mask: float = 0.25
     """Share of the picture below which a mask is too small for that loss."""
+    gamma_border: float = 0.0
+    """Weight of the share of the picture's border that the mask covers: an object lies within its
+    picture. 0 is the paper's. Where a background is patterned, a mask that reaches beyond the
+    picture can be moved without a seam that would stand out."""
     average: float = 0.995
     """Decay of the exponential moving average of the generator's weights, which is what is used."""
     views: bool = True
@@ -88,9 +92,15 @@ class LayeredGanConfig:
                 f'gan.steps {self.steps}, batch {self.batch}, snapshots {self.snapshots}: expected'
                 ' 1 or more, 2 or more, 0 or more'
             )
-        for name in ('gamma_mi', 'gamma_b', 'gamma_bg', 'gamma_size'):
+        for name in ('gamma_mi', 'gamma_b', 'gamma_bg', 'gamma_size', 'gamma_border'):
             if getattr(self, name) < 0:
                 raise ConfigError(f'gan.{name} is {getattr(self, name)}: expected 0 or more')
+
+
+def border_share(masks: Tensor) -> Tensor:
+    """Mean of soft masks (B, 1, S, S) over the outermost px of the picture, a scalar."""
+    rows, columns = masks[..., [0, -1], :], masks[..., 1:-1, [0, -1]]
+    return torch.cat([rows.flatten(1), columns.flatten(1)], 1).mean()
 
 
 class LayeredGanStage(Stage):
@@ -190,6 +200,9 @@ class LayeredGanStage(Stage):
         if config.gamma_size:
             losses['L_size'] = (config.smallest_mask - layers.mask.mean((1, 2, 3))).relu().mean()
             total = total + config.gamma_size * losses['L_size']
+        if config.gamma_border:
+            losses['L_border'] = border_share(layers.mask)
+            total = total + config.gamma_border * losses['L_border']
         if self.segmenter is not None and config.gamma_bg:
             losses['L_bg'] = background_loss(self.segmenter, layers.background)
             total = total + config.gamma_bg * losses['L_bg']

@@ -19,6 +19,7 @@ from insegan_ros.methods.foreground.layered_recipe import (
     LayeredGanStage,
     TrainLayeredGanConfig,
     background_loss,
+    border_share,
     mask_alarm,
     train_layered_gan,
 )
@@ -63,9 +64,10 @@ def test_the_frozen_segmenter_takes_no_gradient(generator):
         (
             LayeredGanConfig(batch=4),
             {'L_mi x', 'L_mi pi', 'L_b', 'L_adv', 'L_D'},
-            {'L_size', 'L_bg'},
+            {'L_size', 'L_bg', 'L_border'},
         ),
         (LayeredGanConfig(batch=4, gamma_mi=0, gamma_size=2), {'L_size'}, {'L_mi x', 'L_mi pi'}),
+        (LayeredGanConfig(batch=4, gamma_border=2), {'L_border', 'L_mi x'}, {'L_size'}),
     ],
 )
 def test_every_ablation_is_a_switch(config, wanted, left_out):
@@ -80,6 +82,15 @@ def test_every_ablation_is_a_switch(config, wanted, left_out):
     )
     losses = stage.step(0)
     assert wanted <= set(losses) and not left_out & set(losses)
+
+
+def test_a_mask_within_its_picture_covers_nothing_of_the_border():
+    inside = torch.zeros(1, 1, 8, 8)
+    inside[..., 1:-1, 1:-1] = 1
+    one_side = torch.zeros(1, 1, 8, 8)
+    one_side[..., 0, :] = 1
+    shares = [float(border_share(mask)) for mask in (inside, one_side, torch.ones(1, 1, 8, 8))]
+    assert shares == pytest.approx([0, 8 / 28, 1])
 
 
 def test_between_rounds_the_u_net_learns_for_fewer_steps():
