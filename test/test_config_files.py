@@ -180,7 +180,7 @@ def test_the_insegan_paper_is_followed():
     )
     assert gan.candidates == 1 and gan.rounds == 0
     assert (gan.compactness, gan.equal_area, gan.alone) == (0, 0, 0)
-    assert (gan.noise, gan.warm_up, gan.average) == (0.3, 500, 0.99)
+    assert (gan.noise, gan.warm_up, gan.average) == (0.3, 300, 0.99)
     assert (encoder.align_in, encoder.alignment, encoder.width, encoder.weight_real) == (
         'latent',
         'ipot',

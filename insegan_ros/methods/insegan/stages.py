@@ -72,7 +72,7 @@ class GanConfig:
     warm_up: int = 0
     """Steps over which the learning rate of both networks rises. 0 is the paper's. At the full rate
     the generator of averaged pictures answers the first sharp edges that the discriminator asks for
-    with stripes of the lowest and the highest value, in which a tanh has no gradient left."""
+    with stripes of the lowest and the highest value."""
     average: float = 0.995
     """Decay of the exponential moving average of G's weights, which is what the later stages
     use."""
