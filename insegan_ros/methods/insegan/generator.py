@@ -1,7 +1,7 @@
 """InSeGAN's networks (Cherian et al., ICCV 2021, section 3): generator and instance pose encoder.
 
-Images are (B, 1, 64, 64) in [-1, 1]: -1 is the bin's floor, +1 the height scale. Latents are (B, n,
-latent).
+Images are (B, 1, 64, 64) in [-1, 1]: -1 is the bin's floor, +1 the height scale; those of a common
+volume (`placement: volume`) may reach a little beyond. Latents are (B, n, latent).
 """
 
 from __future__ import annotations
@@ -292,7 +292,7 @@ class Generator(nn.Module):
         self, features: Tensor, translation: Tensor, patches: Tensor | None = None
     ) -> Tensor:
         """Every instance alone: feature maps (B, n, C, s, s), translation (B, n, 3) -> (B, n, 64,
-        64) in [-1, 1]."""
+        64)."""
         if self.config.placement == 'patch':
             patches = self.render_patches(features) if patches is None else patches
             height = place(patches + 1, translation.flatten(0, 1)[:, :2], IMAGE_SIZE) - 1

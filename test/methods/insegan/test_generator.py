@@ -14,6 +14,7 @@ from insegan_ros.methods.insegan.generator import (
     Generator,
     GeneratorConfig,
     PoseEncoder,
+    leaky_clamp,
     look_from_above,
     place,
     transform_volume,
@@ -73,12 +74,23 @@ def test_a_patch_lands_where_its_shift_says_and_keeps_its_mass():
     assert float(canvas.sum()) == pytest.approx(64, rel=0.01)
 
 
+def test_heights_beyond_the_scale_keep_a_gradient():
+    heights = torch.tensor([-3.0, -1.0, 0.2, 1.0, 5.0], requires_grad=True)
+    clamped = leaky_clamp(heights)
+    assert clamped.tolist() == pytest.approx([-1.1, -1, 0.2, 1, 1.2])
+    clamped.sum().backward()
+    assert heights.grad[[0, 2, 4]].tolist() == pytest.approx([0.05, 1, 0.05])
+    with torch.no_grad():
+        image = Generator(PRODUCT).eval()(torch.randn(2, 5, 128)).image
+    assert image.abs().max() <= 1, 'patches end in a tanh'
+
+
 @pytest.mark.parametrize('config', [PRODUCT, VOLUME, PAPER, TWO_D])
 def test_the_generator_does_not_care_for_the_order_of_instances(config):
     torch.manual_seed(1)
     generator, z = Generator(config).eval(), torch.randn(2, 5, 128)
     image = generator(z).image
-    assert image.shape == (2, 1, 64, 64) and image.abs().max() <= 1
+    assert image.shape == (2, 1, 64, 64) and image.min() < -0.5
     assert torch.allclose(image, generator(z[:, [3, 0, 4, 1, 2]]).image, atol=1e-5)
 
 
