@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from insegan_ros.errors import MALFORMED, InseganError
+from insegan_ros.errors import MALFORMED, ConfigError, InseganError
 from insegan_ros.files import read_content
 
 # A configuration has a thousandth of it; PyYAML takes seconds for more.
@@ -20,6 +20,20 @@ YAML_BYTES = 1_000_000
 # Values that a YAML file stands for, its aliases written out.
 YAML_VALUES = 100_000
 KIND = type[InseganError]
+
+
+def number(name: str, text: str, whole: bool = False) -> float:
+    """A number that a user wrote as the argument `name`; an int where it must be whole. Raises
+    ConfigError.
+
+    >>> number('fill', '0.7')
+    0.7
+    """
+    try:
+        return int(text) if whole else float(text)
+    except ValueError as error:
+        wanted = 'a whole number' if whole else 'a number'
+        raise ConfigError(f'{name} is "{text}": expected {wanted}') from error
 
 
 def read_text(path: Path, kind: KIND, limit: int | None = None) -> str:

@@ -40,6 +40,8 @@ ARGUMENTS = {
 
 def start(context: LaunchContext) -> list:
     """The player and the segmenter, which takes its time from the recording."""
+    from insegan_ros.texts import number
+
     value = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     loop, colour = (
         evaluate_condition_expression(context, [LaunchConfiguration(name)])
@@ -54,7 +56,7 @@ def start(context: LaunchContext) -> list:
         parameters=[
             {
                 'recording': value['recording'],
-                'rate': float(value['rate']),
+                'rate': number('rate', value['rate']),
                 'loop': loop,
                 'colour': colour,
             }

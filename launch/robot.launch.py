@@ -23,6 +23,7 @@ from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
 from insegan_ros.nodes.dds import dds_environment
+from insegan_ros.texts import number
 from launch import LaunchContext, LaunchDescription
 
 SHARE = FindPackageShare('insegan_ros')
@@ -64,8 +65,8 @@ def start(context: LaunchContext) -> list:
         evaluate_condition_expression(context, [value[name]])
         for name in ('aligned', 'respawn', 'page')
     )
-    mesh, params_file, level = (
-        value[name].perform(context) for name in ('mesh', 'params_file', 'log_level')
+    mesh, scale, params_file, level = (
+        value[name].perform(context) for name in ('mesh', 'mesh_scale', 'params_file', 'log_level')
     )
     if params_file and not Path(params_file).is_file():
         # launch itself would warn, and start without floor and bounds.
@@ -85,11 +86,7 @@ def start(context: LaunchContext) -> list:
             *([params_file] if params_file else []),
             {name: value[name] for name in ('model', 'device', 'autostart', 'use_sim_time')},
             {'use_colour': aligned},
-            *(
-                [{'mesh': mesh, 'mesh_scale': float(value['mesh_scale'].perform(context))}]
-                if mesh
-                else []
-            ),
+            *([{'mesh': mesh, 'mesh_scale': number('mesh_scale', scale)}] if mesh else []),
         ],
         remappings=[
             ('depth/image', f'{depth}{"image_raw" if aligned else "image_rect_raw"}'),

@@ -43,20 +43,22 @@ def start(context: LaunchContext) -> list:
     """Camera and segmenter; the floor and the bounds are asked of the simulator, so that no value
     stands twice."""
     from insegan_ros.nodes.simulated_bin import SimulatedBin
+    from insegan_ros.texts import number
 
     value = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     shown = {
         **{name: value[name] for name in ('part', 'mesh')},
-        **{name: float(value[name]) for name in ('mesh_scale', 'fill')},
-        **{name: int(value[name]) for name in ('instances', 'seed')},
+        **{name: number(name, value[name]) for name in ('mesh_scale', 'fill')},
+        **{name: number(name, value[name], whole=True) for name in ('instances', 'seed')},
     }
+    rate = number('rate', value['rate'])
     parameters = Path(tempfile.mkdtemp(prefix='insegan_sim_')) / 'segmenter.yaml'
     SimulatedBin(**shown).write_parameters(parameters)
     camera = Node(
         package='insegan_ros',
         executable='sim_camera',
         output='screen',
-        parameters=[{**shown, 'sensor': value['sensor'], 'rate': float(value['rate'])}],
+        parameters=[{**shown, 'sensor': value['sensor'], 'rate': rate}],
     )
     robot = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(

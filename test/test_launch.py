@@ -13,6 +13,8 @@ import time
 import pytest
 import yaml
 
+from insegan_ros.errors import ConfigError
+
 ARGUMENTS = {
     'robot': {
         'namespace',
@@ -218,6 +220,22 @@ def test_true_may_be_written_as_conditions_take_it(root):
     topics = [spoken(topic)[-1] for _, topic in vars(segmenter)['_Node__remappings']]
     assert topics[0] == '/camera/camera/aligned_depth_to_color/image_raw'
     assert len(description_actions(root, 'robot', params_file='', page='False')) == 1
+
+
+@pytest.mark.parametrize(
+    'name, argument, text, wanted',
+    [
+        ('sim', 'fill', 'a', 'a number'),
+        ('sim', 'instances', '2.5', 'a whole number'),
+        ('sim', 'rate', '', 'a number'),
+        ('replay', 'rate', 'fast', 'a number'),
+        ('robot', 'mesh_scale', 'mm', 'a number'),
+    ],
+)
+def test_an_argument_that_is_no_number_is_named(root, name, argument, text, wanted):
+    others = {'mesh': 'part.stl'} if name == 'robot' else {}
+    with pytest.raises(ConfigError, match=f'^{argument} is "{text}": expected {wanted}$'):
+        description_actions(root, name, params_file='', **others, **{argument: text})
 
 
 def description_actions(root, name: str, **given: str) -> list:
