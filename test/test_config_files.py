@@ -161,8 +161,8 @@ def test_a_shipped_checkpoint_was_made_by_its_file(folder):
 
 
 def test_the_insegan_paper_is_followed():
-    """Averaged features, one volume, Eq. 3 on the whole picture, IPOT on z; of ours noise and a slow
-    start, without which the discriminator wins, and an average of weights."""
+    """Averaged features, one volume, Eq. 3 on the whole picture, IPOT on z; of ours noise and a
+    slow start, without which the discriminator wins, and an average of weights."""
     config = configuration('insegan-paper').insegan
     generator, gan, encoder = config.generator, config.gan, config.encoder
     assert (config.instances, generator.latent, generator.width) == (5, 128, 64)
