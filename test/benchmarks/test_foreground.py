@@ -68,6 +68,9 @@ def test_rows_of_patterned_totes_differ_in_what_they_say():
     }
     held, free = (rows[f'gamma_mi 1 K 2 {name} seed 0'] for name in ('with', 'without'))
     assert held.gan.gamma_bg == 2 and replace(held, gan=replace(held.gan, gamma_bg=0.0)) == free
+    ours = rows['gamma_border 2 and contrast K 1 seed 0']
+    assert ours.gan.gamma_border == 2 and ours.perturbation.contrast == (0.6, 1.4)
+    assert held.gan.gamma_border == 0 and held.perturbation.contrast == (1, 1)
 
 
 def test_the_area_is_chosen_on_validation_crops():
