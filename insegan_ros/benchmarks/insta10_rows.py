@@ -237,6 +237,9 @@ def trained_methods(table: str) -> dict[str, Trained]:
         'product as pose encoder': Trained('insegan', ENCODER, 'insegan'),
         **(baselines if table == 'methods' else {}),
         'insegan-paper': Trained('insegan-paper'),
+        # The same generator; its encoder compares poses, since 128 numbers cannot be read back from
+        # a pose of six.
+        'insegan-paper in poses': Trained('insegan-paper', {'insegan.encoder.align_in': 'pose'}),
     }
 
 
@@ -273,4 +276,4 @@ def trained_for_numbers(budget: Insta10Budget) -> dict[str, Trained]:
 
 def is_papers_form(method: str) -> bool:
     """Whether a row is of the paper's own form."""
-    return method in ('insegan-2d', 'insegan-paper', PAPERS_RECIPE) or method.startswith('paper')
+    return method in ('insegan-2d', PAPERS_RECIPE) or method.startswith(('insegan-paper', 'paper'))
