@@ -31,7 +31,7 @@ from insegan_ros.offsets.stage import OffsetStage, OffsetTrainConfig
 def losses(processes: int, batch: int) -> list[dict[str, float]]:
     """The losses of the steps, averaged over the processes; batch: of each of them."""
     fabric = make_fabric(LoopConfig(device='cpu', devices=processes, threads=1))
-    gan = GanConfig(batch=batch, discriminator_width=8)
+    gan = GanConfig(batch=batch, discriminator_width=8, noise=0.1)
     encoder = EncoderConfig(batch=batch)
     config = InseganConfig(3, GeneratorConfig(width=8, patch=32), gan, encoder)
     torch.manual_seed(0)

@@ -90,6 +90,10 @@ class GanConfig:
                 ' expected 1 or more, 1 or more, 0 to below 1 (what isolated parts alone teach is'
                 ' insegan train cutpaste)'
             )
+        if self.noise < 0 or self.warm_up < 0:
+            raise ConfigError(
+                f'gan.noise is {self.noise}, gan.warm_up {self.warm_up}: expected 0 or more'
+            )
         if self.rounds < 0 or self.round_steps < 1 or self.rounds and not self.alone:
             raise ConfigError(
                 f'gan.rounds is {self.rounds}, gan.round_steps {self.round_steps}, gan.alone'
@@ -204,10 +208,6 @@ def unequal_area(singles: Tensor, share_px: float) -> Tensor:
     return ((0.5 - ratio).relu() ** 2 + (ratio - 1.6).relu() ** 2).mean()
 
 
-def _noisy(images: Tensor, deviation: float) -> Tensor:
-    return images + deviation * torch.randn_like(images) if deviation else images
-
-
 class GanStage(Stage):
     """Stage 1. `images` (N, 1, 64, 64) in [-1, 1] on the device: unlabelled height maps; `crops`
     (M, 1, P, P): parts in them that lie alone, or None. Rounds after the first go on from the
@@ -286,15 +286,15 @@ class GanStage(Stage):
         real = torch.rot90(self.images[chosen], int(torch.randint(4, ())), (2, 3))
         z = self.sampler.sample_latents(world * gan.batch, self.config.instances, gan.candidates)
         scene: Scene = self.generator(own_share(self.fabric, z))
-        blur = gan.noise * (1 - index / self.steps)
+        deviation = gan.noise * (1 - index / self.steps)
         loss_d = self._loss_d(
-            self.discriminator(_noisy(real, blur)),
-            self.discriminator(_noisy(scene.image.detach(), blur)),
+            self.discriminator(self._noisy(real, deviation)),
+            self.discriminator(self._noisy(scene.image.detach(), deviation)),
         )
         self.optimiser_d.zero_grad()
         self.fabric.backward(loss_d)
         self.optimiser_d.step()
-        loss_g = self._loss_g(self.discriminator(_noisy(scene.image, blur)))
+        loss_g = self._loss_g(self.discriminator(self._noisy(scene.image, deviation)))
         total, losses = loss_g, {'L_D': loss_d.detach(), 'L_G': loss_g.detach()}
         if self.alone is not None and self.crops is not None and scene.patches is not None:
             losses['L_D alone'], fooled = self._step_alone(self.alone, self.crops, scene.patches)
@@ -313,6 +313,13 @@ class GanStage(Stage):
         self.optimiser_g.step()
         average_into(self.average, self.generator, min(gan.average, index / (index + 10)))
         return losses
+
+    def _noisy(self, images: Tensor, deviation: float) -> Tensor:
+        """This process's images (B, 1, S, S) with its share of the noise."""
+        if not deviation:
+            return images
+        drawn = (self.fabric.world_size * len(images), *images.shape[1:])
+        return images + deviation * own_share(self.fabric, torch.randn(drawn, device=images.device))
 
     def _step_alone(
         self, alone: torch.nn.Module, crops: Tensor, patches: Tensor

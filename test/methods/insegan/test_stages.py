@@ -10,6 +10,7 @@ import torch
 from small_trainings import LOOP, SMALL, noise_images, weights_of
 
 from insegan_ros.engine.loop import make_fabric, seed_step
+from insegan_ros.errors import ConfigError
 from insegan_ros.methods.insegan.generator import Generator, GeneratorConfig
 from insegan_ros.methods.insegan.stages import EncoderConfig, EncoderStage, GanStage
 
@@ -85,6 +86,12 @@ def test_noise_hides_flat_floors_from_the_discriminator_and_fades():
         assert len(seen) == 3, 'real images, composites, composites through the new discriminator'
         deviations.append(float(seen[0].std()))
     assert deviations == pytest.approx([0.3, 0.03], rel=0.05)
+
+
+@pytest.mark.parametrize('wrong', [{'noise': -0.1}, {'warm_up': -1}])
+def test_noise_and_warm_up_are_not_negative(wrong):
+    with pytest.raises(ConfigError, match='gan.noise is .*, gan.warm_up .*: expected 0 or more'):
+        replace(SMALL.gan, **wrong)
 
 
 def test_the_rate_rises_while_a_gan_warms_up():
