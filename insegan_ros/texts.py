@@ -1,4 +1,5 @@
-"""Text files of users, read and checked in one way for all: plain text, JSON, YAML.
+"""What users write, read and checked in one way for all: numbers, and files of plain text, JSON,
+YAML.
 
 What a pipe, a device, another encoding or a file made to burst memory would do is one line, of the
 error that the caller names.

@@ -13,6 +13,7 @@ from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
+from insegan_ros.texts import number
 from launch import LaunchContext, LaunchDescription
 
 ARGUMENTS = {
@@ -40,8 +41,6 @@ ARGUMENTS = {
 
 def start(context: LaunchContext) -> list:
     """The player and the segmenter, which takes its time from the recording."""
-    from insegan_ros.texts import number
-
     value = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     loop, colour = (
         evaluate_condition_expression(context, [LaunchConfiguration(name)])

@@ -16,6 +16,7 @@ from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
+from insegan_ros.texts import number
 from launch import LaunchContext, LaunchDescription
 
 ARGUMENTS = {
@@ -43,7 +44,6 @@ def start(context: LaunchContext) -> list:
     """Camera and segmenter; the floor and the bounds are asked of the simulator, so that no value
     stands twice."""
     from insegan_ros.nodes.simulated_bin import SimulatedBin
-    from insegan_ros.texts import number
 
     value = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     shown = {

@@ -80,9 +80,6 @@ def test_heights_beyond_the_scale_keep_a_gradient():
     assert clamped.tolist() == pytest.approx([-1.1, -1, 0.2, 1, 1.2])
     clamped.sum().backward()
     assert heights.grad[[0, 2, 4]].tolist() == pytest.approx([0.05, 1, 0.05])
-    with torch.no_grad():
-        image = Generator(PRODUCT).eval()(torch.randn(2, 5, 128)).image
-    assert image.abs().max() <= 1, 'patches end in a tanh'
 
 
 @pytest.mark.parametrize('config', [PRODUCT, VOLUME, PAPER, TWO_D])
@@ -90,7 +87,9 @@ def test_the_generator_does_not_care_for_the_order_of_instances(config):
     torch.manual_seed(1)
     generator, z = Generator(config).eval(), torch.randn(2, 5, 128)
     image = generator(z).image
-    assert image.shape == (2, 1, 64, 64) and image.min() < -0.5
+    # Patches end in a tanh; what is rendered in a common volume leaks a little beyond.
+    highest = 1 if config.placement == 'patch' else 1.1
+    assert image.shape == (2, 1, 64, 64) and image.abs().max() <= highest
     assert torch.allclose(image, generator(z[:, [3, 0, 4, 1, 2]]).image, atol=1e-5)
 
 
