@@ -234,13 +234,17 @@ def trained_methods(table: str) -> dict[str, Trained]:
     # The paper's generator; its encoder compares poses, since 128 numbers cannot be read back from
     # a pose of six.
     in_poses = Trained('insegan-paper', {'insegan.encoder.align_in': 'pose'})
+    beyond = {
+        'insegan-paper in poses': in_poses,
+        'insegan-paper in poses refined': in_poses._replace(segmenter='insegan-refined'),
+    }
     return {
         'supervised': Trained('supervised'),
         'product': Trained('cutpaste'),
         'product as pose encoder': Trained('insegan', ENCODER, 'insegan'),
         **(baselines if table == 'methods' else {}),
         'insegan-paper': Trained('insegan-paper'),
-        **({'insegan-paper in poses': in_poses} if table == 'methods' else {}),
+        **(beyond if table == 'methods' else {}),
     }
 
 
