@@ -51,7 +51,7 @@ class InSeGANSegmenter(SquareSegmenter):
             return None
         from insegan_ros.methods.insegan.template import template_from_object
 
-        return template_from_object(self.generator, self.scales, registration)
+        return template_from_object(self.generator, self.slots, self.scales, registration)
 
     @torch.no_grad()
     def divide(self, image: Tensor) -> Division:

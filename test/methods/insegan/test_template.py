@@ -88,7 +88,7 @@ def turned_by(rotation: np.ndarray) -> np.ndarray:
 def test_a_template_is_registered_to_the_mesh_once_up_to_the_parts_symmetries(
     bolt, generator, registration
 ):
-    found = template_from_object(generator, SCALES, registration)
+    found = template_from_object(generator, 1, SCALES, registration)
     error = (
         mssd(turned_by(TURN), turned_by(found), registration.points[:500], bolt.rotations())
         / bolt.diameter_m
