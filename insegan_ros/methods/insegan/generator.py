@@ -20,8 +20,6 @@ from insegan_ros.methods.insegan.sampling import moved_columns, transform_volume
 from insegan_ros.nn.composition import least_crowded
 
 REACH = 0.95
-# Share of its radius over which a disk or a ball ends.
-RIM = 0.15
 
 
 @dataclass(frozen=True)
@@ -42,9 +40,6 @@ class GeneratorConfig:
     tenth of the work, and a part that cannot change its shape with its place."""
     patch: int = 40
     """Side of the patch in px; it must hold the whole part."""
-    bounded: bool = False
-    """With placement volume: whether the template lies within a ball as wide as `patch`. In the
-    paper it may fill the scene, and then an instance can be several parts that turn together."""
     shape: Literal['3d', '2d', 'occupancy'] = '3d'
     """3d turns a learnt volume of features by the pose; occupancy a volume that says where the part
     is, seen from above by ray marching, so that it cannot bend with its pose; 2d is the paper's
@@ -59,11 +54,6 @@ class GeneratorConfig:
             raise ConfigError(
                 'composition average pools the feature maps of a common volume: expected placement'
                 ' volume'
-            )
-        if self.bounded and (self.placement == 'patch' or self.shape == '2d'):
-            raise ConfigError(
-                'bounded holds the template of a common volume in a ball: expected placement volume'
-                ' and shape 3d'
             )
         if self.shape == '2d' and self.placement == 'patch':
             raise ConfigError(
@@ -127,15 +117,14 @@ def soft_disk(side: int) -> Tensor:
     that turns stays within a ball, so nothing of it can reach the patch's border."""
     axis = (torch.arange(side) + 0.5) / side * 2 - 1
     radius = torch.hypot(axis[:, None], axis[None])
-    return ((1 - radius) / RIM).clamp(0, 1)
+    return ((1 - radius) / 0.15).clamp(0, 1)
 
 
-def soft_ball(side: int, radius: float = 1.0, rim: float = 1.0) -> Tensor:
-    """(side, side, side): a ball in a volume whose half side is 1. It falls from 1, at `rim` radii
-    within its surface, to 0 there and beyond; what turns stays within."""
+def soft_ball(side: int) -> Tensor:
+    """(side, side, side): 1 in the middle of the ball that a volume holds, 0 at its rim and beyond.
+    What turns stays within."""
     axis = (torch.arange(side) + 0.5) / side * 2 - 1
-    distance = torch.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2)
-    return ((1 - distance / radius) / rim).clamp(0, 1)
+    return (1 - torch.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2)).clamp(0, 1)
 
 
 def look_from_above(occupancy: Tensor, heights: Tensor) -> Tensor:
@@ -204,9 +193,6 @@ class Generator(nn.Module):
             self.relief = nn.Parameter(torch.tensor([0.3, 0.5]))
             self.register_buffer('ball', soft_ball(32), persistent=False)
         elif config.shape == '3d':
-            if config.bounded:
-                radius = config.patch / IMAGE_SIZE
-                self.register_buffer('ball', soft_ball(16, radius, RIM), persistent=False)
             self.project = nn.Sequential(
                 nn.Conv2d(width * self.feature_side, 2 * width, 1), nn.LeakyReLU(0.2)
             )
@@ -256,8 +242,6 @@ class Generator(nn.Module):
         """The implicit shape, (width, 16, 16, 16); or the explicit one, (1, 32, 32, 32) in [0,
         1]."""
         implicit = self.template_layers(self.template)
-        if self.config.bounded:
-            return implicit[0] * self.ball
         if self.config.shape != 'occupancy':
             return implicit[0]
         return torch.sigmoid(self.solid(implicit) + 4 * self.ball)[0] * (self.ball > 0)

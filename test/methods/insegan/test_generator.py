@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -28,11 +27,6 @@ PAPER = GeneratorConfig(width=8, composition='average', placement='volume')
 
 
 VOLUME = GeneratorConfig(width=8, placement='volume')
-
-
-BOUNDED = GeneratorConfig(
-    width=8, composition='average', placement='volume', bounded=True, patch=24
-)
 
 
 TWO_D = GeneratorConfig(width=8, composition='average', placement='volume', shape='2d')
@@ -140,22 +134,6 @@ def test_the_2d_ablation_has_no_pose():
     assert generator.render_alone(z).shape == (1, 2, 64, 64)
 
 
-@torch.no_grad()
-def test_a_bounded_template_reaches_no_farther_than_its_ball():
-    generator, centre = Generator(BOUNDED).eval(), torch.tensor([[0.25, -0.125, 0.0]])
-    features = generator.features_of_pose(rotation('x', 30)[None], centre[None])[0, 0]
-    axis = (torch.arange(16) + 0.5) / 8 - 1
-    distance = torch.hypot(axis[None] - centre[0, 0], axis[:, None] - centre[0, 1])
-    # A cell of the volume is an eighth, and what is sampled between cells reaches into one more.
-    beyond = features[:, distance > 24 / 64 + 0.25]
-    assert torch.equal(beyond, beyond[:, :1].expand_as(beyond)), 'the same where nothing is'
-    assert (features[:, distance < 0.2] - beyond[:, :1]).abs().amax() > 0.01
-    wide = Generator(replace(BOUNDED, bounded=False)).features_of_pose(
-        rotation('x', 30)[None], centre[None]
-    )
-    assert wide[0, 0][:, distance > 24 / 64 + 0.25].std() > 10 * beyond.std(dim=1).max()
-
-
 def test_the_templates_layers_run_once_a_step_not_once_an_instance():
     generator, calls = Generator(PRODUCT), []
     generator.template_layers.register_forward_hook(
@@ -191,8 +169,6 @@ def test_a_composition_that_cannot_be_is_refused():
         GeneratorConfig(composition='average')
     with pytest.raises(ConfigError, match='expected a multiple of 8'):
         GeneratorConfig(width=13)
-    with pytest.raises(ConfigError, match='bounded .*expected placement volume and shape 3d'):
-        GeneratorConfig(bounded=True)
 
 
 def test_encoder_gives_latents_and_features_of_the_generators_shape():
