@@ -73,6 +73,17 @@ INFORMATION: dict[str, dict[str, Any]] = {
 }
 CODES: dict[str, dict[str, Any]] = {
     '200 categories': {**ONCE, 'generator.codes': 200},
+    # The smallest and the largest of the paper's: its entropies of 5.6 to 14.1 nats are those of 4
+    # to 10 numbers. They have no groups.
+    **{
+        f'normal of {count} numbers': {
+            **ONCE,
+            'generator.prior': 'normal',
+            'generator.codes': count,
+            'generator.group': 1,
+        }
+        for count in (4, 10)
+    },
     'normal of 40 numbers': {**ONCE, 'generator.prior': 'normal', 'generator.codes': 40},
     'no perturbation': {
         **ONCE,

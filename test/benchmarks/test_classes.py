@@ -38,6 +38,18 @@ def test_names_of_tables_and_methods_can_be_given_on_the_command_line():
         assert ',' not in cell.table + cell.method, 'commas part what --only names'
 
 
+def test_the_papers_table_of_ccgr_is_measured_as_it_stands():
+    """Masks are cut at the box; without multiple instances there is no refinement either."""
+    rows = {
+        cell.method: cell.options
+        for cell in cells(3)
+        if cell.what == 'first_round' and cell.method.endswith("in the paper's form")
+    }
+    assert [options.get('steps') for options in rows.values()] == [0, 0, None]
+    assert [options.get('choose') for options in rows.values()] == ['semantic', None, None]
+    assert all(options['reach'] == 1 and not options['crf'] for options in rows.values())
+
+
 @pytest.mark.slow
 def test_all_rows_very_small_and_a_second_start_measures_nothing_again(
     mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

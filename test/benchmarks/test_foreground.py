@@ -44,6 +44,12 @@ def test_the_papers_rows_are_all_there():
         'categorical',
         'normal',
     }
+    # Of the normal codes whose entropies are in the paper's Table 2 the smallest and the largest.
+    normal = [by_table['private code'][f'normal of {count} numbers'] for count in (4, 10)]
+    assert [(config.generator.codes, config.generator.parents) for config in normal] == [
+        (4, 4),
+        (10, 10),
+    ]
     assert {'grabcut-colour', 'kmeans-colour', 'depth-threshold', 'supervised'} <= set(
         by_table['methods']
     )
