@@ -12,10 +12,15 @@ import numpy as np
 import torch
 from scipy import sparse
 from torch import Tensor, nn
-from torch.nn.functional import elu, interpolate
+from torch.nn.functional import elu
 
 from insegan_ros.errors import ConfigError
-from insegan_ros.methods.image_level.backbone import BackboneConfig, FrozenBackbone, normalise
+from insegan_ros.methods.image_level.backbone import (
+    BackboneConfig,
+    FrozenBackbone,
+    as_fine,
+    normalise,
+)
 from insegan_ros.methods.image_level.dense_crf import Edges
 from insegan_ros.methods.image_level.irnet import RelationStage
 from insegan_ros.methods.image_level.relations import affinity_loss, feature_affinities, walk
@@ -82,14 +87,7 @@ class AffinityNet(nn.Module):
             levels = self.backbone(normalise(pictures))[1:]
         size = levels[0].shape[2:]
         reduced = [elu(layer(level)) for layer, level in zip(self.reduce, levels)]
-        # A level that has this size already stays as it is, to the last bit.
-        resized = [
-            one
-            if one.shape[2:] == size
-            else interpolate(one, size, mode='bilinear', align_corners=False)
-            for one in reduced
-        ]
-        return elu(self.out(torch.cat(resized, 1)))
+        return elu(self.out(torch.cat([as_fine(one, size) for one in reduced], 1)))
 
 
 class AffinityNetStage(RelationStage):

@@ -3,7 +3,7 @@ one that a CPU trains."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 from urllib.error import URLError
@@ -11,7 +11,7 @@ from urllib.error import URLError
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import grid_sample, pad
 from torchvision.models import get_weight, resnet18, resnet50
 from torchvision.models.resnet import BasicBlock
 from torchvision.ops import FrozenBatchNorm2d
@@ -123,6 +123,33 @@ class FrozenBackbone(Backbone):
     def train(self, mode: bool = True) -> FrozenBackbone:
         """Itself, still in evaluation mode."""
         return super().train(False)
+
+
+def resample(
+    features: Tensor, size: Sequence[int], step: Sequence[float], first: Sequence[float] = (0, 0)
+) -> Tensor:
+    """Features (B, C, h, w) at a grid of `size` (H, W), whose place (i, j) is first + (i, j) * step
+    in cells of theirs, 0 the middle of the first one; bilinear, and beyond the rim as at it.
+
+    Cell i of a level of stride s looks at pixel s * i, for a strided convolution of odd width is
+    centred on the first of its s pixels. `interpolate` takes it for the middle of them, and puts
+    what a level of stride 16 sees 7.5 px to the right and below.
+    """
+    places = [
+        (begin + along * torch.arange(count, device=features.device)) * 2 / max(length - 1, 1) - 1
+        for begin, along, count, length in zip(first, step, size, features.shape[2:])
+    ]
+    y, x = torch.meshgrid(*places, indexing='ij')
+    grid = torch.stack([x, y], -1).to(features.dtype).expand(len(features), -1, -1, -1)
+    return grid_sample(features, grid, padding_mode='border', align_corners=True)
+
+
+def as_fine(features: Tensor, size: Sequence[int]) -> Tensor:
+    """A level (B, C, h, w) at the cells of a finer one of `size` (H, W), whose sides are a whole
+    multiple of its own."""
+    if tuple(features.shape[2:]) == tuple(size):
+        return features
+    return resample(features, size, [own / fine for own, fine in zip(features.shape[2:], size)])
 
 
 def to_tensor(picture: np.ndarray, device: torch.device) -> Tensor:

@@ -21,6 +21,7 @@ from insegan_ros.methods.image_level.backbone import (
     BackboneConfig,
     imagenet_state,
     normalise,
+    resample,
 )
 from insegan_ros.methods.image_level.run import ImageRun
 from insegan_ros.methods.image_level.stage import ImageStage, draw_turns, vary_colours
@@ -83,10 +84,11 @@ def class_maps(
         sized = interpolate(
             picture[None].float(), at, mode='bilinear', align_corners=False, antialias=scale < 1
         )
+        # From cells of the maps, STRIDE px of the picture, to cells of the network's.
+        step = [STRIDE * large / own / 16 for large, own in zip(at, (height, width))]
+        first = [(8 * one - 0.5) / 16 for one in step]
         for view in (sized, sized.flip(-1)):
-            found = interpolate(
-                network.maps(view)[:, present], size, mode='bilinear', align_corners=False
-            )[0]
+            found = resample(network.maps(view)[:, present], size, step, first)[0]
             total += found if view is sized else found.flip(-1)
     return total / total.amax((1, 2), keepdim=True).clamp(min=1e-5)
 

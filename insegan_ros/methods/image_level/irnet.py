@@ -11,10 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
 from insegan_ros.errors import ConfigError
-from insegan_ros.methods.image_level.backbone import BackboneConfig, FrozenBackbone, normalise
+from insegan_ros.methods.image_level.backbone import (
+    BackboneConfig,
+    FrozenBackbone,
+    as_fine,
+    normalise,
+)
 from insegan_ros.methods.image_level.relations import IGNORED, relation_losses
 from insegan_ros.methods.image_level.run import ImageRun
 from insegan_ros.methods.image_level.stage import ImageStage, draw_turns, vary_colours
@@ -87,11 +91,11 @@ class IRNet(nn.Module):
         with torch.no_grad():
             levels = self.backbone(normalise(pictures))
         size = levels[0].shape[2:]
-        edges = [_resize(layer(level), size).relu() for layer, level in zip(self.boundary, levels)]
+        edges = [as_fine(layer(level), size).relu() for layer, level in zip(self.boundary, levels)]
         boundary = self.boundary_out(torch.cat(edges, 1)).sigmoid()[:, 0]
         first, second, *rest = (layer(level) for layer, level in zip(self.displacement, levels))
-        deep = self.deep(torch.cat([_resize(one, rest[0].shape[2:]).relu() for one in rest], 1))
-        out = self.shallow(torch.cat([first.relu(), second.relu(), _resize(deep, size)], 1))
+        deep = self.deep(torch.cat([as_fine(one, rest[0].shape[2:]).relu() for one in rest], 1))
+        out = self.shallow(torch.cat([first.relu(), second.relu(), as_fine(deep, size)], 1))
         return boundary, out - self.mean[:, None, None]
 
     @torch.no_grad()
@@ -104,14 +108,6 @@ class IRNet(nn.Module):
 
 def _layer(before: int, after: int, groups: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(before, after, 1, bias=False), nn.GroupNorm(groups, after))
-
-
-def _resize(features: Tensor, size: torch.Size) -> Tensor:
-    return (
-        features
-        if features.shape[2:] == size
-        else interpolate(features, size, mode='bilinear', align_corners=False)
-    )
 
 
 @dataclass(frozen=True)

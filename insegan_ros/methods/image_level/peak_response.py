@@ -16,7 +16,7 @@ from torch.nn.functional import conv2d, conv_transpose2d, interpolate
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from insegan_ros.data.mask_sets import Mask
-from insegan_ros.methods.image_level.backbone import normalise
+from insegan_ros.methods.image_level.backbone import normalise, resample
 from insegan_ros.methods.image_level.class_maps import STRIDE, ClassMapNet, class_maps, find_peaks
 from insegan_ros.methods.image_level.proposals import Proposals, overlaps
 
@@ -188,11 +188,10 @@ def _rank(
     """PRM's rank (P,) of proposals for a peak in a picture of `size` (H, W) (its Eq. 5): how much
     they hold of what caused it, cause (h, w), how well they are outlined by it, and how little of
     the background they hold, where the class's response (h', w') is below its mean."""
-    height, width = size
-    large = cv2.resize(cause, (width, height), interpolation=cv2.INTER_LINEAR)
+    large = _at_pixels(torch.from_numpy(cause), size, 4)
     across, down = cv2.Sobel(large, cv2.CV_32F, 1, 0), cv2.Sobel(large, cv2.CV_32F, 0, 1)
     edge = (np.abs(across) + np.abs(down)).ravel()
-    level = cv2.resize(response.clamp(min=0).cpu().numpy(), (width, height))
+    level = _at_pixels(response.clamp(min=0), size, 16)
     empty = (level < response.mean().item()).ravel().astype(np.float32)
     root = np.sqrt(inside.sum(1))
     return (
@@ -200,6 +199,11 @@ def _rank(
         + OUTLINE * (outlines @ edge) / np.maximum(outlines.sum(1), 1)
         - BACKGROUND * (inside @ empty) / root
     )
+
+
+def _at_pixels(map_: Tensor, size: tuple[int, int], stride: int) -> np.ndarray:
+    """A map (h, w) of a level of this stride at the pixels of a picture of `size` (H, W)."""
+    return resample(map_[None, None], size, (1 / stride, 1 / stride))[0, 0].cpu().numpy()
 
 
 def cam_masks(network: ClassMapNet, picture: Tensor, boxes: bool) -> tuple[Mask, ...]:

@@ -17,7 +17,14 @@ from insegan_ros.data.image_sets import CHANNELS, picture_of
 from insegan_ros.engine.checkpoint import Checkpoint
 from insegan_ros.frame import Frame, Instances
 from insegan_ros.geometry.label_images import to_instances
-from insegan_ros.methods.image_level.backbone import Backbone, BackboneConfig, normalise, to_tensor
+from insegan_ros.methods.image_level.backbone import (
+    Backbone,
+    BackboneConfig,
+    as_fine,
+    normalise,
+    resample,
+    to_tensor,
+)
 from insegan_ros.nn.device import choose_device
 from insegan_ros.segmenters.classes import PixelClassifier
 from insegan_ros.workspace import Workspace
@@ -67,7 +74,7 @@ class SemanticNet(nn.Module):
         """Logits (B, K + 1, H / 4, W / 4)."""
         levels = self.backbone(normalise(pictures))
         fine, deep = self.fine(levels[1]), self.head(levels[-1])
-        return interpolate(deep, fine.shape[2:], mode='bilinear', align_corners=False) + fine
+        return as_fine(deep, fine.shape[2:]) + fine
 
 
 class AtrousPyramid(nn.Module):
@@ -117,7 +124,7 @@ def class_probabilities(
         for mirror in (False, True):
             found = network(sized.flip(-1) if mirror else sized).softmax(1)
             found = found.flip(-1) if mirror else found
-            total = total + interpolate(found, size, mode='bilinear', align_corners=False)[0]
+            total = total + resample(found, size, [0.25 * a / s for a, s in zip(at, size)])[0]
     return total / (2 * len(scales))
 
 

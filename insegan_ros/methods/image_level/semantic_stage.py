@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy, interpolate
 
 from insegan_ros.drawing.overlay import palette
 from insegan_ros.errors import ConfigError
+from insegan_ros.methods.image_level.backbone import as_fine
 from insegan_ros.methods.image_level.relations import IGNORED
 from insegan_ros.methods.image_level.run import ImageRun
 from insegan_ros.methods.image_level.semantic import Head, SemanticNet
@@ -71,7 +72,7 @@ class SemanticStage(ImageStage):
         pictures = self.turned(self.read(chosen), turns)
         labels = self.turned(torch.from_numpy(self.labels[chosen]).long(), turns)
         logits = self.network(vary_colours(pictures, self.run.config.colours))
-        large = interpolate(logits, labels.shape[1:], mode='bilinear', align_corners=False)
+        large = as_fine(logits, labels.shape[1:])
         loss = cross_entropy(large, labels, ignore_index=IGNORED)
         self.learn(loss)
         return {'loss': loss.detach()}

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from small_image_level import SMALL_BACKBONE
 
 from insegan_ros.errors import ConfigError
-from insegan_ros.methods.image_level.backbone import Backbone, BackboneConfig, imagenet_state
+from insegan_ros.methods.image_level.backbone import (
+    Backbone,
+    BackboneConfig,
+    as_fine,
+    imagenet_state,
+    resample,
+)
 
 
 @pytest.mark.parametrize('name', ['small', 'resnet18', 'resnet50'])
@@ -21,6 +28,34 @@ def test_backbones_have_five_levels_and_the_last_stride_is_one(name: str):
     assert Backbone(BackboneConfig(name), 4, last_stride=2).eval()(torch.zeros(1, 4, 64, 64))[
         -1
     ].shape[2:] == (2, 2)
+
+
+def test_a_level_is_laid_where_its_cells_look():
+    """What a level's cell looks at is told by its gradient; a map of those places, laid over the
+    picture, must be every pixel's own place."""
+    torch.manual_seed(0)
+    backbone, rows = Backbone(SMALL_BACKBONE, 3).eval(), torch.arange(128.0)
+    levels = []
+    for level in range(5):
+        places = []
+        for _ in range(4):
+            picture = torch.rand(1, 3, 128, 128, requires_grad=True)
+            features = backbone(picture)[level]
+            middle = features[0, :, features.shape[2] // 2, features.shape[3] // 2]
+            (gradient,) = torch.autograd.grad((middle * torch.randn_like(middle)).sum(), picture)
+            caused = gradient.abs().sum((0, 1, 3))
+            places.append(float((caused * rows).sum() / caused.sum()))
+        stride, cells = 128 // features.shape[2], features.shape[2]
+        # Of the middle cell measured, of the others as many strides from there.
+        seen = np.mean(places) + stride * (torch.arange(cells) - cells // 2)
+        levels.append(seen[:, None].expand(cells, cells)[None, None].float())
+        at_pixels = resample(levels[-1], (128, 128), (1 / stride, 1 / stride))[0, 0]
+        inner = at_pixels[: 128 - stride, :]
+        assert (inner - rows[: 128 - stride, None]).abs().max() < 2, f'level {level}'
+    fine = levels[0]
+    for level in levels:
+        laid = as_fine(level, fine.shape[2:])
+        assert (laid - fine)[..., :28, :].abs().max() < 2
 
 
 def test_imagenet_weights_that_cannot_be_had_are_said_and_done_without(

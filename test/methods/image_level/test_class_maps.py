@@ -31,6 +31,21 @@ def test_attention_is_of_the_classes_that_are_there_and_its_largest_is_one():
     assert torch.allclose(mirrored.flip(-1), maps, atol=1e-4)
 
 
+def test_attention_lies_where_the_classifier_looks():
+    """Of a network that tells how bright the pixel is that each cell looks at, in a picture that
+    grows brighter downwards, the map is as bright as the picture itself."""
+
+    class Brightness:
+        def maps(self, pictures: torch.Tensor) -> torch.Tensor:
+            return pictures[:, :1, ::16, ::16]
+
+    picture = torch.arange(128.0)[:, None].expand(3, 128, 128).to(torch.uint8)
+    maps = class_maps(Brightness(), picture, torch.tensor([True]), (1.0, 2.0))[0]
+    # Below the last row of cells there is nothing brighter.
+    expected = 4 * torch.arange(28) + 1.5
+    assert torch.allclose(maps[:28, 5] / maps[27, 5], expected / expected[27], atol=0.02)
+
+
 def test_average_pooling_is_the_papers_and_top_looks_at_the_strongest():
     network = ClassMapNet(SMALL_BACKBONE, 3, 2, 'average').eval()
     with torch.no_grad():
