@@ -100,7 +100,8 @@ def code_loss(config: LayeredConfig, estimate: Tensor, code: Tensor) -> Tensor:
     K) of the code (B, K): Eq. 5 with the minus that a loss needs."""
     if config.prior == 'categorical':
         return cross_entropy(estimate, code.argmax(1))
-    return 0.5 * mse_loss(estimate, code)
+    # A density of all numbers together: their squares are added up, not averaged.
+    return 0.5 * mse_loss(estimate, code, reduction='sum') / len(code)
 
 
 class LayeredGenerator(nn.Module):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import torch
 from drawn_pictures import SMALL_LAYERED
 
@@ -14,6 +17,14 @@ from insegan_ros.methods.foreground.layered import (
     draw_codes,
 )
 from insegan_ros.nn.perturbation import PerturbationConfig
+
+
+def test_the_loss_of_a_normal_code_is_its_negative_log_density():
+    config = replace(SMALL_LAYERED, prior='normal')
+    estimate, code = torch.randn(2, 5, config.codes)
+    wanted = -torch.distributions.Normal(estimate, 1).log_prob(code).sum(1).mean()
+    constant = 0.5 * config.codes * math.log(2 * math.pi)
+    assert torch.allclose(code_loss(config, estimate, code), wanted - constant, atol=1e-4)
 
 
 def test_ranges_of_zero_leave_the_foreground_where_it_is():
