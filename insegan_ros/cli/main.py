@@ -96,9 +96,11 @@ def build_parser(chosen: str = '', recipe: str = '') -> ArgumentParser:
 def check_files(argv: list[str]) -> None:
     """Raise ConfigError for a YAML file on the command line that is none of names with values: the
     parser would wait for a pipe, and load what bursts memory."""
-    for word in argv:
-        path = Path(word.partition('=')[2] if word.startswith('--') else word)
-        if path.suffix in ('.yaml', '.yml') and path.exists():
+    for before, word in zip(['', *argv], argv):
+        option, _, value = word.partition('=')
+        path = Path(value if word.startswith('--') else word)
+        meant = path.suffix in ('.yaml', '.yml') or '--config' in (before, option if value else '')
+        if meant and path.exists():
             read_mapping(path, ConfigError)
 
 

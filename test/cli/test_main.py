@@ -133,6 +133,27 @@ def test_a_configuration_that_is_none_is_one_line(content, tmp_path, capsys):
         assert said.startswith('insegan: ') and 'it.yaml' in said and said.count('\n') == 1
 
 
+@pytest.mark.parametrize(
+    ('content', 'said'),
+    [
+        ('class_maps: 3', 'class_maps is 3: expected names with values'),
+        ('seed: 1\nclass_maps:', 'class_maps is None: expected names with values'),
+        ('seed: 1\nsize:', 'size is null: expected a value'),
+        ('class_maps: {steps: null}', 'class_maps.steps is null: expected a value'),
+    ],
+)
+def test_what_a_configuration_leaves_empty_is_told_by_its_name(content, said, tmp_path, capsys):
+    (tmp_path / 'it.yaml').write_text(content)
+    assert command('train', 'irnet', '--config', tmp_path / 'it.yaml', '--data', 'nowhere') == 2
+    assert capsys.readouterr().err.startswith(f'insegan: {said}')
+
+
+def test_a_picture_as_a_configuration_is_one_line(tmp_path, capsys):
+    (tmp_path / 'it.png').write_bytes(b'\x89PNG')
+    assert command('train', 'irnet', '--config', tmp_path / 'it.png') == 2
+    assert 'it.png cannot be read' in capsys.readouterr().err
+
+
 def test_a_pipe_as_a_configuration_is_not_waited_for(tmp_path, capsys):
     os.mkfifo(tmp_path / 'it.yaml')
     assert command('train', 'cutpaste', '--config', tmp_path / 'it.yaml') == 2
