@@ -27,6 +27,8 @@ from insegan_ros.methods.image_level.backbone import BackboneConfig, to_tensor
 from insegan_ros.renamed import modern_config
 from insegan_ros.texts import read_mapping
 
+# Classes that are named before a training begins.
+TOLD = 5
 # Where a training stops is no part of what it is.
 MAY_DIFFER = ('stop_after', 'rounds')
 
@@ -89,6 +91,12 @@ class ImageRun(RunContext):
             config.data, config.size, config.modality, config.split, config.scenes
         )
         require_every_class(self.images)
+        # A name that is misspelt once is a class of one picture.
+        shown = sorted(zip(self.images.present.sum(0), self.images.classes))[:TOLD]
+        self.say(
+            f'{self.images.name}: {len(self.images)} pictures of {len(self.images.classes)}'
+            f' classes; the rarest: {", ".join(f"{name} in {count}" for count, name in shown)}'
+        )
 
     def claim_folder(self) -> None:
         """Take the run's folder for these pictures, or go on in it. Raises ConfigError where it

@@ -19,6 +19,7 @@ from insegan_ros.engine.loop import LoopConfig
 from insegan_ros.errors import ConfigError, DatasetError, InputError
 from insegan_ros.frame import Frame
 from insegan_ros.methods.image_level.irnet_recipe import train_irnet
+from insegan_ros.methods.image_level.run import ImageRun
 from insegan_ros.methods.registry import load_segmenter
 
 
@@ -109,6 +110,13 @@ def test_the_semantic_variant_names_classes(mixed: Path, tmp_path: Path):
     found = segmenter.segment(scene.frame, scene.workspace)
     assert len(set(found.classes)) == len(found.classes) <= 2 and found.labels.max() == len(found)
     assert (tmp_path / 'run/semantic').is_dir()
+
+
+def test_the_rarest_classes_are_named_before_any_work(mixed: Path, tmp_path: Path, capsys):
+    """A name that was misspelt once is one of them."""
+    run = ImageRun(small_irnet(mixed / 'image', tmp_path / 'run'))
+    count, name = min(zip(run.images.present.sum(0), run.images.classes))
+    assert f'classes; the rarest: {name} in {count}, ' in capsys.readouterr().out
 
 
 def test_what_cannot_be_learnt_from_is_refused_before_any_work(mixed: Path, tmp_path: Path):
