@@ -41,6 +41,9 @@ def run_cells(
     Raises ConfigError for names that are none, DatasetError where only such results could be read.
     """
     values = {kind: {str(getattr(cell, kind)) for cell in cells} for kind in kinds}
+    # Headings of tables begin with a capital.
+    known = {value.casefold(): value for names in values.values() for value in names}
+    only = {known.get(name.casefold(), name) for name in only}
     strangers = sorted(only - set().union(*values.values()))
     if strangers:
         raise unknown(
