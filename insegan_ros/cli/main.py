@@ -104,6 +104,19 @@ def check_files(argv: list[str]) -> None:
             read_mapping(path, ConfigError)
 
 
+def may_not_be_read(error: OSError) -> bool:
+    """Whether it is reading that was not permitted, not writing."""
+    if not isinstance(error, PermissionError) or error.filename is None:
+        return False
+    try:
+        os.stat(error.filename)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return not os.access(error.filename, os.R_OK)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Entry point. A mistake of the user's is one line and exit status 2; being stopped is 130."""
     argv = sys.argv[1:] if argv is None else argv
@@ -126,7 +139,7 @@ def main(argv: list[str] | None = None) -> int:
         os.close(sys.stdout.fileno())
         return 0
     except OSError as error:
-        if error.errno in NO_PATH:
+        if error.errno in NO_PATH or may_not_be_read(error):
             print(f'insegan: {no_path(str(error.filename), error, ConfigError)}', file=sys.stderr)
             return 2
         # A disk that is full shows wherever something is written, in libraries too.

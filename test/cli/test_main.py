@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -109,6 +110,19 @@ def test_an_interrupt_says_whether_the_same_command_goes_on(monkeypatch, capsys,
         monkeypatch.setattr(f'insegan_ros.cli.{words[0]}.run', interrupted)
         assert command(*words) == 130
         assert capsys.readouterr().err == f'insegan: stopped{said}\n'
+
+
+@pytest.mark.parametrize(('readable', 'said'), [(True, 'written'), (False, 'looked at')])
+def test_what_may_not_be_read_is_not_said_to_be_unwritable(
+    readable, said, monkeypatch, capsys, tmp_path
+):
+    def refused(*arguments):
+        raise PermissionError(errno.EACCES, 'Permission denied', str(tmp_path))
+
+    monkeypatch.setattr('insegan_ros.cli.evaluate.run', refused)
+    monkeypatch.setattr(os, 'access', lambda *_: readable)
+    assert command('evaluate', '--model', 'kmeans', '--data', tmp_path) == 2
+    assert f'cannot be {said} (Permission denied)' in capsys.readouterr().err
 
 
 def test_a_library_that_greets_is_not_heard():
