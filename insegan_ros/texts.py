@@ -62,8 +62,8 @@ def read_json(path: Path, kind: KIND) -> Any:
 
 
 def read_yaml(path: Path, kind: KIND) -> Any:
-    """A YAML file's content, loaded safely. Raises `kind` where it cannot be read, is none, or
-    stands for more values than any file of ours."""
+    """A YAML file's content, loaded safely. Raises `kind` where it cannot be read, is none, names
+    something twice, or stands for more values than any file of ours."""
     text = read_text(path, kind, YAML_BYTES)
     loader = None
     try:
@@ -106,12 +106,25 @@ def _check_values(node: yaml.Node | None) -> None:
         raise ValueError(f'{count:.3g} values, at most {YAML_VALUES}')
 
 
+def _check_names(node: yaml.MappingNode) -> None:
+    """Raise ValueError for a name that comes twice: PyYAML takes the last value and says
+    nothing."""
+    seen = set[str]()
+    for name, _ in node.value:
+        if isinstance(name, yaml.ScalarNode):
+            if name.value in seen:
+                raise ValueError(f'line {name.start_mark.line + 1} names {name.value} again')
+            seen.add(name.value)
+
+
 def _values(node: yaml.Node, known: dict[int, float]) -> float:
     """How many values a node stands for, aliases written out; without end where it holds itself."""
     if isinstance(node, yaml.ScalarNode):
         return 1
     if id(node) not in known:
         known[id(node)] = float('inf')
+        if isinstance(node, yaml.MappingNode):
+            _check_names(node)
         pairs = node.value if isinstance(node, yaml.MappingNode) else [(one,) for one in node.value]
         known[id(node)] = 1 + sum(_values(one, known) for pair in pairs for one in pair)
     return known[id(node)]

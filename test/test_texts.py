@@ -38,6 +38,7 @@ def test_text_json_and_yaml_are_read(tmp_path):
         (b'a: &a [*a]', 'inf values, at most'),
         (b'a: &a {b: *a}', 'inf values, at most'),
         (b'[' * 1500, 'nested too deep'),
+        (b'a: 1\nb: {c: 1,\n c: 2}', 'line 3 names c again'),
         (b'a: 2026-13-45', 'month must be in 1..12'),
         (b'a: !!python/object:os.system {}', 'could not determine a constructor'),
         (b'a: !!int ""', 'cannot be read as YAML'),

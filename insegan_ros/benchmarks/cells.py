@@ -37,9 +37,13 @@ def run_cells(
     which none is named is not narrowed. identity: what decides whether an earlier result still
     holds, in text. measure: returns None where there is nothing to measure, such as a checkpoint
     that is not shipped; without it only what has been measured is read. name_of: attributes that a
-    result's file is called by, the kinds if left out. Raises ConfigError for names that are none.
+    result's file is called by, the kinds if left out. Results that do not hold any more are said.
+    Raises ConfigError for names that are none, DatasetError where only such results could be read.
     """
     values = {kind: {str(getattr(cell, kind)) for cell in cells} for kind in kinds}
+    # Headings of tables begin with a capital.
+    known = {value.casefold(): value for names in values.values() for value in names}
+    only = {known.get(name.casefold(), name) for name in only}
     strangers = sorted(only - set().union(*values.values()))
     if strangers:
         raise unknown(
@@ -54,7 +58,7 @@ def run_cells(
             not only & names or str(getattr(cell, kind)) in only for kind, names in values.items()
         )
     ]
-    results, failed = [], _failed(folder)
+    results, failed, outdated = [], _failed(folder), list[str]()
     for cell in tqdm(chosen, desc=title, unit='cell'):
         called = '-'.join(str(getattr(cell, kind)) for kind in name_of or kinds)
         name = ''.join(c if c.isalnum() or c in '-.' else '_' for c in called)
@@ -64,6 +68,7 @@ def run_cells(
             / f'{name}-{hashlib.sha256(identity(cell).encode()).hexdigest()[:10]}.json'
         )
         if not path.exists():
+            outdated += [one.name for one in path.parent.glob(f'{name}-{"[0-9a-f]" * 10}.json')]
             if measure is None:
                 continue
             try:
@@ -79,6 +84,14 @@ def run_cells(
             write_whole(path, (json.dumps(found, indent=1) + '\n').encode())
         results.append(read_json(path, DatasetError))
         failed.pop(called, None)
+    if outdated:
+        told = (
+            f'{folder / "results"} holds {len(outdated)} results of other settings, another budget'
+            f' or version (such as {outdated[0]})'
+        )
+        if measure is None and not results:
+            raise DatasetError(f'{told} and no other: expected --budget and --only as they were')
+        tqdm.write(f'{told}: they are in no table')
     if measure is not None or failed != _failed(folder):
         write_whole(folder / FAILED, (json.dumps(failed, indent=1) + '\n').encode())
     return results

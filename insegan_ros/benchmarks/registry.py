@@ -102,14 +102,13 @@ def run_benchmark(
             f'benchmark {name} has the budgets {", ".join(others)} and {last}: expected one of'
             f' these, not {budget}'
         )
+    if pictures and not benchmark.pictures:
+        able = ', '.join(one for one, other in BENCHMARKS.items() if other.pictures)
+        raise ConfigError(f'benchmark {name} takes no --pictures: expected it for {able} alone')
     if benchmark.keeps:
         options: dict[str, Any] = {'pictures': Path(pictures)} if pictures else {}
         return benchmark.function(
-            Path(out or f'runs/{name}'),
-            budget,
-            set(only),
-            measured,
-            **(options if benchmark.pictures else {}),
+            Path(out or f'runs/{name}'), budget, set(only), measured, **options
         )
     if out or only or measured:
         keeping = ', '.join(one for one, other in BENCHMARKS.items() if other.keeps)

@@ -96,10 +96,25 @@ def build_parser(chosen: str = '', recipe: str = '') -> ArgumentParser:
 def check_files(argv: list[str]) -> None:
     """Raise ConfigError for a YAML file on the command line that is none of names with values: the
     parser would wait for a pipe, and load what bursts memory."""
-    for word in argv:
-        path = Path(word.partition('=')[2] if word.startswith('--') else word)
-        if path.suffix in ('.yaml', '.yml') and path.exists():
+    for before, word in zip(['', *argv], argv):
+        option, _, value = word.partition('=')
+        path = Path(value if word.startswith('--') else word)
+        meant = path.suffix in ('.yaml', '.yml') or '--config' in (before, option if value else '')
+        if meant and path.exists():
             read_mapping(path, ConfigError)
+
+
+def may_not_be_read(error: OSError) -> bool:
+    """Whether it is reading that was not permitted, not writing."""
+    if not isinstance(error, PermissionError) or error.filename is None:
+        return False
+    try:
+        os.stat(error.filename)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return not os.access(error.filename, os.R_OK)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -124,7 +139,7 @@ def main(argv: list[str] | None = None) -> int:
         os.close(sys.stdout.fileno())
         return 0
     except OSError as error:
-        if error.errno in NO_PATH:
+        if error.errno in NO_PATH or may_not_be_read(error):
             print(f'insegan: {no_path(str(error.filename), error, ConfigError)}', file=sys.stderr)
             return 2
         # A disk that is full shows wherever something is written, in libraries too.

@@ -112,10 +112,11 @@ def chosen_workspace(arguments: Namespace) -> Workspace | None:
 
 def mind_part(segmenter: Segmenter, data: Path, model: str) -> None:
     """Say so where a checkpoint is of another part than shards of one part are. Other formats name
-    their parts in ways of their own."""
+    their parts in ways of their own, and other methods are called by the set that they have learnt
+    from."""
     from insegan_ros.data.shards import ShardDataset, is_shards
 
-    if not segmenter.part or not is_shards(data):
+    if segmenter.task != 'instances' or not segmenter.part or not is_shards(data):
         return
     names = ShardDataset(data).classes
     if len(names) == 1 and segmenter.part not in names:

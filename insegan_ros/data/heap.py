@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from insegan_ros.data.images import read_picture
+from insegan_ros.data.images import depth_in, read_picture
 from insegan_ros.data.shards import ShardDataset, is_shards
 from insegan_ros.errors import DatasetError, InputError
 from insegan_ros.frame import Frame, Intrinsics, Modality, metres
@@ -136,8 +136,7 @@ def read_heap(path: Path, modality: Modality, flat: bool = False) -> HeapPicture
         window = (0, 0, width, height)
         pixels, relief_m = picture_of(Frame(metres(image), camera), 'depth', None, window)
         return HeapPicture(pixels, path.name, zoom, relief_m)
-    colour = np.repeat(image[..., None], 3, -1) if image.ndim == 2 else image[..., 2::-1]
-    return HeapPicture(stretch(colour, flat), path.name, zoom)
+    return HeapPicture(stretch(image[..., ::-1], flat), path.name, zoom)
 
 
 def _read_scene(folder: Path, modality: Modality, flat: bool) -> HeapPicture:
@@ -150,7 +149,10 @@ def _read_scene(folder: Path, modality: Modality, flat: bool) -> HeapPicture:
 
 def _read_file(path: Path, modality: Modality) -> np.ndarray:
     """A picture's pixels as they are. Raises DatasetError for what cannot be looked at this way."""
-    image = read_picture(path, cv2.IMREAD_UNCHANGED)
+    # As it lies in the file is depth; a photograph is turned as its camera was held, as it is when
+    # it is segmented.
+    photograph = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR
+    image = read_picture(path, cv2.IMREAD_UNCHANGED if modality == 'depth' else photograph)
     if image is None:
         raise DatasetError(
             f'{path} is missing, cut short, too large or no picture: expected one picture of a heap'
@@ -165,6 +167,8 @@ def _read_file(path: Path, modality: Modality) -> np.ndarray:
         raise DatasetError(
             f'{path} is one picture: expected a folder of shards for colour and depth together'
         )
+    if modality == 'colour' and (depth := depth_in(path, image)):
+        raise DatasetError(f'{path} {depth}: expected a photograph, or --modality depth')
     if modality == 'depth' and (image.ndim != 2 or image.dtype != np.uint16):
         raise DatasetError(
             f'{path} is {image.dtype} with {1 if image.ndim == 2 else image.shape[2]} channels:'

@@ -20,7 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from insegan_ros.data.folders import instances_of, labels_of
-from insegan_ros.data.images import read_picture
+from insegan_ros.data.images import depth_in, read_picture
 from insegan_ros.data.pictures import square_window
 from insegan_ros.data.shards import ShardDataset, is_shards
 from insegan_ros.errors import DatasetError, InputError, unknown
@@ -32,6 +32,7 @@ ColourModality = Literal['colour', 'both']
 CHANNELS: dict[str, int] = {'colour': 3, 'both': 4}
 # Height of the fourth channel's 255, in m.
 RELIEF_M = 0.1
+SPLITS = ('training', 'validation', 'test')
 Truth = Callable[[int], Instances]
 
 
@@ -97,6 +98,7 @@ def read_image_set(
             ' pictures with a labels.csv'
         )
     if is_shards(folder):
+        check_split(folder, split)
         found = _from_shards(folder, size, modality, limit)
     else:
         if modality == 'both':
@@ -120,6 +122,15 @@ def read_image_set(
             f'{folder} holds no picture that can be used: expected pictures with labels'
         )
     return found
+
+
+def check_split(folder: Path, split: str) -> None:
+    """Raise DatasetError where a set without lists is asked for one of them."""
+    if split not in SPLITS:
+        raise DatasetError(
+            f'{folder} has no list {split}: expected --split {", ".join(SPLITS)}, each of which is'
+            ' all of it'
+        )
 
 
 def require_every_class(images: ImageSet) -> None:
@@ -280,16 +291,23 @@ def from_files(
 
 def readable(paths: Sequence[Path]) -> set[Path]:
     """Those of the pictures that can be read whole. They are all looked through once, before a
-    training of hours."""
+    training of hours. Raises DatasetError for depth."""
+
+    def fine(path: Path) -> bool:
+        image = read_picture(path)
+        if image is not None and (depth := depth_in(path, image)):
+            raise DatasetError(f'{path} {depth}: expected a photograph; take it out of the list')
+        return image is not None
+
     with ThreadPoolExecutor(8) as readers:
-        whole = tqdm(
-            readers.map(lambda path: read_picture(path) is not None, paths),
+        found = tqdm(
+            readers.map(fine, paths),
             total=len(paths),
             desc='look through',
             unit='picture',
             disable=len(paths) < 500,
         )
-        return {path for path, fine in zip(paths, whole) if fine}
+        return {path for path, whole in zip(paths, found) if whole}
 
 
 def check_classes(found: Iterable[str], known: Sequence[str], where: str) -> None:

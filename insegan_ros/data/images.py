@@ -13,6 +13,9 @@ from insegan_ros.errors import MALFORMED
 from insegan_ros.files import read_content
 
 MOST_PX = 2**26
+# No depth camera that stands over a bin reads as far, in mm; a 16-bit photograph is somewhere as
+# bright.
+FAR_MM = 20_000
 
 
 def read_picture(path: Path, flags: int = cv2.IMREAD_COLOR) -> np.ndarray | None:
@@ -32,3 +35,14 @@ def read_picture(path: Path, flags: int = cv2.IMREAD_COLOR) -> np.ndarray | None
         return cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     except (OSError, SyntaxError, cv2.error, Image.DecompressionBombError, *MALFORMED):
         return None
+
+
+def depth_in(path: Path, image: np.ndarray) -> str:
+    """What makes a file that was read as a picture (H, W, 3) depth in millimetres, in words; empty
+    where it is none."""
+    # What is not grey is no depth, and needs no second look.
+    grey = bool((image == image[..., :1]).all())
+    whole = read_picture(path, cv2.IMREAD_UNCHANGED) if grey else None
+    if whole is None or whole.ndim != 2 or whole.dtype != np.uint16 or whole.max() >= FAR_MM:
+        return ''
+    return f'is 16-bit grey and nowhere brighter than {whole.max()}, as depth in millimetres is'

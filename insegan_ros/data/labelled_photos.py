@@ -21,7 +21,15 @@ from PIL import Image, UnidentifiedImageError
 
 from insegan_ros.data.coco import ANNOTATIONS
 from insegan_ros.data.folders import inside, instances_of, labels_of
-from insegan_ros.data.image_sets import ImageSet, Truth, check_classes, from_files, readable, shrink
+from insegan_ros.data.image_sets import (
+    ImageSet,
+    Truth,
+    check_classes,
+    check_split,
+    from_files,
+    readable,
+    shrink,
+)
 from insegan_ros.data.run_lengths import decode, picture_shape
 from insegan_ros.errors import MALFORMED, DatasetError
 from insegan_ros.frame import Instances
@@ -232,6 +240,7 @@ def read_coco_photos(folder: Path, size: int, split: str) -> ImageSet:
 def _coco_note(folder: Path, split: str) -> tuple[Path, Path]:
     """The file of a split's annotations, and the folder of its pictures. Raises DatasetError."""
     if (folder / ANNOTATIONS).is_file():
+        check_split(folder, split)
         return folder / ANNOTATIONS, folder
     pattern = {'training': 'train*', 'validation': 'val*', 'test': 'val*'}.get(split, split)
     notes = sorted((folder / 'annotations').glob(f'instances_{pattern}.json'))
@@ -278,7 +287,7 @@ def read_list(folder: Path, size: int, split: str) -> ImageSet:
     `picture.png,nut,bolt` of labels.csv; classes.txt, one per line, says which classes there are,
     without it all that are named. All of it is every split. Raises DatasetError for files that are
     missing or damaged."""
-    del split
+    check_split(folder, split)
     note = folder / LIST
     try:
         rows = _rows(note)
@@ -320,7 +329,7 @@ def read_list(folder: Path, size: int, split: str) -> ImageSet:
 def _rows(path: Path) -> list[list[str]]:
     """The rows of a CSV that are not empty."""
     text = io.StringIO(read_text(path, DatasetError), newline='')
-    rows = [[cell.strip() for cell in row] for row in csv.reader(text)]
+    rows = [[cell.strip() for cell in row] for row in csv.reader(text, strict=True)]
     return [row for row in rows if any(row)]
 
 

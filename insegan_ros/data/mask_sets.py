@@ -108,8 +108,8 @@ class MaskSet:
     @classmethod
     def load(cls, path: Path) -> MaskSet:
         """Read what `save` wrote. Raises DatasetError where that is not what the file holds."""
-        content = read_json(path, DatasetError)
         try:
+            content = read_json(path, DatasetError)
             sizes = [picture_shape(one['height'], one['width']) for one in content['images']]
             masks: list[list[Mask]] = [[] for _ in sizes]
             for one in content['annotations']:
@@ -123,7 +123,7 @@ class MaskSet:
                 tuple(sizes),
                 tuple(map(tuple, masks)),
             )
-        except MALFORMED as error:
+        except (DatasetError, *MALFORMED) as error:
             raise DatasetError(
                 f'{path} holds no masks ({reason(error)}): expected what a training wrote there;'
                 ' delete it, and it is made again'

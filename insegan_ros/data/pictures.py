@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 from tqdm import tqdm
 
-from insegan_ros.data.images import read_picture
+from insegan_ros.data.images import depth_in, read_picture
 from insegan_ros.data.one_file import opened
 from insegan_ros.data.photo_sets import Photo, is_photos, read_photos
 from insegan_ros.data.shards import ShardDataset
@@ -244,6 +244,8 @@ def _sources(
 def _from_photos(photos: list[Photo], truth: bool) -> Iterator[_Source]:
     for photo in photos:
         image = read_picture(photo.path)
+        if image is not None and (depth := depth_in(photo.path, image)):
+            raise DatasetError(f'{photo.path} {depth}: expected photographs; take it out')
         mask = read_picture(photo.mask, cv2.IMREAD_GRAYSCALE) if truth and photo.mask else None
         yield _Source(
             photo.path.name,

@@ -25,7 +25,7 @@ from insegan_ros.camera.messages import (
 from insegan_ros.camera.pairing import Pairing
 from insegan_ros.camera.realsense import read_realsense
 from insegan_ros.data.folders import inside
-from insegan_ros.data.images import read_picture
+from insegan_ros.data.images import depth_in, read_picture
 from insegan_ros.data.mcap_checksums import check_summary
 from insegan_ros.data.recording_writer import WORKSPACE_FILE
 from insegan_ros.data.scene import Scene
@@ -37,8 +37,6 @@ from insegan_ros.workspace import Workspace, read_workspace
 IMAGE_TYPE, INFO_TYPE = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CameraInfo'
 # Depth and colour whose stamps are nearer are of one moment.
 SLOP_S = 0.02
-# No depth camera that stands over a bin reads as far, in mm.
-FAR_MM = 20_000
 DEPTH_ENCODINGS = ('16UC1', 'mono16', '32FC1')
 
 
@@ -320,14 +318,8 @@ def read_colour_image(path: str | Path, camera: GivenCamera | None = None) -> Fr
     image = read_picture(Path(path))
     if image is None:
         raise InputError(f'{path} cannot be read as an image: expected a photograph')
-    # What is not grey is no depth, and needs no second look.
-    grey = bool((image == image[..., :1]).all())
-    whole = read_picture(Path(path), cv2.IMREAD_UNCHANGED) if grey else None
-    if whole is not None and whole.ndim == 2 and whole.dtype == np.uint16 and whole.max() < FAR_MM:
-        raise InputError(
-            f'{path} is 16-bit grey and nowhere brighter than {whole.max()}, as depth in'
-            ' millimetres is: the model looks at colour, expected a photograph'
-        )
+    if depth := depth_in(Path(path), image):
+        raise InputError(f'{path} {depth}: the model looks at colour, expected a photograph')
     shape = image.shape[:2]
     return Frame(
         np.full(shape, np.nan, np.float32),

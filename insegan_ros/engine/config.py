@@ -4,8 +4,9 @@ say what differs from that."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import is_dataclass
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
@@ -81,8 +82,22 @@ def shipped_yaml(name: str) -> dict[str, Any]:
 
 def instantiate(config_class: type[Configuration], values: Namespace) -> Configuration:
     """A configuration of nested dataclasses, of this class, from values that a command line has
-    parsed."""
+    parsed. Raises ConfigError for what a YAML file leaves empty."""
     values.pop('config', None)
+    _check_filled(config_class, values)
     parser = ArgumentParser()
     parser.add_class_arguments(config_class, 'it')
     return parser.instantiate(Namespace(it=values)).it
+
+
+def _check_filled(config_class: type, values: Namespace, above: str = '') -> None:
+    """Raise ConfigError for a section that holds no names, and for null where a value is needed:
+    the parser lets both pass."""
+    for name, kind in get_type_hints(config_class).items():
+        value, called = values.get(name), f'{above}{name}'
+        if is_dataclass(kind) and isinstance(value, Namespace):
+            _check_filled(kind, value, f'{called}.')  # type: ignore[arg-type]  # kind is a class
+        elif is_dataclass(kind):
+            raise ConfigError(f'{called} is {value}: expected names with values, or no such line')
+        elif name in values and value is None and type(None) not in get_args(kind):
+            raise ConfigError(f'{called} is null: expected a value, or no such line')

@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -254,10 +254,27 @@ class _Progress:
     def save(self, done: int) -> None:
         """Save the state after so many steps, and show the stage's pictures."""
         if self.writer is not None:
-            for name, picture in self.stage.pictures().items():
+            with _only_looked_at(self.stage.parts().values()):
+                pictures = self.stage.pictures()
+            for name, picture in pictures.items():
                 self.writer.add_image(name, picture, done)
             save_state(self.path, self.stage.parts(), done, self.seconds())
         self.fabric.barrier()
+
+
+@contextmanager
+def _only_looked_at(parts: Iterable[Any]) -> Iterator[None]:
+    """Modules in evaluation mode while it lasts: a picture that moved the means of batch norm would
+    make how often a training is saved, and where it is stopped, part of what it learns."""
+    modules = [one for part in parts if isinstance(part, torch.nn.Module) for one in part.modules()]
+    before = [module.training for module in modules]
+    for module in modules:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module, training in zip(modules, before):
+            module.training = training
 
 
 @contextmanager

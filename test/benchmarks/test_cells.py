@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pytest
+
 from insegan_ros.benchmarks.cells import not_measured, run_cells
 from insegan_ros.errors import DatasetError
 
@@ -47,3 +49,24 @@ def test_what_cannot_be_measured_is_said_until_it_is(tmp_path):
     # Nor what is measured without the others having been tried again.
     assert run(only={'kmeans'}) == [{'method': 'kmeans'}] and len(not_measured(tmp_path)) == 4
     assert len(run()) == 2 and asked[2:] == ['spectral'] and not_measured(tmp_path) == []
+
+
+def test_results_that_do_not_hold_any_more_are_said_and_write_over_no_table(tmp_path, capsys):
+    def run(version, measure, *methods):
+        cells = [Cell('one', method) for method in methods]
+
+        def identity(cell):
+            return f'{version} {cell}'
+
+        return run_cells('test', tmp_path, cells, ('method',), set(), identity, measure)
+
+    def measure(cell):
+        return {'method': cell.method}
+
+    run('0.1', measure, 'kmeans')
+    assert 'other settings' not in capsys.readouterr().out
+    with pytest.raises(DatasetError, match='holds 1 results of other settings.*kmeans-.*as they'):
+        run('0.2', None, 'kmeans', 'kmeans-2')
+    assert run('0.2', measure, 'kmeans') == [{'method': 'kmeans'}]
+    assert 'such as kmeans-' in capsys.readouterr().out
+    assert len(list((tmp_path / 'results').iterdir())) == 2

@@ -4,6 +4,8 @@ what they are."""
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from dataclasses import replace
 
 import pytest
@@ -124,3 +126,10 @@ def test_the_small_budget_runs_every_method_and_goes_on_where_it_was(tmp_path, m
     monkeypatch.setattr(Insta10, '_measure', lambda *_: pytest.fail('measured again'))
     assert run_insta10(folder, 'small', only) == rows
     assert all(path.stat().st_mtime_ns == changed_at for path, changed_at in files.items())
+
+
+def test_the_command_that_tables_name_can_be_typed(tmp_path):
+    only = {'insegan-paper in poses', 'methods'}
+    run_insta10(tmp_path, 'small', only, measured=True)
+    line = re.search('Made by `(.*)`', (tmp_path / 'tables.md').read_text())
+    assert line and set(shlex.split(line[1])[-1].split(',')) == only

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+from pathlib import Path
+
 import pytest
 from shell import command
 
 from insegan_ros.benchmarks.registry import BENCHMARKS, run_benchmark
 from insegan_ros.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_every_benchmark_is_there():
@@ -28,6 +34,9 @@ def test_names_and_budgets_that_are_unknown_are_said(tmp_path):
     for given in ({'out': tmp_path / 'new'}, {'only': {'nut'}}, {'measured': True}):
         with pytest.raises(ConfigError, match='benchmark picks keeps no folder.*expected --json'):
             run_benchmark('picks', 'small', **given)
+    for name in ('picks', 'weak'):
+        with pytest.raises(ConfigError, match=f'benchmark {name} takes no --pictures.*for hoc'):
+            run_benchmark(name, 'small', pictures=tmp_path)
     assert not (tmp_path / 'new').exists()
 
 
@@ -44,3 +53,16 @@ def test_the_command_names_what_is_unknown(tmp_path, capsys):
     out = ('--budget', 'small', '--out', tmp_path)
     assert command('benchmark', 'hoc', *out, '--only', 'everything,nothing') == 2
     assert 'unknown table or method "everything, nothing"' in capsys.readouterr().err
+
+
+def test_names_that_the_manual_gives_to_only_are_known(tmp_path, capsys):
+    pages = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
+    found = {
+        line
+        for page in pages
+        for line in re.findall(r'insegan (benchmark \w+ [^`\n#]*--only [^`\n#]*)', page.read_text())
+    }
+    assert len(found) > 10
+    for number, line in enumerate(sorted(found)):
+        words = (*shlex.split(line), '--measured', '--out', tmp_path / str(number))
+        assert command(*words) == 0, capsys.readouterr().err[:200]

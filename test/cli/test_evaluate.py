@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from shell import command, shell
 
+from insegan_ros.cli.options import mind_part
 from insegan_ros.errors import InseganWarning
+from insegan_ros.methods.registry import load_segmenter
 from insegan_sim.parts import load_part
 
 
@@ -21,6 +23,12 @@ def test_a_checkpoint_of_another_part_is_said(nut_data):
         assert (
             command('evaluate', '--model', 'cutpaste-bolt', '--data', nut_data, '--limit', 1) == 0
         )
+
+
+@pytest.mark.parametrize('model', ['hoc-nut', 'irnet-mixed', 'layered-gan-tote'])
+def test_what_is_called_by_its_set_is_no_checkpoint_of_another_part(model, nut_data, recwarn):
+    mind_part(load_segmenter(model), nut_data, model)
+    assert not [one for one in recwarn if issubclass(one.category, InseganWarning)]
 
 
 def test_a_mesh_scores_poses(nut_data, tmp_path, capsys):

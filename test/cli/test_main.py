@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -111,6 +112,19 @@ def test_an_interrupt_says_whether_the_same_command_goes_on(monkeypatch, capsys,
         assert capsys.readouterr().err == f'insegan: stopped{said}\n'
 
 
+@pytest.mark.parametrize(('readable', 'said'), [(True, 'written'), (False, 'looked at')])
+def test_what_may_not_be_read_is_not_said_to_be_unwritable(
+    readable, said, monkeypatch, capsys, tmp_path
+):
+    def refused(*arguments):
+        raise PermissionError(errno.EACCES, 'Permission denied', str(tmp_path))
+
+    monkeypatch.setattr('insegan_ros.cli.evaluate.run', refused)
+    monkeypatch.setattr(os, 'access', lambda *_: readable)
+    assert command('evaluate', '--model', 'kmeans', '--data', tmp_path) == 2
+    assert f'cannot be {said} (Permission denied)' in capsys.readouterr().err
+
+
 def test_a_library_that_greets_is_not_heard():
     made = subprocess.run(
         [sys.executable, '-c', 'import insegan_sim.world; print("ours")'],
@@ -131,6 +145,27 @@ def test_a_configuration_that_is_none_is_one_line(content, tmp_path, capsys):
         assert command('simulate', *form) == 2
         said = capsys.readouterr().err
         assert said.startswith('insegan: ') and 'it.yaml' in said and said.count('\n') == 1
+
+
+@pytest.mark.parametrize(
+    ('content', 'said'),
+    [
+        ('class_maps: 3', 'class_maps is 3: expected names with values'),
+        ('seed: 1\nclass_maps:', 'class_maps is None: expected names with values'),
+        ('seed: 1\nsize:', 'size is null: expected a value'),
+        ('class_maps: {steps: null}', 'class_maps.steps is null: expected a value'),
+    ],
+)
+def test_what_a_configuration_leaves_empty_is_told_by_its_name(content, said, tmp_path, capsys):
+    (tmp_path / 'it.yaml').write_text(content)
+    assert command('train', 'irnet', '--config', tmp_path / 'it.yaml', '--data', 'nowhere') == 2
+    assert capsys.readouterr().err.startswith(f'insegan: {said}')
+
+
+def test_a_picture_as_a_configuration_is_one_line(tmp_path, capsys):
+    (tmp_path / 'it.png').write_bytes(b'\x89PNG')
+    assert command('train', 'irnet', '--config', tmp_path / 'it.png') == 2
+    assert 'it.png cannot be read' in capsys.readouterr().err
 
 
 def test_a_pipe_as_a_configuration_is_not_waited_for(tmp_path, capsys):

@@ -7,8 +7,10 @@ import cv2
 import numpy as np
 import pytest
 from heap_pictures import heap_of_disks
+from PIL import ExifTags, Image
 
 from insegan_ros.data.heap import equalised, estimate_size, read_heap
+from insegan_ros.data.recordings import read_colour_image
 from insegan_ros.errors import DatasetError
 from insegan_ros.methods.hoc.patches import cut_patches
 
@@ -34,6 +36,23 @@ def test_grey_deep_and_clear_pictures_are_read(tmp_path):
     for name in ('grey', 'clear'):
         assert read_heap(tmp_path / f'{name}.png', 'colour').pixels.shape == (256, 256, 3)
     assert colour.min() < -0.8 and colour.max() > 0.5 and colour.dtype == np.float32
+
+
+def test_a_photograph_is_turned_as_its_camera_was_held(tmp_path):
+    """As `segment` turns it: what is learnt has the same way up."""
+    heap_of_disks(tmp_path / 'heap.png')
+    picture = Image.open(tmp_path / 'heap.png').convert('RGB').crop((0, 0, 256, 200))
+    exif = picture.getexif()
+    exif[ExifTags.Base.Orientation] = 6
+    picture.save(tmp_path / 'turned.jpg', exif=exif, quality=95)
+    shape = read_colour_image(tmp_path / 'turned.jpg').colour.shape
+    assert read_heap(tmp_path / 'turned.jpg', 'colour').pixels.shape == shape == (256, 200, 3)
+
+
+def test_depth_is_no_photograph(tmp_path):
+    cv2.imwrite(str(tmp_path / 'depth.png'), np.full((80, 120), 600, np.uint16))
+    with pytest.raises(DatasetError, match='than 600, as depth.*or --modality depth'):
+        read_heap(tmp_path / 'depth.png', 'colour')
 
 
 def test_pictures_that_teach_nothing_are_refused(tmp_path):

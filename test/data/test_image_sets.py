@@ -213,13 +213,18 @@ def test_a_list_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
         'Picture,classes\npictures/0.png,nut\npictures/1.png,bolt\n'
     )
     assert read_image_set(tmp_path, 96).classes == ('bolt', 'nut'), 'a heading is no picture'
+    cv2.imwrite(str(tmp_path / 'depth.png'), np.full((80, 80), 700, np.uint16))
     for text, said in (
         ('pictures/0.png;nut\n', 'has no comma in any line'),
         ('pictures/0.png,nut\npictures/1.png,Nut\n', 'Nut, nut, which differ in case alone'),
+        ('pictures/0.png,"nut\npictures/1.png,bolt\n', 'cannot be read .unexpected end of data'),
+        ('depth.png,nut\npictures/1.png,bolt\n', 'depth.png is 16-bit grey.*out of the list'),
     ):
         (tmp_path / 'labels.csv').write_text(text)
         with pytest.raises(DatasetError, match=said):
             read_image_set(tmp_path, 96)
+    with pytest.raises(DatasetError, match='has no list Main/train: expected --split training'):
+        read_image_set(tmp_path, 96, split='Main/train')
     photograph(tmp_path / 'others' / '0.png', seed=9)
     (tmp_path / 'labels.csv').write_text('pictures/0.png,nut,bolt\nothers/0.png,nut\n')
     assert read_image_set(tmp_path, 96).names == ('000000-0', '000001-0'), (

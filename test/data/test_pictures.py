@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from photographs import photo, red
@@ -51,6 +52,9 @@ def test_what_cannot_be_used_is_skipped_counted_and_named(tmp_path, capsys):
     )
     with pytest.raises(DatasetError, match='without a box'):
         read_pictures(tmp_path / 'things', 32, 'box')
+    cv2.imwrite(str(tmp_path / 'things' / '9.png'), np.full((80, 80), 700, np.uint16))
+    with pytest.raises(DatasetError, match='9.png is 16-bit grey.*expected photographs'):
+        read_pictures(tmp_path / 'things', 32)
     empty = tmp_path / 'nothing'
     empty.mkdir()
     assert not is_photos(empty)

@@ -57,6 +57,34 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path):
     assert torch.equal(weights_of(whole.average), weights_of(again.average))
 
 
+def test_how_often_it_is_saved_changes_nothing_that_is_learnt(tmp_path):
+    """Nor where it is stopped, for then it is saved as well: pictures only look."""
+
+    class Normed(Stage):
+        name, steps, images_per_step = 'normed', 6, 4
+
+        def __init__(self):
+            self.network = torch.nn.BatchNorm1d(2)
+
+        def parts(self):
+            return {'network': self.network}
+
+        def step(self, index):
+            return {'L': self.network(torch.randn(4, 2)).sum().detach()}
+
+        def pictures(self):
+            self.network(torch.randn(4, 2))
+            return {}
+
+    means = []
+    for often in (1, 6):
+        stage, loop = Normed(), replace(LOOP, save_every=often)
+        run_stage(make_fabric(loop), stage, 6, tmp_path / str(often), 0, loop)
+        assert stage.network.training
+        means.append(stage.network.running_mean)
+    assert torch.equal(*means)
+
+
 def test_ctrl_c_ends_the_step_saves_and_goes_on(tmp_path, capfd):
     whole = new_gan()
     run_stage(whole.fabric, whole, 10, tmp_path / 'whole', 0, LOOP)

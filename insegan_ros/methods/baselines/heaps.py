@@ -14,6 +14,7 @@ from skimage.segmentation import felzenszwalb, watershed
 from sklearn.cluster import MiniBatchKMeans
 
 from insegan_ros.data.heap import estimate_size
+from insegan_ros.errors import DatasetError, InputError
 from insegan_ros.frame import Modality
 from insegan_ros.geometry.label_images import clean
 from insegan_ros.segmenters.heap import HeapSegmenter
@@ -55,9 +56,15 @@ class HeapBaseline(HeapSegmenter):
         return grey > threshold_otsu(grey)
 
     def width(self, picture: np.ndarray) -> float:
-        """The width of an object of the picture (H, W, C) in px. Raises DatasetError where it
-        cannot be estimated."""
-        return self.size_px or estimate_size(picture)
+        """The width of an object of the picture (H, W, C) in px. Raises InputError where it cannot
+        be estimated."""
+        try:
+            return self.size_px or estimate_size(picture)
+        except DatasetError as error:
+            raise InputError(
+                'no object shows in the picture: expected a heap of equal objects, whose width can'
+                ' be estimated'
+            ) from error
 
     def cleaned(self, labels: np.ndarray, size: float) -> tuple[np.ndarray, np.ndarray]:
         """Labels (H, W) without what is far smaller than an object of `size` px, and equal scores

@@ -20,8 +20,9 @@ from skimage.segmentation import felzenszwalb
 from torch import Tensor
 from torchvision.models.detection import MaskRCNN
 
-from insegan_ros.errors import ConfigError, DatasetError
+from insegan_ros.errors import ConfigError
 from insegan_ros.methods.image_level.mask_rcnn import filled_up
+from insegan_ros.methods.image_level.run import read_arrays
 
 
 @dataclass(frozen=True)
@@ -78,17 +79,8 @@ class Proposals:
         DatasetError."""
         if path.is_file() and not path.stat().st_size:
             return None
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                return cls(
-                    file['boxes'],
-                    np.unpackbits(file['masks'], axis=-1, count=int(file['width'])).astype(bool),
-                    file['objectness'],
-                )
-        except (OSError, KeyError, ValueError, EOFError) as error:
-            raise DatasetError(
-                f'{path} cannot be read ({error}): delete it, and it is made again'
-            ) from error
+        boxes, masks, width, objectness = read_arrays(path, 'boxes', 'masks', 'width', 'objectness')
+        return cls(boxes, np.unpackbits(masks, axis=-1, count=int(width)).astype(bool), objectness)
 
 
 def propose(picture: np.ndarray, config: ProposalsConfig) -> Proposals | None:

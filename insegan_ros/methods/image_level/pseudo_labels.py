@@ -20,7 +20,7 @@ from torch import Tensor
 from insegan_ros.data.folders import read_png
 from insegan_ros.data.image_sets import ImageSet
 from insegan_ros.data.mask_sets import Mask, MaskSet, sizes_of
-from insegan_ros.errors import DatasetError
+from insegan_ros.errors import MALFORMED, DatasetError
 from insegan_ros.methods.image_level.affinity_net import (
     AffinityNet,
     AffinityNetConfig,
@@ -39,7 +39,7 @@ from insegan_ros.methods.image_level.label_synthesis import (
     synthesise,
 )
 from insegan_ros.methods.image_level.relations import IGNORED, feature_affinities, transitions
-from insegan_ros.methods.image_level.run import ImageRun
+from insegan_ros.methods.image_level.run import ImageRun, damaged, read_arrays
 
 AnyRelationStage = TypeVar('AnyRelationStage', bound=RelationStage)
 
@@ -66,14 +66,8 @@ def make_class_maps(run: ImageRun) -> None:
 def read_class_maps(run: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
     """The attention maps (k, h, w) float32 in [0, 1] of a picture, and their class ids (k,). Raises
     DatasetError."""
-    path = run / 'cams' / f'{name}.npz'
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return file['maps'].astype(np.float32) / 255, file['kinds']
-    except (OSError, KeyError, ValueError, EOFError) as error:
-        raise DatasetError(
-            f'{path} cannot be read ({error}): delete it, and it is made again'
-        ) from error
+    maps, kinds = read_arrays(run / 'cams' / f'{name}.npz', 'maps', 'kinds')
+    return maps.astype(np.float32) / 255, kinds
 
 
 def mine_relations(run: ImageRun, config: ConfidentAreasConfig, crf: DenseCrfConfig) -> None:
@@ -145,17 +139,23 @@ def pack_masks(masks: tuple[Mask, ...]) -> bytes:
     return json.dumps([asdict(one) for one in masks]).encode()
 
 
+def unpack_masks(path: Path) -> tuple[Mask, ...]:
+    """The masks in a file of what `pack_masks` made; none where it is empty. Raises
+    DatasetError."""
+    try:
+        return tuple(Mask(**one) for one in json.loads(path.read_bytes() or '[]'))
+    except (OSError, *MALFORMED) as error:
+        raise damaged(path, error) from error
+
+
 def collect_masks(run: ImageRun, folder: str, make: Callable[[int], bytes | None]) -> MaskSet:
     """The masks of every picture, which `make` gives in JSON, each in the folder and all of them in
     a file of its name; what is there is kept."""
     whole = run.out / f'{folder}.json'
     if not whole.exists():
         run.for_every_picture(folder, 'json', make)
-        found = [
-            json.loads((run.out / folder / f'{name}.json').read_text() or '[]')
-            for name in run.images.names
-        ]
-        masks = tuple(tuple(Mask(**one) for one in some) for some in found)
+        paths = [run.out / folder / f'{name}.json' for name in run.images.names]
+        masks = tuple(unpack_masks(path) for path in paths)
         MaskSet(run.images.classes, sizes_of(run.images), masks).save(whole)
     return MaskSet.load(whole)
 
@@ -238,6 +238,10 @@ def read_labels(run: Path, images: ImageSet, size: int, folder: str = 'semantic'
     """Semantic labels (N, size, size) uint8 of all pictures; IGNORED where a picture is smaller."""
     out = np.full((len(images), size, size), IGNORED, np.uint8)
     for row, name in zip(out, images.names):
-        label = read_png(run / folder / f'{name}.png')
+        path = run / folder / f'{name}.png'
+        try:
+            label = read_png(path)
+        except DatasetError as error:
+            raise damaged(path, error) from error
         row[: label.shape[0], : label.shape[1]] = label
     return out

@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from zipfile import BadZipFile
 
+import numpy as np
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -21,12 +24,14 @@ from insegan_ros.data.image_sets import (
 from insegan_ros.engine.checkpoint import Scales
 from insegan_ros.engine.loop import LoopConfig
 from insegan_ros.engine.run import RunContext
-from insegan_ros.errors import ConfigError, DatasetError
+from insegan_ros.errors import MALFORMED, ConfigError, DatasetError
 from insegan_ros.files import write_whole
 from insegan_ros.methods.image_level.backbone import BackboneConfig, to_tensor
 from insegan_ros.renamed import modern_config
-from insegan_ros.texts import read_mapping
+from insegan_ros.texts import read_mapping, reason
 
+# Classes that are named before a training begins.
+TOLD = 5
 # Where a training stops is no part of what it is.
 MAY_DIFFER = ('stop_after', 'rounds')
 
@@ -89,6 +94,12 @@ class ImageRun(RunContext):
             config.data, config.size, config.modality, config.split, config.scenes
         )
         require_every_class(self.images)
+        # A name that is misspelt once is a class of one picture.
+        shown = sorted(zip(self.images.present.sum(0), self.images.classes))[:TOLD]
+        self.say(
+            f'{self.images.name}: {len(self.images)} pictures of {len(self.images.classes)}'
+            f' classes; the rarest: {", ".join(f"{name} in {count}" for count, name in shown)}'
+        )
 
     def claim_folder(self) -> None:
         """Take the run's folder for these pictures, or go on in it. Raises ConfigError where it
@@ -151,6 +162,20 @@ class ImageRun(RunContext):
     def progress(self, indices: Sequence[int], what: str, unit: str = 'picture') -> tqdm:
         """The indices behind a progress bar."""
         return tqdm(indices, desc=what, unit=unit, disable=not self.speaks)
+
+
+def read_arrays(path: Path, *names: str) -> list[np.ndarray]:
+    """Arrays of these names in a file that a stage has made. Raises DatasetError."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return [file[name] for name in names]
+    except (OSError, EOFError, BadZipFile, zlib.error, *MALFORMED) as error:
+        raise damaged(path, error) from error
+
+
+def damaged(path: Path, error: Exception) -> DatasetError:
+    """The one sentence for what a stage has made and cannot be read again."""
+    return DatasetError(f'{path} cannot be read ({reason(error)}): delete it, and it is made again')
 
 
 def share(run: Path, other: Path, names: Sequence[str]) -> None:

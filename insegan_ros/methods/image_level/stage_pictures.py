@@ -18,7 +18,7 @@ from insegan_ros.methods.image_level.backbone import padded
 from insegan_ros.methods.image_level.irnet import IRNet
 from insegan_ros.methods.image_level.proposals import Proposals
 from insegan_ros.methods.image_level.relations import IGNORED
-from insegan_ros.methods.image_level.run import ImageRun
+from insegan_ros.methods.image_level.run import ImageRun, read_arrays
 
 # Pictures that are shown.
 SHOWN = 6
@@ -68,8 +68,8 @@ def _with_attention(run: ImageRun, index: int) -> dict[str, np.ndarray]:
     path, cells = run.out / 'cams' / f'{run.images.names[index]}.npz', {}
     cells['picture'] = picture[..., :3].copy()
     if path.is_file():
-        with np.load(path, allow_pickle=False) as file:
-            cells['attention'] = _heated(picture, file['maps'].max(0).astype(np.float32) / 255)
+        maps = read_arrays(path, 'maps')[0]
+        cells['attention'] = _heated(picture, maps.max(0).astype(np.float32) / 255)
     return cells
 
 

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from insegan_ros.errors import InputError
 from insegan_ros.frame import Frame, Intrinsics
 from insegan_ros.methods.baselines.heaps import (
     ClustersSegmenter,
@@ -84,3 +85,12 @@ def test_a_template_is_found_again_where_it_was_turned():
         picture[..., None]
     )
     assert sum(labels[row, column] > 0 for row, column in places) >= 13 and 12 <= labels.max() <= 20
+
+
+@pytest.mark.parametrize(
+    'kind', [WatershedSegmenter, RegionsSegmenter, TemplateSegmenter, ClustersSegmenter]
+)
+def test_a_picture_without_objects_is_one_frame_that_cannot_be_used(kind):
+    """An InputError, after which `segment` and the node go on with the next frame."""
+    with pytest.raises(InputError, match='no object shows in the picture: expected'):
+        kind().divide(np.zeros((96, 96, 1), np.float32))

@@ -3,6 +3,7 @@ from, and looked at; small and short."""
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,14 +12,18 @@ import pytest
 import torch
 from small_image_level import small_ccgr, small_irnet
 
-from insegan_ros.data.image_sets import read_image_set
+from insegan_ros.data.image_sets import ImageSet, read_image_set
 from insegan_ros.data.mask_sets import MaskSet
 from insegan_ros.data.shards import ShardDataset
 from insegan_ros.engine.checkpoint import Checkpoint
 from insegan_ros.engine.loop import LoopConfig
 from insegan_ros.errors import ConfigError, DatasetError, InputError
+from insegan_ros.files import write_whole
 from insegan_ros.frame import Frame
 from insegan_ros.methods.image_level.irnet_recipe import train_irnet
+from insegan_ros.methods.image_level.proposals import Proposals
+from insegan_ros.methods.image_level.pseudo_labels import read_class_maps, read_labels, unpack_masks
+from insegan_ros.methods.image_level.run import ImageRun
 from insegan_ros.methods.registry import load_segmenter
 
 
@@ -109,6 +114,30 @@ def test_the_semantic_variant_names_classes(mixed: Path, tmp_path: Path):
     found = segmenter.segment(scene.frame, scene.workspace)
     assert len(set(found.classes)) == len(found.classes) <= 2 and found.labels.max() == len(found)
     assert (tmp_path / 'run/semantic').is_dir()
+
+
+def test_what_a_stage_made_and_is_cut_short_is_to_be_deleted(tmp_path: Path):
+    maps, present = np.zeros((1, 8, 8), np.uint8), np.ones((1, 1), bool)
+    pictures = ImageSet('', ('nut',), present, ('a',), 32, 3, lambda index: maps, None, '')
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, maps=maps, kinds=np.zeros(1, int))
+    for path, whole, read in (
+        ('cams/a.npz', buffer.getvalue(), lambda: read_class_maps(tmp_path, 'a')),
+        ('cams/a.npz', buffer.getvalue(), lambda: Proposals.load(tmp_path / 'cams/a.npz')),
+        ('labels/a.json', b'[{"kind": 0', lambda: unpack_masks(tmp_path / 'labels/a.json')),
+        ('labels.json', b'{"images": []', lambda: MaskSet.load(tmp_path / 'labels.json')),
+        ('semantic/a.png', b'', lambda: read_labels(tmp_path, pictures, 8)),
+    ):
+        write_whole(tmp_path / path, whole[: len(whole) - 9])
+        with pytest.raises(DatasetError, match=f'{path} .*delete it, and it is made again'):
+            read()
+
+
+def test_the_rarest_classes_are_named_before_any_work(mixed: Path, tmp_path: Path, capsys):
+    """A name that was misspelt once is one of them."""
+    run = ImageRun(small_irnet(mixed / 'image', tmp_path / 'run'))
+    count, name = min(zip(run.images.present.sum(0), run.images.classes))
+    assert f'classes; the rarest: {name} in {count}, ' in capsys.readouterr().out
 
 
 def test_what_cannot_be_learnt_from_is_refused_before_any_work(mixed: Path, tmp_path: Path):
