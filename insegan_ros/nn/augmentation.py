@@ -12,13 +12,16 @@ def in_range(pictures: Tensor) -> Tensor:
     return pictures.float() / 127.5 - 1
 
 
-def random_views(pictures: Tensor, min_side: float = 0.85) -> Tensor:
-    """Random horizontal flips and square crops of pictures (B, C, H, W), resized to (B, C, H, W).
+def random_views(
+    pictures: Tensor, min_side: float = 0.85, max_side: float = 1.0, size: int = 0
+) -> Tensor:
+    """Random horizontal flips and square crops of pictures (B, C, H, W), resized to (B, C, H, W),
+    or to `size` px.
 
-    min_side: the smallest side of a crop, as a share of the picture's.
+    min_side, max_side: the smallest and the largest side of a crop, as shares of the picture's.
     """
     count, device = len(pictures), pictures.device
-    side = min_side + (1 - min_side) * torch.rand(count, device=device)
+    side = min_side + (max_side - min_side) * torch.rand(count, device=device)
     mirror = torch.where(torch.rand(count, device=device) < 0.5, -1.0, 1.0)
     room = (1 - side)[:, None] * (2 * torch.rand(count, 2, device=device) - 1)
     zero = torch.zeros(count, device=device)
@@ -26,7 +29,9 @@ def random_views(pictures: Tensor, min_side: float = 0.85) -> Tensor:
         torch.stack([mirror * side, zero, room[:, 0]], -1),
         torch.stack([zero, side, room[:, 1]], -1),
     )
-    grid = affine_grid(torch.stack(rows, 1), list(pictures.shape), align_corners=False)
+    height, width = (size, size) if size else pictures.shape[2:]
+    shape = [*pictures.shape[:2], height, width]
+    grid = affine_grid(torch.stack(rows, 1), shape, align_corners=False)
     return grid_sample(pictures, grid, padding_mode='border', align_corners=False)
 
 

@@ -37,6 +37,8 @@ from insegan_ros.nn.discriminator import Discriminator
 
 # Fewer backgrounds would be learnt by heart.
 MIN_BACKGROUNDS = 10
+# Backgrounds are read at so many times the size of the pictures.
+SHARPER = 2
 # A mask of the teacher that covers a share of the picture beyond these is no prediction.
 SURE = (0.002, 0.9)
 
@@ -65,6 +67,9 @@ class IndependenceGanConfig:
     """a, the share of the picture at which a mask's penalty is zero."""
     patch: float = 0.5
     """Minimum side of the random crop of a background, as a share of the background's."""
+    max_patch: float = 1.0
+    """Maximum of it. With both crops show as much of a background as the pictures do around their
+    object; a discriminator that can tell them apart by that learns nothing of masks."""
     within_box: bool = True
     """Whether masks are cut to the object's box where crops are larger than it (view box, context
     above 1): what lies outside of the box is known to be background."""
@@ -78,12 +83,12 @@ class IndependenceGanConfig:
             or self.batch < 2
             or self.area < 0
             or not 0 <= self.smallest < 1
-            or not 0 < self.patch <= 1
+            or not 0 < self.patch <= self.max_patch <= 1
         ):
             raise ConfigError(
                 f'gan.steps {self.steps}, batch {self.batch}, area {self.area}, smallest'
-                f' {self.smallest}, patch {self.patch}: expected 1 or more, 2 or more, 0 or more, 0'
-                ' to below 1, above 0 to 1'
+                f' {self.smallest}, patch {self.patch}, max_patch {self.max_patch}: expected 1 or'
+                ' more, 2 or more, 0 or more, 0 to below 1, above 0, from there to 1'
             )
 
 
@@ -118,8 +123,8 @@ class TrainIndependenceConfig(PicturesConfig):
 class IndependenceStage(Stage):
     """The adversarial stage: the U-Net (`provider`) against a discriminator of composites.
 
-    images (N, 3, S, S) and backgrounds (M, 3, S, S) uint8 on the device; box (1, 1, S, S): 1 where
-    foreground may be, None for everywhere.
+    images (N, 3, S, S) and backgrounds (M, 3, S', S'), which may be larger, uint8 on the device;
+    box (1, 1, S, S): 1 where foreground may be, None for everywhere.
     """
 
     name = 'gan'
@@ -175,7 +180,12 @@ class IndependenceStage(Stage):
         inputs, inside = views[:, :3], views[:, 3:] > 0.5
         masks = torch.sigmoid(self.provider(inputs)) * inside
         if self.config.background == 'independent':
-            below = random_views(self._draw(self.backgrounds), self.config.patch)
+            below = random_views(
+                self._draw(self.backgrounds),
+                self.config.patch,
+                self.config.max_patch,
+                inputs.shape[-1],
+            )
         else:
             below = inputs.flip(3)
         return inputs, masks, blend(below, inputs, masks)
@@ -263,7 +273,10 @@ def train_independence(config: TrainIndependenceConfig) -> Path:
 
 def _read_backgrounds(config: TrainIndependenceConfig) -> Pictures:
     """The pictures without an object. Raises DatasetError where they are too few."""
-    empty = read_pictures(config.backgrounds, config.size, 'scene', empty=True)
+    # Crops of them are as sharp as the pictures are: what was read small would be blurred, and
+    # known by that. A file has the size that it was written with.
+    size = config.size if Path(config.backgrounds).is_file() else SHARPER * config.size
+    empty = read_pictures(config.backgrounds, size, 'scene', empty=True)
     if len(empty.images) < MIN_BACKGROUNDS:
         raise DatasetError(
             f'{config.backgrounds} holds {len(empty.images)} backgrounds: expected'
@@ -273,7 +286,7 @@ def _read_backgrounds(config: TrainIndependenceConfig) -> Pictures:
 
 
 def _train_teacher(run: RunContext, data: PictureImages, backgrounds: Tensor) -> IndependenceStage:
-    """The adversarial stage, trained; draws gan.png. backgrounds (M, 3, S, S) uint8."""
+    """The adversarial stage, trained; draws gan.png. backgrounds (M, 3, S', S') uint8."""
     config: TrainIndependenceConfig = run.config
     run.seed('weights', 0)
     box = None

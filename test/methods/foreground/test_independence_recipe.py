@@ -102,6 +102,23 @@ def test_the_teacher_is_averaged_over_views():
     )
 
 
+def test_backgrounds_are_as_sharp_as_pictures():
+    """Of noise, blurred by nothing but how it was read, crops of half a background are as rough as
+    pictures are: it is read larger."""
+    torch.manual_seed(0)
+    pictures = torch.randint(256, (64, 3, 32, 32), dtype=torch.uint8)
+    backgrounds = torch.randint(256, (64, 3, 64, 64), dtype=torch.uint8)
+    config = IndependenceGanConfig(batch=32, discriminator_width=16, patch=0.5, max_patch=0.5)
+    fabric = Fabric(accelerator='cpu', devices=1)
+    stage = IndependenceStage(
+        fabric, config, ForegroundConfig(8, 3), pictures, backgrounds, torch.zeros(1, 1, 32, 32)
+    )
+    _, masks, composites = stage.composites()
+    assert composites.shape == (32, 3, 32, 32) and not masks.any()
+    # Backgrounds of 32 px have .28, pictures .48.
+    assert float(composites.diff(dim=3).std()) > 0.4
+
+
 @pytest.mark.slow
 def test_the_mask_is_learnt_not_thresholded(pictures):
     """Toy: a colour threshold. Object and background have equal mean colours here, and no mask is
