@@ -202,7 +202,6 @@ class ClassMapsStage(ImageStage):
     @torch.no_grad()
     def pictures(self) -> dict[str, Tensor]:
         """Rows of a picture and the maps of what is in it."""
-        self.network.eval()
         rows = []
         for index in torch.linspace(0, len(self.run.images) - 1, 4).long().tolist():
             picture = self.read([index])[0].to(self.run.device)
@@ -213,7 +212,6 @@ class ClassMapsStage(ImageStage):
                 maps[:, None].expand(-1, 3, -1, -1) * 2 - 1,
                 maps.new_full((5 - len(maps), 3, *picture.shape[1:]), -1),
             ]
-        self.network.train()
         return {'pictures, maps': tile_colour(interpolate(torch.cat(rows), 112), 6)}
 
 

@@ -80,12 +80,10 @@ class SemanticStage(ImageStage):
     @torch.no_grad()
     def pictures(self) -> dict[str, Tensor]:
         """Rows: pictures, labels, what is found."""
-        self.network.eval()
         chosen = torch.linspace(0, len(self.run.images) - 1, 6).long().tolist()
         pictures = self.read(chosen)
         logits = self.network(pictures.to(self.run.device))
         found = as_fine(logits, self.labels.shape[1:]).argmax(1).cpu().numpy()
-        self.network.train()
         colours = palette(IGNORED)
         shown = pictures[:, :3].permute(0, 2, 3, 1).numpy()
         rows = [
