@@ -87,9 +87,11 @@ def class_maps(
         # From cells of the maps, STRIDE px of the picture, to cells of the network's.
         step = [STRIDE * large / own / 16 for large, own in zip(at, (height, width))]
         first = [(8 * one - 0.5) / 16 for one in step]
-        for view in (sized, sized.flip(-1)):
-            found = resample(network.maps(view)[:, present], size, step, first)[0]
-            total += found if view is sized else found.flip(-1)
+        # The mirror image is read from its last pixel back; flipped maps would not lie on the
+        # others where their last column reaches beyond the picture.
+        back, last = [step[0], -step[1]], [first[0], (at[1] - 1) / 16 - first[1]]
+        for view, along, begin in ((sized, step, first), (sized.flip(-1), back, last)):
+            total += resample(network.maps(view)[:, present], size, along, begin)[0]
     return total / total.amax((1, 2), keepdim=True).clamp(min=1e-5)
 
 
