@@ -58,7 +58,8 @@ class Stage(ABC):
         """One optimisation step; returns the losses to show, scalars by name."""
 
     def pictures(self) -> dict[str, Tensor]:
-        """Pictures (3 or 1, H, W) in [0, 1] for TensorBoard, of what it has learnt so far."""
+        """Pictures (3 or 1, H, W) in [0, 1] for TensorBoard, of what it has learnt so far. The
+        modules among its parts are in evaluation mode."""
         return {}
 
 

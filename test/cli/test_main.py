@@ -151,7 +151,7 @@ def test_a_configuration_that_is_none_is_one_line(content, tmp_path, capsys):
     ('content', 'said'),
     [
         ('class_maps: 3', 'class_maps is 3: expected names with values'),
-        ('seed: 1\nclass_maps:', 'class_maps is None: expected names with values'),
+        ('seed: 1\nclass_maps:', 'class_maps is null: expected names with values'),
         ('seed: 1\nsize:', 'size is null: expected a value'),
         ('class_maps: {steps: null}', 'class_maps.steps is null: expected a value'),
     ],

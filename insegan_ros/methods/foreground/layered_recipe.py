@@ -246,7 +246,6 @@ class LayeredGanStage(Stage):
     @torch.no_grad()
     def pictures(self) -> dict[str, Tensor]:
         """Rows: real pictures, composites, backgrounds, foregrounds, masks."""
-        self.average.eval()
         layers = self.average.sample(8)[1]
         rows = [
             in_range(self.images[:8]),

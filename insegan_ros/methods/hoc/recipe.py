@@ -233,7 +233,6 @@ class HocStage(Stage):
     @torch.no_grad()
     def pictures(self) -> dict[str, Tensor]:
         """The contact sheet: real patches, composites, appearances on black, masks."""
-        self.average.eval()
         heap = self.composites(self.average, min(8, self.config.batch))
         appearance, mask = heap.appearance[:, :2].flatten(0, 1), heap.mask[:, :2].flatten(0, 1)
         alone = appearance * mask + mask - 1

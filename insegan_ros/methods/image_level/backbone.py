@@ -140,8 +140,10 @@ def resample(
         for begin, along, count, length in zip(first, step, size, features.shape[2:])
     ]
     y, x = torch.meshgrid(*places, indexing='ij')
-    grid = torch.stack([x, y], -1).to(features.dtype).expand(len(features), -1, -1, -1)
-    return grid_sample(features, grid, padding_mode='border', align_corners=True)
+    grid = torch.stack([x, y], -1).expand(len(features), -1, -1, -1)
+    # In 16 bits a place is half a pixel off.
+    found = grid_sample(features.float(), grid, padding_mode='border', align_corners=True)
+    return found.to(features.dtype)
 
 
 def as_fine(features: Tensor, size: Sequence[int]) -> Tensor:

@@ -87,9 +87,11 @@ def class_maps(
         # From cells of the maps, STRIDE px of the picture, to cells of the network's.
         step = [STRIDE * large / own / 16 for large, own in zip(at, (height, width))]
         first = [(8 * one - 0.5) / 16 for one in step]
-        for view in (sized, sized.flip(-1)):
-            found = resample(network.maps(view)[:, present], size, step, first)[0]
-            total += found if view is sized else found.flip(-1)
+        # The mirror image is read from its last pixel back; flipped maps would not lie on the
+        # others where their last column reaches beyond the picture.
+        back, last = [step[0], -step[1]], [first[0], (at[1] - 1) / 16 - first[1]]
+        for view, along, begin in ((sized, step, first), (sized.flip(-1), back, last)):
+            total += resample(network.maps(view)[:, present], size, along, begin)[0]
     return total / total.amax((1, 2), keepdim=True).clamp(min=1e-5)
 
 
@@ -202,7 +204,6 @@ class ClassMapsStage(ImageStage):
     @torch.no_grad()
     def pictures(self) -> dict[str, Tensor]:
         """Rows of a picture and the maps of what is in it."""
-        self.network.eval()
         rows = []
         for index in torch.linspace(0, len(self.run.images) - 1, 4).long().tolist():
             picture = self.read([index])[0].to(self.run.device)
@@ -213,7 +214,6 @@ class ClassMapsStage(ImageStage):
                 maps[:, None].expand(-1, 3, -1, -1) * 2 - 1,
                 maps.new_full((5 - len(maps), 3, *picture.shape[1:]), -1),
             ]
-        self.network.train()
         return {'pictures, maps': tile_colour(interpolate(torch.cat(rows), 112), 6)}
 
 

@@ -128,7 +128,6 @@ class MaskRcnnStage(ImageStage):
     @torch.no_grad()
     def pictures(self) -> dict[str, Tensor]:
         """What it is taught about some pictures, and below what it finds in them."""
-        self.network.eval()
         network, images, cells = self.network.module, self.run.images, []
         for index in torch.linspace(0, len(self.usable) - 1, 6).long().tolist():
             number = self.usable[index]
@@ -136,7 +135,6 @@ class MaskRcnnStage(ImageStage):
             picture = images.picture(number)
             pair = self.labels.pixels(number), [(one.kind, one.pixels()) for one in found]
             cells.append(np.vstack([draw_masks(picture, one, len(images.classes)) for one in pair]))
-        self.network.train()
         height = min(cell.shape[0] for cell in cells)
         sheet = np.hstack([cv2.resize(cell, (height // 2, height)) for cell in cells])
         return {'taught, found': torch.from_numpy(sheet).permute(2, 0, 1).float() / 255}

@@ -20,6 +20,8 @@ from insegan_ros.methods.image_level.stage import ImageStage, vary_colours
 
 # Features of a proposal are pooled to so many cells a side.
 CELLS = 7
+# roi_align takes a cell of 16 px for the middle of them; it looks at the first (see `resample`).
+SHIFT_PX = 7.5
 
 
 class MultipleInstanceNet(nn.Module):
@@ -53,7 +55,8 @@ class MultipleInstanceNet(nn.Module):
             for some in bags
         ]
         deep = self.backbone(normalise(pictures))[-1]
-        features = self.shared(roi_align(deep, boxes, CELLS, 1 / 16, 2, aligned=True))
+        laid = [box + SHIFT_PX for box in boxes]
+        features = self.shared(roi_align(deep, laid, CELLS, 1 / 16, 2, aligned=True))
         classes, detections = self.classify(features), self.detect(features)
         sizes = [len(bag) for some in bags for bag in some]
         return [

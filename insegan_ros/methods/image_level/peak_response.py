@@ -146,7 +146,7 @@ def prm_masks(
         map_ = responses[class_id].detach()
         for x, y, value in find_peaks(map_[None])[0].tolist():
             place = (min(int(y), map_.shape[0] - 1), min(int(x), map_.shape[1] - 1))
-            cause = PeakResponse.cause(features, responses, class_id, place).cpu().numpy()
+            cause = PeakResponse.cause(features, responses, class_id, place)
             rank = _rank(inside, outlines, cause, map_, size)
             score = float(probabilities[class_id]) * value / max(float(map_.max()), 1e-9)
             found.append((score, class_id, int(rank.argmax())))
@@ -179,16 +179,12 @@ def _inside_and_outlines(proposals: Proposals) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _rank(
-    inside: np.ndarray,
-    outlines: np.ndarray,
-    cause: np.ndarray,
-    response: Tensor,
-    size: tuple[int, int],
+    inside: np.ndarray, outlines: np.ndarray, cause: Tensor, response: Tensor, size: tuple[int, int]
 ) -> np.ndarray:
     """PRM's rank (P,) of proposals for a peak in a picture of `size` (H, W) (its Eq. 5): how much
     they hold of what caused it, cause (h, w), how well they are outlined by it, and how little of
     the background they hold, where the class's response (h', w') is below its mean."""
-    large = _at_pixels(torch.from_numpy(cause), size, 4)
+    large = _at_pixels(cause, size, 4)
     across, down = cv2.Sobel(large, cv2.CV_32F, 1, 0), cv2.Sobel(large, cv2.CV_32F, 0, 1)
     edge = (np.abs(across) + np.abs(down)).ravel()
     level = _at_pixels(response.clamp(min=0), size, 16)

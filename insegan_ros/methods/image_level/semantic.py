@@ -121,10 +121,12 @@ def class_probabilities(
         sized = interpolate(
             picture[None].float(), at, mode='bilinear', align_corners=False, antialias=scale < 1
         )
-        for mirror in (False, True):
-            found = network(sized.flip(-1) if mirror else sized).softmax(1)
-            found = found.flip(-1) if mirror else found
-            total = total + resample(found, size, [0.25 * a / s for a, s in zip(at, size)])[0]
+        # From pixels to the network's cells, of which each looks at the first of its four.
+        step = [large / own / 4 for large, own in zip(at, size)]
+        first = [one / 2 - 1 / 8 for one in step]
+        for view in (sized, sized.flip(-1)):
+            found = resample(network(view).softmax(1), size, step, first)[0]
+            total = total + (found if view is sized else found.flip(-1))
     return total / (2 * len(scales))
 
 

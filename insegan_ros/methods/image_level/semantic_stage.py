@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, interpolate
+from torch.nn.functional import cross_entropy
 
 from insegan_ros.drawing.overlay import palette
 from insegan_ros.errors import ConfigError
@@ -80,12 +80,10 @@ class SemanticStage(ImageStage):
     @torch.no_grad()
     def pictures(self) -> dict[str, Tensor]:
         """Rows: pictures, labels, what is found."""
-        self.network.eval()
         chosen = torch.linspace(0, len(self.run.images) - 1, 6).long().tolist()
         pictures = self.read(chosen)
         logits = self.network(pictures.to(self.run.device))
-        found = interpolate(logits, self.run.config.size, mode='bilinear').argmax(1).cpu().numpy()
-        self.network.train()
+        found = as_fine(logits, self.labels.shape[1:]).argmax(1).cpu().numpy()
         colours = palette(IGNORED)
         shown = pictures[:, :3].permute(0, 2, 3, 1).numpy()
         rows = [

@@ -58,6 +58,14 @@ def test_a_level_is_laid_where_its_cells_look():
         assert (laid - fine)[..., :28, :].abs().max() < 2
 
 
+@pytest.mark.parametrize('precision', [torch.bfloat16, torch.float16])
+def test_a_level_of_16_bits_is_laid_as_exactly(precision):
+    level = torch.rand(1, 2, 128, 128).to(precision)
+    laid = as_fine(level, (512, 512))
+    assert laid.dtype == precision
+    assert torch.allclose(laid.float(), as_fine(level.float(), (512, 512)), atol=4e-3)
+
+
 def test_imagenet_weights_that_cannot_be_had_are_said_and_done_without(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

@@ -31,19 +31,29 @@ def test_attention_is_of_the_classes_that_are_there_and_its_largest_is_one():
     assert torch.allclose(mirrored.flip(-1), maps, atol=1e-4)
 
 
+class Brightness:
+    """A network that tells how bright the pixel is that each cell looks at."""
+
+    def maps(self, pictures: torch.Tensor) -> torch.Tensor:
+        return pictures[:, :1, ::16, ::16]
+
+
 def test_attention_lies_where_the_classifier_looks():
-    """Of a network that tells how bright the pixel is that each cell looks at, in a picture that
-    grows brighter downwards, the map is as bright as the picture itself."""
-
-    class Brightness:
-        def maps(self, pictures: torch.Tensor) -> torch.Tensor:
-            return pictures[:, :1, ::16, ::16]
-
+    """In a picture that grows brighter downwards the map is as bright as the picture itself."""
     picture = torch.arange(128.0)[:, None].expand(3, 128, 128).to(torch.uint8)
     maps = class_maps(Brightness(), picture, torch.tensor([True]), (1.0, 2.0))[0]
     # Below the last row of cells there is nothing brighter.
     expected = 4 * torch.arange(28) + 1.5
     assert torch.allclose(maps[:28, 5] / maps[27, 5], expected / expected[27], atol=0.02)
+
+
+@pytest.mark.parametrize('width', [125, 126, 127])
+def test_mirror_images_are_laid_on_each_other_where_no_map_fits(width):
+    picture = torch.arange(float(width)).expand(3, 64, width).to(torch.uint8)
+    maps = class_maps(Brightness(), picture, torch.tensor([True]), (1.0,))[0]
+    # Beyond the cells of either view there is nothing darker or brighter.
+    expected = 4 * torch.arange(4, 28) + 1.5
+    assert torch.allclose(maps[5, 4:28] / maps[5, 27], expected / expected[-1], atol=1e-3)
 
 
 def test_average_pooling_is_the_papers_and_top_looks_at_the_strongest():

@@ -27,6 +27,27 @@ def test_a_bag_is_scored_over_classes_and_over_proposals():
     assert float(bag_loss(sure, 2)) < 1e-4 < float(bag_loss(sure, 1))
 
 
+def test_a_box_is_looked_at_where_it_lies():
+    """Of a backbone that tells the place of the pixel that each cell looks at, the mean over a box
+    is the box's middle."""
+    network, seen = MultipleInstanceNet(SMALL_BACKBONE, 3, 2, 32), []
+
+    class Places(torch.nn.Module):
+        def forward(self, pictures: torch.Tensor) -> list[torch.Tensor]:
+            y, x = (16 * torch.arange(length // 16) + 0.5 for length in pictures.shape[2:])
+            return [torch.stack(torch.meshgrid(y, x, indexing='ij'))[None]]
+
+    class Seen(torch.nn.Module):
+        def forward(self, features: torch.Tensor) -> torch.Tensor:
+            seen.append(features.mean((2, 3)))
+            return features.new_zeros(len(features), 32)
+
+    network.backbone, network.shared = Places(), Seen()
+    boxes = torch.tensor([[16.0, 32, 60, 64], [40, 24, 50, 90]])
+    network(torch.zeros(1, 3, 128, 128, dtype=torch.uint8), [[boxes]])
+    assert torch.allclose(seen[0], torch.tensor([[48.0, 38], [57, 45]]), atol=0.01)
+
+
 def test_the_proposal_that_shows_the_object_wins():
     """One bright square a picture, two classes by colour: after a few steps the bag's best box is
     the one on the square."""
