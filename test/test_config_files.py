@@ -73,7 +73,6 @@ DIFFERENCES: dict[str, dict[str, str]] = {
         'gan.gamma_border': YOUNGER,
     },
     'independence-foreground': {
-        'gan.max_patch': YOUNGER,
         'unet.network.width': "the student's, by the name that inference knows it by",
         'unet.network.levels': "the student's, by the name that inference knows it by",
     },

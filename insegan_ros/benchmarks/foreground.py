@@ -56,8 +56,8 @@ PRIORS: dict[str, dict[str, Any]] = {
     'raw': RAW,
     'no area penalty': {**RAW, 'gan.area': 0.0},
     'dependent background': {**RAW, 'gan.background': 'dependent'},
-    # As much of a background as crops show around their object.
-    'backgrounds in small pieces': {**RAW, 'gan.patch': 0.35, 'gan.max_patch': 0.8},
+    # More of a background than crops show around their object.
+    'larger pieces of backgrounds': {**RAW, 'gan.patch': 0.5, 'gan.max_patch': 1.0},
 }
 # The penalty of the area, chosen on validation crops.
 SWEEP: dict[str, dict[str, Any]] = {
