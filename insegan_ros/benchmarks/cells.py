@@ -86,8 +86,8 @@ def run_cells(
         failed.pop(called, None)
     if outdated:
         told = (
-            f'{folder / "results"} holds {len(outdated)} results of other settings, another budget'
-            f' or version (such as {outdated[0]})'
+            f'{folder / "results"} holds results of other settings, another budget or version'
+            f' ({len(outdated)}, such as {outdated[0]})'
         )
         if measure is None and not results:
             raise DatasetError(f'{told} and no other: expected --budget and --only as they were')

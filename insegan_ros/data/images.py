@@ -45,4 +45,7 @@ def depth_in(path: Path, image: np.ndarray) -> str:
     whole = read_picture(path, cv2.IMREAD_UNCHANGED) if grey else None
     if whole is None or whole.ndim != 2 or whole.dtype != np.uint16 or whole.max() >= FAR_MM:
         return ''
-    return f'is 16-bit grey and nowhere brighter than {whole.max()}, as depth in millimetres is'
+    return (
+        f'is 16-bit grey and nowhere brighter than {whole.max()}, as depth in millimetres is and no'
+        ' photograph that uses its 16 bits'
+    )
