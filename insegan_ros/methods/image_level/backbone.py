@@ -146,6 +146,15 @@ def resample(
     return found.to(features.dtype)
 
 
+def steps_and_firsts(
+    sized: Sequence[int], own: Sequence[int], cell: int, stride: int
+) -> tuple[list[float], list[float]]:
+    """`step` and `first` of `resample` for a level of this stride of a picture that was brought
+    from its `own` size (H, W) to `sized`, at the middles of cells of `cell` px of the picture."""
+    steps = [cell * large / px / stride for large, px in zip(sized, own)]
+    return steps, [one / 2 - 0.5 / stride for one in steps]
+
+
 def as_fine(features: Tensor, size: Sequence[int]) -> Tensor:
     """A level (B, C, h, w) at the cells of a finer one of `size` (H, W), whose sides are a whole
     multiple of its own."""

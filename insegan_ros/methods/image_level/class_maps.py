@@ -22,6 +22,7 @@ from insegan_ros.methods.image_level.backbone import (
     imagenet_state,
     normalise,
     resample,
+    steps_and_firsts,
 )
 from insegan_ros.methods.image_level.run import ImageRun
 from insegan_ros.methods.image_level.stage import ImageStage, draw_turns, vary_colours
@@ -84,9 +85,7 @@ def class_maps(
         sized = interpolate(
             picture[None].float(), at, mode='bilinear', align_corners=False, antialias=scale < 1
         )
-        # From cells of the maps, STRIDE px of the picture, to cells of the network's.
-        step = [STRIDE * large / own / 16 for large, own in zip(at, (height, width))]
-        first = [(8 * one - 0.5) / 16 for one in step]
+        step, first = steps_and_firsts(at, (height, width), STRIDE, 16)
         # The mirror image is read from its last pixel back; flipped maps would not lie on the
         # others where their last column reaches beyond the picture.
         back, last = [step[0], -step[1]], [first[0], (at[1] - 1) / 16 - first[1]]

@@ -23,6 +23,7 @@ from insegan_ros.methods.image_level.backbone import (
     as_fine,
     normalise,
     resample,
+    steps_and_firsts,
     to_tensor,
 )
 from insegan_ros.nn.device import choose_device
@@ -121,9 +122,7 @@ def class_probabilities(
         sized = interpolate(
             picture[None].float(), at, mode='bilinear', align_corners=False, antialias=scale < 1
         )
-        # From pixels to the network's cells, of which each looks at the first of its four.
-        step = [large / own / 4 for large, own in zip(at, size)]
-        first = [one / 2 - 1 / 8 for one in step]
+        step, first = steps_and_firsts(at, size, 1, 4)
         for view in (sized, sized.flip(-1)):
             found = resample(network(view).softmax(1), size, step, first)[0]
             total = total + (found if view is sized else found.flip(-1))
