@@ -59,4 +59,6 @@ def confident_areas(
     label = np.concatenate([[0], np.asarray(class_ids) + 1])[foreground]
     label[foreground == 0] = IGNORED
     label[(foreground == 0) & (either == 0)] = 0
-    return cv2.resize(label.astype(np.uint8), maps.shape[:0:-1], interpolation=cv2.INTER_NEAREST)
+    # Cells of maps are centred where they lie; INTER_NEAREST would take their upper left pixels.
+    size = maps.shape[:0:-1]
+    return cv2.resize(label.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT)

@@ -38,3 +38,15 @@ def test_confident_areas_follow_the_pictures_edges_and_the_rest_is_unknown():
         'config',
         'crf',
     ]
+
+
+def test_labels_lie_where_the_attention_does():
+    """The middle of a disc's label is that of its attention, by a fifth of a cell; with the upper
+    left pixel of every cell it would be .375 cells off."""
+    y, x = np.mgrid[:H, :W]
+    maps = np.exp(-((y - 19.3) ** 2 + (x - 30.2) ** 2) / 100)[None].astype(np.float32)
+    picture = np.zeros((4 * H, 4 * W, 3), np.uint8)
+    label = confident_areas(
+        maps, np.array([0]), picture, ConfidentAreasConfig(), DenseCrfConfig(relations=False)
+    )
+    assert np.abs(np.argwhere(label == 1).mean(0) - (19.3, 30.2)).max() < 0.2
