@@ -14,6 +14,10 @@ class DatasetError(InseganError):
     """A data folder or shard that is missing, empty, cut short or of another kind."""
 
 
+class WriteError(DatasetError):
+    """What cannot be written: a disk that is full, a folder that is not ours."""
+
+
 class CameraError(InseganError):
     """A camera that is not there, has no such streams, or stopped."""
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from insegan_ros.errors import DatasetError, InseganError
+from insegan_ros.errors import DatasetError, InseganError, WriteError
 
 # The checkpoint for pictures of heaps.
 HEAP_MODEL = 'hoc-nut'
@@ -82,7 +82,7 @@ def _without_waiting(path: str, flags: int) -> int:
 def write_whole(path: Path, content: bytes, sync: bool = True) -> None:
     """Write a file under another name and rename it when whole: a kill or a full disk leaves no
     half file. sync: wait until the disk has it, so that it outlives a loss of power. Raises
-    DatasetError."""
+    WriteError."""
     temporary = path.with_name(f'.{path.name}.{os.getpid()}.part')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,30 +98,30 @@ def write_whole(path: Path, content: bytes, sync: bool = True) -> None:
         raise lost(path, error, len(content)) from error
 
 
-def lost(path: Path, error: OSError, size: int = 0) -> DatasetError:
+def lost(path: Path, error: OSError, size: int = 0) -> WriteError:
     """The one sentence for what could not be written; size: in bytes, where it is known."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     todo = 'free some space' if full else 'expected a folder that can be written; choose another'
     much = f'; {size / 1e6:.1f} MB' if size else ''
-    return DatasetError(
+    return WriteError(
         f'{path} cannot be written ({error.strerror or error}{much}): what was finished before is'
         f' whole; {todo} and give the same command again'
     )
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and those that it lies in, where they are not there yet. Raises DatasetError
+    """Make a folder and those that it lies in, where they are not there yet. Raises WriteError
     where that is not possible."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DatasetError(
+        raise WriteError(
             f'{path} cannot be made ({error.strerror}): expected a folder that can be written'
         ) from error
 
 
 def write_json(path: Path, content: Any, indent: int | None = 1) -> None:
-    """Write JSON, whole or not at all. Raises DatasetError."""
+    """Write JSON, whole or not at all. Raises WriteError."""
     write_whole(path, (json.dumps(content, indent=indent) + '\n').encode())
 
 

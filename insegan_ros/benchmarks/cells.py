@@ -12,7 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from insegan_ros.engine.checkpoint import WEIGHTS
-from insegan_ros.errors import CheckpointError, DatasetError, InseganError, unknown
+from insegan_ros.errors import CheckpointError, DatasetError, InseganError, WriteError, unknown
 from insegan_ros.files import write_whole
 from insegan_ros.methods.registry import find_checkpoint
 from insegan_ros.texts import read_json
@@ -38,7 +38,8 @@ def run_cells(
     holds, in text. measure: returns None where there is nothing to measure, such as a checkpoint
     that is not shipped; without it only what has been measured is read. name_of: attributes that a
     result's file is called by, the kinds if left out. Results that do not hold any more are said.
-    Raises ConfigError for names that are none, DatasetError where only such results could be read.
+    Raises ConfigError for names that are none, DatasetError where only such results could be read,
+    WriteError where a cell cannot write.
     """
     values = {kind: {str(getattr(cell, kind)) for cell in cells} for kind in kinds}
     # Headings of tables begin with a capital.
@@ -73,6 +74,9 @@ def run_cells(
                 continue
             try:
                 found = measure(cell)
+            except WriteError:
+                # The next cell would only find the same.
+                raise
             except InseganError as error:
                 # Such as a teacher that finds nothing, which is what an ablation may show: the
                 # others are still worth having.

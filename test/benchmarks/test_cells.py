@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 
 import pytest
 
 from insegan_ros.benchmarks.cells import not_measured, run_cells
-from insegan_ros.errors import DatasetError
+from insegan_ros.errors import DatasetError, WriteError
+from insegan_ros.files import lost
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,26 @@ def test_what_cannot_be_measured_is_said_until_it_is(tmp_path):
     # Nor what is measured without the others having been tried again.
     assert run(only={'kmeans'}) == [{'method': 'kmeans'}] and len(not_measured(tmp_path)) == 4
     assert len(run()) == 2 and asked[2:] == ['spectral'] and not_measured(tmp_path) == []
+
+
+def test_a_full_disk_ends_the_run_and_is_no_cells_fault(tmp_path):
+    asked = []
+
+    def measure(cell):
+        asked.append(cell.method)
+        raise lost(tmp_path / 'state.safetensors', OSError(errno.ENOSPC, 'No space left on device'))
+
+    with pytest.raises(WriteError, match='free some space'):
+        run_cells(
+            'test',
+            tmp_path,
+            [Cell('one', 'kmeans'), Cell('one', 'spectral')],
+            ('table', 'method'),
+            set(),
+            repr,
+            measure,
+        )
+    assert asked == ['kmeans'] and not not_measured(tmp_path)
 
 
 def test_results_that_do_not_hold_any_more_are_said_and_write_over_no_table(tmp_path, capsys):
