@@ -12,6 +12,8 @@ from insegan_ros.errors import ConfigError, unknown
 from insegan_ros.methods.registry import ready
 
 INSTANCES = 5
+# A method that has seen nothing: what others must be above.
+VORONOI = 'random Voronoi partition'
 SEEDS = 0, 1, 2
 INSTA10 = (
     'nut',
@@ -170,7 +172,8 @@ class Insta10Budget(BenchmarkBudget):
 @dataclass(frozen=True)
 class Insta10Cell:
     """One method on one part. `training` and `changes` say how it is trained; without them `model`
-    is ready as it is. sensor: of the scenes that it is trained and tested on."""
+    is ready as it is; without both it is VORONOI. sensor: of the scenes that it is trained and
+    tested on."""
 
     table: str
     method: str
@@ -189,6 +192,8 @@ def cells(budget: Insta10Budget) -> Iterator[Insta10Cell]:
         for part in budget.parts:
             for method in ready('instances'):
                 yield Insta10Cell(table, method, part, model=method, sensor=sensor)
+            if table == 'methods':
+                yield Insta10Cell(table, VORONOI, part)
             yield Insta10Cell(table, 'shipped', part, model=f'cutpaste-{part}', sensor=sensor)
     for table, sensor in SENSORS.items():
         for part in budget.parts:
