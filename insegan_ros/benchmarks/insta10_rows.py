@@ -152,6 +152,9 @@ class Insta10Budget(BenchmarkBudget):
     """Parts of the other tables."""
     seeded: tuple[str, ...] = ()
     """Parts on which the product is trained with all SEEDS, where the budget has fewer."""
+    at_length: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Learned baselines that have a row of their own beside the usual one, `NAME at length`: what
+    differs in it from `train`."""
     shares: tuple[int, ...]
     """Of the training scenes, one in so many: rows of Fig. 4a, beside all of them."""
     numbers: tuple[int, ...]
@@ -159,6 +162,9 @@ class Insta10Budget(BenchmarkBudget):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for training in self.at_length:
+            if training not in BASELINES:
+                raise unknown('baseline at length', training, list(BASELINES))
         for part in (*self.parts, *self.ablated, *self.seeded):
             if part not in INSTA10:
                 raise unknown('part', part, list(INSTA10))
@@ -198,7 +204,7 @@ def cells(budget: Insta10Budget) -> Iterator[Insta10Cell]:
     for table, sensor in SENSORS.items():
         for part in budget.parts:
             for seed in budget.seeds:
-                yield from _trained_cells(table, trained_methods(table), part, seed, sensor)
+                yield from _trained_cells(table, trained_methods(table, budget), part, seed, sensor)
     product = {'product': Trained('cutpaste')}
     for part in budget.seeded:
         for seed in sorted({*SEEDS} - {*budget.seeds}):
@@ -232,10 +238,14 @@ def _trained_cells(
         )
 
 
-def trained_methods(table: str) -> dict[str, Trained]:
+def trained_methods(table: str, budget: Insta10Budget) -> dict[str, Trained]:
     """The methods of Table 1 that learn; of noisy depth the product and its ancestors alone."""
     two_d = Trained('insegan-paper', {'insegan.generator.shape': '2d'})
-    baselines = {name: Trained(name) for name in BASELINES} | {'insegan-2d': two_d}
+    baselines = {
+        **{name: Trained(name) for name in BASELINES},
+        **{f'{name} at length': Trained(name, more) for name, more in budget.at_length.items()},
+        'insegan-2d': two_d,
+    }
     # The paper's generator; its encoder compares poses, since 128 numbers cannot be read back from
     # a pose of six.
     in_poses = Trained('insegan-paper', {'insegan.encoder.align_in': 'pose'})
