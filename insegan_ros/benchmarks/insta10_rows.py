@@ -55,6 +55,8 @@ PAPERS_LOSSES = {
     'paper: OT': {'bolt': 0.303, 'obj01': 0.402},
 }
 BASELINES = 'point-template', 'slot-attention', 'iodine'
+# What may be trained longer than the other rows.
+LONG = *BASELINES, 'insegan-paper'
 SENSORS = {'methods': 'ideal', 'noisy': 'd435'}
 
 
@@ -153,8 +155,8 @@ class Insta10Budget(BenchmarkBudget):
     seeded: tuple[str, ...] = ()
     """Parts on which the product is trained with all SEEDS, where the budget has fewer."""
     at_length: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Learned baselines that have a row of their own beside the usual one, `NAME at length`: what
-    differs in it from `train`."""
+    """Trainings of the learned baselines and of the paper's form whose rows stand there a second
+    time, as `ROW at length`: what differs in these from `train`."""
     shares: tuple[int, ...]
     """Of the training scenes, one in so many: rows of Fig. 4a, beside all of them."""
     numbers: tuple[int, ...]
@@ -163,8 +165,8 @@ class Insta10Budget(BenchmarkBudget):
     def __post_init__(self) -> None:
         super().__post_init__()
         for training in self.at_length:
-            if training not in BASELINES:
-                raise unknown('baseline at length', training, list(BASELINES))
+            if training not in LONG:
+                raise unknown('training at length', training, list(LONG))
         for part in (*self.parts, *self.ablated, *self.seeded):
             if part not in INSTA10:
                 raise unknown('part', part, list(INSTA10))
@@ -240,27 +242,30 @@ def _trained_cells(
 
 def trained_methods(table: str, budget: Insta10Budget) -> dict[str, Trained]:
     """The methods of Table 1 that learn; of noisy depth the product and its ancestors alone."""
-    two_d = Trained('insegan-paper', {'insegan.generator.shape': '2d'})
-    baselines = {
-        **{name: Trained(name) for name in BASELINES},
-        **{f'{name} at length': Trained(name, more) for name, more in budget.at_length.items()},
-        'insegan-2d': two_d,
-    }
-    # The paper's generator; its encoder compares poses, since 128 numbers cannot be read back from
-    # a pose of six.
-    in_poses = Trained('insegan-paper', {'insegan.encoder.align_in': 'pose'})
-    beyond = {
-        'insegan-paper in poses': in_poses,
-        'insegan-paper in poses refined': in_poses._replace(segmenter='insegan-refined'),
-    }
-    return {
+    product = {
         'supervised': Trained('supervised'),
         'product': Trained('cutpaste'),
         'product as pose encoder': Trained('insegan', ENCODER, 'insegan'),
-        **(baselines if table == 'methods' else {}),
-        'insegan-paper': Trained('insegan-paper'),
-        **(beyond if table == 'methods' else {}),
     }
+    paper = Trained('insegan-paper')
+    if table != 'methods':
+        return {**product, 'insegan-paper': paper}
+    # The paper's generator; its encoder compares poses, since 128 numbers cannot be read back from
+    # a pose of six.
+    in_poses = paper._replace(changes={'insegan.encoder.align_in': 'pose'})
+    others = {
+        **{name: Trained(name) for name in BASELINES},
+        'insegan-2d': paper._replace(changes={'insegan.generator.shape': '2d'}),
+        'insegan-paper': paper,
+        'insegan-paper in poses': in_poses,
+        'insegan-paper in poses refined': in_poses._replace(segmenter='insegan-refined'),
+    }
+    longer = {
+        f'{name} at length': row._replace(changes={**budget.at_length[row.training], **row.changes})
+        for name, row in others.items()
+        if row.training in budget.at_length
+    }
+    return {**product, **others, **longer}
 
 
 def trained_losses() -> dict[str, Trained]:

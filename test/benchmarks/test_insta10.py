@@ -19,6 +19,7 @@ from insegan_ros.benchmarks.insta10_rows import (
     VORONOI,
     Insta10Budget,
     cells,
+    trained_methods,
 )
 from insegan_ros.benchmarks.insta10_runs import Insta10
 from insegan_ros.errors import ConfigError
@@ -38,6 +39,11 @@ def test_the_full_budget_has_every_table_part_method_and_seed():
             for cell in full
             if (cell.table, cell.method) == ('methods', method)
         } == {(p, s) for p in INSTA10 for s in (0, 1, 2)}
+    medium = Insta10Budget.read('medium')
+    longer = trained_methods('methods', medium)['insegan-paper in poses at length']
+    assert medium.config(longer.training, longer.changes).insegan.gan.steps == 12000
+    assert longer.changes['insegan.encoder.align_in'] == 'pose'
+    assert not any('at length' in cell.method for cell in full)
     assert {cell.table for cell in full} == {
         'methods',
         'noisy',
