@@ -45,8 +45,8 @@ ESTIMATE_SCENES, ESTIMATE_STEP, ESTIMATE_S = 40, 5, 20.0
 
 @dataclass(frozen=True)
 class SimulateConfig:
-    """A data set of simulated scenes. Scene k depends on these values and k alone, whatever the
-    number of workers."""
+    """A data set of simulated scenes.
+    Scene k depends on these values and k alone, whatever the number of workers."""
 
     part: str = 'nut'
     """What lies in the bin: one of the ten parts, or several kinds joined by commas (nut,bolt;
@@ -56,8 +56,8 @@ class SimulateConfig:
     scale: float = 1.0
     """Metres in a unit of the mesh: 0.001 for a file in millimetres."""
     concavity: float = CONCAVITY
-    """How far collisions of the mesh may bridge hollows, in CoACD's measure: of fewer convex pieces
-    piles settle faster. What the camera sees stays."""
+    """How far the mesh's collision shape may bridge hollows, in CoACD's measure: with fewer convex
+    pieces, piles settle faster. What the camera sees stays the same."""
     density: float = 0.0
     """kg/m3 of all parts; 0 for their own (steel for a mesh)."""
     scenes: int = 1000
@@ -81,7 +81,7 @@ class SimulateConfig:
     """For a recording as camera: the YAML of `insegan calibrate`; empty takes its own
     workspace.yaml."""
     container: str = 'bin'
-    """bin, tote or shelf."""
+    """bin, tote, shelf, or moulded: a plastic box with round corners."""
     fill: float = FILL
     """Share of the floor that the parts, as many as there can be, would cover side by side: it
     gives the container's width. Above 1 they lie in layers."""

@@ -29,8 +29,9 @@ def add_arguments(parser: ArgumentParser, what: str = '') -> None:
         nargs='?',
         default='',
         help=(
-            'the empty bin: a recording, depth images, clouds; with --in-use in use. hand-eye'
-            ' instead calibrates where the camera is on a robot: insegan calibrate hand-eye --help'
+            'the empty bin, or with --in-use one in use: a recording, depth images or clouds.'
+            ' hand-eye in its place calibrates where the camera is on a robot: see'
+            ' insegan calibrate hand-eye --help'
         ),
     )
     parser.add_argument(

@@ -14,8 +14,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=str,
         required=True,
         help=(
-            'checkpoint folder of a finished training; of irnet or ccgr one in the runs/ of insegan'
-            ' benchmark weak'
+            'checkpoint folder of a finished training; for irnet or ccgr, one in the runs/ of'
+            ' insegan benchmark weak'
         ),
     )
     parser.add_argument(
@@ -50,8 +50,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=int,
         default=100,
         help=(
-            'random scenes, and scenes on which K-means fails; three times as many totes for'
-            ' foreground methods'
+            'how many random scenes, and how many on which K-means fails; three times'
+            ' as many totes for foreground methods'
         ),
     )
 

@@ -87,12 +87,14 @@ def _add_pictures(parser: ArgumentParser) -> None:
         default='scene',
         help="scene: the bin's inside, or the middle of a photograph; box: around the object's box",
     )
-    parser.add_argument('--context', type=float, default=1.2, help='how much larger than the box')
+    parser.add_argument(
+        '--context', type=float, default=1.2, help='how much larger than the box the square is'
+    )
     parser.add_argument(
         '--split',
         choices=['training', 'validation', 'test'],
         default='training',
-        help='of a published set',
+        help='which split of a published set',
     )
     parser.add_argument('--truth', action='store_true', help='masks too, for evaluation')
     parser.add_argument(
@@ -122,14 +124,16 @@ def _add_sensor(parser: ArgumentParser) -> None:
     parser.add_argument(
         '--workspace', type=str, default='', help="the bin, if not in the recording's own file"
     )
-    parser.add_argument('--frames', type=int, default=60, help='the first ones are measured')
+    parser.add_argument(
+        '--frames', type=int, default=60, help='how many frames to measure, the first ones'
+    )
     parser.add_argument(
         '--out',
         type=str,
         required=True,
         help=(
             'new YAML, such as mine.yaml; `insegan simulate --sensor mine.yaml` takes it. A picture'
-            ' of the recording beside what the models make of the same scene goes beside it'
+            ' of the recording, beside what the models make of the same scene, is written with it'
         ),
     )
     add_intrinsics_argument(parser)

@@ -26,9 +26,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=str,
         required=True,
         help=(
-            'labelled scenes that no training has seen: shards, BOP, COCO, Insta-10, a folder of'
-            ' NAME_depth.png and NAME_labels.png, or a recording with labels; for methods of colour'
-            ' shards or photographs with masks; for classes shards, PASCAL VOC or COCO'
+            'labelled scenes that were not used in training: shards, BOP, COCO, Insta-10, a folder'
+            ' of NAME_depth.png and NAME_labels.png, or a recording with labels; for methods that'
+            ' use colour, shards or photographs with masks; for classes, shards, PASCAL VOC or COCO'
         ),
     )
     parser.add_argument(
@@ -44,13 +44,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         '--split',
         choices=['training', 'validation', 'test'],
         default='test',
-        help='of a published set of photographs',
+        help='which split of a published set of photographs',
     )
     parser.add_argument(
         '--limit',
         type=int,
         default=100,
-        help='scenes a set: the first ones, and the first ones where K-means fails',
+        help='how many scenes: so many first ones, and so many on which K-means fails',
     )
     parser.add_argument(
         '--json', type=str | None, default=None, help='file for the numbers, scene by scene'

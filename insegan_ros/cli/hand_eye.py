@@ -52,7 +52,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('--square', type=float, default=0.0, help="side of the board's squares, m")
     parser.add_argument('--marker', type=float, default=0.0, help='side of its markers, m')
     parser.add_argument(
-        '--dictionary', type=str, default='4X4_50', help='of its markers, as OpenCV names it'
+        '--dictionary', type=str, default='4X4_50', help='that of its markers, as OpenCV names it'
     )
     parser.add_argument(
         '--mesh',
@@ -60,7 +60,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         default='',
         help='instead: the target is a single part, seen in depth pictures; its STL, OBJ or PLY',
     )
-    parser.add_argument('--mesh-scale', type=float, default=1.0, help='metres in its unit')
+    parser.add_argument(
+        '--mesh-scale', type=float, default=1.0, help='metres in a unit of the mesh'
+    )
     parser.add_argument(
         '--model', type=str, default='kmeans', help='what finds the part, as for insegan segment'
     )
@@ -77,8 +79,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=str,
         default=DEPTH_OPTICAL,
         help=(
-            "pose of the pictures' optical frame in that frame, x,y,z,qx,qy,qz,qw; as it is: depth"
-            ' and the left infrared picture in camera_link'
+            "pose of the pictures' optical frame in --child, x,y,z,qx,qy,qz,qw; the default is that"
+            ' of depth and the left infrared picture in camera_link'
         ),
     )
     parser.add_argument(

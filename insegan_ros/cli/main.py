@@ -32,11 +32,11 @@ NO_PATH = (errno.ENAMETOOLONG, errno.ELOOP)
 # Each is a module of this folder with `add_arguments` and `run`.
 COMMANDS = {
     'simulate': 'make a data set of simulated bins; goes on where it was stopped',
-    'dataset': 'convert a data set, look into one, or draw the parts',
+    'dataset': 'convert a data set, inspect one, or draw the parts',
     'train': 'learn a segmenter from unlabelled depth or colour; goes on where it was stopped',
     'segment': (
         'masks for depth images (16-bit PNG in mm), recordings (RealSense .bag, rosbag2) or shards;'
-        ' for photographs with a method of colour'
+        ' photographs too, with methods that use colour'
     ),
     'calibrate': (
         'find floor and inside of an empty bin, for the segmenter to load; hand-eye: where the'
@@ -44,7 +44,8 @@ COMMANDS = {
     ),
     'reconstruct': "the part's mesh from unlabelled depth in which it lies alone now and then",
     'evaluate': (
-        "score a segmenter on labelled scenes: honest and paper's protocol, K-means beside it"
+        "score a segmenter on labelled scenes in the honest and the paper's protocol, with K-means"
+        ' beside it'
     ),
     'card': 'measure a finished training on unseen simulated bins and write its model card',
     'benchmark': 'measure speed and quality on this machine',
@@ -56,7 +57,7 @@ COMMANDS = {
     'demo': (
         'simulated camera and segmenter as two processes on real ROS 2 topics, scored and drawn'
     ),
-    'empty': 'a simulated bin, emptied by picks on real ROS 2 topics; wrong ones are counted',
+    'empty': 'a simulated bin, emptied by picks on real ROS 2 topics; wrong picks are counted',
 }
 
 
@@ -79,8 +80,8 @@ def build_parser(chosen: str = '', recipe: str = '') -> ArgumentParser:
     parser = ArgumentParser(
         prog='insegan',
         description=(
-            'Instance masks of equal parts in a bin, learnt without labels. Options may be written'
-            ' with - or _ between their words.'
+            'Instance masks of identical parts in a bin, learnt without labels. Options may be'
+            ' written with - or _ between their words.'
         ),
         version=__version__,
     )

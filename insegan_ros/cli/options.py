@@ -45,8 +45,8 @@ def add_model_arguments(parser: ArgumentParser) -> None:
         type=str,
         default='',
         help=(
-            "the part's STL, OBJ or PLY, or own, the one that the model was taught with (piles-*):"
-            " poses are then of that mesh's frame, instead of principal axes"
+            "the part's STL, OBJ or PLY; or own, the mesh that the model was taught with (piles-*)."
+            " Poses are then given in that mesh's frame, instead of along principal axes"
         ),
     )
     parser.add_argument(
@@ -55,8 +55,8 @@ def add_model_arguments(parser: ArgumentParser) -> None:
         type=str,
         default='',
         help=(
-            'a foreground method or checkpoint (layered-gan-tote, depth-threshold): what it takes'
-            ' for background is floor to the model'
+            'a foreground method or checkpoint (layered-gan-tote, depth-threshold): the model sees'
+            ' floor where it finds background'
         ),
     )
     parser.add_argument(

@@ -29,7 +29,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         required=True,
         help='new folder for part.ply, part.json and part.png, or one that was begun: it goes on',
     )
-    parser.add_argument('--views', type=int, default=40, help='views that are used, at most')
+    parser.add_argument('--views', type=int, default=40, help='how many views to use, at most')
     parser.add_argument('--seed', type=int, default=0, help='which views are held out')
 
 

@@ -121,7 +121,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         'input',
         type=str,
         help=(
-            'depth image (a photograph for methods of colour) or PLY or PCD cloud, folder of'
+            'depth image (a photograph for methods that use colour) or PLY or PCD cloud, folder of'
             ' images, clouds or shards, or recording'
         ),
     )

@@ -104,14 +104,14 @@ class PicturesConfig:
     seed: int = 0
     """Seed of everything."""
     scenes: int = 0
-    """Pictures to learn from, the first ones; 0 is all of them."""
+    """How many pictures to learn from, the first ones; 0 is all of them."""
     view: View = 'scene'
     """What of a picture is looked at: scene, the bin's inside or the middle of a photograph; box, a
     square around the object's box."""
     context: float = 1.2
     """How much larger than the box that square is."""
     begin: str = ''
-    """Folder of a run that is alike but ends earlier (fewer rounds, no distillation): the stages
+    """Folder of a similar run that ends earlier (fewer rounds, no distillation): the stages
     that it has finished are taken over."""
     loop: LoopConfig = field(default_factory=LoopConfig)
     """Device, precision, how often to save."""

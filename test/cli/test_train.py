@@ -6,6 +6,9 @@ import pytest
 from shell import command
 from small_trainings import disks, heights_file
 
+from insegan_ros.cli.train import recipe_parser
+from insegan_ros.methods.registry import METHODS, recipes
+
 
 def test_it_says_at_once_what_it_reads_and_at_last_what_to_do_next(tmp_path, capsys):
     data, out = heights_file(tmp_path / 'disks.h5', disks(20)), tmp_path / 'run'
@@ -33,3 +36,10 @@ def test_help_shows_what_a_first_training_needs_and_the_rest_on_demand(capsys):
         command('train', 'insegan', '--help_all')
     whole = capsys.readouterr().out
     assert '--insegan.gan.steps' in whole and '--data DATA' in whole
+
+
+@pytest.mark.parametrize('name', recipes())
+def test_the_heading_of_a_recipes_options_is_a_whole_sentence(name):
+    # jsonargparse takes the docstring's first line for it, wherever that ends.
+    first = METHODS[name].config_class.__doc__.splitlines()[0]
+    assert first.endswith('.') and f'\n{first[:-1]}:\n' in recipe_parser(name).format_help()

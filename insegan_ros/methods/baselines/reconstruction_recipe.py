@@ -35,7 +35,7 @@ class TrainReconstructionConfig:
     seed: int = 0
     """Seed of everything."""
     scenes: int = 0
-    """Scenes of the data to learn from, the first ones; 0 is all of them."""
+    """How many scenes of the data to learn from, the first ones; 0 is all of them."""
     steps: int = 2000
     """Optimisation steps."""
     batch: int = 16

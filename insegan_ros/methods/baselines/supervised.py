@@ -24,7 +24,7 @@ MEASURED, MIN_AREA = 200, 5
 
 @dataclass(frozen=True)
 class TrainSupervisedConfig:
-    """`insegan train supervised`: labelled height maps of bins in, a segmenter of instances out."""
+    """`insegan train supervised`: labelled height maps of bins in, an instance segmenter out."""
 
     data: str = 'data/nut'
     """Folder of labelled shards, or a file of height maps with their truth."""
@@ -38,7 +38,7 @@ class TrainSupervisedConfig:
     loop: LoopConfig = field(default_factory=LoopConfig)
     """Device, precision, how often to save."""
     scenes: int = 0
-    """Scenes of the data to learn from, the first ones; 0 is all of them."""
+    """How many scenes of the data to learn from, the first ones; 0 is all of them."""
 
 
 def train_supervised(config: TrainSupervisedConfig) -> Path:

@@ -20,8 +20,8 @@ from insegan_ros.offsets.training import BinContent, believed_number, taught_by,
 
 @dataclass(frozen=True)
 class TrainCutPasteConfig:
-    """`insegan train cutpaste`: unlabelled depth of bins in, a segmenter of instances out. Stopped
-    and started again, it goes on."""
+    """`insegan train cutpaste`: unlabelled depth of bins in, an instance segmenter out.
+    Stopped and started again, it goes on."""
 
     data: str = 'data/nut'
     """Folder of shards, a file of height maps, or a recording (rosbag2 folder, RealSense .bag).
@@ -34,7 +34,7 @@ class TrainCutPasteConfig:
     """For a recording: the YAML of `insegan calibrate`; empty takes the recording's own
     workspace.yaml."""
     scenes: int = 0
-    """Scenes of the data to learn from, the first ones; 0 is all of them."""
+    """How many scenes of the data to learn from, the first ones; 0 is all of them."""
     seed: int = 0
     """Seed of everything."""
     size: int = IMAGE_SIZE

@@ -94,8 +94,8 @@ class IndependenceGanConfig:
 
 @dataclass(frozen=True)
 class TrainIndependenceConfig(PicturesConfig):
-    """`insegan train independence-foreground`: pictures of single objects and backgrounds in, a
-    foreground segmenter out."""
+    """`insegan train independence-foreground`: pictures and backgrounds in, a segmenter out.
+    The pictures show single objects; the segmenter tells foreground from background."""
 
     out: str = 'runs/independence-foreground'
     """Folder of the run: states, logs, and at the end the checkpoint."""

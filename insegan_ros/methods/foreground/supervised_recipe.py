@@ -15,8 +15,8 @@ from insegan_ros.methods.foreground.stage import ForegroundStage, ForegroundTrai
 
 @dataclass(frozen=True)
 class TrainForegroundConfig(PicturesConfig):
-    """`insegan train supervised-foreground`: pictures of single objects and their masks in, a
-    foreground segmenter out."""
+    """`insegan train supervised-foreground`: pictures and their masks in, a segmenter out.
+    The pictures show single objects; the segmenter tells foreground from background."""
 
     out: str = 'runs/supervised-foreground'
     """Folder of the run: states, logs, and at the end the checkpoint."""

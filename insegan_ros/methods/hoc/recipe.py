@@ -80,8 +80,8 @@ class HocGanConfig:
 
 @dataclass(frozen=True)
 class TrainHocConfig:
-    """`insegan train hoc`: one picture of a heap in, a segmenter out. Stopped and started again, it
-    goes on."""
+    """`insegan train hoc`: one picture of a heap in, a segmenter out.
+    Stopped and started again, it goes on."""
 
     image: str = 'heap.png'
     """The picture, or a folder of shards of which the first scene is read."""
@@ -111,9 +111,9 @@ class TrainHocConfig:
     )
     """The dense network's training; it has no rounds of self-training."""
     votes: VoteRule = USUAL
-    """When votes are a centre: of these, centre_radius, min_votes and cover count. The segmenter
-    takes it from the checkpoint. Chosen with the labels of three simulated heaps of seed 77, for
-    objects whose width is known; widths that are estimated too small need more."""
+    """The rule that turns votes into centres; only centre_radius, min_votes and cover count. The
+    segmenter takes it from the checkpoint. Chosen with the labels of three simulated heaps of seed
+    77, for objects whose width is known; widths that are estimated too small need more."""
     loop: LoopConfig = field(default_factory=LoopConfig)
     """Device, precision, how often to save."""
 

@@ -102,7 +102,7 @@ class TrainCcgrConfig(ImageLevelConfig):
     affinity_net: AffinityNetConfig = field(default_factory=AffinityNetConfig)
     """AffinityNet's training and walk."""
     crf: DenseCrfConfig = field(default_factory=DenseCrfConfig)
-    """What a dense CRF brings to the picture's edges."""
+    """What a dense CRF aligns with the picture's edges."""
     proposals: ProposalsConfig = field(default_factory=ProposalsConfig)
     """How regions are grouped."""
     boxes: MultipleInstanceConfig = field(default_factory=MultipleInstanceConfig)
@@ -114,10 +114,10 @@ class TrainCcgrConfig(ImageLevelConfig):
     mask_rcnn: MaskRcnnTrainConfig = field(default_factory=lambda: MaskRcnnTrainConfig(steps=600))
     """The instance branch, a round."""
     rounds: int = 3
-    """Rounds; the paper's are three to five. With more of them a run that is there goes on."""
+    """Rounds; the paper's are three to five. A larger number continues a finished run."""
     relabel: bool = True
-    """Later rounds make new labels. false, for comparison: they learn on from those of the first
-    round, as many steps."""
+    """Whether later rounds make new labels. false, for comparison: they go on learning from those
+    of the first round, for as many steps."""
     begin: str = ''
     """Folder of a run of irnet or ccgr on the same data, whose classifier, attention maps and
     relations are taken over."""

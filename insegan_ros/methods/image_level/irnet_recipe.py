@@ -54,7 +54,7 @@ class TrainIRNetConfig(ImageLevelConfig):
     irnet: IRNetTrainConfig = field(default_factory=IRNetTrainConfig)
     """IRNet's training."""
     crf: DenseCrfConfig = field(default_factory=DenseCrfConfig)
-    """What a dense CRF brings to the picture's edges."""
+    """What a dense CRF aligns with the picture's edges."""
     labels: SynthesisConfig = field(default_factory=SynthesisConfig)
     """How pseudo-masks are made."""
     final: Literal['masks', 'semantic'] = 'masks'

@@ -152,8 +152,8 @@ def _end(line: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class TrainMaskRcnnConfig(ImageLevelConfig):
-    """`insegan train supervised-masks`: Mask R-CNN taught by true masks with classes. The ceiling
-    of IRNet and CCGR, and the way where masks are at hand."""
+    """`insegan train supervised-masks`: Mask R-CNN taught by true masks with classes.
+    The upper bound of IRNet and CCGR, and the way to go where masks are at hand."""
 
     data: str = 'data/mixed-full'
     """Folder of shards with colour and masks, PASCAL VOC 2012, or COCO."""

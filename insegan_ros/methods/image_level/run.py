@@ -48,7 +48,7 @@ class ImageLevelConfig:
     seed: int = 0
     """Seed of everything."""
     scenes: int = 0
-    """Pictures to learn from, the first ones; 0 is all of them."""
+    """How many pictures to learn from, the first ones; 0 is all of them."""
     split: str = 'training'
     """training, validation, test, or the name of one of the set's own lists, such as Main/train of
     PASCAL VOC."""

@@ -39,8 +39,9 @@ Weights = dict[str, dict[str, Tensor]]
 
 @dataclass(frozen=True)
 class TrainInseganConfig:
-    """`insegan train insegan`: generator, pose encoder, dense segmenter, from unlabelled depth of
-    bins that hold a known number of parts. Stopped and started again, it goes on."""
+    """`insegan train insegan`: unlabelled depth of bins in, an instance segmenter out.
+    Trains a generator, a pose encoder and a dense segmenter; every bin holds a known number of
+    parts. Stopped and started again, it goes on."""
 
     data: str = 'data/nut'
     """Folder of shards, a file of height maps, or a recording (rosbag2 folder, RealSense .bag).
@@ -56,7 +57,7 @@ class TrainInseganConfig:
     loop: LoopConfig = field(default_factory=LoopConfig)
     """Device, precision, how often to save."""
     scenes: int = 0
-    """Scenes of the data to learn from, the first ones; 0 is all of them."""
+    """How many scenes of the data to learn from, the first ones; 0 is all of them."""
     factory: Literal['auto', 'both', 'generator', 'isolated'] = 'auto'
     """What teaches the dense segmenter: the generator, parts that lie alone in the data (isolated),
     or both; auto takes isolated parts where there are enough, else the generator."""

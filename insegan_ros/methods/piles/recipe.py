@@ -110,18 +110,19 @@ class PilesConfig:
 
 @dataclass(frozen=True)
 class TrainPilesConfig:
-    """`insegan train piles`: a part's mesh in, or unlabelled depth that it is reconstructed from, a
-    segmenter of bins of any fill out. Stopped and started again, it goes on."""
+    """`insegan train piles`: a part's mesh or unlabelled depth in, an instance segmenter out.
+    It is for bins of any fill. From depth, the mesh is reconstructed first. Stopped and started
+    again, it goes on."""
 
     data: str = ''
-    """Recording or data set in which the part lies alone now and then: the mesh is reconstructed
-    from it, see `insegan reconstruct`, unless it is given; the piles are seen by its camera, with
-    its noise. Depth alone is read. May be empty where the mesh is given."""
+    """Recording or data set in which the part lies alone now and then. The mesh is reconstructed
+    from it (see `insegan reconstruct`) unless it is given; the piles are seen by its camera, with
+    its noise. Only depth is read. May be empty where the mesh is given."""
     workspace: str = ''
     """For a recording: the YAML of `insegan calibrate`; empty takes the recording's own
     workspace.yaml."""
     views: int = 40
-    """Views of the lone part that the mesh is made of, at most."""
+    """How many views of the lone part the mesh is made from, at most."""
     piles: PilesConfig = field(default_factory=PilesConfig)
     """The simulated piles."""
     out: str = 'runs/piles'
@@ -129,8 +130,8 @@ class TrainPilesConfig:
     part_px: float = 28.0
     """Resolution that is learnt at: the side in px of a square that covers as much as one part."""
     begin: str = 'piles-base'
-    """A checkpoint whose dense network is gone on from: the shipped one has learnt piles of sixty
-    simulated products. Empty begins anew, and takes more scenes and steps."""
+    """Checkpoint whose dense network the training begins with: the shipped one has learnt piles of
+    sixty simulated products. Empty begins from scratch, which takes more scenes and steps."""
     seed: int = 0
     """Seed of everything."""
     offsets: OffsetTrainConfig = field(
@@ -138,7 +139,7 @@ class TrainPilesConfig:
             network=OffsetNetConfig(cell=2), steps=400, batch=12, self_training=0
         )
     )
-    """The dense network's training. self_training: rounds on the frames of `data` as well."""
+    """The dense network's training; self_training counts rounds on the frames of `data`."""
     crops: OffsetTrainConfig = field(
         default_factory=lambda: OffsetTrainConfig(steps=1000, self_training_steps=500)
     )
@@ -154,8 +155,8 @@ class TrainPilesConfig:
             cover=True,
         )
     )
-    """When votes are a centre; the segmenter takes it from the checkpoint. Chosen with the
-    labels of simulated bins of nuts, bolts and connectors of seed 77."""
+    """The rule that turns votes into centres; the segmenter takes it from the checkpoint. Chosen
+    with the labels of simulated bins of nuts, bolts and connectors of seed 77."""
     loop: LoopConfig = field(default_factory=LoopConfig)
     """Device, precision, how often to save."""
 
