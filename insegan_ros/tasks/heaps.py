@@ -357,7 +357,10 @@ def labels_read(checkpoint: Checkpoint) -> str:
     width = checkpoint.config['instance_px']
     told = f'no mask was read, but an object was said to be {width:g} px wide'
     learnt = told if width else 'no label was read in training'
-    chosen = 'when votes are an object was chosen with the labels of three simulated heaps'
+    chosen = (
+        'the thresholds that turn votes into objects were chosen with the labels of three simulated'
+        ' heaps'
+    )
     return checkpoint.training.get('labels_read') or f'{learnt}; {chosen}'
 
 

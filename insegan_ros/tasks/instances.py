@@ -407,7 +407,8 @@ def labels_read(checkpoint: Checkpoint) -> str:
     supervised = checkpoint.method == 'supervised'
     read = 'true labels were read' if supervised else 'no label was read in training'
     chosen = (
-        '; when votes are a part was chosen with the labels of simulated bins of another seed'
+        '; the thresholds that turn votes into parts were chosen with the labels of simulated bins'
+        ' of another seed'
         if checkpoint.segmenter == 'offsets'
         else ''
     )
