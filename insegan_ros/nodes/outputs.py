@@ -73,15 +73,15 @@ def outputs(vision: ModuleType | None) -> Iterator[Output]:
     yield Output(
         'load_carrier',
         PoseStamped,
-        'the bin: the middle of its floor, x and y along its sides, z up; as `bounds` say or,'
-        ' where it has moved, as it is found; only with `bounds`',
+        "the bin's pose: the middle of its floor, x and y along its sides, z up; as `bounds` say"
+        ' or, where it has moved, as it is found; only with `bounds`',
         load_carrier_message,
     )
     yield Output(
         'bin_place',
         String,
         ', '.join(f'`{place.value}`' for place in Place)
-        + ': the rim against `bounds`; only with `bounds`',
+        + ': whether the rim is where `bounds` say; only with `bounds`',
         lambda result: String(data=result.carrier.place.value) if result.carrier else None,
     )
     yield Output(
@@ -94,8 +94,8 @@ def outputs(vision: ModuleType | None) -> Iterator[Output]:
     yield Output(
         'tracks',
         PointCloud2,
-        'a row an instance, in the order of labels: label, track, the number that it keeps from'
-        ' frame to frame while it lies still, and its score',
+        'a row per instance, in the order of labels: label, track (the number that it keeps from'
+        ' frame to frame while it lies still) and score',
         tracks_message,
     )
     yield Output(

@@ -146,7 +146,10 @@ PARAMETERS = (
         ' depth-threshold); the model sees what it takes for background as floor',
     ),
     ParameterSpec(
-        'gate', Parameter.Type.STRING, '', 'the old name of roi_filter; goes with the next release'
+        'gate',
+        Parameter.Type.STRING,
+        '',
+        'the old name of roi_filter; is removed in the next release',
     ),
     ParameterSpec(
         'allowed_folders',
