@@ -10,7 +10,11 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from insegan_ros.benchmarks.classes_refinement import boxes_by_step, overlap_by_step
+from insegan_ros.benchmarks.classes_refinement import (
+    boxes_by_step,
+    overlap_by_step,
+    overlap_in_bags,
+)
 from insegan_ros.benchmarks.classes_runs import ClassesRuns
 from insegan_ros.data.mask_sets import MaskSet
 from insegan_ros.methods.image_level.affinity_net import label_by_walk
@@ -152,6 +156,7 @@ def first_round(runs: ClassesRuns, options: dict[str, Any]) -> Labelled:
         figures |= overlap_by_step(truth, chosen, way[0])
         if not options:
             figures['box_ap50_by_step'] = boxes_by_step(truth, chosen, way[0])
+            figures |= overlap_in_bags(truth, boxes.bags, boxes.boxes, chosen)
     return found, truth, figures
 
 

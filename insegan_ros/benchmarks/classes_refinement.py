@@ -1,5 +1,6 @@
-"""Figure 5 of CCGR: whether boxes get better on the way of their refinement; by their class, and by
-how much of the object they begin with."""
+"""What CCGR's multiple instance branch chooses from; and the paper's figure 5: whether boxes get
+better on the way of their refinement; by their class, and by how much of the object they begin
+with."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from insegan_ros.data.mask_sets import Mask, MaskSet
+from insegan_ros.methods.image_level.bags import Bag
 from insegan_ros.methods.image_level.box_refinement import Box
 from insegan_ros.methods.image_level.oriented_boxes import TurnedFrame
 from insegan_ros.methods.image_level.proposals import overlaps
@@ -41,6 +43,35 @@ def boxes_by_step(truth: MaskSet, chosen: list[list[Box]], way: np.ndarray) -> d
         found = MaskSet(truth.classes, truth.sizes, tuple(map(tuple, masks)))
         out[str(step)] = round(class_average_precision(truth, found, (0.5,), 'bbox')['ap50'], 4)
     return out
+
+
+def overlap_in_bags(
+    truth: MaskSet, bags: list[list[Bag]], boxes: list[np.ndarray], chosen: list[list[Box]]
+) -> dict[str, dict[str, float]]:
+    """`iou_in_bags`: mean IoU with the box of an object of its class, the one that it overlaps
+    most, of the proposal that was chosen from each bag, of the one that is ranked first in it, and
+    of all and the best in it. boxes: of every picture those (P, 4) px that its bags' proposals are
+    numbers of; chosen: of every picture as many as it has bags. Bags of classes that are not there
+    are no part of it."""
+    rows = list[tuple[float, float, float, float]]()
+    for masks, some, proposals, own in zip(truth.masks, bags, boxes, chosen):
+        for bag, (class_id, _, corners) in zip(some, own):
+            objects = [one.box for one in masks if one.kind == class_id]
+            if not objects:
+                continue
+            x, y, width, height = np.array(objects).T
+            there = np.stack([x, y, x + width, y + height], 1)
+            inside = overlaps(proposals[bag.proposals], there).max(1)
+            best = overlaps(corners[None], there).max()
+            rows.append((best, inside[0], inside.mean(), inside.max()))
+    if not rows:
+        return {}
+    names = 'chosen', 'ranked first', 'all', 'best'
+    return {
+        'iou_in_bags': {
+            name: round(float(value), 4) for name, value in zip(names, np.mean(rows, 0))
+        }
+    }
 
 
 class _Followed(NamedTuple):
@@ -123,8 +154,11 @@ def draw_steps(values: dict[str, float], path: Path) -> None:
 
 
 def step_lines(result: dict[str, Any]) -> list[str]:
-    """Markdown of what a row says about the way of its boxes; nothing for other rows."""
+    """Markdown of what a row says about its boxes and their way; nothing for other rows."""
     lines = list[str]()
+    if in_bags := result.get('iou_in_bags'):
+        shown = ', '.join(f'{name} {value:.3f}' for name, value in in_bags.items())
+        lines += [f'Mean IoU of the proposals of a bag with the box of the object: {shown}.', '']
     if by_step := result.get('box_ap50_by_step'):
         shown = ', '.join(f'{step}: {value:.3f}' for step, value in by_step.items())
         lines += [

@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 from mask_pictures import one_picture, square
 
-from insegan_ros.benchmarks.classes_refinement import boxes_by_step, overlap_by_step, step_lines
+from insegan_ros.benchmarks.classes_refinement import (
+    boxes_by_step,
+    overlap_by_step,
+    overlap_in_bags,
+    step_lines,
+)
 from insegan_ros.data.mask_sets import Mask
+from insegan_ros.methods.image_level.bags import Bag
 
 SMALL, WHOLE = np.array([26.0, 26, 34, 34]), np.array([20.0, 20, 40, 40])
 
@@ -42,6 +48,21 @@ def test_boxes_are_followed_by_class_and_by_what_they_begin_with():
     lines = step_lines({'method': 'CCGR', **found})
     assert '| 0.00 to 0.25 | 1 | 0.160 | 0.490 | 1.000 |' in lines
     assert step_lines({'method': 'CAM'}) == []
+
+
+def test_what_is_chosen_from_a_bag_is_held_against_what_is_in_it():
+    truth = one_picture(Mask.of(0, 1, square(20, 20)))
+    proposals = np.stack([WHOLE, SMALL, WHOLE]).astype(np.float32)
+    bags = [Bag(0, 30.0, 30.0, np.array([1, 2])), Bag(1, 30.0, 30.0, np.array([0]))]
+    chosen = [[(0, 0.9, WHOLE), (1, 0.9, WHOLE)]]
+    found = overlap_in_bags(truth, [bags], [proposals], chosen)
+    assert found['iou_in_bags'] == {
+        'chosen': 1.0,
+        'ranked first': pytest.approx(0.16),
+        'all': pytest.approx(0.58),
+        'best': 1.0,
+    }, 'nothing of the second class is there'
+    assert 'ranked first 0.160, all 0.580' in step_lines({'method': 'CCGR', **found})[0]
 
 
 def test_a_box_that_lies_askew_is_held_against_the_objects_box_along_its_axes():
