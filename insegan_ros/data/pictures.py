@@ -22,7 +22,7 @@ from tqdm import tqdm
 from insegan_ros.data.images import depth_in, read_picture
 from insegan_ros.data.one_file import opened
 from insegan_ros.data.photo_sets import Photo, is_photos, read_photos
-from insegan_ros.data.shards import ShardDataset
+from insegan_ros.data.shards import ShardDataset, is_shards
 from insegan_ros.errors import ConfigError, DatasetError, InputError
 from insegan_ros.files import check_new, write_whole
 from insegan_ros.workspace import TRAINING_MARGIN
@@ -237,6 +237,11 @@ def _sources(
     if is_photos(path):
         photos = read_photos(path, split)
         return _from_photos(photos, truth), len(photos)
+    if not is_shards(path):
+        raise DatasetError(
+            f'{path} holds neither photographs nor scenes: expected JPEG or PNG files, or'
+            ' scenes-*.h5 shards (simulate some with --colour true)'
+        )
     dataset = ShardDataset(path)
     return _from_shards(dataset, truth, view, empty), len(dataset)
 

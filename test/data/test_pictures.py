@@ -58,7 +58,7 @@ def test_what_cannot_be_used_is_skipped_counted_and_named(tmp_path, capsys):
     empty = tmp_path / 'nothing'
     empty.mkdir()
     assert not is_photos(empty)
-    with pytest.raises(DatasetError, match='holds no scenes'):
+    with pytest.raises(DatasetError, match='holds neither photographs nor scenes'):
         read_pictures(empty, 32)
 
 
