@@ -4,7 +4,6 @@ measured quality. card.json and README.md say it to people."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import warnings
@@ -18,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from insegan_ros.engine.checksum import checksum
 from insegan_ros.engine.config import configure
 from insegan_ros.errors import MALFORMED, CheckpointError, InseganError, InseganWarning
 from insegan_ros.files import write_whole
@@ -223,17 +223,6 @@ class Checkpoint:
                 ' train it again'
             ) from error
         return module.eval()
-
-
-def checksum(head: str, tensors: Mapping[str, Tensor]) -> str:
-    """A hash of all that a checkpoint holds: its head as text, and every tensor by name, kind,
-    shape and bytes."""
-    digest = hashlib.sha256(head.encode())
-    for name in sorted(tensors):
-        value = tensors[name]
-        digest.update(f'\n{name} {value.dtype} {tuple(value.shape)}\n'.encode())
-        digest.update(value.contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

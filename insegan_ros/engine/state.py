@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from insegan_ros.engine.checksum import checksum
 from insegan_ros.errors import MALFORMED, CheckpointError
 from insegan_ros.files import write_whole
 from insegan_ros.texts import reason
@@ -22,19 +23,24 @@ def save_state(path: Path, parts: dict[str, Any], step: int, seconds: float) -> 
     tensors: dict[str, Tensor] = {}
     skeleton = {name: _strip(part.state_dict(), name, tensors) for name, part in parts.items()}
     told = {'step': str(step), 'seconds': str(seconds), 'skeleton': json.dumps(skeleton)}
-    write_whole(path, save(tensors, told))
+    write_whole(path, save(tensors, {**told, 'sha256': checksum(json.dumps(told), tensors)}))
 
 
 def load_state(path: Path, parts: dict[str, Any]) -> tuple[int, float]:
     """Put a saved state back; returns the steps done and the seconds they took. Raises
-    CheckpointError where it does not fit."""
+    CheckpointError where it does not fit, or is not as it was written; states of
+    earlier versions have no checksum to tell by."""
     try:
         with safe_open(path, 'pt') as file:
             meta = file.metadata()
-            skeleton = json.loads(meta['skeleton'])
-            for name, part in parts.items():
-                part.load_state_dict(_fill(skeleton[name], file))
-            return int(meta['step']), float(meta['seconds'])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}
+        told = {name: meta[name] for name in ('step', 'seconds', 'skeleton')}
+        if meta.get('sha256', expected := checksum(json.dumps(told), tensors)) != expected:
+            raise ValueError('it is not as it was written, its checksum is another')
+        skeleton = json.loads(told['skeleton'])
+        for name, part in parts.items():
+            part.load_state_dict(_fill(skeleton[name], tensors))
+        return int(told['step']), float(told['seconds'])
     except (SafetensorError, OSError, RuntimeError, *MALFORMED) as error:
         raise CheckpointError(
             f'{path} does not continue this training ({reason(error)}): '
@@ -55,13 +61,13 @@ def _strip(value: Any, key: str, tensors: dict[str, Tensor]) -> Any:
     return {'value': value}
 
 
-def _fill(skeleton: Any, file: Any) -> Any:
+def _fill(skeleton: Any, tensors: dict[str, Tensor]) -> Any:
     if 'tensor' in skeleton:
-        return file.get_tensor(skeleton['tensor'])
+        return tensors[skeleton['tensor']]
     if 'items' in skeleton:
-        return {k: _fill(v, file) for k, v in skeleton['items']}
+        return {k: _fill(v, tensors) for k, v in skeleton['items']}
     if 'list' in skeleton:
-        return [_fill(v, file) for v in skeleton['list']]
+        return [_fill(v, tensors) for v in skeleton['list']]
     return skeleton['value']
 
 

@@ -11,7 +11,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from insegan_ros.engine.checkpoint import WITHOUT_CHECKSUM, Checkpoint, checksum
+from insegan_ros.engine.checkpoint import WITHOUT_CHECKSUM, Checkpoint
+from insegan_ros.engine.checksum import checksum
 from insegan_ros.errors import CheckpointError, InseganWarning
 from insegan_ros.methods.registry import load_segmenter
 from insegan_ros.offsets.network import OffsetNet, OffsetNetConfig

@@ -13,10 +13,12 @@ from dataclasses import replace
 import pytest
 import torch
 import two_processes
+from safetensors import safe_open
+from safetensors.torch import save
 from small_trainings import LOOP, SMALL, noise_images, weights_of
 
 from insegan_ros.engine.loop import LoopConfig, Stage, make_fabric, run_stage, seed_step
-from insegan_ros.engine.state import load_state
+from insegan_ros.engine.state import load_state, save_state
 from insegan_ros.errors import CheckpointError, ConfigError, TrainingError
 from insegan_ros.methods.insegan.generator import GeneratorConfig
 from insegan_ros.methods.insegan.stages import GanStage
@@ -177,6 +179,23 @@ def test_loops_that_cannot_be_are_refused():
     ):
         with pytest.raises(ConfigError, match=next(iter(wrong))):
             LoopConfig(**wrong)
+
+
+def test_a_damaged_state_is_refused_and_one_without_a_checksum_is_not(tmp_path):
+    path, layer = tmp_path / 'gan.state.safetensors', torch.nn.Linear(4, 4)
+    save_state(path, {'layer': layer}, 7, 1.5)
+    kept = torch.nn.Linear(4, 4)
+    assert load_state(path, {'layer': kept}) == (7, 1.5) and torch.equal(kept.bias, layer.bias)
+    with safe_open(path, 'pt') as file:
+        told, tensors = file.metadata(), {key: file.get_tensor(key) for key in file.keys()}
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match='not as it was written.*delete it'):
+        load_state(path, {'layer': kept})
+    told.pop('sha256')
+    path.write_bytes(save(tensors, told))
+    assert load_state(path, {'layer': kept}) == (7, 1.5), 'of an earlier version'
 
 
 def test_a_state_of_another_shape_is_refused(tmp_path):
