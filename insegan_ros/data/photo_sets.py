@@ -223,15 +223,20 @@ def _picking(folder: Path, split: str) -> list[Photo]:
 
 def _plain(folder: Path, split: str) -> list[Photo]:
     """Any folder of pictures, its sub-folders' names as kinds; masks under the same name in masks/,
-    also where the pictures are in images/. All of it is every split, unless folders training,
-    validation, test are there."""
+    also where the pictures are in images/. NAME_labels.png beside a picture NAME is no picture:
+    `insegan evaluate` reads it. All of it is every split, unless folders training, validation, test
+    are there."""
     root = folder / split if (folder / split).is_dir() else folder
-    photos = []
-    for path in sorted(
+    found = sorted(
         path
         for path in root.rglob('*')
         if path.suffix.lower() in PICTURES and 'masks' not in path.relative_to(root).parts[:-1]
-    ):
+    )
+    labels = {path.with_name(f'{path.stem}_labels.png') for path in found}
+    photos = []
+    for path in found:
+        if path in labels:
+            continue
         parts = path.relative_to(root).parts
         parts = parts[1:] if parts[0] == 'images' and len(parts) > 1 else parts
         mask = root.joinpath('masks', *parts).with_suffix('.png')

@@ -55,6 +55,9 @@ def test_what_cannot_be_used_is_skipped_counted_and_named(tmp_path, capsys):
     cv2.imwrite(str(tmp_path / 'things' / '9.png'), np.full((80, 80), 700, np.uint16))
     with pytest.raises(DatasetError, match='9.png is 16-bit grey.*expected photographs'):
         read_pictures(tmp_path / 'things', 32)
+    (tmp_path / 'things' / '9.png').unlink()
+    cv2.imwrite(str(tmp_path / 'things' / '1_labels.png'), np.ones((80, 80), np.uint16))
+    assert len(read_pictures(tmp_path / 'things', 32).images) == 8, 'labels are no picture'
     empty = tmp_path / 'nothing'
     empty.mkdir()
     assert not is_photos(empty)
