@@ -56,8 +56,8 @@ def no_path(path: Path | str, error: Exception, kind: type[InseganError]) -> Ins
     """The one sentence for a path that cannot even be looked at."""
     why = error.strerror if isinstance(error, OSError) else error
     return kind(
-        f'{str(path)[:PATH_SHOWN]} cannot be looked at ({why}): expected the path of a file or'
-        ' folder that may be read'
+        f'{str(path)[:PATH_SHOWN]} cannot be accessed ({why}): expected the path of a readable'
+        ' file or folder'
     )
 
 
@@ -67,7 +67,7 @@ def read_content(path: Path, limit: int | None = None) -> bytes:
     with open(path, 'rb', opener=_without_waiting) as file:
         about = os.fstat(file.fileno())
         if not stat.S_ISREG(about.st_mode):
-            raise OSError(errno.EINVAL, 'no regular file', str(path))
+            raise OSError(errno.EINVAL, 'not a regular file', str(path))
         if limit is not None and about.st_size > limit:
             size, most = about.st_size / 1e6, limit / 1e6
             raise OSError(errno.EFBIG, f'{size:.0f} MB, at most {most:.0f} MB', str(path))
@@ -101,11 +101,11 @@ def write_whole(path: Path, content: bytes, sync: bool = True) -> None:
 def lost(path: Path, error: OSError, size: int = 0) -> WriteError:
     """The one sentence for what could not be written; size: in bytes, where it is known."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    todo = 'free some space' if full else 'expected a folder that can be written; choose another'
+    todo = 'free some space' if full else 'expected a writable folder; choose another'
     much = f'; {size / 1e6:.1f} MB' if size else ''
     return WriteError(
         f'{path} cannot be written ({error.strerror or error}{much}): what was finished before is'
-        f' whole; {todo} and give the same command again'
+        f' safe; {todo} and give the same command again'
     )
 
 
@@ -116,7 +116,8 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WriteError(
-            f'{path} cannot be made ({error.strerror}): expected a folder that can be written'
+            f'{path} cannot be created ({error.strerror}): expected a writable place; choose'
+            ' another'
         ) from error
 
 
@@ -138,13 +139,13 @@ def check_new(path: Path, suffix: str) -> None:
     """Refuse a file that is there already, of another kind, or in a folder that cannot be written,
     before any work. Raises DatasetError."""
     if path.suffix.lower() != suffix:
-        raise DatasetError(f'{path} is no name for this file: expected one that ends in {suffix}')
-    if path.exists():
-        raise DatasetError(f'{path} is there already: expected a new file')
-    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise DatasetError(
-            f'{path.parent} is no folder that can be written: expected one for {path.name}'
+            f'{path} is not a valid name for this file: expected one that ends in {suffix}'
         )
+    if path.exists():
+        raise DatasetError(f'{path} already exists: expected a new file; choose another name')
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise DatasetError(f'{path.parent} is not a writable folder: expected one for {path.name}')
 
 
 @contextmanager

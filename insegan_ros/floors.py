@@ -8,8 +8,8 @@ from insegan_ros.errors import InputError
 from insegan_ros.frame import Frame
 
 NO_PLANE = (
-    "no plane was found in the depth image: expected to see the bin's floor; give floor as a"
-    ' parameter'
+    "no plane was found in the depth image: expected to see the bin's floor; give the floor that"
+    ' `insegan calibrate` finds'
 )
 
 

@@ -155,7 +155,7 @@ class Instances:
         highest = highest_label(self.labels)
         _check(
             highest <= count,
-            f'labels go up to {highest} but there are {count} scores: expected one score an'
+            f'labels go up to {highest} but there are {count} scores: expected one score per'
             ' instance',
         )
         _check(

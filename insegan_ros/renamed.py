@@ -163,4 +163,6 @@ def modern_network(name: str) -> str:
 
 
 def _say(text: str) -> None:
-    warnings.warn(f'{text}; the old name goes with the next release', InseganWarning, stacklevel=4)
+    warnings.warn(
+        f'{text}; the old name will be removed in the next release', InseganWarning, stacklevel=4
+    )

@@ -94,7 +94,7 @@ def reason(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     if isinstance(error, RecursionError):
-        return 'nested too deep'
+        return 'nested too deeply'
     text = ' '.join(str(error).split())[:200]
     plain = isinstance(error, ValueError | yaml.YAMLError | InseganError)
     return text if plain else f'{type(error).__name__} {text}'
@@ -113,7 +113,7 @@ def _check_names(node: yaml.MappingNode) -> None:
     for name, _ in node.value:
         if isinstance(name, yaml.ScalarNode):
             if name.value in seen:
-                raise ValueError(f'line {name.start_mark.line + 1} names {name.value} again')
+                raise ValueError(f'line {name.start_mark.line + 1} repeats the name {name.value}')
             seen.add(name.value)
 
 

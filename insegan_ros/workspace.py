@@ -98,15 +98,15 @@ class Workspace:
             or self.floor[2] >= 0
         ):
             raise InputError(
-                f'floor {self.floor} is no plane before the camera: expected a unit normal towards'
-                ' the camera and a positive distance'
+                f'floor {self.floor} is not a plane in front of the camera: expected a unit normal'
+                ' that points towards the camera, and a positive distance'
             )
         if not NEAREST_M <= self.floor[3] <= FARTHEST_M or any(
             abs(value) > FARTHEST_M for value in self.bounds or ()
         ):
             raise InputError(
                 f'floor {self.floor}, bounds {self.bounds}: expected a floor {NEAREST_M:g} to'
-                f' {FARTHEST_M:g} m away and bounds on it as near, in metres'
+                f' {FARTHEST_M:g} m away and bounds no farther out than that, in metres'
             )
         if self.bounds is not None and not (
             self.bounds[0] + NEAREST_M <= self.bounds[2]
@@ -275,7 +275,8 @@ class Workspace:
         if box[0] >= box[2] or box[1] >= box[3]:
             raise InputError(
                 f"the bin's bounds {self.bounds} m lie outside the"
-                f' {intrinsics.width}x{intrinsics.height} image: expected to see the bin'
+                f' {intrinsics.width}x{intrinsics.height} image: expected the camera to see the'
+                ' bin'
             )
         return box
 
@@ -353,7 +354,7 @@ def read_workspace(path: Path) -> Workspace:
         return workspace_of(values)
     except (StopIteration, *MALFORMED) as error:
         raise InputError(
-            f'{path} holds no floor and bounds that can be read: expected a YAML file of `insegan'
+            f'{path} holds no readable floor and bounds: expected a YAML file of `insegan'
             ' calibrate`'
         ) from error
 

@@ -26,7 +26,7 @@ from insegan_ros.methods.insegan.recipe import TrainInseganConfig, train_insegan
 from insegan_ros.methods.registry import find_checkpoint, load_segmenter
 from insegan_ros.renamed import MODELS, modern_config, modern_option
 
-GOES = 'the old name goes with the next release'
+GOES = 'the old name will be removed in the next release'
 
 
 def old_names(config: dict) -> dict:

@@ -37,8 +37,8 @@ def test_text_json_and_yaml_are_read(tmp_path):
         (BOMB.encode(), 'e\\+0[0-9] values, at most'),
         (b'a: &a [*a]', 'inf values, at most'),
         (b'a: &a {b: *a}', 'inf values, at most'),
-        (b'[' * 1500, 'nested too deep'),
-        (b'a: 1\nb: {c: 1,\n c: 2}', 'line 3 names c again'),
+        (b'[' * 1500, 'nested too deeply'),
+        (b'a: 1\nb: {c: 1,\n c: 2}', 'line 3 repeats the name c'),
         (b'a: 2026-13-45', 'month must be in 1..12'),
         (b'a: !!python/object:os.system {}', 'could not determine a constructor'),
         (b'a: !!int ""', 'cannot be read as YAML'),
@@ -67,7 +67,7 @@ def test_what_is_no_json_is_one_line(tmp_path, content):
 
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / 'pipe')
-    for path, why in ((tmp_path / 'pipe', 'no regular file'), (tmp_path, 'Is a directory')):
+    for path, why in ((tmp_path / 'pipe', 'not a regular file'), (tmp_path, 'Is a directory')):
         with pytest.raises(DatasetError, match=f'cannot be read .{why}'):
             read_text(path, DatasetError)
     with pytest.raises(DatasetError, match='No such file'):

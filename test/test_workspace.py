@@ -42,7 +42,7 @@ def test_no_reading_is_floor_level_and_never_nan(camera):
 
 
 def test_a_floor_behind_the_camera_is_refused():
-    with pytest.raises(InputError, match='no plane before the camera'):
+    with pytest.raises(InputError, match='not a plane in front of the camera'):
         Workspace((0, 0, -1, -0.5))
 
 
@@ -54,7 +54,7 @@ def test_a_floor_behind_the_camera_is_refused():
         ((0, 0, -1, 1e-9), None, 'in metres'),
         ((0, 0, -1, 0.4), (-120, -80, 120, 80), 'in metres'),
         ((0, 0, -1, 0.4), (0, 0, 1e-9, 1e-9), 'are empty'),
-        ((1e300, 0, -1, 0.4), None, 'no plane before the camera'),
+        ((1e300, 0, -1, 0.4), None, 'not a plane in front of the camera'),
     ],
 )
 @pytest.mark.filterwarnings('error')

@@ -39,7 +39,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=str,
         default='',
         help=(
-            f'{kept}: tables, methods and parts, joined by commas, such as'
+            f'{kept}: tables, methods and parts, separated by commas, such as'
             ' methods,kmeans,shipped,bolt'
         ),
     )
@@ -56,9 +56,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=str,
         default='',
         help=(
-            'hoc: folder of photographs NAME.png with NAME_labels.png; the first is learnt from,'
-            ' all are judged; of more than three, each of the first three is learnt from, and the'
-            ' others are judged'
+            'hoc: folder of photographs NAME.png with NAME_labels.png; the first is learnt from'
+            ' and all are scored; with more than three, each of the first three is learnt from'
+            ' and the others are scored'
         ),
     )
     parser.add_argument('--json', type=str | None, default=None, help='file for the rows')

@@ -29,9 +29,9 @@ def add_arguments(parser: ArgumentParser, what: str = '') -> None:
         nargs='?',
         default='',
         help=(
-            'the empty bin, or with --in-use one in use: a recording, depth images or clouds.'
-            ' hand-eye in its place calibrates where the camera is on a robot: see'
-            ' insegan calibrate hand-eye --help'
+            'the empty bin, or with --in-use one in use: a recording, depth images or clouds. To'
+            ' find where the camera is on or beside a robot, see insegan calibrate hand-eye'
+            ' --help'
         ),
     )
     parser.add_argument(
@@ -52,13 +52,14 @@ def add_arguments(parser: ArgumentParser, what: str = '') -> None:
         '--floor',
         type=list[float] | None,
         default=None,
-        help="the floor's plane a, b, c, d in the optical frame, by hand; it is only checked then",
+        help="the floor's plane a, b, c, d in the optical frame, given by hand; it is then only"
+        ' checked',
     )
     parser.add_argument(
         '--bounds',
         type=list[float] | None,
         default=None,
-        help="the bin's x_min, y_min, x_max, y_max in m on the floor, by hand",
+        help="the bin's x_min, y_min, x_max, y_max in m on the floor, given by hand",
     )
     parser.add_argument(
         '--out',

@@ -43,7 +43,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         '--mesh-scale',
         type=float,
         default=1.0,
-        help='metres in a unit of the mesh: 0.001 for a file in millimetres',
+        help='metres per unit of the mesh: 0.001 for a file in millimetres',
     )
     parser.add_argument(
         '--limit',

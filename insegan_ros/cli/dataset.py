@@ -38,8 +38,8 @@ def _add_convert(parser: ArgumentParser) -> None:
         'source',
         type=str,
         help=(
-            'folder of shards, BOP scenes, COCO annotations or Insta-10 folders; which of them is'
-            ' found by looking'
+            'folder of shards, BOP scenes, COCO annotations or Insta-10 folders; the format is'
+            ' detected'
         ),
     )
     parser.add_argument('out', type=str, help='new folder')
@@ -101,8 +101,7 @@ def _add_pictures(parser: ArgumentParser) -> None:
         '--empty',
         action='store_true',
         help=(
-            'instead: the scenes in which nothing lies, backgrounds for `insegan train'
-            ' independence-foreground`'
+            'instead: the empty scenes, as backgrounds for `insegan train independence-foreground`'
         ),
     )
 
@@ -159,7 +158,10 @@ def _fit_sensor(values: Namespace) -> None:
     source = Path(values.data)
     workspace = chosen_workspace(values) or own_workspace(source)
     if workspace is None:
-        raise ConfigError('where the bin is, is not known: expected --workspace')
+        raise ConfigError(
+            'it is not known where the bin is: expected --workspace with the YAML of `insegan'
+            ' calibrate`'
+        )
     frames = list(islice(frames_of(source, given_camera(values.intrinsics)), values.frames))
     found = fit_sensor(frames, workspace)
     models = {'as measured': found.sensor(), 'd435': load_sensor('d435')}

@@ -50,7 +50,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         '--limit',
         type=int,
         default=100,
-        help='how many scenes: so many first ones, and so many on which K-means fails',
+        help='how many scenes: the first N, and N on which K-means fails',
     )
     parser.add_argument(
         '--json', type=str | None, default=None, help='file for the numbers, scene by scene'

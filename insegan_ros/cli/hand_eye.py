@@ -52,7 +52,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('--square', type=float, default=0.0, help="side of the board's squares, m")
     parser.add_argument('--marker', type=float, default=0.0, help='side of its markers, m')
     parser.add_argument(
-        '--dictionary', type=str, default='4X4_50', help='that of its markers, as OpenCV names it'
+        '--dictionary',
+        type=str,
+        default='4X4_50',
+        help='dictionary of its markers, as OpenCV names it',
     )
     parser.add_argument(
         '--mesh',
@@ -60,9 +63,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         default='',
         help='instead: the target is a single part, seen in depth pictures; its STL, OBJ or PLY',
     )
-    parser.add_argument(
-        '--mesh-scale', type=float, default=1.0, help='metres in a unit of the mesh'
-    )
+    parser.add_argument('--mesh-scale', type=float, default=1.0, help='metres per unit of the mesh')
     parser.add_argument(
         '--model', type=str, default='kmeans', help='what finds the part, as for insegan segment'
     )
@@ -101,7 +102,9 @@ def run(arguments: Namespace) -> None:
     parent = arguments.parent or {'hand': 'tool0', 'base': 'base_link'}[arguments.mounted]
     for option, frame in (('--parent', parent), ('--child', arguments.child)):
         if not frame or frame.split() != [frame]:
-            raise ConfigError(f'{option} is {frame!r}: expected a frame, without spaces')
+            raise ConfigError(
+                f'{option} is {frame!r}: expected the name of a frame, without spaces'
+            )
     if parent == arguments.child:
         raise ConfigError(f'--parent and --child are both {parent}: expected two frames')
     link_from_optical = _pose(arguments.link_from_optical)
@@ -126,16 +129,17 @@ def run(arguments: Namespace) -> None:
     )
     if result.size_off_by_more_than(SIZE_IN_DOUBT):
         print(
-            f"by the hand's motions the target is {result.size:.3f} ± {result.size_std:.3f} times"
-            ' as large as it was taken for: measure its squares, and look at --intrinsics'
+            f"judging by the hand's motions, the target is {result.size:.3f} ±"
+            f' {result.size_std:.3f} times as large as given: measure its squares, and check'
+            ' --intrinsics'
         )
     elif result.size_std > SIZE_IN_DOUBT:
         print(
-            "the hand's motions do not tell the target's size: measure it; pictures from different"
-            ' distances, and with the target beside the middle, would'
+            "the hand's motions do not tell the target's size: measure it, or add pictures from"
+            ' different distances and with the target off centre'
         )
     if far:
-        print(f'far off, look at them: {", ".join(far)}')
+        print(f'far off, check these pictures: {", ".join(far)}')
     print(f'{arguments.out} and {drawn}\n{launch_line(parent, arguments.child, pose)}')
 
 
@@ -146,7 +150,7 @@ def _found(find: Callable[[Path], np.ndarray | None], sample: Sample) -> np.ndar
         print(f'{sample.image.name} left out: {error}')
         return None
     if target is None:
-        print(f'{sample.image.name} left out: the target is not found in it')
+        print(f'{sample.image.name} left out: the target was not found in it')
     return target
 
 
@@ -161,7 +165,8 @@ def _board_finder(arguments: Namespace) -> Callable[[Path], np.ndarray | None]:
     camera = given_camera(arguments.intrinsics)
     if camera is None:
         raise ConfigError(
-            'a board needs the camera: expected --intrinsics fx,fy,cx,cy, or a file of them'
+            "a board needs the camera's intrinsics: expected --intrinsics fx,fy,cx,cy, or a file"
+            ' with them'
         )
 
     def find(path: Path) -> np.ndarray | None:

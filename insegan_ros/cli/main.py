@@ -25,15 +25,15 @@ from insegan_ros.renamed import modern_file, modern_words
 from insegan_ros.texts import read_mapping
 
 # What goes on where it was stopped.
-RESUMED, GOES_ON = (['simulate'], ['train']), '; the same command goes on where it was'
+RESUMED, GOES_ON = (['simulate'], ['train']), '; the same command continues from there'
 # What a disk says that is full or must not be written.
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 NO_PATH = (errno.ENAMETOOLONG, errno.ELOOP)
 # Each is a module of this folder with `add_arguments` and `run`.
 COMMANDS = {
-    'simulate': 'make a data set of simulated bins; goes on where it was stopped',
+    'simulate': 'make a data set of simulated bins; continues where it was stopped',
     'dataset': 'convert a data set, inspect one, or draw the parts',
-    'train': 'learn a segmenter from unlabelled depth or colour; goes on where it was stopped',
+    'train': 'learn a segmenter from unlabelled depth or colour; continues where it was stopped',
     'segment': (
         'masks for depth images (16-bit PNG in mm), recordings (RealSense .bag, rosbag2) or shards;'
         ' photographs too, with methods that use colour'

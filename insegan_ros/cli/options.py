@@ -63,7 +63,7 @@ def add_model_arguments(parser: ArgumentParser) -> None:
         '--mesh-scale',
         type=float,
         default=1.0,
-        help='metres in a unit of the mesh: 0.001 for a file in millimetres',
+        help='metres per unit of the mesh: 0.001 for a file in millimetres',
     )
 
 
@@ -121,8 +121,8 @@ def mind_part(segmenter: Segmenter, data: Path, model: str) -> None:
     names = ShardDataset(data).classes
     if len(names) == 1 and segmenter.part not in names:
         warnings.warn(
-            f'{model} has learnt {segmenter.part}, the data hold {", ".join(names)}: expected a'
-            ' checkpoint of the same part',
+            f'{model} has learnt {segmenter.part}, but the data hold {", ".join(names)}: expected'
+            ' a checkpoint for the same part',
             InseganWarning,
             stacklevel=2,
         )

@@ -27,7 +27,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         '--out',
         type=str,
         required=True,
-        help='new folder for part.ply, part.json and part.png, or one that was begun: it goes on',
+        help='new folder for part.ply, part.json and part.png, or one that was begun, which is'
+        ' continued',
     )
     parser.add_argument('--views', type=int, default=40, help='how many views to use, at most')
     parser.add_argument('--seed', type=int, default=0, help='which views are held out')

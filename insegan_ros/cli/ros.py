@@ -15,6 +15,6 @@ def needs_ros() -> Iterator[None]:
         yield
     except ImportError as error:
         raise ConfigError(
-            f'ROS 2 is not there ({error}): expected a sourced ROS 2, or the rclpy wheels that'
+            f'ROS 2 is not available ({error}): expected a sourced ROS 2, or the rclpy wheels that'
             ' `make setup` installs'
         ) from error

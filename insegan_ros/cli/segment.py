@@ -48,7 +48,7 @@ def segment_input(
     """
     results = out / 'results.json'
     if results.exists():
-        raise DatasetError(f'{out} holds results already: expected another --out')
+        raise DatasetError(f'{out} already holds results: expected another --out')
     by_colour, rows = segmenter.needs_colour, []
     items = items_of(source, by_colour, camera)
     with RecordingWriter(out / 'recording') if is_recording(source) else nullcontext() as recording:
@@ -166,8 +166,8 @@ def run(arguments: Namespace) -> None:
     segmenter = chosen_segmenter(arguments)
     if workspace is None and not is_shards(source) and not segmenter.needs_colour:
         print(
-            'where the bin is, is not given (--workspace): the floor is fitted to every frame, and'
-            ' all that stands on it is taken for parts, walls too'
+            'it is not given where the bin is (--workspace): the floor is fitted to every frame,'
+            ' and everything that stands on it is taken for parts, walls included'
         )
     if is_shards(source):
         mind_part(segmenter, source, arguments.model)

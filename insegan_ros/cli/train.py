@@ -84,8 +84,8 @@ def run(arguments: Namespace) -> None:
     # Only recipes of many stages can stop after one.
     if stage := vars(config).get('stop_after'):
         print(
-            f'stopped after {stage}: look at the pictures there; the same command without'
-            ' --stop_after goes on'
+            f'stopped after {stage}: look at its pictures; the same command without --stop_after'
+            ' continues'
         )
     else:
         posed = ', with poses by --mesh own' if (checkpoint / MESH).exists() else ''

@@ -187,7 +187,9 @@ def _check_files(path: Path) -> None:
             ) from error
     for file in files:
         if not file.is_file():
-            raise DatasetError(f'{file} is missing or no regular file: expected a whole recording')
+            raise DatasetError(
+                f'{file} is missing or not a regular file: expected a whole recording'
+            )
         if file.suffix == '.mcap':
             check_summary(file)
 

@@ -33,11 +33,11 @@ def check_new_folder(folder: Path) -> None:
     """Raises DatasetError for a folder that holds a finished reconstruction or anything else than
     the stages of one, or cannot be made."""
     if (folder / MESH).exists():
-        raise DatasetError(f'{folder / MESH} is there already: expected a new folder')
+        raise DatasetError(f'{folder / MESH} already exists: expected a new folder')
     held = {one.name for one in folder.iterdir()} if folder.is_dir() else set()
     begun = STAGES in held and held <= set(OWN)
     if folder.exists() and (not folder.is_dir() or (held and not begun)):
-        raise DatasetError(f'{folder} is there already: expected a new folder')
+        raise DatasetError(f'{folder} already exists: expected a new folder')
 
 
 def write_reconstruction(found: Reconstruction, folder: Path) -> dict[str, Any]:

@@ -98,4 +98,4 @@ def test_a_cameras_noise_is_measured_and_simulated(tmp_path, capsys):
     assert '6 frames: disparity repeats to 0.0' in told and '\nd435 ' in told
     assert cv2.imread(str(tmp_path / 'mine.png')).shape[1] >= 3 * 480
     assert 0.03 < load_sensor(str(tmp_path / 'mine.yaml')).disparity_rms_px < 0.12
-    assert command(*words) == 2 and 'is there already' in capsys.readouterr().err
+    assert command(*words) == 2 and 'already exists' in capsys.readouterr().err

@@ -17,7 +17,8 @@ from insegan_sim.parts import load_part
 
 def test_a_checkpoint_of_another_part_is_said(nut_data):
     said = (
-        'cutpaste-bolt has learnt bolt, the data hold nut: expected a checkpoint of the same part'
+        'cutpaste-bolt has learnt bolt, but the data hold nut: expected a checkpoint for the same'
+        ' part'
     )
     with pytest.warns(InseganWarning, match=f'^{said}$'):
         assert (
@@ -103,7 +104,7 @@ def test_methods_of_colour_are_evaluated_as_such(tote_data, tmp_path, capsys):
     )
     assert cv2.imread(str(tmp_path / 'r.png')).shape[0] == 3 * 128
     # Nothing is written over, and what cannot be is said before any work.
-    assert command(*given, *files) == 2 and 'is there already' in capsys.readouterr().err
+    assert command(*given, *files) == 2 and 'already exists' in capsys.readouterr().err
     assert command(*given, '--limit', 0) == 2 and '--limit is 0' in capsys.readouterr().err
 
 

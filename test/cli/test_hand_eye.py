@@ -71,7 +71,7 @@ def test_the_cameras_place_on_the_hand_is_written_and_said(tmp_path, capsys):
     assert main(arguments(tmp_path)) == 0
     said = capsys.readouterr().out
     assert "the hand's motions" not in said, 'the size is what it was said to be'
-    assert '00.png left out: the target is not found in it' in said
+    assert '00.png left out: the target was not found in it' in said
     assert '11 of 12 pictures' in said
     text = (tmp_path / 'hand_eye.yaml').read_text()
     values = yaml.safe_load(text)
@@ -92,7 +92,7 @@ def test_the_cameras_place_on_the_hand_is_written_and_said(tmp_path, capsys):
     assert main(arguments(tmp_path, '--square', '0.025', '--marker', '0.0183', *new)) == 2
     assert 'times as large as it was taken for' in capsys.readouterr().err
     assert main(arguments(tmp_path, '--square', '0.029', '--marker', '0.0212', *new)) == 0
-    assert "by the hand's motions the target is 1.0" in capsys.readouterr().out
+    assert "judging by the hand's motions, the target is 1.0" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

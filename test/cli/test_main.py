@@ -67,8 +67,8 @@ def test_all_but_the_nodes_imports_without_ros():
         ('dataset parts x.png --part sprocket', 'unknown part "sprocket"'),
         ('segment nowhere.png --model kmeans', 'nowhere.png does not exist'),
         ('segment nowhere.png --model nothing', 'no checkpoint or method "nothing"'),
-        (f'segment {"x" * 300} --model kmeans', 'cannot be looked at (File name too long)'),
-        (f'segment x.png --model {"x" * 300}', 'cannot be looked at (File name too long)'),
+        (f'segment {"x" * 300} --model kmeans', 'cannot be accessed (File name too long)'),
+        (f'segment x.png --model {"x" * 300}', 'cannot be accessed (File name too long)'),
         ('segment x.png --model ~nosuchuser/x', 'no checkpoint or method "~nosuchuser/x"'),
         ('segment x --model kmeans --bounds [0,0,1,1]', '--bounds is given without --floor'),
         (
@@ -104,7 +104,7 @@ def test_an_interrupt_says_whether_the_same_command_goes_on(monkeypatch, capsys,
         raise KeyboardInterrupt
 
     for words, said in (
-        (('simulate', '--out', tmp_path / 'set'), '; the same command goes on where it was'),
+        (('simulate', '--out', tmp_path / 'set'), '; the same command continues from there'),
         (('evaluate', '--model', 'kmeans', '--data', tmp_path), ''),
     ):
         monkeypatch.setattr(f'insegan_ros.cli.{words[0]}.run', interrupted)
@@ -112,7 +112,7 @@ def test_an_interrupt_says_whether_the_same_command_goes_on(monkeypatch, capsys,
         assert capsys.readouterr().err == f'insegan: stopped{said}\n'
 
 
-@pytest.mark.parametrize(('readable', 'said'), [(True, 'written'), (False, 'looked at')])
+@pytest.mark.parametrize(('readable', 'said'), [(True, 'written'), (False, 'accessed')])
 def test_what_may_not_be_read_is_not_said_to_be_unwritable(
     readable, said, monkeypatch, capsys, tmp_path
 ):
@@ -171,4 +171,4 @@ def test_a_picture_as_a_configuration_is_one_line(tmp_path, capsys):
 def test_a_pipe_as_a_configuration_is_not_waited_for(tmp_path, capsys):
     os.mkfifo(tmp_path / 'it.yaml')
     assert command('train', 'cutpaste', '--config', tmp_path / 'it.yaml') == 2
-    assert 'no regular file' in capsys.readouterr().err
+    assert 'not a regular file' in capsys.readouterr().err

@@ -42,7 +42,7 @@ def test_segment_writes_masks_and_never_over_them(tmp_path, capsys):
     assert cv2.imread(str(tmp_path / 'masks/000000_overlay.png')).shape == (240, 320, 3)
     capsys.readouterr()
     assert command(*arguments) == 2
-    assert 'holds results already: expected another --out' in capsys.readouterr().err
+    assert 'already holds results: expected another --out' in capsys.readouterr().err
 
 
 def test_a_full_disk_is_one_line_and_leaves_no_results(tmp_path, request, capsys):
@@ -56,7 +56,7 @@ def test_a_full_disk_is_one_line_and_leaves_no_results(tmp_path, request, capsys
     assert not (tmp_path / 'masks/results.json').exists()
     assert not list((tmp_path / 'masks').glob('.*')), 'no half file'
     assert command(*arguments, '--out', '/proc/nowhere/masks') == 2
-    assert '/proc/nowhere/masks cannot be made' in capsys.readouterr().err
+    assert '/proc/nowhere/masks cannot be created' in capsys.readouterr().err
 
 
 def test_the_real_recording_is_segmented(real_bag, tmp_path):
@@ -196,7 +196,7 @@ def test_segment_takes_the_recordings_own_bin_and_says_what_could_not_be_used(tm
     assert labels[14, 14] == 1 and not labels[:, 56:].any()
     (tmp_path / 'bag/workspace.yaml').unlink()
     assert command(*segment, tmp_path / 'other') == 0
-    assert 'where the bin is, is not given (--workspace)' in capsys.readouterr().out
+    assert 'it is not given where the bin is (--workspace)' in capsys.readouterr().out
     # A bin that the image does not show: nothing could be used, and that is no success.
     write_workspace(Workspace((0.0, 0.0, -1.0, 0.5), (5.0, 5.0, 6.0, 6.0)), tmp_path / 'far.yaml')
     assert command(*segment, tmp_path / 'none', '--workspace', tmp_path / 'far.yaml') == 2

@@ -232,7 +232,7 @@ def damaged_coco(d435_data, folder, change):
         (lambda c: c['images'][0].pop('intrinsics'), 'image 0 cannot be read'),
         (
             lambda c: c['images'][0].update(workspace={'floor': [0, 0, 1, 1]}),
-            r'annotations.json: image 0: floor \(0.0, 0.0, 1.0, 1.0\) is no plane',
+            r'annotations.json: image 0: floor \(0.0, 0.0, 1.0, 1.0\) is not a plane',
         ),
         (lambda c: c.pop('categories'), 'is not as COCO has it'),
         (lambda c: c['annotations'][0].update(category_id=99), 'cannot be read'),

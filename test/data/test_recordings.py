@@ -174,10 +174,10 @@ def test_a_flipped_realsense_recording_is_one_line_or_frames(real_bag, tmp_path)
     [
         (lambda note: note.update(relative_file_paths=['../bag.mcap']), 'lies outside of it'),
         (lambda note: note.update(relative_file_paths=['/etc/passwd']), 'lies outside of it'),
-        (lambda note: note.update(relative_file_paths=['pipe.mcap']), 'no regular file'),
+        (lambda note: note.update(relative_file_paths=['pipe.mcap']), 'not a regular file'),
         (lambda note: note.update(relative_file_paths=['a\0b']), 'NUL'),
         (lambda note: note.update(relative_file_paths=['a\nb']), 'line break'),
-        (lambda note: note.update(relative_file_paths=['é' * 300]), 'cannot be looked at'),
+        (lambda note: note.update(relative_file_paths=['é' * 300]), 'cannot be accessed'),
         (lambda note: note.update(relative_file_paths=7), 'names no files'),
         (lambda note: note.update(relative_file_paths=[7]), 'names no files'),
         (lambda note: note.pop('relative_file_paths'), 'names no files'),
@@ -219,7 +219,7 @@ def test_metadata_that_are_no_yaml_are_one_line(recorded, tmp_path):
 
 def test_a_pipe_is_no_recording(tmp_path):
     os.mkfifo(tmp_path / 'one.bag')
-    with pytest.raises(DatasetError, match='no regular file'):
+    with pytest.raises(DatasetError, match='not a regular file'):
         list(read_frames(tmp_path / 'one.bag'))
 
 

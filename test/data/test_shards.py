@@ -269,7 +269,7 @@ def virtual(file, folder):
         (raw_bytes, 'depth is no array in the file itself'),
         (virtual, 'depth is no array in the file itself'),
         (lambda file, _: file.create_group('more'), 'more is no array in the file itself'),
-        (lambda file, _: file.attrs.update(info='[' * 100_000), 'nested too deep'),
+        (lambda file, _: file.attrs.update(info='[' * 100_000), 'nested too deeply'),
         (lambda file, _: file.attrs.update(info='null'), 'damaged'),
     ],
 )

@@ -36,7 +36,7 @@ def test_inspect_counts_what_is_there(d435_data, nut_data, tmp_path):
     )
     sheet = cv2.imread(str(tmp_path / 'sheet.png'))
     assert sheet.shape == (128 + 4, 5 * (2 * 160 + 4), 3) and sheet.std() > 20
-    with pytest.raises(DatasetError, match='is there already'):
+    with pytest.raises(DatasetError, match='already exists'):
         inspect(d435_data, tmp_path / 'sheet.png')
     text = describe(inspect(nut_data))
     assert (

@@ -130,4 +130,4 @@ def test_a_demo_that_is_interrupted_ends_at_once_and_leaves_no_node_behind(begun
 
 def test_where_nothing_can_be_written_is_said_before_anything_starts(capsys):
     assert command('demo', '--out', '/proc/nowhere') == 2
-    assert '/proc/nowhere cannot be made' in capsys.readouterr().err
+    assert '/proc/nowhere cannot be created' in capsys.readouterr().err

@@ -227,7 +227,7 @@ def test_parameters_act_at_once_or_say_why_not(segmenter, robot):
     assert set_parameter(robot, 'bounds', []).successful
     assert_boxes(robot.answer(box_depth()))
     refused = set_parameter(robot, 'floor', [0.0, 0.0, -2.0, 0.6])
-    assert not refused.successful and 'is no plane before the camera' in refused.reason
+    assert not refused.successful and 'is not a plane in front of the camera' in refused.reason
     for name, value, words in (
         ('floor', [0.0, 0.0, -1.0, math.inf], 'expected finite numbers'),
         ('bounds', [-math.inf, -1.0, 1.0, 1.0], 'expected finite numbers'),

@@ -45,19 +45,19 @@ def test_a_block_that_lies_on_its_sides_becomes_a_mesh(tmp_path, monkeypatch):
     )
     colours = trimesh.load(folder / 'part.ply').visual.vertex_colors
     assert len(np.unique(colours, axis=0)) <= 2
-    with pytest.raises(DatasetError, match='is there already'):
+    with pytest.raises(DatasetError, match='already exists'):
         write_reconstruction(found, folder)
 
 
 def test_what_is_no_begun_reconstruction_is_not_written_over(tmp_path):
     (tmp_path / 'part.png').write_bytes(b'mine')
-    with pytest.raises(DatasetError, match='is there already: expected a new folder'):
+    with pytest.raises(DatasetError, match='already exists: expected a new folder'):
         check_new_folder(tmp_path)
     check_new_folder(tmp_path / 'new')
     (tmp_path / STAGES).mkdir()
     check_new_folder(tmp_path)
     (tmp_path / 'part.ply').write_bytes(b'finished')
-    with pytest.raises(DatasetError, match='part.ply is there already'):
+    with pytest.raises(DatasetError, match='part.ply already exists'):
         check_new_folder(tmp_path)
 
 
