@@ -171,7 +171,7 @@ class Checkpoint:
         high."""
         value = self.config.get(name)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise self.unusable(name, f'{value!r} is no number')
+            raise self.unusable(name, f'{value!r} is not a number')
         if not low <= value <= high:
             raise self.unusable(name, f'{value:g}, expected {low:g} to {high:g}')
         return value
@@ -180,7 +180,7 @@ class Checkpoint:
         """A list of names of the configuration. Raises CheckpointError where it is none."""
         value = self.config.get(name)
         if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
-            raise self.unusable(name, f'{value!r} is no list of names')
+            raise self.unusable(name, f'{value!r} is not a list of names')
         return tuple(value)
 
     def require_scales(self) -> Scales:
@@ -193,7 +193,7 @@ class Checkpoint:
     def unusable(name: str, why: str) -> CheckpointError:
         """The one sentence for a value that a method cannot use."""
         return CheckpointError(
-            f'the checkpoint cannot be used for its {name} ({why}): copy or train it again'
+            f'the checkpoint cannot be used because of its {name} ({why}): copy or train it again'
         )
 
     def require(self, network: str) -> None:
@@ -234,16 +234,17 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         tensors = {key: file.get_tensor(key) for key in file.keys()}
     if meta.get('format') not in (FORMAT, WITHOUT_CHECKSUM):
         raise CheckpointError(
-            f'{path} is no checkpoint of ours: expected format {FORMAT}, found {meta.get("format")}'
+            f'{path} is not an insegan checkpoint: expected format {FORMAT}, found'
+            f' {meta.get("format")}'
         )
     if meta['format'] == FORMAT and meta.get('sha256') != checksum(meta['head'], tensors):
         raise CheckpointError(
-            f'{path} is not as it was written, its checksum is another: copy or train it again'
+            f'{path} is damaged, its checksum does not match: copy or train it again'
         )
     if meta['format'] == WITHOUT_CHECKSUM:
         warnings.warn(
-            f'{path} is of an earlier version and has no checksum, damage would not be noticed:'
-            ' give its `insegan train` again, it writes the finished checkpoint anew',
+            f'{path} is of an earlier version and has no checksum, so damage would not be noticed:'
+            ' give its `insegan train` command again, which rewrites the finished checkpoint',
             InseganWarning,
             stacklevel=3,
         )
@@ -253,7 +254,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             raise ValueError(f'{name} is {type(head[name]).__name__}, not {kind.__name__}')
     floats = {key: value.float() for key, value in tensors.items() if value.is_floating_point()}
     if strange := [key for key, value in floats.items() if not value.isfinite().all()]:
-        raise ValueError(f'{strange[0]} holds weights that are no numbers')
+        raise ValueError(f'{strange[0]} holds weights that are not numbers')
     return head, {key: floats.get(key, value) for key, value in tensors.items()}
 
 

@@ -75,7 +75,10 @@ def read_height_images(
     maps = read_height_maps(config.data, size, config.scenes, truth, bin_)
     floor_m = floor_limit(maps.heights_m)
     if floor_m < PART_M:
-        print(f'{config.data}: flat parts; what stands {1000 * floor_m:.1f} mm high is one')
+        print(
+            f'{config.data}: flat parts; what stands {1000 * floor_m:.1f} mm high or more is taken'
+            ' for one'
+        )
     height_m = height_scale(maps.heights_m, floor_m)
     shown = (maps.heights_m > floor_m).sum((1, 2)) >= MIN_SHOWN_PX
     if not shown.all():

@@ -207,7 +207,7 @@ class _Progress:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None and issubclass(kind, KeyboardInterrupt):
             state = (
-                f'the state is in {self.path}; the same command goes on from there'
+                f'the state is in {self.path}; the same command continues from there'
                 if self.path.exists()
                 else 'nothing was saved yet'
             )
@@ -236,8 +236,9 @@ class _Progress:
             if self.path.exists():
                 kept = f'the last good state is in {self.path}'
             raise TrainingError(
-                f'{self.stage.name} diverged at step {done}: {", ".join(bad[:3])} is no number or'
-                f' beyond all bounds; {kept}; lower the rate, or try another seed, in a new --out'
+                f'{self.stage.name} diverged at step {done}: {", ".join(bad[:3])} is not a number'
+                f' or beyond all bounds; {kept}; lower the rate, or try another seed, in a new'
+                ' --out'
             )
 
     def log(self, losses: dict[str, Tensor], done: int) -> None:

@@ -129,8 +129,8 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_state(tmp_path):
     with pytest.raises(
         TrainingError,
         match=(
-            'gan diverged at step 10: L_D is no number or beyond all bounds; the last good state is'
-            ' in .*gan.state.safetensors'
+            'gan diverged at step 10: L_D is not a number or beyond all bounds; the last good state'
+            ' is in .*gan.state.safetensors'
         ),
     ):
         run_stage(make_fabric(LOOP), Diverges(), 20, tmp_path, 0, LOOP)
@@ -157,8 +157,8 @@ def test_weights_that_ran_away_in_the_last_step_are_neither_saved_nor_a_checkpoi
     with pytest.raises(
         TrainingError,
         match=(
-            'gan diverged at step 4: weight.weight is no number or beyond all bounds; the last good'
-            ' state is in .*gan.state.safetensors'
+            'gan diverged at step 4: weight.weight is not a number or beyond all bounds; the last'
+            ' good state is in .*gan.state.safetensors'
         ),
     ):
         run_stage(make_fabric(every), RunsAway(), 4, tmp_path, 0, every)
