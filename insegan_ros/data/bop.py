@@ -81,8 +81,8 @@ def _names(folder: Path, scenes: list[Path]) -> dict[int, str]:
         }
     except MALFORMED as error:
         raise DatasetError(
-            f'{folder}: models_info.json or scene_gt.json is not as BOP has it'
-            f' ({reason(error)}): expected object numbers'
+            f'{folder}: models_info.json or scene_gt.json is not in BOP format ({reason(error)}):'
+            ' expected object numbers'
         ) from error
 
 
@@ -90,7 +90,7 @@ def _read_scene(path: Path, names: dict[int, str]) -> Iterator[Scene]:
     cameras = read_json(path / 'scene_camera.json', DatasetError)
     if not isinstance(cameras, dict) or not all(NUMBER.fullmatch(key) for key in cameras):
         raise DatasetError(
-            f'{path / "scene_camera.json"} is not as BOP has it: expected a camera for every image'
+            f'{path / "scene_camera.json"} is not in BOP format: expected a camera for every image'
             ' number'
         )
     truths = (
@@ -104,8 +104,8 @@ def _read_scene(path: Path, names: dict[int, str]) -> Iterator[Scene]:
             scene = _read_image(path, int(key), camera, truth, names)
         except MALFORMED as error:
             raise DatasetError(
-                f'{path}: image {key} is not as BOP has it ({reason(error)}):'
-                ' expected cam_K, cam_R_m2c, cam_t_m2c, obj_id and a mask for every instance'
+                f'{path}: image {key} is not in BOP format ({reason(error)}): expected cam_K,'
+                ' cam_R_m2c, cam_t_m2c, obj_id and a mask for every instance'
             ) from error
         except InputError as error:
             raise DatasetError(f'{path}: image {key}: {error}') from error

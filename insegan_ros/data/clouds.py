@@ -30,12 +30,12 @@ def read_cloud(path: Path) -> np.ndarray:
     points = read_pcd(path) if path.suffix.lower() == '.pcd' else _read_ply(path)
     points = points[np.isfinite(points).all(1) & points.any(1)]
     if not len(points):
-        raise InputError(f'{path} holds no point: expected a cloud of points in metres')
+        raise InputError(f'{path} holds no points: expected a cloud of points in metres')
     if np.median(points[:, 2]) < 0:
-        _tell(f'{path}: the cloud lies along -z, as graphics have it; y and z are turned round')
+        _tell(f'{path}: the cloud lies along -z, as in computer graphics; y and z are flipped')
         points = points * np.array([1.0, -1.0, -1.0])
     if np.median(points[:, 2]) > FARTHEST_M:
-        _tell(f'{path}: the cloud seems to be in millimetres, and is read so')
+        _tell(f'{path}: the cloud seems to be in millimetres, and is read as such')
         points = points / 1000
     return points
 

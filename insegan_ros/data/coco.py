@@ -55,8 +55,8 @@ def read_coco(folder: Path) -> tuple[tuple[str, ...], Iterator[Scene]]:
         images = sorted(content['images'], key=lambda image: image['id'])
     except MALFORMED as error:
         raise DatasetError(
-            f'{folder / ANNOTATIONS} is not as COCO has it ({reason(error)}):'
-            ' expected categories, images, annotations'
+            f'{folder / ANNOTATIONS} is not in COCO format ({reason(error)}): expected categories,'
+            ' images, annotations'
         ) from error
     return tuple(names.values()), (
         _read_image(folder, image, by_image.get(image['id'], []), names) for image in images

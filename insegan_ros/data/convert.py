@@ -94,8 +94,8 @@ def open_dataset(
         return classes, all_scenes(folder, scenes)
     if workspace is not None:
         raise DatasetError(
-            f'a workspace is given but {folder} is no recording: data sets hold the bin of every'
-            ' scene themselves'
+            f'a workspace is given but {folder} is not a recording: leave it out, data sets hold'
+            ' the bin of every scene themselves'
         )
     for form in FORMATS.values():
         if form.found is not None and form.read is not None and form.found(folder):
@@ -104,7 +104,7 @@ def open_dataset(
     # Of a simulation that was stopped before its first scenes, say, there is the note alone.
     check_scenes(folder, 0)
     readable = ', '.join(name for name, form in FORMATS.items() if form.read)
-    raise DatasetError(f'{folder} holds no data set that we know: expected one of {readable}')
+    raise DatasetError(f'{folder} holds no data set of a known format: expected one of {readable}')
 
 
 def is_dataset(folder: Path) -> bool:
@@ -155,8 +155,8 @@ def _new_folder(out: Path) -> Iterator[Path]:
         half.parent.mkdir()
     except FileExistsError:
         raise DatasetError(
-            f'{half.parent} is there already: another conversion to {out} runs, or was killed;'
-            ' delete it, then give the same command again'
+            f'{half.parent} already exists: another conversion to {out} is running, or was killed;'
+            ' if none is running, delete it and give the same command again'
         ) from None
     except OSError as error:
         raise lost(out, error) from error

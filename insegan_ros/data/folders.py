@@ -46,7 +46,7 @@ def inside(folder: Path, name: str) -> Path:
         raise no_path(folder / name, error, DatasetError) from error
     if not path.is_relative_to(folder.resolve()):
         raise DatasetError(
-            f'{folder} names the file "{name}", which lies outside of it: expected files inside'
+            f'{folder} names the file "{name}", which lies outside it: expected files inside'
         )
     return path
 
@@ -56,7 +56,7 @@ def read_png(path: Path) -> np.ndarray:
     DatasetError where it cannot be read."""
     image = read_picture(path, cv2.IMREAD_UNCHANGED)
     if image is None:
-        raise DatasetError(f'{path} is missing or no image: expected a whole PNG')
+        raise DatasetError(f'{path} is missing or not an image: expected a whole PNG')
     return image
 
 

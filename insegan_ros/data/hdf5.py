@@ -30,7 +30,7 @@ def opened_hdf5(path: Path, todo: str) -> Iterator[h5py.File]:
     while it is read. Raises DatasetError."""
     with readable(path, todo):
         if not path.is_file():
-            raise OSError('no file')
+            raise OSError('not a file')
         with h5py.File(path, 'r') as file:
             for name in file:
                 _check(file, name)
@@ -53,7 +53,7 @@ def _check(file: h5py.File, name: str) -> None:
     file can hold."""
     array = file[name] if isinstance(file.get(name, getlink=True), h5py.HardLink) else None
     if not isinstance(array, h5py.Dataset) or array.external or array.is_virtual:
-        raise ValueError(f'{name} is no array in the file itself')
+        raise ValueError(f'{name} is not an array in the file itself')
     if array.dtype.kind not in 'biuf' and h5py.check_string_dtype(array.dtype) is None:
         raise ValueError(f'{name} holds {array.dtype}')
     if not array.ndim:
@@ -63,4 +63,4 @@ def _check(file: h5py.File, name: str) -> None:
     largest = max(int(np.prod(shape, dtype=float)) * array.dtype.itemsize for shape in rows)
     total = float(np.prod(array.shape, dtype=float)) * array.dtype.itemsize
     if largest > MOST_BYTES or total > DENSEST * stored + SMALL:
-        raise ValueError(f'{name} claims {array.shape} and fills {stored} bytes')
+        raise ValueError(f'{name} claims shape {array.shape} but fills {stored} bytes')

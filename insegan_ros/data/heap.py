@@ -124,8 +124,7 @@ def read_heap(path: Path, modality: Modality, flat: bool = False) -> HeapPicture
     zoom = min(1.0, math.sqrt(MAX_PX / (image.shape[0] * image.shape[1])))
     if zoom < 1:
         print(
-            f'{path.name}: {image.shape[1]}x{image.shape[0]} px, brought down to {zoom:.0%} of its'
-            ' size'
+            f'{path.name}: {image.shape[1]}x{image.shape[0]} px, reduced to {zoom:.0%} of its size'
         )
         # Depths of two objects have no mean.
         interpolation = cv2.INTER_NEAREST if modality == 'depth' else cv2.INTER_AREA
@@ -155,13 +154,13 @@ def _read_file(path: Path, modality: Modality) -> np.ndarray:
     image = read_picture(path, cv2.IMREAD_UNCHANGED if modality == 'depth' else photograph)
     if image is None:
         raise DatasetError(
-            f'{path} is missing, cut short, too large or no picture: expected one picture of a heap'
-            ' (PNG, JPEG), or a folder of shards'
+            f'{path} is missing, cut short, too large or not a picture: expected one picture of a'
+            ' heap (PNG, JPEG), or a folder of shards'
         )
     if min(image.shape[:2]) < MIN_PICTURE_PX:
         raise DatasetError(
-            f'{path} is {image.shape[1]}x{image.shape[0]} px: expected {MIN_PICTURE_PX} px or'
-            ' more either way, to hold a heap'
+            f'{path} is {image.shape[1]}x{image.shape[0]} px: expected {MIN_PICTURE_PX} px or more'
+            ' in width and height, to hold a heap'
         )
     if modality == 'both':
         raise DatasetError(

@@ -54,7 +54,7 @@ class HeightMaps:
         broken = np.flatnonzero(~np.isfinite(self.heights_m).all((1, 2)))
         if len(broken):
             raise DatasetError(
-                f'{len(broken)} of {len(self.heights_m)} height maps hold values that are no'
+                f'{len(broken)} of {len(self.heights_m)} height maps hold values that are not'
                 f' numbers, the first is {broken[0]}: expected heights in metres'
             )
 
@@ -111,8 +111,8 @@ def read_height_maps(
         return _read_recording(path, size, limit, workspace)
     if workspace is not None:
         raise DatasetError(
-            f'a workspace is given but {path} is no recording: data sets hold the bin of every'
-            ' scene themselves'
+            f'a workspace is given but {path} is not a recording: leave it out, data sets hold the'
+            ' bin of every scene themselves'
         )
     if path.suffix == '.h5' and path.is_file():
         return _read_file(path, size, limit, truth)
@@ -178,7 +178,7 @@ def _read_recording(path: Path, size: int, limit: int, workspace: Workspace | No
         count += 1
         if scene.workspace is None:
             raise DatasetError(
-                f'{path}: where the bin is, is not known: expected --workspace with the YAML of'
+                f'{path}: it is not known where the bin is: expected --workspace with the YAML of'
                 ' `insegan calibrate`'
             )
         left, top, right, bottom = scene.workspace.window(scene.frame.intrinsics, 0.0)

@@ -94,7 +94,7 @@ def read_image_set(
     folder = Path(path)
     if not folder.is_dir():
         raise DatasetError(
-            f'{folder} is no folder: expected shards with colour, PASCAL VOC 2012, COCO, or'
+            f'{folder} is not a folder: expected shards with colour, PASCAL VOC 2012, COCO, or'
             ' pictures with a labels.csv'
         )
     if is_shards(folder):
@@ -128,8 +128,8 @@ def check_split(folder: Path, split: str) -> None:
     """Raise DatasetError where a set without lists is asked for one of them."""
     if split not in SPLITS:
         raise DatasetError(
-            f'{folder} has no list {split}: expected --split {", ".join(SPLITS)}, each of which is'
-            ' all of it'
+            f'{folder} has no list {split}: expected --split {", ".join(SPLITS)}, each of which'
+            ' means the whole set'
         )
 
 
@@ -146,7 +146,8 @@ def require_every_class(images: ImageSet) -> None:
                 [f'no picture shows {", ".join(missing)}'] * bool(missing)
                 + [f'every picture shows {", ".join(everywhere)}'] * bool(everywhere)
             )
-            + ': expected pictures with and without each class, or nothing tells what it looks like'
+            + ': expected pictures with and without each class, or nothing shows what it looks'
+            ' like'
         )
 
 
@@ -177,8 +178,8 @@ def picture_of(
     if modality == 'both':
         if workspace is None:
             raise InputError(
-                'there is no workspace: expected the floor and bounds of `insegan calibrate`, above'
-                ' which this method sees heights'
+                'there is no workspace: expected the floor and bounds of `insegan calibrate`,'
+                ' from which this method takes heights'
             )
         height = np.clip(workspace.height_map(frame) / RELIEF_M, 0, 1) * 255
         layers.append(height.round().astype(np.uint8)[..., None])
@@ -214,8 +215,8 @@ def _from_shards(folder: Path, size: int, modality: ColourModality, limit: int) 
     kept = np.flatnonzero(present.any(1))
     if len(kept) < count:
         print(
-            f'{folder}: {count - len(kept)} of {count} pictures show nothing of which a label is'
-            ' known, they are left out'
+            f'{folder}: {count - len(kept)} of {count} pictures show nothing with a known label;'
+            ' they are left out'
         )
     # Masks play no part: a set with and one without them teach the same.
     digest = hashlib.sha256(pictures.tobytes())
@@ -268,8 +269,8 @@ def from_files(
         image = read_picture(paths[index])
         if image is None:
             raise DatasetError(
-                f'{paths[index]} is missing, cut short or no picture: expected a whole one; take it'
-                ' out of the list or copy it again'
+                f'{paths[index]} is missing, cut short or not a picture: expected a whole one;'
+                ' take it out of the list or copy it again'
             )
         return np.ascontiguousarray(shrink(image[..., ::-1], size))
 

@@ -93,8 +93,8 @@ def write_insta10(
     no masks."""
     if len(classes) != 1:
         raise DatasetError(
-            f'the scenes hold {len(classes)} kinds of part: Insta-10 has one a folder; convert to'
-            ' coco or bop instead'
+            f'the scenes hold {len(classes)} kinds of part: Insta-10 has one per folder; convert'
+            ' to coco or bop instead'
         )
     pictures = {}
     for index, scene in enumerate(scenes):

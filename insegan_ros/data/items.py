@@ -101,7 +101,7 @@ def _read(path: Path, photograph: bool, camera: GivenCamera | None) -> Frame:
     if path.suffix.lower() in CLOUDS:
         if camera is None:
             raise InputError(
-                f'{path} is a cloud and says nothing of its camera: expected --intrinsics'
+                f'{path} is a cloud, which does not describe its camera: expected --intrinsics'
                 ' fx,fy,cx,cy,width,height'
             )
         return depth_of_cloud(read_cloud(path), camera.intrinsics())
@@ -111,7 +111,8 @@ def _read(path: Path, photograph: bool, camera: GivenCamera | None) -> Frame:
 def _guess(path: Path, frame: Frame) -> str:
     k = frame.intrinsics
     return (
-        f"{path} does not say its camera: a D4xx's depth stream of {k.width}x{k.height} is guessed,"
-        f' fx = fy = {k.fx:.0f} px, and depth in mm; lengths are as good as that. Give --intrinsics'
-        ' fx,fy,cx,cy (aligned depth has the colour camera)'
+        f"{path} does not describe its camera: a D4xx's depth stream of {k.width}x{k.height} is"
+        f' assumed, fx = fy = {k.fx:.0f} px, and depth in mm; lengths are only as good as that'
+        ' guess. Give --intrinsics fx,fy,cx,cy (those of the colour camera where depth is aligned'
+        ' to colour)'
     )

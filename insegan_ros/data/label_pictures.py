@@ -57,7 +57,7 @@ def read_label_pictures(
         camera = given_camera(str(own))
     if camera is None:
         warnings.warn(
-            f"{folder} holds no {CAMERA_FILE}: a D4xx's depth camera is guessed, and depth in mm;"
+            f"{folder} holds no {CAMERA_FILE}: a D4xx's depth camera is assumed, and depth in mm;"
             ' give --intrinsics fx,fy,cx,cy',
             InseganWarning,
             stacklevel=2,
@@ -82,8 +82,8 @@ def _scene(path: Path, workspace: Workspace | None, camera: GivenCamera | None, 
     labels = read_png(drawn)
     if labels.shape != frame.depth_m.shape or labels.dtype not in (np.uint8, np.uint16):
         raise DatasetError(
-            f'{drawn} is {labels.dtype} of shape {labels.shape}: expected numbers of parts, 8 or 16'
-            f' bit, of shape {frame.depth_m.shape} as {path.name}'
+            f'{drawn} is {labels.dtype} of shape {labels.shape}: expected the numbers of the'
+            f' parts, 8 or 16 bit, of shape {frame.depth_m.shape} like {path.name}'
         )
     truth = instances_of(labels.astype(np.uint16), None, None, [])
     return Scene(frame, truth, workspace, (part,))
@@ -99,8 +99,8 @@ def write_label_pictures(
         first = first or scene
         if (scene.frame.intrinsics, scene.workspace) != (first.frame.intrinsics, first.workspace):
             raise DatasetError(
-                'the scenes are of several cameras or bins: label pictures have one; convert to'
-                ' coco instead'
+                'the scenes come from several cameras or bins: label pictures have one; convert'
+                ' to coco instead'
             )
         name, frame = f'{index:06d}', scene.frame
         write_png(out / (name + DEPTH), depth_to_png(frame.depth_m, DEPTH_UNIT_M))

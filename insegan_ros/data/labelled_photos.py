@@ -97,8 +97,8 @@ class _Usable:
             count = len(self.paths) + len(self.missing)
             some = ', '.join(self.missing[:TOLD]) + ', …' * (len(self.missing) > TOLD)
             print(
-                f'{folder}: {len(self.missing)} of {count} pictures are missing, damaged or without'
-                f' a label ({some}), they are left out'
+                f'{folder}: {len(self.missing)} of {count} pictures are missing, damaged or'
+                f' without a label ({some}); they are left out'
             )
         present = np.array(self.present, bool).reshape(len(self.paths), len(self.classes))
         return from_files(name, self.classes, self.paths, present, size, truth)
@@ -177,7 +177,7 @@ def _voc_kinds(path: Path) -> set[str]:
         return {str(one.findtext('name')) for one in note.findall('object')}
     except ElementTree.ParseError as error:
         raise DatasetError(
-            f'{path} cannot be read ({error}): expected a note of PASCAL VOC; copy it again'
+            f'{path} cannot be read ({error}): expected an annotation of PASCAL VOC; copy it again'
         ) from error
 
 
@@ -218,7 +218,7 @@ def read_coco_photos(folder: Path, size: int, split: str) -> ImageSet:
         usable, shown = _coco_usable(content, names, note, pictures)
     except MALFORMED as error:
         raise DatasetError(
-            f'{note} is not as COCO has it ({type(error).__name__} {error}): expected categories,'
+            f'{note} is not in COCO format ({type(error).__name__} {error}): expected categories,'
             ' images, annotations'
         ) from error
 
@@ -308,8 +308,8 @@ def read_list(folder: Path, size: int, split: str) -> ImageSet:
     alike = sorted(name for name in classes if folded.count(name.lower()) > 1)
     if alike:
         raise DatasetError(
-            f'{note} names {", ".join(alike)}, which differ in case alone: expected one way to'
-            ' write a class'
+            f'{note} names {", ".join(alike)}, which differ only in case: expected one spelling of'
+            ' each class'
         )
     usable, seen = _Usable(classes), set[Path]()
     whole = readable([inside(folder, row[0]) for row in rows])
@@ -317,7 +317,7 @@ def read_list(folder: Path, size: int, split: str) -> ImageSet:
         path, kinds = inside(folder, row[0]), [cell for cell in row[1:] if cell]
         check_classes(kinds, classes, f'{LIST}, {row[0]}')
         if path in seen:
-            raise DatasetError(f'{note} names {row[0]} twice: expected a line a picture')
+            raise DatasetError(f'{note} names {row[0]} twice: expected one line per picture')
         seen.add(path)
         if path not in whole or not kinds:
             usable.missing.append(row[0])

@@ -44,8 +44,8 @@ def check_summary(path: Path) -> None:
         summary, wanted = _summary(file)
     if wanted and crc32(summary) != wanted:
         raise DatasetError(
-            f'{path} is not as it was written, the checksum of its summary is another: copy it'
-            ' again, or mend it with `mcap recover`'
+            f'{path} is damaged, the checksum of its summary does not match: copy it again, or'
+            ' repair it with `mcap recover`'
         )
 
 

@@ -51,7 +51,7 @@ def read_models(folder: Path) -> list[Model]:
         return [_model(models, int(number), info[number]) for number in sorted(info, key=int)]
     except MALFORMED as error:
         raise DatasetError(
-            f'{models}/models_info.json is not as BOP has it ({reason(error)})'
+            f'{models}/models_info.json is not in BOP format ({reason(error)})'
         ) from error
 
 

@@ -41,8 +41,8 @@ def read_pcd(path: Path) -> np.ndarray:
         ) from error
     if viewpoint != NO_VIEWPOINT:
         warnings.warn(
-            f'{path} has a VIEWPOINT, which is left aside: its points are taken as they are, in'
-            " their camera's optical frame",
+            f'{path} has a VIEWPOINT, which is ignored: its points are taken as they are, in their'
+            " camera's optical frame",
             InseganWarning,
             stacklevel=3,
         )
@@ -65,7 +65,7 @@ def _check(values: dict[str, list[str]], data: bytes) -> None:
     """Raise ValueError where the data are not those that the header announces."""
     missing = [name for name in ('FIELDS', 'SIZE', 'TYPE', 'POINTS') if not values.get(name)]
     if missing:
-        raise ValueError(f'its header says no {missing[0]}')
+        raise ValueError(f'its header has no {missing[0]}')
     fields, kinds = values['FIELDS'], values['TYPE']
     sizes = [int(size) for size in values['SIZE']]
     counts = [int(count) for count in values.get('COUNT', ['1'] * len(fields))]
@@ -77,7 +77,7 @@ def _check(values: dict[str, list[str]], data: bytes) -> None:
     announced = int(values['POINTS'][0])
     found = _points_in(data, values['DATA'], announced, sizes, counts)
     if not 0 <= announced <= found:
-        raise ValueError(f'{announced} points are announced and {found} are there')
+        raise ValueError(f'its header announces {announced} points and {found} are there')
 
 
 def _points_in(

@@ -53,7 +53,9 @@ def read_photos(folder: Path, split: str) -> list[Photo]:
         if photo_set.found(folder):
             photos = photo_set.photos(folder, split)
             if not photos:
-                raise DatasetError(f'{folder} holds no picture of the split {split}: expected some')
+                raise DatasetError(
+                    f'{folder} holds no pictures of the split {split}: expected at least one'
+                )
             return photos
     raise DatasetError(
         f'{folder} holds no pictures: expected one of {", ".join(PHOTO_SETS)}, that is JPEG or PNG'

@@ -63,7 +63,8 @@ class RecordingWriter:
             self.writer.open()
         except (WriterError, OSError) as error:
             raise DatasetError(
-                f'{self.folder} cannot be made ({error}): expected a folder that can be written'
+                f'{self.folder} cannot be created ({error}): expected a writable place; choose'
+                ' another'
             ) from error
         return self
 

@@ -53,8 +53,8 @@ def read_frames(source: str | Path, depth_topic: str = '', colour: bool = False)
         yield frame
     if colour and not found:
         raise DatasetError(
-            f'{path} holds no colour of the same moment as depth: expected pictures less than'
-            f' {1000 * SLOP_S:.0f} ms apart'
+            f'{path} holds no colour picture taken at the same moment as depth: expected pictures'
+            f' less than {1000 * SLOP_S:.0f} ms apart'
         )
 
 
@@ -156,8 +156,8 @@ def _open(path: Path) -> Iterator[AnyReader]:
     except Exception as error:
         raise DatasetError(
             f'{path} cannot be read as a recording ({reason(error)}): expected a whole RealSense'
-            ' .bag or rosbag2 folder (where the recorder was killed, `ros2 bag reindex` may mend'
-            ' it)'
+            ' .bag or rosbag2 folder (where the recorder was killed, `ros2 bag reindex` may'
+            ' repair it)'
         ) from error
 
 
@@ -182,8 +182,8 @@ def _check_files(path: Path) -> None:
             files = [path / inside(path, name).name for name in names]
         except MALFORMED as error:
             raise DatasetError(
-                f'{note} names no files ({reason(error)}): expected the metadata of rosbag2;'
-                ' `ros2 bag reindex` may mend it'
+                f'{note} names no files ({reason(error)}): expected the metadata of rosbag2; `ros2'
+                ' bag reindex` may repair it'
             ) from error
     for file in files:
         if not file.is_file():

@@ -65,7 +65,7 @@ def check_run_lengths(segmentation: Any, shape: tuple[int, int]) -> None:
     """Raise one of MALFORMED for run lengths that do not cover a picture (H, W) exactly."""
     height, width = segmentation['size']
     if (height, width) != shape:
-        raise ValueError(f'it is {width}x{height}')
+        raise ValueError(f'its size is {width}x{height} px')
     counts = segmentation['counts']
     lengths = np.array(counts) if isinstance(counts, list) else _unpacked(counts)
     whole = lengths.ndim == 1 and lengths.dtype.kind in 'iu'

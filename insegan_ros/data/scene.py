@@ -45,7 +45,7 @@ class Scene:
         """The bin. Raises InputError where it is not known."""
         if self.workspace is None:
             raise InputError(
-                'where the bin is, is not known: expected the floor and bounds of `insegan'
+                'it is not known where the bin is: expected the floor and bounds of `insegan'
                 ' calibrate`'
             )
         return self.workspace
@@ -56,7 +56,7 @@ def visible_fractions(truth: Instances) -> np.ndarray:
     picture. Raises InputError without amodal masks."""
     if truth.amodal is None:
         raise InputError(
-            'the instances have no amodal masks: expected them, to say how much of each is seen'
+            'the instances have no amodal masks: expected them, to tell how much of each is seen'
         )
     whole = truth.amodal.sum(axis=(1, 2))
     seen = np.bincount(truth.labels.ravel(), minlength=len(truth) + 1)[1 : len(truth) + 1]

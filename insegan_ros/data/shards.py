@@ -193,7 +193,7 @@ class ShardDataset:
         if gaps := sorted(set(expected) - set(numbers)):
             raise DatasetError(
                 f'{shard_path(self.folder, gaps[0])} is missing between others: expected a whole'
-                ' set; run `insegan simulate` again, it makes what is missing'
+                ' set; run `insegan simulate` again, which makes what is missing'
             )
         opened = [_open(path) for path in self.paths]
         self.lengths = [length for length, _, _ in opened]
@@ -205,7 +205,7 @@ class ShardDataset:
                     f'{path} holds {", ".join(info.classes)} in {size[0]}x{size[1]} but'
                     f' {self.paths[0].name} holds {", ".join(self.classes)} in'
                     f' {self.size[0]}x{self.size[1]}: expected the same parts and one picture size'
-                    ' a folder'
+                    ' per folder'
                 )
 
         check_scenes(self.folder, len(self))
@@ -362,7 +362,7 @@ def _open(path: Path) -> tuple[int, ShardInfo, tuple[int, int]]:
                 else ''
             )
             raise DatasetError(
-                f'{path} is no shard of ours: expected format {FORMAT}, found {found}{old}'
+                f'{path} is not an insegan shard: expected format {FORMAT}, found {found}{old}'
             )
         raw = json.loads(file.attrs['info'])
         classes = tuple(str(name) for name in raw['classes'])
@@ -399,4 +399,4 @@ def _check_shapes(file: h5py.File, kinds: int) -> None:
             raise ValueError(f'{name} is {file[name].dtype} of shape {file[name].shape}')
     counts = file['counts'][:] if 'counts' in file else np.zeros(1, np.int32)
     if counts.min() < 0 or counts.max() > slots:
-        raise ValueError(f'counts go from {counts.min()} to {counts.max()} of {slots}')
+        raise ValueError(f'counts go from {counts.min()} to {counts.max()}, with room for {slots}')

@@ -30,12 +30,14 @@ def check_scenes(folder: Path, count: int) -> None:
         return
     stated = read_mapping(note, DatasetError).get('scenes')
     if stated is not None and (type(stated) is not int or stated < 0):
-        raise DatasetError(f'{note} says scenes: {stated!r}: expected how many there must be')
+        raise DatasetError(
+            f'{note} says scenes: {stated!r}: expected the number that must be there'
+        )
     if stated is not None and count < stated:
         raise DatasetError(
-            f'{folder} holds {count} of {stated} scenes: expected all, what writes or copies it was'
-            ' stopped or still runs; give the same command again (`insegan simulate` makes what is'
-            f' missing), or write scenes: {count} into {note} to use these'
+            f'{folder} holds {count} of {stated} scenes: expected all; whatever writes or copies'
+            ' it was stopped or is still running: give the same command again (`insegan simulate`'
+            f' makes what is missing), or write scenes: {count} into {note} to use these'
         )
 
 

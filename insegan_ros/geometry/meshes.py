@@ -35,17 +35,19 @@ def read_mesh(path: Path, scale: float = 1.0) -> trimesh.Trimesh:
     """A mesh file after `scale`, the metres in its unit, about the file's own origin. Raises
     InputError where it cannot be read or holds no surface."""
     if path.suffix.lower() not in SUFFIXES:
-        raise InputError(f'{path} is no mesh that can be read: expected {", ".join(SUFFIXES)}')
+        raise InputError(f'{path} is not a mesh that can be read: expected {", ".join(SUFFIXES)}')
     path = user_path(path, InputError)
     if not path.is_file():
         raise InputError(f'{path} does not exist: expected an STL, OBJ or PLY file')
     if path.stat().st_size > MAX_BYTES:
         raise InputError(
-            f'{path} has {path.stat().st_size / 1e6:.0f} MB: expected at most'
-            f' {MAX_BYTES / 1e6:.0f} MB; export it with a coarser tolerance'
+            f'{path} is {path.stat().st_size / 1e6:.0f} MB: expected at most {MAX_BYTES / 1e6:.0f}'
+            ' MB; export it with a coarser tolerance'
         )
     if not 0 < scale < np.inf:
-        raise InputError(f'the scale of {path} is {scale:g}: expected metres in a unit, above 0')
+        raise InputError(
+            f'the scale of {path} is {scale:g}: expected the metres per unit of it, above 0'
+        )
     # From its bytes, so that nothing else that the file names is opened.
     kind = path.suffix.lower()[1:]
     options: dict[str, Any] = {'skip_materials': True} if kind != 'stl' else {}
@@ -61,12 +63,17 @@ def read_mesh(path: Path, scale: float = 1.0) -> trimesh.Trimesh:
     if not isinstance(mesh, trimesh.Trimesh) or len(getattr(mesh, 'faces', ())) == 0:
         raise InputError(
             f'{path} holds no triangles: expected a mesh (a point cloud or an assembly without'
-            ' surfaces is none)'
+            ' surfaces is not one)'
         )
     if not (np.abs(mesh.vertices) < FARTHEST).all():
-        raise InputError(f'{path} holds coordinates that are no numbers: expected finite ones')
+        raise InputError(
+            f'{path} holds coordinates that are not numbers: expected finite ones; export it again'
+        )
     if mesh.faces.min() < 0 or mesh.faces.max() >= len(mesh.vertices):
-        raise InputError(f'{path} has triangles of corners that it does not have: export it again')
+        raise InputError(
+            f'{path} has triangles whose corners are not in it: expected a whole mesh; export it'
+            ' again'
+        )
     mesh = trimesh.Trimesh(mesh.vertices, mesh.faces, process=True)
     if mesh.area <= 0:
         raise InputError(f'{path} has no extent: expected triangles with an area')
@@ -85,8 +92,8 @@ def model_from_mesh(mesh: trimesh.Trimesh, model: trimesh.Trimesh) -> np.ndarray
     best = pair.best()
     if (off := pair.distance(best)) > ALIKE * model.scale:
         raise InputError(
-            f'the mesh lies {1000 * off:.2g} mm beside the part in the data, laid on it as well as'
-            ' can be: expected a mesh of that part, and the scale that makes it metres'
+            f'the mesh lies {1000 * off:.2g} mm off the part in the data at its best fit: expected'
+            ' a mesh of that part, and the scale that makes it metres'
         )
     return best
 

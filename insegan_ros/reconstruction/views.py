@@ -116,8 +116,8 @@ def lone_views(scenes: Iterable[Scene], min_height_m: float) -> Iterator[View]:
     for number, scene in enumerate(scenes):
         if scene.workspace is None:
             raise DatasetError(
-                'where the floor is, is not known: expected --workspace with the YAML of `insegan'
-                ' calibrate`'
+                'it is not known where the floor is: expected --workspace with the YAML of'
+                ' `insegan calibrate`'
             )
         found = list(_views_of(number, scene.frame, scene.workspace, min_height_m))
         yield from (view for view in found if not any(_unmoved(view, other) for other in before))

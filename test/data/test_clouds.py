@@ -46,7 +46,7 @@ def test_a_cloud_without_a_camera_or_without_points_says_what_to_do(tmp_path):
     (item,) = items_of(tmp_path)
     assert item.frame is None and '--intrinsics fx,fy,cx,cy,width,height' in item.error
     (tmp_path / 'a.ply').write_text('ply\nformat ascii 1.0\nend_header\n')
-    with pytest.raises(InputError, match='holds no point: expected a cloud of points in metres'):
+    with pytest.raises(InputError, match='holds no points: expected a cloud of points in metres'):
         read_cloud(tmp_path / 'a.ply')
     (tmp_path / 'a.ply').write_bytes(b'nonsense')
     with pytest.raises(InputError, match='expected a PLY of points in metres'):

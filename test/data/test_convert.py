@@ -209,7 +209,7 @@ def test_what_cannot_be_converted_is_said(d435_data, nut_data, tmp_path):
     (tmp_path / 'full/mine').write_text('x')
     with pytest.raises(DatasetError, match='is not empty: expected a new folder'):
         convert(d435_data, tmp_path / 'full', 'coco')
-    with pytest.raises(DatasetError, match='holds no data set that we know'):
+    with pytest.raises(DatasetError, match='holds no data set of a known format'):
         convert(tmp_path / 'full', tmp_path / 'x', 'coco')
     convert(nut_data, tmp_path / 'insta', 'insta10')
     with pytest.raises(DatasetError, match='no poses or classes: BOP needs them'):
@@ -228,15 +228,15 @@ def damaged_coco(d435_data, folder, change):
 @pytest.mark.parametrize(
     'change, words',
     [
-        (lambda c: c['images'][0].update(depth_file='../../../etc/passwd'), 'lies outside of it'),
+        (lambda c: c['images'][0].update(depth_file='../../../etc/passwd'), 'lies outside it'),
         (lambda c: c['images'][0].pop('intrinsics'), 'image 0 cannot be read'),
         (
             lambda c: c['images'][0].update(workspace={'floor': [0, 0, 1, 1]}),
             r'annotations.json: image 0: floor \(0.0, 0.0, 1.0, 1.0\) is not a plane',
         ),
-        (lambda c: c.pop('categories'), 'is not as COCO has it'),
+        (lambda c: c.pop('categories'), 'is not in COCO format'),
         (lambda c: c['annotations'][0].update(category_id=99), 'cannot be read'),
-        (lambda c: c['images'][0].update(depth_file='depth/999999.png'), 'missing or no image'),
+        (lambda c: c['images'][0].update(depth_file='depth/999999.png'), 'missing or not an image'),
     ],
 )
 def test_damaged_annotations_are_named(d435_data, tmp_path, change, words):

@@ -56,7 +56,7 @@ def test_depth_is_no_photograph(tmp_path):
 
 
 def test_pictures_that_teach_nothing_are_refused(tmp_path):
-    with pytest.raises(DatasetError, match='is missing, cut short, too large or no picture'):
+    with pytest.raises(DatasetError, match='is missing, cut short, too large or not a picture'):
         read_heap(tmp_path / 'none.png', 'colour')
     cv2.imwrite(str(tmp_path / 'flat.png'), np.full((200, 200, 3), 90, np.uint8))
     with pytest.raises(DatasetError, match='no object shows in the picture'):
@@ -111,7 +111,7 @@ def test_a_picture_that_no_memory_holds_is_refused(tmp_path):
         + chunk(b'IEND', b'')
     )
     with pytest.raises(
-        DatasetError, match='vast.png is missing, cut short, too large or no picture'
+        DatasetError, match='vast.png is missing, cut short, too large or not a picture'
     ):
         read_heap(tmp_path / 'vast.png', 'colour')
 

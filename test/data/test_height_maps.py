@@ -97,7 +97,9 @@ def test_training_reads_the_different_pictures_of_a_recording(tmp_path, capsys):
     )
     assert np.allclose(maps.heights_m.max((1, 2)), 0.03, atol=2e-3)
     write_piles(tmp_path / 'other', piles, None)
-    with pytest.raises(DatasetError, match='where the bin is, is not known: expected --workspace'):
+    with pytest.raises(
+        DatasetError, match='it is not known where the bin is: expected --workspace'
+    ):
         read_height_maps(tmp_path / 'other', 64)
     assert len(read_height_maps(tmp_path / 'other', 64, workspace=workspace).heights_m) == 3
     write_piles(tmp_path / 'empty', [floor, floor + 0.001], workspace)

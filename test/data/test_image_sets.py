@@ -216,7 +216,7 @@ def test_a_list_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     cv2.imwrite(str(tmp_path / 'depth.png'), np.full((80, 80), 700, np.uint16))
     for text, said in (
         ('pictures/0.png;nut\n', 'has no comma in any line'),
-        ('pictures/0.png,nut\npictures/1.png,Nut\n', 'Nut, nut, which differ in case alone'),
+        ('pictures/0.png,nut\npictures/1.png,Nut\n', 'Nut, nut, which differ only in case'),
         ('pictures/0.png,"nut\npictures/1.png,bolt\n', 'cannot be read .unexpected end of data'),
         ('depth.png,nut\npictures/1.png,bolt\n', 'depth.png is 16-bit grey.*out of the list'),
     ):

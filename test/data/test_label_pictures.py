@@ -71,7 +71,7 @@ def test_a_picture_without_labels_has_no_truth_and_a_wrong_one_is_refused(tmp_pa
 def test_a_camera_that_is_not_given_is_guessed_aloud(tmp_path):
     drawn(tmp_path / 'mine')
     (tmp_path / 'mine/camera.yaml').unlink()
-    with pytest.warns(InseganWarning, match='camera.yaml: a D4xx.* is guessed'):
+    with pytest.warns(InseganWarning, match='camera.yaml: a D4xx.* is assumed'):
         open_dataset(tmp_path / 'mine')
 
 

@@ -38,5 +38,5 @@ def test_none_and_broken_ones(tmp_path):
     assert read_models(tmp_path) == []
     (tmp_path / 'models').mkdir()
     (tmp_path / 'models/models_info.json').write_text('{"1": {"name": "x"}}')
-    with pytest.raises(DatasetError, match='models_info.json is not as BOP has it'):
+    with pytest.raises(DatasetError, match='models_info.json is not in BOP format'):
         read_models(tmp_path)

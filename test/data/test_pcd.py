@@ -60,33 +60,33 @@ def test_points_in_double_precision_are_no_zeros(tmp_path):
 
 def test_a_viewpoint_is_left_aside_aloud(tmp_path):
     path = written(tmp_path / 'a.pcd', HEADER.replace('T 0 0 0 1', 'T 0 0 1 1'))
-    with pytest.warns(InseganWarning, match='VIEWPOINT, which is left aside'):
+    with pytest.warns(InseganWarning, match='VIEWPOINT, which is ignored'):
         assert np.array_equal(read_pcd(path), POINTS)
 
 
 @pytest.mark.parametrize(
     ('header', 'data', 'text'),
     [
-        (HEADER, RECORDS.tobytes()[:-1], '40 points are announced and 39 are there'),
+        (HEADER, RECORDS.tobytes()[:-1], 'announces 40 points and 39 are there'),
         (
             HEADER.replace('POINTS 40', 'POINTS 99999999999'),
             RECORDS.tobytes(),
-            '99999999999 points are announced and 40 are there',
+            'announces 99999999999 points and 40 are there',
         ),
         (
             HEADER.replace('binary', 'ascii'),
             b'1 2 3 0\n4 5\n',
-            '40 points are announced and 1 are there',
+            'announces 40 points and 1 are there',
         ),
         (
             HEADER.replace('binary', 'binary_compressed'),
             np.array([4, 640], np.uint32).tobytes() + b'0000',
-            '40 points are announced and 0 are there',
+            'announces 40 points and 0 are there',
         ),
         (HEADER.replace('x y z rgb', 'x y w rgb'), b'', 'its fields are x y w rgb'),
         (HEADER.replace('TYPE F F F U', 'TYPE F F I U'), b'', 'x y z of one type'),
         (HEADER.replace('COUNT 1 1 1 1', 'COUNT 1 1'), b'', 'do not fit together'),
-        (HEADER.replace('POINTS 40\n', ''), b'', 'says no POINTS'),
+        (HEADER.replace('POINTS 40\n', ''), b'', 'has no POINTS'),
         (HEADER.replace('DATA binary', 'DATA zipped'), b'', "DATA of its header is 'zipped'"),
         ('nonsense', b'', 'begins with DATA'),
     ],

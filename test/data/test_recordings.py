@@ -172,8 +172,8 @@ def test_a_flipped_realsense_recording_is_one_line_or_frames(real_bag, tmp_path)
 @pytest.mark.parametrize(
     ('change', 'said'),
     [
-        (lambda note: note.update(relative_file_paths=['../bag.mcap']), 'lies outside of it'),
-        (lambda note: note.update(relative_file_paths=['/etc/passwd']), 'lies outside of it'),
+        (lambda note: note.update(relative_file_paths=['../bag.mcap']), 'lies outside it'),
+        (lambda note: note.update(relative_file_paths=['/etc/passwd']), 'lies outside it'),
         (lambda note: note.update(relative_file_paths=['pipe.mcap']), 'not a regular file'),
         (lambda note: note.update(relative_file_paths=['a\0b']), 'NUL'),
         (lambda note: note.update(relative_file_paths=['a\nb']), 'line break'),
@@ -264,7 +264,7 @@ def test_scenes_become_a_recording_and_come_back_with_labels_and_bin(tmp_path, n
     given = Workspace((0.0, 0.0, -1.0, 0.7))
     assert next(read_recording(tmp_path / 'bag', given)[1]).workspace == given
     assert next(open_dataset(tmp_path / 'bag', given)[1]).workspace == given
-    with pytest.raises(DatasetError, match='is no recording: data sets hold the bin'):
+    with pytest.raises(DatasetError, match='is not a recording: leave it out'):
         open_dataset(nut_data, given)
     with pytest.raises(DatasetError, match='is not empty'):
         convert(nut_data, tmp_path / 'bag', 'recording')
@@ -293,7 +293,7 @@ def test_colour_comes_with_depth_in_its_view(tmp_path, real_bag):
         ),
     ):
         list(read_frames(tmp_path / 'depth', colour=True))
-    with pytest.raises(DatasetError, match='no colour of the same moment as depth'):
+    with pytest.raises(DatasetError, match='no colour picture taken at the same moment as depth'):
         list(read_frames(real_bag, colour=True))
 
 

@@ -86,7 +86,7 @@ def test_what_is_no_mask_is_one_line(segmentation):
 
 
 def test_a_mask_of_another_size_says_so():
-    with pytest.raises(DatasetError, match='it is 30x20'):
+    with pytest.raises(DatasetError, match='its size is 30x20 px'):
         decode(encode(np.ones((20, 30), bool)), SHAPE)
     check_run_lengths(encode(np.ones(SHAPE, bool)), SHAPE)
 

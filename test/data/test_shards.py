@@ -182,7 +182,7 @@ def test_flipped_bytes_and_a_missing_shard_are_named(nut_data, tmp_path):
 
 def test_a_foreign_or_older_hdf5_file_is_refused(tmp_path):
     for format_name, words in (
-        (None, 'no shard of ours'),
+        (None, 'not an insegan shard'),
         ('insegan-shard-1', 'made by an older version'),
     ):
         with h5py.File(tmp_path / 'scenes-00000.h5', 'w') as file:
@@ -253,7 +253,7 @@ def virtual(file, folder):
 @pytest.mark.parametrize(
     ('change', 'said'),
     [
-        (many_counts, 'counts go from 2 to 1000000000 of 5'),
+        (many_counts, 'counts go from 2 to 1000000000, with room for 5'),
         (replaced('counts', np.array([-1, 5], np.int32)), 'counts go from -1'),
         (replaced('counts', np.array([2.0, 5.0])), 'counts is float64'),
         (replaced('labels', np.full((2, 20, 30), 9, np.uint16)), 'labels go up to 9'),
@@ -264,11 +264,11 @@ def virtual(file, folder):
         (replaced('workspaces', np.full((2, 8), np.inf)), 'damaged'),
         (replaced('depth', np.zeros((2, 20), np.uint16)), 'not enough values'),
         (replaced('present', np.array(['x', 'y'], 'S1')), 'present'),
-        (sparse, 'depth claims .2, 30000, 30000. and fills 0 bytes'),
-        (elsewhere, 'depth is no array in the file itself'),
-        (raw_bytes, 'depth is no array in the file itself'),
-        (virtual, 'depth is no array in the file itself'),
-        (lambda file, _: file.create_group('more'), 'more is no array in the file itself'),
+        (sparse, 'depth claims shape .2, 30000, 30000. but fills 0 bytes'),
+        (elsewhere, 'depth is not an array in the file itself'),
+        (raw_bytes, 'depth is not an array in the file itself'),
+        (virtual, 'depth is not an array in the file itself'),
+        (lambda file, _: file.create_group('more'), 'more is not an array in the file itself'),
         (lambda file, _: file.attrs.update(info='[' * 100_000), 'nested too deeply'),
         (lambda file, _: file.attrs.update(info='null'), 'damaged'),
     ],

@@ -50,7 +50,7 @@ def test_a_set_without_a_note_has_what_it_has(tmp_path):
 def test_a_note_that_says_no_number_is_refused(scenes, tmp_path):
     """Taken for none, half a set would read as a whole one."""
     (tmp_path / 'dataset.yaml').write_text(yaml.safe_dump({'scenes': scenes}))
-    with pytest.raises(DatasetError, match='expected how many there must be'):
+    with pytest.raises(DatasetError, match='expected the number that must be there'):
         check_scenes(tmp_path, 0)
 
 
@@ -73,7 +73,7 @@ def test_a_killed_conversion_leaves_no_set(nut_data, tmp_path):
     command = [sys.executable, '-c', code, str(nut_data), str(tmp_path / 'out')]
     assert subprocess.run(command, capture_output=True).returncode == -signal.SIGKILL
     assert not (tmp_path / 'out').exists() and (tmp_path / '.out.part').is_dir()
-    with pytest.raises(DatasetError, match='.out.part is there already.*delete it'):
+    with pytest.raises(DatasetError, match='.out.part already exists.*delete it'):
         convert(nut_data, tmp_path / 'out', 'bop')
     shutil.rmtree(tmp_path / '.out.part')
     assert convert(nut_data, tmp_path / 'out', 'bop') == 6

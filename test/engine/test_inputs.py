@@ -24,7 +24,7 @@ def test_heights_that_are_no_numbers_and_a_single_picture_are_refused(tmp_path, 
     broken = disks(20)
     broken[7, 3, 3], broken[9, 0, 0] = np.nan, np.inf
     with pytest.raises(
-        DatasetError, match='2 of 20 height maps hold values that are no numbers, the first is 7'
+        DatasetError, match='2 of 20 height maps hold values that are not numbers, the first is 7'
     ):
         train('broken', broken)
     with pytest.raises(DatasetError, match='holds 1 height maps with parts: expected 5 or more'):

@@ -33,7 +33,7 @@ def test_a_rough_mesh_in_a_frame_of_its_own_is_found(bracket):
 
 
 def test_a_mesh_of_another_part_is_refused(bracket):
-    with pytest.raises(InputError, match='mm beside the part in the data.*expected a mesh of that'):
+    with pytest.raises(InputError, match='mm off the part in the data.*expected a mesh of that'):
         model_from_mesh(load_part('nut').mesh, bracket)
 
 
@@ -46,9 +46,9 @@ def test_what_holds_no_surface_is_refused_in_one_line(tmp_path, bracket):
     (tmp_path / 'part.zip').write_bytes(b'PK\x03\x04')
     (tmp_path / 'cut.stl').write_bytes(bracket.export(file_type='stl')[:300])
     for name, words in (
-        ('nan.ply', 'coordinates that are no numbers'),
+        ('nan.ply', 'coordinates that are not numbers'),
         ('point.ply', 'has no extent'),
-        ('part.zip', r'is no mesh that can be read: expected .stl, .obj, .ply'),
+        ('part.zip', r'is not a mesh that can be read: expected .stl, .obj, .ply'),
         ('cut.stl', 'cannot be read as a mesh|holds no triangles'),
         ('nowhere.stl', 'does not exist'),
     ):
