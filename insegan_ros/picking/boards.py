@@ -44,8 +44,8 @@ class Board:
             )
         if self.kind == 'charuco' and not 0 < self.marker_m < self.square_m:
             raise ConfigError(
-                f'the markers of the board have {self.marker_m:g} m: expected --marker in m, less'
-                f' than the squares, {self.square_m:g}'
+                f'the markers of the board are {self.marker_m:g} m wide: expected --marker in m,'
+                f' smaller than the squares, {self.square_m:g}'
             )
         if self.kind == 'charuco' and not hasattr(cv2.aruco, f'DICT_{self.dictionary}'):
             raise ConfigError(

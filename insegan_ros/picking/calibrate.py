@@ -296,8 +296,8 @@ def _find_bin(
     if min(x_max - x_min, y_max - y_min) - 2 * INSET_M < SMALLEST_M:
         raise InputError(
             f'the flat ground in the middle of the image is {1000 * (x_max - x_min):.0f} x'
-            f' {1000 * (y_max - y_min):.0f} mm: expected the floor of an empty bin there,'
-            f' at least {1000 * SMALLEST_M:.0f} mm wide (does something lie in it?); {IN_USE}'
+            f' {1000 * (y_max - y_min):.0f} mm: expected the floor of an empty bin there, at least'
+            f' {1000 * SMALLEST_M:.0f} mm wide (is something lying in it?); {IN_USE}'
         )
     rim = max(int(RIM_M / view.pixel_m), 3)
     if not in_use:
@@ -323,12 +323,10 @@ def check_calibration_path(path: Path) -> None:
         or not path.parent.is_dir()
         or not os.access(path.parent, os.W_OK)
     ):
-        raise DatasetError(
-            f'{path}: expected a file ending in .yaml in a folder that can be written'
-        )
+        raise DatasetError(f'{path}: expected a file ending in .yaml in a writable folder')
     for one in (path, path.with_suffix('.png')):
         if one.exists():
-            raise DatasetError(f'{one} exists: expected a new file')
+            raise DatasetError(f'{one} already exists: expected a new file')
 
 
 def write_calibration(found: Calibration, picture: Frame, path: Path) -> Path:

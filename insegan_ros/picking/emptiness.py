@@ -46,7 +46,7 @@ def check_lowest(heights: np.ndarray, rows: Span, columns: Span, rim: int) -> No
         depth_m = float(np.median(around[(around < -PART_M) & (around > -DEEPEST_M)]))
         raise InputError(
             f'the flat ground in the middle of the image lies {-1000 * depth_m:.0f} mm above what'
-            ' is around it: expected the floor of an empty bin (does something flat lie in it?);'
+            ' is around it: expected the floor of an empty bin (is something flat lying in it?);'
             f' {IN_USE}'
         )
 

@@ -100,8 +100,8 @@ def solve_hand_eye(hands: np.ndarray, targets: np.ndarray, mounted: Mounting) ->
     if _fits(sized) and sized.size_off_by_more_than(SIZE_WRONG):
         raise InputError(
             f"the hand's motions fit a target {sized.size:.3f} ± {sized.size_std:.3f} times as"
-            ' large as it was taken for: expected its true size; is that of its squares, or the'
-            " scale of its mesh, right, and are the hand's positions in m?"
+            ' large as given: expected its true size; is the size of its squares, or the scale of'
+            " its mesh, right, and are the hand's positions in m?"
         )
     _check_fit(result)
     return replace(result, size=sized.size, size_std=sized.size_std)
@@ -117,8 +117,8 @@ def _check_fit(found: HandEye) -> None:
     off_m, off_deg = float(np.median(found.off_m)), float(np.median(found.off_deg))
     if not _fits(found):
         raise InputError(
-            f'no place of the camera fits the poses: half of the pictures are off by'
-            f' {1000 * off_m:.0f} mm or {off_deg:.1f} degrees and more, expected'
+            'no place of the camera fits the poses: half of the pictures are off by'
+            f' {1000 * off_m:.0f} mm or {off_deg:.1f} degrees or more, expected'
             f' {1000 * WORST_M:.0f} mm and {WORST_DEG:g} degrees at most; are the positions in m,'
             ' quaternions x, y, z, w, the poses of the hand in the base, each beside its own'
             ' picture, and is --mounted right?'

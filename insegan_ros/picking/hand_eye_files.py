@@ -49,7 +49,9 @@ def read_samples(path: Path) -> list[Sample]:
                 ' base'
             ) from error
         if not image.is_relative_to(folder):
-            raise InputError(f'{path}: {one["image"]} lies elsewhere: expected a file beside it')
+            raise InputError(
+                f'{path}: {one["image"]} is in another folder: expected a file beside it'
+            )
     return samples
 
 

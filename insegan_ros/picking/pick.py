@@ -104,8 +104,8 @@ def load_tooling(config: PickConfig) -> Tooling:
     for grasp in tooling.grasps:
         if config.gripper == 'parallel' and grasp.opening_m > config.opening_m:
             raise InputError(
-                f'{grasps}: {grasp.name} needs fingers that are {grasp.opening_m:g} m open, and'
-                f' picks.opening_m is {config.opening_m:g}: expected no more'
+                f'{grasps}: {grasp.name} needs the fingers {grasp.opening_m:g} m open, but'
+                f' picks.opening_m is {config.opening_m:g}: expected no more than that'
             )
     return tooling
 

@@ -90,7 +90,7 @@ def test_the_cameras_place_on_the_hand_is_written_and_said(tmp_path, capsys):
     # Squares of 30 mm that are taken for 25 or 29 mm.
     new = ['--out', str(tmp_path / 'new.yaml')]
     assert main(arguments(tmp_path, '--square', '0.025', '--marker', '0.0183', *new)) == 2
-    assert 'times as large as it was taken for' in capsys.readouterr().err
+    assert 'times as large as given' in capsys.readouterr().err
     assert main(arguments(tmp_path, '--square', '0.029', '--marker', '0.0212', *new)) == 0
     assert "judging by the hand's motions, the target is 1.0" in capsys.readouterr().out
 
@@ -99,7 +99,10 @@ def test_the_cameras_place_on_the_hand_is_written_and_said(tmp_path, capsys):
     'content, words',
     [
         ('poses: []', 'holds no list "poses"'),
-        ('poses: [{image: ../a.png, position: [0, 0, 0], rpy_deg: [0, 0, 0]}]', 'lies elsewhere'),
+        (
+            'poses: [{image: ../a.png, position: [0, 0, 0], rpy_deg: [0, 0, 0]}]',
+            'is in another folder',
+        ),
         ('poses: [{image: a.png, position: [0, 0]}]', 'pose 1 cannot be read'),
         ('poses: [{image: a.png, position: [0, 0, 0], rpy_deg: [0, 0, 0]}]', 'expected 5 or more'),
     ],

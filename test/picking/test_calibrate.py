@@ -46,7 +46,7 @@ def test_a_bin_with_a_part_in_it_is_refused():
     # However many there are, and wherever: seldom is what is left of the floor taken for the bin.
     for count, seed in itertools.product((1, 2, 5), range(4)):
         with pytest.raises(
-            InputError, match='not empty|the floor goes on beyond|does something lie in it'
+            InputError, match='not empty|the floor goes on beyond|is something lying in it'
         ):
             calibrate([next(scene_stream(replace(SETUP, count=(count, count), seed=seed))).frame])
 

@@ -139,9 +139,7 @@ def test_a_target_of_another_size_is_found_out(seed):
     """Every picture looks the same; what the hand moved by does not."""
     found = solve_hand_eye(*looking(1.0, seed), 'hand')
     assert not found.size_off_by_more_than(SIZE_IN_DOUBT) and found.size_std < SIZE_IN_DOUBT
-    with pytest.raises(
-        InputError, match=r'fit a target 1\.[12]\d\d ± .* as large as it was taken for'
-    ):
+    with pytest.raises(InputError, match=r'fit a target 1\.[12]\d\d ± .* as large as given'):
         solve_hand_eye(*looking(0.83, seed), 'hand')
     # A sheet that was printed to fit the page puts the camera a centimetre off.
     shrunk = solve_hand_eye(*looking(0.97, seed), 'hand')

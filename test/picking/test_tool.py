@@ -162,7 +162,7 @@ def test_a_grasp_that_is_wider_than_the_gripper_opens_is_refused(tmp_path):
         tmp_path / 'grasps.yaml',
         'grasps: [{name: wide, position: [0, 0, 0], rpy_deg: [0, 0, 0], opening_m: 0.09}]',
     )
-    with pytest.raises(InputError, match='wide needs fingers that are 0.09 m open'):
+    with pytest.raises(InputError, match='wide needs the fingers 0.09 m open'):
         load_tooling(PickConfig(gripper='parallel', grasps_file=str(path)))
     for config in ({'gripper': 'suction'}, {'gripper': 'parallel', 'opening_m': 0.1}):
         assert len(load_tooling(PickConfig(grasps_file=str(path), **config)).grasps) == 1
