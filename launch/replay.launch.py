@@ -27,7 +27,7 @@ ARGUMENTS = {
         ),
     ),
     'mesh': ('', "the part's STL, OBJ, PLY, or own, the model's: poses are of its frame"),
-    'mesh_scale': ('1.0', 'metres in a unit of the mesh: 0.001 for a file in millimetres'),
+    'mesh_scale': ('1.0', 'metres per unit of the mesh: 0.001 for a file in millimetres'),
     'rate': ('1.0', 'how many times as fast as recorded'),
     'loop': ('true', 'begin again at the end'),
     'colour': ('false', 'colour too, for models that look at it, and depth in its view'),

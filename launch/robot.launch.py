@@ -39,7 +39,7 @@ ARGUMENTS = {
         "the part's STL, OBJ or PLY, or own, the model's: poses are of its frame; empty: as"
         ' params_file says',
     ),
-    'mesh_scale': ('1.0', 'metres in a unit of the mesh: 0.001 for a file in millimetres'),
+    'mesh_scale': ('1.0', 'metres per unit of the mesh: 0.001 for a file in millimetres'),
     'device': ('auto', 'auto, cpu, cuda or cuda:N'),
     'driver': ('none', 'none (one runs already), insegan (our camera node) or realsense-ros'),
     'camera': ('/camera/camera', 'where the driver publishes'),
@@ -70,7 +70,7 @@ def start(context: LaunchContext) -> list:
     )
     if params_file and not Path(params_file).is_file():
         # launch itself would warn, and start without floor and bounds.
-        raise ValueError(f'params_file is "{params_file}": expected a YAML file that is there')
+        raise ValueError(f'params_file is "{params_file}": expected a YAML file that exists')
     again = {'respawn': respawn, 'respawn_delay': 2.0}
     # Of the segmenter alone: at debug, rcl fills the log with lines of its own.
     names = [*filter(None, value['namespace'].perform(context).split('/')), 'segmenter']

@@ -22,7 +22,7 @@ from launch import LaunchContext, LaunchDescription
 ARGUMENTS = {
     'part': ('nut', "one of the simulator's parts"),
     'mesh': ('', 'a part of your own instead: an STL, OBJ or PLY file'),
-    'mesh_scale': ('1.0', 'metres in a unit of the mesh: 0.001 for a file in millimetres'),
+    'mesh_scale': ('1.0', 'metres per unit of the mesh: 0.001 for a file in millimetres'),
     'instances': ('5', 'parts in the bin'),
     'fill': ('0.7', 'share of the floor that they would cover side by side'),
     'sensor': ('noise', 'ideal, noise, d435, or a YAML file of sensor parameters'),

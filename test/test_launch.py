@@ -193,7 +193,7 @@ def test_a_params_file_that_is_not_there_is_refused(root, tmp_path):
     finally:
         process.kill()
     said = (tmp_path / 'log').read_text()
-    assert 'params_file is "/nope.yaml": expected a YAML file that is there' in said
+    assert 'params_file is "/nope.yaml": expected a YAML file that exists' in said
     assert 'process started' not in said
 
 

@@ -102,7 +102,7 @@ async function askForStatus() {
     if (!status.overlay) find('#overlay').hidden = true;
   } catch (error) {
     document.body.className = 'silent';
-    write('#message', `nothing is heard of the page's server (${error.message})`);
+    write('#message', `nothing is heard from the page's server (${error.message})`);
     find('#overlay').hidden = true;
     // What was true a while ago is not to be taken for what is.
     showBin(NOTHING);

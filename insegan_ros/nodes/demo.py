@@ -157,8 +157,8 @@ def _score(
 ) -> dict:
     if not pairs or not watcher.results or watcher.intrinsics is None:
         raise InseganError(
-            f'{len(watcher.results)} masks came and {len(pairs)} of them met their depth and truth:'
-            ' expected some; is the machine overloaded?'
+            f'{len(watcher.results)} masks came, {len(pairs)} of them together with their depth'
+            ' and truth: expected one or more; is the machine overloaded?'
         )
     latencies = [(arrived - stamp) / 1e6 for stamp, arrived, _ in watcher.results]
     span = (watcher.results[-1][1] - watcher.results[0][1]) / 1e9

@@ -132,7 +132,7 @@ def summary(
     if health.bin_moved:
         return DiagnosticStatus.WARN, f'the bin is not in its place: {health.bin_place}'
     if not wanted:
-        return DiagnosticStatus.OK, 'frames come, and nobody listens to what comes of them'
+        return DiagnosticStatus.OK, 'frames arrive, but nobody listens to the results'
     return DiagnosticStatus.OK, f'{meter.rate():.1f} frames/s'
 
 

@@ -148,11 +148,11 @@ class Cell(Node):
         pose = PoseStamped(header=look.table.header, pose=Pose(position=position, orientation=turn))
         self.wait(
             lambda: bool(self.tool.get_subscription_count() and self.judge.get_publisher_count()),
-            f'who takes parts, on {self.tool.topic}',
+            f'anybody who takes parts on {self.tool.topic}',
         )
         self.answer = None
         self.tool.publish(pose)
-        self.wait(lambda: self.answer is not None, 'what came of a pick')
+        self.wait(lambda: self.answer is not None, 'word of what a pick brought')
         self.changed_ns = self.get_clock().now().nanoseconds
         answer: Any = self.answer
         values = {pair.key: pair.value for pair in answer.values}
@@ -240,7 +240,7 @@ def run_empty_bin(config: EmptyBinConfig) -> dict[str, Any]:
 def _spin(executor: SingleThreadedExecutor, processes: Sequence[subprocess.Popen]) -> None:
     executor.spin_once(timeout_sec=0.05)
     if any(process.poll() is not None for process in processes):
-        raise InseganError("one of the nodes ended: the nodes' messages stand above")
+        raise InseganError("one of the nodes ended: see the nodes' messages above")
 
 
 def _camera(config: EmptyBinConfig, seed: int) -> dict[str, Any]:

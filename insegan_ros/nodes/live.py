@@ -40,8 +40,8 @@ def live_frames(topic: str, count: int, timeout_s: float = 15.0) -> list[Frame]:
                 node.create_subscription(CameraInfo, info_topic, infos.append, QOS)
             except Exception as error:  # rclpy's own, for a malformed name
                 raise ConfigError(
-                    f'"{topic}" is no topic ({str(error).splitlines()[0]}): expected a name such as'
-                    ' /camera/camera/depth/image_rect_raw'
+                    f'"{topic}" is not the name of a topic ({str(error).splitlines()[0]}):'
+                    ' expected a name such as /camera/camera/depth/image_rect_raw'
                 ) from error
             end = time.monotonic() + timeout_s
             while len(images) < count or not infos:

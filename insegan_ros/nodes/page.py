@@ -68,7 +68,8 @@ class PageNode(Node):
         hosts = self._declare(
             'hosts',
             '',
-            'names by which browsers may ask besides localhost and addresses, parted by commas',
+            'host names by which browsers may ask besides localhost and addresses, separated by'
+            ' commas',
         )
         picks = self._declare(
             'picks',

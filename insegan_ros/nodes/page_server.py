@@ -70,7 +70,7 @@ class PageServer(ThreadingMixIn, TCPServer):
         if not address:
             # Sockets take it for every network there is.
             raise ConfigError(
-                'the page is to be served on no address: expected one of this machine, such as'
+                'no address is given to serve the page on: expected one of this machine, such as'
                 ' 127.0.0.1; 0.0.0.0 for every network'
             )
         try:
@@ -158,8 +158,8 @@ class Handler(BaseHTTPRequestHandler):
         if not self.server.knows(self.headers.get('Host', '')):
             self._answer(
                 HTTPStatus.MISDIRECTED_REQUEST,
-                'asked by a name that is none of this machine: expected localhost, its address, or'
-                ' a name in the parameter hosts',
+                'asked by a name that this machine does not have: expected localhost, its'
+                ' address, or a name in the parameter hosts',
             )
             return
         content = self.server.content(urlsplit(self.path).path)

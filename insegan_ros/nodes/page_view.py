@@ -135,7 +135,7 @@ class PageView:
         return {
             'segmenter': self.segmenter,
             'level': 'silent' if level is None else LEVELS.get(level, 'error'),
-            'message': message if level is not None else 'nothing is heard of the segmenter',
+            'message': message if level is not None else 'nothing is heard from the segmenter',
             'state': values.get('state'),
             'model': values.get('model'),
             'device': values.get('device'),

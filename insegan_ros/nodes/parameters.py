@@ -51,7 +51,7 @@ SLOWEST = 0.01
 SHORTEST_S = 0.1
 # What bounds are checked with while there is no floor.
 SOME_FLOOR = (0.0, 0.0, -1.0, 1.0)
-BOUNDS_WAIT = 'bounds is without effect until floor is given: the whole image is looked at'
+BOUNDS_WAIT = 'bounds has no effect until floor is given: the whole image is looked at'
 KINDS = {
     bool: Parameter.Type.BOOL,
     int: Parameter.Type.INTEGER,
@@ -106,7 +106,7 @@ PARAMETERS = (
         Parameter.Type.STRING,
         'auto',
         'what runs a dense network: torch, onnx (ONNX Runtime, on a CPU), or auto, the faster of'
-        ' those that are installed and say the same',
+        ' those that are installed and give the same result',
     ),
     ParameterSpec(
         'instances',
@@ -127,7 +127,7 @@ PARAMETERS = (
         'mesh_scale',
         Parameter.Type.DOUBLE,
         1.0,
-        'metres in a unit of the mesh: 0.001 for a file in millimetres',
+        'metres per unit of the mesh: 0.001 for a file in millimetres',
         1e-6,
         1e3,
     ),
@@ -195,8 +195,9 @@ PARAMETERS = (
         'wall_noise_m',
         Parameter.Type.DOUBLE,
         0.0,
-        "standard deviation of a depth reading at the floor's distance, in m, where walls stand at"
-        ' the bounds: what may be a reading of them is no part; 0: there are none',
+        "standard deviation of a depth reading at the floor's distance, in m, where walls stand"
+        ' at the bounds: readings that may be of a wall are not taken for parts; 0: there are no'
+        ' walls',
         0,
         0.1,
         live=True,
@@ -336,7 +337,10 @@ def misspelt(node: Node) -> Iterable[str]:
     # rclpy has no other way to ask what was given.
     for name in getattr(node, '_parameter_overrides', {}):
         if name not in known and (near := get_close_matches(name, known, 1, 0.8)):
-            yield f'parameter {name} is given, which this node does not have: expected {near[0]}?'
+            yield (
+                f'parameter {name} is given, but this node has none of that name: did you mean'
+                f' {near[0]}?'
+            )
 
 
 def model_parameters(node: Node) -> dict[str, Any]:
@@ -350,7 +354,8 @@ def model_parameters(node: Node) -> dict[str, Any]:
     values = {name: node.get_parameter(name).value for name in names}
     if old := node.get_parameter('gate').value:
         node.get_logger().warning(
-            'the parameter gate is now called roi_filter; the old name goes with the next release'
+            'the parameter gate is now called roi_filter; the old name will be removed in the'
+            ' next release'
         )
         values['roi_filter'] = values['roi_filter'] or old
     return values
@@ -400,7 +405,8 @@ def _settings(values: dict[str, Any], may_wait: bool = False) -> Settings:
     floor, bounds = (_numbers(name, values[name]) for name in ('floor', 'bounds'))
     if bounds and not floor and not may_wait:
         raise InputError(
-            'parameter bounds is given without floor: expected both, or no bounds first'
+            'parameter bounds is given without floor: expected both; give floor too, or clear'
+            ' bounds first'
         )
     if 0 < values['max_rate'] < SLOWEST:
         raise InputError(

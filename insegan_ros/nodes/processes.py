@@ -177,10 +177,10 @@ def wait_for(
         executor.spin_once(timeout_sec=0.1)
         if any(process.poll() is not None for process in processes):
             raise InseganError(
-                "one of the nodes ended before any masks came: the nodes' messages stand above"
+                "one of the nodes ended before any masks came: see the nodes' messages above"
             )
         if time.monotonic() > end:
             raise InseganError(
                 f'{timeout_s:.0f} s passed without {wanted}: expected them by then (is the machine'
-                " overloaded?); the nodes' messages stand above"
+                " overloaded?); see the nodes' messages above"
             )

@@ -65,7 +65,7 @@ class RecordingPlayerNode(ThreadedNode):
             )
         # Said at once, in the process's own exit status, not in a thread.
         if next(read_frames(self.recording, colour=self.colour), None) is None:
-            raise InputError(f'{self.recording} holds no frame: expected some')
+            raise InputError(f'{self.recording} holds no frames: expected one or more')
         image, info = (
             ('aligned_depth_to_color/image_raw', 'aligned_depth_to_color/camera_info')
             if self.colour

@@ -104,7 +104,7 @@ def run_replay(config: ReplayConfig) -> dict:
     _, scenes = read_recording(config.recording, workspace, colour)
     first = next(scenes, None)
     if first is None:
-        raise InputError(f'{config.recording} holds no frame: expected some')
+        raise InputError(f'{config.recording} holds no frames: expected one or more')
     workspace = first.workspace
     out.mkdir(parents=True, exist_ok=True)
     with watching(ReplayWatcher) as (watcher, executor, processes):
@@ -140,7 +140,7 @@ def run_replay(config: ReplayConfig) -> dict:
                 executor.spin_once(timeout_sec=0.05)
                 if segmenter.poll() is not None or player.poll():
                     raise InseganError(
-                        'one of the nodes stopped before the recording was over: its message stands'
+                        'one of the nodes stopped before the recording was over: see its message'
                         ' above'
                     )
                 bar.update(len(watcher.played) - bar.n)
@@ -192,7 +192,7 @@ def _loss(diagnosis: dict[str, str], timing: dict[str, float | int], rate: float
     )
     reasons = {
         'replaced by newer ones while it was busy': dropped,
-        'refused (its messages stand above)': refused,
+        'refused (see its messages above)': refused,
         'left alone because nobody listened': idle,
         'still worked on, or without colour': heard - out - dropped - refused - idle,
         'never heard (overtaken on the way, or lost)': timing['frames'] - heard,

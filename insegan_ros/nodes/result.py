@@ -97,7 +97,7 @@ class Result:
     def surface(self) -> Surface:
         """The bin's surface. Raises InputError where there is no workspace."""
         if self.workspace is None:
-            raise InputError('the frame has no reading: expected some, to know its surface')
+            raise InputError('the frame has no depth readings: expected some, to know its surface')
         return Surface(self.frame, self.workspace)
 
     @cached_property

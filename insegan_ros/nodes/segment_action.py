@@ -59,7 +59,8 @@ class SegmentAction:
     def _on_goal(self, _: Any) -> GoalResponse:
         if self.goals >= MAX_GOALS:
             self.node.get_logger().warning(
-                f'a goal of ~/segment_bin is refused: {self.goals} are worked on'
+                f'a goal of ~/segment_bin is refused: {self.goals} are being worked on already;'
+                ' send it again when one of them is done'
             )
             return GoalResponse.REJECT
         return GoalResponse.ACCEPT

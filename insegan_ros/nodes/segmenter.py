@@ -145,12 +145,12 @@ class SegmenterNode(LifecycleNode):
             return self._cannot_configure(load_error(error))
         if self.outputs.vision is None:
             self.get_logger().info(
-                'vision_msgs is not installed: ~/picks, ~/parts, ~/detections and ~/label_info are'
-                ' left out'
+                'vision_msgs is not installed: ~/picks, ~/parts, ~/detections and ~/label_info'
+                ' are not offered'
             )
         if self.action is None:
             self.get_logger().info(
-                'insegan_ros_interfaces is not installed: ~/segment_bin is left out'
+                'insegan_ros_interfaces is not installed: ~/segment_bin is not offered'
             )
         if self.settings.workspace is None:
             self.get_logger().info(
@@ -261,7 +261,7 @@ class SegmenterNode(LifecycleNode):
     def _stop(self) -> None:
         if self.worker is not None and not self.worker.stop('the node was deactivated'):
             self.get_logger().warning(
-                'a frame is still being worked on: nothing more will be published of it'
+                'a frame is still being worked on: nothing of it will be published'
             )
         self.worker = None
         if self.input_timer is not None:
@@ -316,7 +316,7 @@ class SegmenterNode(LifecycleNode):
 
     def _on_not_switched(self, reason: str) -> None:
         """The parameter says again what runs."""
-        text = f'{reason}; {self.models.name} goes on'
+        text = f'{reason}; {self.models.name} stays in use'
         self.get_logger().error(text)
         self.health.fail(text)
         self.set_parameters([Parameter('model', value=self.models.name)])
@@ -435,7 +435,7 @@ class SegmenterNode(LifecycleNode):
         if frame.stamp_ns == 0:
             self.warn(
                 "the depth image's stamp is zero: expected the time of the picture; results carry"
-                ' it on, and transforms will not find them'
+                ' the same stamp, for which no transforms will be found'
             )
 
     # One frame on request.

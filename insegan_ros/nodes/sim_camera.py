@@ -54,7 +54,7 @@ class SimCameraNode(Node):
         shown = SimulatedBin(
             self._declare('part', 'nut', f'{", ".join(SHAPES)}, or product-0 to product-999'),
             self._declare('mesh', '', 'a part of your own instead: an STL, OBJ or PLY file'),
-            self._declare('mesh_scale', 1.0, 'metres in a unit of the mesh', 1e-6, 1e3),
+            self._declare('mesh_scale', 1.0, 'metres per unit of the mesh', 1e-6, 1e3),
             self._declare('instances', 5, 'parts in the bin', 1, 300),
             self._declare('fill', FILL, 'share of the floor that they would cover', 0.02, 20.0),
             self._declare('seed', 100, 'seed of the bins', 0, 2**31),

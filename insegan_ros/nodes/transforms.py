@@ -132,7 +132,7 @@ class StaticFrames:
         try:
             self.kind = importlib.import_module('tf2_msgs.msg').TFMessage
         except ImportError:
-            node.get_logger().info('tf2_msgs is not installed: /tf_static is left out')
+            node.get_logger().info('tf2_msgs is not installed: /tf_static is not published')
             return
         self.publisher = node.create_publisher(self.kind, '/tf_static', STATIC_QOS)
 

@@ -210,7 +210,7 @@ def test_the_model_is_switched_while_frames_go_on(robot, tmp_path, root):
         answer = set_parameter(robot, 'model', 'nowhere')
         assert not answer.successful and 'no checkpoint or method "nowhere"' in answer.reason
         assert set_parameter(robot, 'model', str(damaged)).successful
-        process.wait_for('cutpaste-cone goes on', lambda: robot.answer(box_depth()))
+        process.wait_for('cutpaste-cone stays in use', lambda: robot.answer(box_depth()))
         robot.until(lambda: get_parameter(robot, 'model') == 'cutpaste-cone')
         answer = set_parameter(robot, 'model', 'irnet-mixed')
         process.wait_for('irnet-mixed looks at colour', lambda: robot.answer(box_depth()))

@@ -76,7 +76,7 @@ def test_a_file_of_parameters_may_be_loaded_in_any_order(node):
     (first,) = node.set_parameters([Parameter('bounds', value=BOUNDS)])
     assert first.successful and node.settings.workspace is None
     (said,) = warned
-    assert 'without effect until floor is given' in said
+    assert 'has no effect until floor is given' in said
     level, message = summary(
         Health(last_image_s=time.monotonic()), Meter(), 'active', 3.0, True, node.settings.waiting
     )
@@ -91,7 +91,10 @@ def test_a_file_of_parameters_may_be_loaded_in_any_order(node):
     assert node.settings.workspace == Workspace(tuple(FLOOR), tuple(BOUNDS))
     # The floor is not taken from under them.
     (taken,) = node.set_parameters([Parameter('floor', value=[])])
-    assert not taken.successful and 'expected both, or no bounds first' in taken.reason
+    assert (
+        not taken.successful
+        and 'expected both; give floor too, or clear bounds first' in taken.reason
+    )
     emptied = node.set_parameters([Parameter(name, value=[]) for name in ('bounds', 'floor')])
     assert all(one.successful for one in emptied) and node.settings.workspace is None
 
@@ -118,9 +121,9 @@ def test_a_parameter_that_is_nearly_one_is_named(robot):
     try:
         declare(node)
         assert list(misspelt(node)) == [
-            'parameter modell is given, which this node does not have: expected model?',
-            'parameter pick.opening_m is given, which this node does not have: expected'
-            ' picks.opening_m?',
+            'parameter modell is given, but this node has none of that name: did you mean model?',
+            'parameter pick.opening_m is given, but this node has none of that name: did'
+            ' you mean picks.opening_m?',
         ]
     finally:
         node.destroy_node()
