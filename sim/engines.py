@@ -84,9 +84,9 @@ def _on_processes(work: Callable[..., Any], jobs: Jobs, workers: int) -> Iterato
             deaths += 1
             if deaths >= MAX_DEATHS:
                 raise DatasetError(
-                    f'worker processes died {deaths} times without finishing a shard: expected them'
-                    ' to live; is the memory full? fewer --workers or smaller --shard_scenes need'
-                    ' less'
+                    f'worker processes died {deaths} times without finishing a shard: expected'
+                    ' them to survive; is the memory full? fewer --workers or smaller'
+                    ' --shard_scenes need less'
                 ) from error
 
 
@@ -143,15 +143,15 @@ def _on_ray(
                 yield ray.get(ready[0])
             except ray.exceptions.WorkerCrashedError as error:
                 raise DatasetError(
-                    f'Ray workers died {MAX_DEATHS} times on one shard: expected them to live; is'
-                    ' the memory full?'
+                    f'Ray workers died {MAX_DEATHS} times on one shard: expected them to survive;'
+                    ' is the memory full?'
                 ) from error
             except ray.exceptions.RayTaskError as error:
                 raise error.cause if isinstance(error.cause, Exception) else error from None
             except ray.exceptions.RayError as error:
                 raise DatasetError(
                     f'Ray broke down ({" ".join(str(error).split()).rstrip(".")}): expected its'
-                    ' processes to live; the same command goes on with the finished shards'
+                    ' processes to survive; the same command continues after the finished shards'
                 ) from error
     finally:
         if ours:

@@ -49,12 +49,12 @@ class SimulateConfig:
     Scene k depends on these values and k alone, whatever the number of workers."""
 
     part: str = 'nut'
-    """What lies in the bin: one of the ten parts, or several kinds joined by commas (nut,bolt;
+    """What lies in the bin: one of the ten parts, or several kinds separated by commas (nut,bolt;
     product-0:50 is fifty products)."""
     mesh: str = ''
     """Your own part instead: an STL, OBJ or PLY file."""
     scale: float = 1.0
-    """Metres in a unit of the mesh: 0.001 for a file in millimetres."""
+    """Metres per unit of the mesh: 0.001 for a file in millimetres."""
     concavity: float = CONCAVITY
     """How far the mesh's collision shape may bridge hollows, in CoACD's measure: with fewer convex
     pieces, piles settle faster. What the camera sees stays the same."""
@@ -402,7 +402,7 @@ def _simulate_set(config: SimulateConfig, setup: Setup, folder: Path, title: str
                 bar.update(len(shards[index]))
         if rejected:
             print(
-                f'{title}: thrown away on the way:'
+                f'{title}: discarded:'
                 f' {", ".join(f"{count} {reason}" for reason, count in rejected.most_common())}'
             )
 
@@ -419,7 +419,8 @@ def _claimed(folder: Path, identity: dict[str, object]) -> Iterator[None]:
         yield from _held(folder, identity)
     except BlockingIOError:
         raise DatasetError(
-            f'{folder} is being written by another process: expected to be the only one'
+            f'{folder} is being written by another process: expected no other; wait for it, or'
+            ' give another --out'
         ) from None
     finally:
         os.close(lock)
@@ -431,7 +432,8 @@ def _held(folder: Path, identity: dict[str, object]) -> Iterator[None]:
     if not note.exists():
         if any(path for path in folder.iterdir() if not path.name.endswith('.part')):
             raise DatasetError(
-                f'{folder} is not empty and holds no data set of ours: expected an empty folder'
+                f'{folder} is not empty and holds no data set of `insegan simulate`: expected an'
+                ' empty folder'
             )
         write_whole(note, text.encode())
     elif read_text(note, DatasetError) != text:

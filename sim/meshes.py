@@ -76,7 +76,7 @@ def part_of_data(name: str, data: Path) -> Part:
     kept = next((one for one in read_models(data) if one.name == name), None)
     if kept is None:
         raise ConfigError(
-            f'the part "{name}" is none of the simulator\'s, and {data} keeps no mesh of it:'
+            f'the part "{name}" is not one of the simulator\'s, and {data} keeps no mesh of it:'
             ' expected its file, --mesh part.stl --mesh-scale 0.001'
         )
     return load_mesh_part(kept.path, METRES, name)
@@ -98,7 +98,7 @@ def check_mesh(mesh: trimesh.Trimesh, name: str, scale: float) -> tuple[trimesh.
     mesh.update_faces(mesh.nondegenerate_faces() & mesh.unique_faces())
     mesh.remove_unreferenced_vertices()
     if len(mesh.faces) < before:
-        repairs.append(f'{before - len(mesh.faces)} empty or double triangles dropped')
+        repairs.append(f'{before - len(mesh.faces)} empty or duplicate triangles dropped')
     if len(mesh.faces) < 4:
         raise InputError(
             f'{name} has {len(mesh.faces)} triangles with an area: expected a closed body'

@@ -120,7 +120,7 @@ def is_known(name: str) -> bool:
 
 
 def load_parts(names: str) -> tuple[Part, ...]:
-    """The parts of names joined by commas; `product-0:20` is product-0 to product-19. Raises
+    """The parts of names separated by commas; `product-0:20` is product-0 to product-19. Raises
     ConfigError."""
     found: list[str] = []
     for name in (word.strip() for word in names.split(',')):
@@ -128,8 +128,8 @@ def load_parts(names: str) -> tuple[Part, ...]:
         if name.startswith('product-') and colon:
             if not (first.isdigit() and end.isdigit() and int(first) < int(end) <= PRODUCTS):
                 raise ConfigError(
-                    f'part "{name}" is no range of products: expected such as product-0:20, up to'
-                    f' product-0:{PRODUCTS}'
+                    f'part "{name}" is not a range of products: expected one such as product-0:20,'
+                    f' up to product-0:{PRODUCTS}'
                 )
             found += [f'product-{number}' for number in range(int(first), int(end))]
         else:

@@ -145,7 +145,7 @@ def describe(result: dict[str, Any]) -> str:
     lines.append(f'no reading: {100 * result["no_reading_share"]:.1f} % of the pixels')
     if result.get('rejected'):
         lines.append(
-            'thrown away on the way: '
+            'discarded in simulation: '
             + ', '.join(f'{count} {reason}' for reason, count in result['rejected'].items())
         )
     if 'fastest_mm_s' in result:

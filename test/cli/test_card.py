@@ -37,6 +37,6 @@ def test_a_card_takes_the_mesh_where_the_data_are_gone(of_brackets, bracket_data
     replace(lost, config={**lost.config, 'data': 'nowhere'}).save(tmp_path / 'lost')
     given = ('card', '--model', tmp_path / 'lost', '--out', tmp_path / 'card', '--limit', 1)
     assert command(*given) == 2
-    assert '"bracket" is none of the simulator' in capsys.readouterr().err
+    assert '"bracket" is not one of the simulator' in capsys.readouterr().err
     assert command(*given, '--mesh', bracket_data[1], '--mesh-scale', 0.001) == 0
     assert json.loads((tmp_path / 'card/card.json').read_text())['metrics']['scenes'] == 1

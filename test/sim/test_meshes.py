@@ -103,7 +103,7 @@ def bad(kind: str) -> trimesh.Trimesh:
     [
         ('open', 0.001, 'is not closed: .* edges are open'),
         ('flat', 0.001, 'triangles with an area|encloses no volume'),
-        ('nan', 0.001, 'no numbers'),
+        ('nan', 0.001, 'not numbers'),
         (
             'fine',
             1.0,

@@ -118,7 +118,7 @@ def test_names_and_ranges_of_names():
     for words, message in (
         ('sprocket', 'unknown part "sprocket"'),
         ('nut,nut', 'names one part twice'),
-        ('product-5:2', 'no range of products'),
+        ('product-5:2', 'not a range of products'),
         ('product-1000', 'unknown part'),
         ('', 'unknown part ""'),
     ):
