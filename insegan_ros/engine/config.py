@@ -99,6 +99,8 @@ def _check_filled(config_class: type, values: Namespace, above: str = '') -> Non
             _check_filled(kind, value, f'{called}.')  # type: ignore[arg-type]  # kind is a class
         elif is_dataclass(kind):
             found = 'null' if value is None else value
-            raise ConfigError(f'{called} is {found}: expected names with values, or no such line')
+            raise ConfigError(
+                f'{called} is {found}: expected names with values; or leave the line out'
+            )
         elif name in values and value is None and type(None) not in get_args(kind):
-            raise ConfigError(f'{called} is null: expected a value, or no such line')
+            raise ConfigError(f'{called} is null: expected a value; or leave the line out')

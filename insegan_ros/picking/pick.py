@@ -59,7 +59,7 @@ class PickConfig:
     min_uncovered: float = 0.9
     """The least share of a part's border on which nothing lies."""
     wall_m: float = 0.005
-    """The least distance of the tool to the bin's walls."""
+    """The least distance of the tool from the bin's walls."""
     full_height_m: float = 0.0
     """The bin counts as overfilled where anything is higher above the floor; 0: where something
     stands above the walls, if wall_height_m is given."""
@@ -74,7 +74,7 @@ class PickConfig:
     """The gripper's body in the frame of a pick, fingers open: a YAML file of boxes, or an STL, OBJ
     or PLY; empty: only what is said above is checked."""
     gripper_file_scale: float = 1.0
-    """Metres in a unit of the gripper's mesh: 0.001 for a file in millimetres."""
+    """Metres per unit of the gripper's mesh: 0.001 for a file in millimetres."""
     wall_height_m: float = 0.0
     """Height of the bin's walls, for the gripper's body; 0: as high as the body reaches."""
     grasps_file: str = ''

@@ -32,10 +32,10 @@ def check_views(views: Sequence[View], noise_m: float) -> None:
     """Raises InputError for too few views, or a floor that lies elsewhere."""
     if len(views) < MIN_VIEWS:
         raise InputError(
-            f'{len(views)} views of parts that lie alone were found: expected at least {MIN_VIEWS};'
-            ' record the bin with one to three parts that do not touch, laid anew for every'
-            ' picture, and see that the floor of --workspace is right: what is lower than'
-            f' {1000 * lowest_m(noise_m):.1f} mm is taken for floor'
+            f'{len(views)} views of parts that lie alone were found: expected at least'
+            f' {MIN_VIEWS}; record the bin with one to three parts that do not touch, rearranged'
+            ' for every picture, and check that the floor of --workspace is right: what is lower'
+            f' than {1000 * lowest_m(noise_m):.1f} mm is taken for floor'
         )
     off = float(np.median([view.ground_m for view in views]))
     if abs(off) > FLOOR_M + noise_m:
@@ -91,8 +91,8 @@ def check_seen(unseen: float, poses: int) -> None:
     surface: it could look like anything below."""
     if poses == 1 and unseen > UNSEEN:
         raise InputError(
-            f'the part always lies in one way, and {100 * unseen:.0f} % of its surface was never'
-            f' seen: expected at most {100 * UNSEEN:.0f} %; lay it on its other sides too'
+            f'the part always lies the same way up, and {100 * unseen:.0f} % of its surface was'
+            f' never seen: expected at most {100 * UNSEEN:.0f} %; lay it on its other sides too'
         )
 
 

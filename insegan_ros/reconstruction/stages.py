@@ -76,13 +76,13 @@ class Stages:
                 rest = json.loads(packed.rest)
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise DatasetError(
-                f'{path} cannot be gone on with ({str(error).splitlines()[0]}): expected a stage of'
-                ' this reconstruction; delete it or give a new --out'
+                f'{path} cannot be continued from ({str(error).splitlines()[0]}): expected a stage'
+                ' of this reconstruction; delete it or give a new --out'
             ) from error
         if not same:
             raise DatasetError(
                 f'{path.parent.parent} was begun with other data or other options: expected the'
-                ' same ones to go on; give a new --out'
+                ' same ones to continue it; give them, or a new --out'
             )
         return packed._replace(rest=rest)
 

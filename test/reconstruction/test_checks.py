@@ -49,7 +49,7 @@ def test_a_sheet_is_refused():
 
 
 def test_a_part_that_lies_in_one_way_alone_is_refused():
-    with pytest.raises(InputError, match='lies in one way, and 48 % of its surface'):
+    with pytest.raises(InputError, match='lies the same way up, and 48 % of its surface'):
         check_seen(0.48, 1)
     check_seen(0.3, 1)
     check_seen(0.48, 2)

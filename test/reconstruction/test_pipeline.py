@@ -86,7 +86,7 @@ def test_a_part_that_never_lies_alone_is_refused():
 
 @pytest.mark.slow
 def test_a_part_that_is_never_seen_from_below_is_refused():
-    with pytest.raises(InputError, match='the part always lies in one way, and .* never'):
+    with pytest.raises(InputError, match='the part always lies the same way up, and .* never'):
         reconstruct(lone_scenes(stepped_block(), SIDES[:1], 20))
 
 

@@ -81,7 +81,7 @@ def test_what_is_of_other_data_or_broken_is_said(tmp_path):
     with pytest.raises(DatasetError, match='part was begun with other data or other options'):
         Stages(folder, {'data': 'b'}).keep(*keep)
     (folder / 'count.safetensors').write_bytes(b'half a file')
-    with pytest.raises(DatasetError, match='count.safetensors cannot be gone on with') as error:
+    with pytest.raises(DatasetError, match='count.safetensors cannot be continued from') as error:
         Stages(folder, {'data': 'a'}).keep(*keep)
     assert '\n' not in str(error.value)
     assert Stages(None, {}).keep(*keep) == 7
