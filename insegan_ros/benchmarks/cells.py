@@ -94,8 +94,11 @@ def run_cells(
             f' ({len(outdated)}, such as {outdated[0]})'
         )
         if measure is None and not results:
-            raise DatasetError(f'{told} and no other: expected --budget and --only as they were')
-        tqdm.write(f'{told}: they are in no table')
+            raise DatasetError(
+                f'{told} but none of those asked for: expected the same --budget and --only'
+                ' as before'
+            )
+        tqdm.write(f'{told}: they are left out of the tables')
     if measure is not None or failed != _failed(folder):
         write_whole(folder / FAILED, (json.dumps(failed, indent=1) + '\n').encode())
     return results

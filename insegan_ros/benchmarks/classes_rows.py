@@ -130,7 +130,7 @@ class ClassesBudget(BenchmarkBudget):
     judged: int
     """Training pictures, the first ones, whose pseudo-labels are held against the truth."""
     parts: str = ''
-    """Kinds of parts, joined by commas; the shipped preset's ten if empty."""
+    """Kinds of parts, separated by commas; the shipped preset's ten if empty."""
 
 
 @dataclass(frozen=True)

@@ -51,12 +51,12 @@ BENCHMARKS: dict[str, Benchmark] = {
         'how exact poses are that are registered to a mesh', 'poses:benchmark_poses'
     ),
     'shape': _kept(
-        'how near meshes that are reconstructed from unlabelled depth come to the parts',
+        'how close meshes that are reconstructed from unlabelled depth come to the parts',
         'shape:run_shape',
     ),
     'picks': Benchmark('whether the first pick is of a free part', 'picks:benchmark_picks'),
     'carrier': Benchmark(
-        'from what movement on a bin is said to have moved', 'carrier:benchmark_carrier'
+        'how far a bin must move to be reported as moved', 'carrier:benchmark_carrier'
     ),
     'tracks': Benchmark(
         'whether parts that lie still keep their numbers', 'tracks:benchmark_tracks'
@@ -104,7 +104,7 @@ def run_benchmark(
         )
     if pictures and not benchmark.pictures:
         able = ', '.join(one for one, other in BENCHMARKS.items() if other.pictures)
-        raise ConfigError(f'benchmark {name} takes no --pictures: expected it for {able} alone')
+        raise ConfigError(f'benchmark {name} takes no --pictures: expected it only with {able}')
     if benchmark.keeps:
         options: dict[str, Any] = {'pictures': Path(pictures)} if pictures else {}
         return benchmark.function(

@@ -298,8 +298,8 @@ def _filtered(
     inner = load_segmenter(model, segmenter, device, instances, runtime=runtime)
     if inner.task == 'foreground':
         raise ConfigError(
-            f'a region-of-interest filter stands before {model}, which tells foreground itself:'
-            f' {parts}'
+            f'a region-of-interest filter stands before {model}, which finds the foreground'
+            f' itself: {parts}'
         )
     if inner.modality == 'colour':
         raise ConfigError(
@@ -331,7 +331,8 @@ def mesh_file(model: str, mesh: str, scale: float = 1.0) -> Path:
         )
     if scale != 1:
         raise ConfigError(
-            f"the mesh is {model}'s own, the scale {scale:g}: expected none, it is in metres"
+            f"the mesh is {model}'s own, the scale {scale:g}: expected no scale, it is in metres"
+            ' already'
         )
     return path
 

@@ -25,7 +25,7 @@ def export_onnx(checkpoint: Checkpoint, path: Path) -> float:
     if path.suffix != '.onnx' or path.exists():
         raise ConfigError(f'{path}: expected a new file whose name ends in .onnx')
     if not path.parent.is_dir():
-        raise ConfigError(f'{path.parent} is no folder: expected one for {path.name}')
+        raise ConfigError(f'{path.parent} is not a folder: expected one for {path.name}')
     if 'offsets' not in checkpoint.weights:
         raise CheckpointError(
             f'this checkpoint holds {", ".join(sorted(checkpoint.weights))} but no dense network:'

@@ -49,8 +49,8 @@ def believed_number(instances: int, counts: np.ndarray | None, speak: Callable[[
     number = least if least == most else 0
     held = f'{least}' if least == most else f'{least} to {most}'
     speak(
-        f'the data hold {held} parts a height map, not instances {instances}: the data are believed'
-        f' (instances {number})'
+        f"the data hold {held} parts per height map, not instances {instances}: the data's number"
+        f' is used (instances {number})'
     )
     return number
 

@@ -115,7 +115,7 @@ class SquareSegmenter(Segmenter):
         ):
             warnings.warn(
                 'what stands in the bin covers as much as'
-                f' {covered_px / self.scales.part_area_px:.0f} parts, and this network tells'
+                f' {covered_px / self.scales.part_area_px:.0f} parts, but this network tells only'
                 f' {self.slots} apart: expected no more; take a dense network, or train with more',
                 InseganWarning,
                 stacklevel=3,

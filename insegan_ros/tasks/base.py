@@ -77,19 +77,17 @@ class Task(ABC):
     """One kind of question to a picture: see the module's text."""
 
     def of_mesh(self, mesh: Path, scale: float) -> Task:
-        """The same task on a user's own part, `scale` metres in a unit of the file. Raises
+        """The same task on a user's own part, `scale` metres per unit of the file. Raises
         ConfigError where the task knows no such."""
         raise ConfigError(
-            f'{mesh} is given to measure a checkpoint that is for other pictures than bins of one'
-            ' part: expected no mesh'
+            f'{mesh} is given, but the checkpoint is not for bins of one part: expected no mesh'
         )
 
     def of_part(self, name: str) -> Task:
         """The same task on one of the simulator's parts. Raises ConfigError where the task knows no
         such, or the simulator no such part."""
         raise ConfigError(
-            f'{name} is given to measure a checkpoint that is for other pictures than bins of one'
-            ' part: expected no part'
+            f'{name} is given, but the checkpoint is not for bins of one part: expected no part'
         )
 
     @abstractmethod

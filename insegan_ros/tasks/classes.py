@@ -176,8 +176,9 @@ class ClassesTask(Task):
         whole = labels and (run / 'class_maps' / WEIGHTS).is_file() and ceiling.is_dir()
         if checkpoint.segmenter != 'masks' or not whole:
             raise ConfigError(
-                f'{run} is no run of irnet or ccgr to masks with {ceiling} beside it: expected'
-                ' those of insegan benchmark weak, whose folders lie in its runs/'
+                f'{run} is not a run of irnet or ccgr that got as far as masks, with {ceiling}'
+                ' beside it: expected one of insegan benchmark weak, whose folders lie in its'
+                ' runs/'
             )
         segmenter = MaskSegmenter(checkpoint)
         with tempfile.TemporaryDirectory() as folder:

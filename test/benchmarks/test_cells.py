@@ -88,7 +88,7 @@ def test_results_that_do_not_hold_any_more_are_said_and_write_over_no_table(tmp_
     run('0.1', measure, 'kmeans')
     assert 'other settings' not in capsys.readouterr().out
     with pytest.raises(
-        DatasetError, match='holds results of other settings.*1, such as kmeans-.*as they'
+        DatasetError, match='holds results of other settings.*1, such as kmeans-.*as before'
     ):
         run('0.2', None, 'kmeans', 'kmeans-2')
     assert run('0.2', measure, 'kmeans') == [{'method': 'kmeans'}]

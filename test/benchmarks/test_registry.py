@@ -35,7 +35,7 @@ def test_names_and_budgets_that_are_unknown_are_said(tmp_path):
         with pytest.raises(ConfigError, match='benchmark picks keeps no folder.*expected --json'):
             run_benchmark('picks', 'small', **given)
     for name in ('picks', 'weak'):
-        with pytest.raises(ConfigError, match=f'benchmark {name} takes no --pictures.*for hoc'):
+        with pytest.raises(ConfigError, match=f'benchmark {name} takes no --pictures.*with hoc'):
             run_benchmark(name, 'small', pictures=tmp_path)
     assert not (tmp_path / 'new').exists()
 

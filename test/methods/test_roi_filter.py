@@ -64,6 +64,6 @@ def test_a_filter_by_its_name_and_one_that_is_none():
     ):
         load_segmenter('irnet-mixed', roi_filter='depth-threshold')
     with pytest.raises(
-        ConfigError, match='filter stands before grabcut-colour, which tells foreground itself'
+        ConfigError, match='filter stands before grabcut-colour, which finds the foreground itself'
     ):
         load_segmenter('grabcut-colour', roi_filter='depth-threshold')

@@ -65,5 +65,5 @@ def test_the_data_know_better_how_many_parts_they_hold():
         return believed_number(instances, np.array(counts) if counts else None, said.append)
 
     assert number(5) == 5 and number(5, 5, 5) == 5 and number(0, 1, 12) == 0 and not said
-    assert number(5, 1, 7, 12) == 0 and 'hold 1 to 12 parts a height map' in said[-1]
-    assert number(5, 8, 8) == 8 and 'not instances 5: the data are believed' in said[-1]
+    assert number(5, 1, 7, 12) == 0 and 'hold 1 to 12 parts per height map' in said[-1]
+    assert number(5, 8, 8) == 8 and "not instances 5: the data's number is used" in said[-1]

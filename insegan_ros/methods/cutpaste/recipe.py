@@ -47,7 +47,7 @@ class TrainCutPasteConfig:
 
     def __post_init__(self) -> None:
         if self.size < 32 or self.size % 16:
-            raise ConfigError(f'size is {self.size}: expected a multiple of 16 from 32 on')
+            raise ConfigError(f'size is {self.size}: expected a multiple of 16, at least 32')
         if self.scenes < 0:
             raise ConfigError(f'scenes is {self.scenes}: expected 0 (all) or more')
         if not 0 <= self.instances <= 50:

@@ -117,7 +117,7 @@ class TrainIndependenceConfig(PicturesConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.size < 32 or self.size % 16:
-            raise ConfigError(f'size is {self.size}: expected a multiple of 16 from 32 on')
+            raise ConfigError(f'size is {self.size}: expected a multiple of 16, at least 32')
 
 
 class IndependenceStage(Stage):

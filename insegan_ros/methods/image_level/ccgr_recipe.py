@@ -260,7 +260,7 @@ def make_round_labels(run: ImageRun, round_: int, found: MaskSet | None) -> Mask
     draw_ccgr(run, round_, labels, corners, [corners_of(boxes) for boxes in refined])
     empty = sum(not some for some in masks)
     if empty:
-        run.say(f'round {round_}: no box in {empty} of {len(masks)} pictures, they are left out')
+        run.say(f'round {round_}: no box in {empty} of {len(masks)} pictures; they are left out')
     return labels
 
 
@@ -339,7 +339,7 @@ def train_boxes(run: ImageRun, round_: int, found: MaskSet | None) -> BoxesStage
         boxes.append(own)
     if not all(bags):
         run.say(
-            f'round {round_}: no bag in {sum(not some for some in bags)} of {len(bags)} pictures,'
+            f'round {round_}: no bag in {sum(not some for some in bags)} of {len(bags)} pictures;'
             ' they are left out'
         )
     backbone, frozen_norm = load_backbone(run.out)

@@ -68,7 +68,7 @@ class ImageLevelConfig:
 
     def __post_init__(self) -> None:
         if self.size < 64 or self.size % 16:
-            raise ConfigError(f'size is {self.size}: expected a multiple of 16 from 64 on')
+            raise ConfigError(f'size is {self.size}: expected a multiple of 16, at least 64')
         if self.scenes < 0 or not 0 <= self.colours < 1:
             raise ConfigError(
                 f'scenes is {self.scenes}, colours {self.colours}: expected 0 or more, 0 to below 1'
@@ -155,7 +155,7 @@ class ImageRun(RunContext):
         if nothing:
             self.say(
                 f'{folder}: nothing in {len(nothing)} of {len(images)} pictures (such as'
-                f' {nothing[0]}), they are left out'
+                f' {nothing[0]}); they are left out'
             )
         return nothing
 

@@ -100,7 +100,7 @@ def train_insegan(config: TrainInseganConfig) -> Path:
     if counts is not None and (counts != config.insegan.instances).any():
         run.say(
             f'is instances {config.insegan.instances} right? The data hold {counts.min()} to'
-            f' {counts.max()} parts a height map: the generator makes one number'
+            f' {counts.max()} parts per height map, but the generator always makes the same number'
         )
     generator, weights = _train_generator(run, data, content, crops if enough else None, taken)
     sources = _sources(run, data, content, generator, crops) if config.offsets.steps else []
@@ -225,8 +225,8 @@ def _generator_of(config: TrainInseganConfig, data: HeightImages) -> Generator:
     shape = other.config.get('insegan', {}).get('generator')
     if other.part != data.maps.part or shape != asdict(config.insegan.generator):
         raise CheckpointError(
-            f'{config.generator} is of {other.part}, generator {shape}: expected {data.maps.part},'
-            f' {asdict(config.insegan.generator)}'
+            f'{config.generator} was trained on {other.part}, with generator {shape}: expected'
+            f' {data.maps.part}, {asdict(config.insegan.generator)}'
         )
     scales, own = (other.scales.pixel_m, other.scales.height_m), (data.maps.pixel_m, data.height_m)
     if not np.allclose(scales, own, rtol=SAME_SCALE):

@@ -42,12 +42,12 @@ class PilesConfig:
     """What the simulator drops, and what photographs it."""
 
     part: str = ''
-    """One of the simulator's parts; several joined by commas make bins of mixed parts, for a
+    """One of the simulator's parts; several separated by commas make bins of mixed parts, for a
     network that others begin with. Empty where `mesh` is given."""
     mesh: str = ''
     """The part's STL, OBJ or PLY file, as `insegan reconstruct` makes it or of your own."""
     scale: float = 1.0
-    """Metres in a unit of the mesh."""
+    """Metres per unit of the mesh."""
     concavity: float = 0.15
     """How far collisions may bridge hollows, see `insegan simulate`: meshes from depth ripple."""
     instances: str = '1-50'

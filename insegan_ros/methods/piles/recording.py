@@ -93,7 +93,7 @@ class Recording:
                     raise InputError('no frame whose bin is known')
                 found = fit_sensor(frames, some[0].workspace)
             except InputError as error:
-                self.speak(f'the noise of the piles is a {DEFAULT_SENSOR}: {error}')
+                self.speak(f'the noise of the piles is that of {DEFAULT_SENSOR}: {error}')
                 return DEFAULT_SENSOR
             write_sensor(found, path)
             self.speak(f'the noise of the piles is fitted, {path}: {found.text()}')

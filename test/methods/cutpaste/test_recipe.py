@@ -132,7 +132,7 @@ def test_a_wrong_number_of_parts_is_said_before_the_training(tmp_path, capsys):
     'values, words',
     [
         ({'size': 100}, 'size is 100: expected a multiple of 16'),
-        ({'size': 16}, 'size is 16: expected a multiple of 16 from 32 on'),
+        ({'size': 16}, 'size is 16: expected a multiple of 16, at least 32'),
         ({'scenes': -1}, 'scenes is -1'),
         ({'instances': 51}, 'instances is 51: expected 1 to 50, or 0'),
         ({'offsets': OffsetTrainConfig(steps=0)}, 'offsets.steps is 0'),

@@ -132,10 +132,10 @@ def test_a_generator_is_taken_over_and_one_of_another_shape_is_refused(
     )
     assert not (tmp_path / 'encoder/gan.state.safetensors').exists()
     other = replace(config, out=str(tmp_path / 'other'))
-    with pytest.raises(CheckpointError, match="is of nut, generator .*'width': 8"):
+    with pytest.raises(CheckpointError, match="was trained on nut, with generator .*'width': 8"):
         wide = replace(config.insegan, generator=GeneratorConfig(width=16, patch=32))
         train_insegan(replace(other, insegan=wide))
-    with pytest.raises(CheckpointError, match='is of nut, generator .*expected disk'):
+    with pytest.raises(CheckpointError, match='was trained on nut, with generator .*expected disk'):
         train_insegan(replace(other, data=heights_file(tmp_path / 'disks.h5', disks(20))))
     assert not (tmp_path / 'other').exists()
 

@@ -66,7 +66,7 @@ def test_more_parts_than_slots_are_said(nut_data, insegan_run):
         part_area_px=0.2 * (scene.workspace.height_map(scene.frame) > 0.01).sum() / 4,
     )
     with pytest.warns(
-        InseganWarning, match='covers as much as [456] parts, and this network tells 3 apart'
+        InseganWarning, match='covers as much as [456] parts, but this network tells only 3 apart'
     ):
         segmenter.segment(scene.frame, scene.workspace)
 
