@@ -193,10 +193,10 @@ def _loss(diagnosis: dict[str, str], timing: dict[str, float | int], rate: float
     reasons = {
         'replaced by newer ones while it was busy': dropped,
         'refused (see its messages above)': refused,
-        'left alone because nobody listened': idle,
-        'still worked on, or without colour': heard - out - dropped - refused - idle,
-        'never heard (overtaken on the way, or lost)': timing['frames'] - heard,
-        'answered unheard': out - timing['answered'],
+        'ignored because nobody listened': idle,
+        'still being worked on, or without colour': heard - out - dropped - refused - idle,
+        'never received (overtaken on the way, or lost)': timing['frames'] - heard,
+        'answered, but the answer was not received': out - timing['answered'],
     }
     why = ', '.join(f'{count} {words}' for words, count in reasons.items() if count > 0)
     return (

@@ -140,7 +140,7 @@ class SimCameraNode(Node):
         if pose.header.frame_id != DEPTH_FRAME or not np.isfinite(place).all():
             self._answer(
                 DiagnosticStatus.ERROR,
-                f'a pose in the frame "{pose.header.frame_id}" cannot be taken: expected one of'
+                f'a pose in the frame "{pose.header.frame_id}" cannot be used: expected one of'
                 f' finite numbers in {DEPTH_FRAME}',
             )
             return
