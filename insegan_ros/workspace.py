@@ -117,8 +117,8 @@ class Workspace:
             )
         if not -180 <= self.bounds_turn_deg <= 180 or not 0 <= self.wall_noise_m < 0.1:
             raise InputError(
-                f'bounds_turn_deg is {self.bounds_turn_deg:g}, wall_noise_m'
-                f' {self.wall_noise_m:g}: expected -180 to 180 degrees, 0 to 0.1 m'
+                f'bounds_turn_deg is {self.bounds_turn_deg:g}, wall_noise_m {self.wall_noise_m:g}:'
+                ' expected -180 to 180 degrees and 0 to 0.1 m'
             )
         x_min, y_min, x_max, y_max = self.bounds or (-np.inf, -np.inf, np.inf, np.inf)
         largest = min(x_max - x_min, y_max - y_min) / 2

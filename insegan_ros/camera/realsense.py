@@ -61,8 +61,8 @@ class RealSenseConfig:
         ):
             raise ConfigError(
                 f'{self.width}x{self.height} at {self.fps} frames/s, decimation {self.decimation},'
-                f' hole_filling {self.hole_filling}: expected positive sizes and rate, 1 to 8, -1'
-                ' to 2'
+                f' hole_filling {self.hole_filling}: expected positive sizes and rate, decimation'
+                ' 1 to 8, hole_filling -1 to 2'
             )
         if not 0 <= self.min_depth_m < (self.max_depth_m or np.inf):
             raise ConfigError(

@@ -90,7 +90,7 @@ class LoopConfig:
             raise ConfigError(
                 f'loop.devices is {self.devices}, threads {self.threads}, save_every'
                 f' {self.save_every}, log_every {self.log_every}: expected 1 or more, 0 or more, 1'
-                ' or more, 1 or more'
+                ' or more, 1 or more, in that order'
             )
 
 

@@ -32,5 +32,5 @@ class ReplayConfig:
         if not 0.01 <= self.rate <= 100 or self.instances < 1 or self.timeout_s <= 0:
             raise ConfigError(
                 f'rate {self.rate:g}, instances {self.instances}, timeout_s {self.timeout_s:g}:'
-                ' expected 0.01 to 100, 1 or more, a positive time'
+                ' expected 0.01 to 100, 1 or more, a positive time, in that order'
             )

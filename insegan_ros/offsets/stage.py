@@ -65,13 +65,13 @@ class OffsetTrainConfig:
         if self.self_training < 0 or self.self_training_steps < 1 or not 0 <= self.agreement <= 1:
             raise ConfigError(
                 f'offsets.self_training {self.self_training}, self_training_steps'
-                f' {self.self_training_steps}, agreement {self.agreement}: expected 0 or more, 1 or'
-                ' more, 0 to 1'
+                f' {self.self_training_steps}, agreement {self.agreement}: expected 0 or more, 1'
+                ' or more, 0 to 1, in that order'
             )
         if self.steps < 0 or self.batch < 1 or self.noise < 0 or not 0 <= self.blur <= 1:
             raise ConfigError(
                 f'offsets.steps {self.steps}, batch {self.batch}, noise {self.noise}, blur'
-                f' {self.blur}: expected 0 or more, 1 or more, 0 or more, 0 to 1'
+                f' {self.blur}: expected 0 or more, 1 or more, 0 or more, 0 to 1, in that order'
             )
 
 

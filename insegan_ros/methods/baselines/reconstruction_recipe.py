@@ -49,7 +49,7 @@ class TrainReconstructionConfig:
         if self.steps < 1 or self.batch < 1 or self.scenes < 0:
             raise ConfigError(
                 f'steps is {self.steps}, batch {self.batch}, scenes {self.scenes}: expected 1 or'
-                ' more, 1 or more, 0 or more'
+                ' more, 1 or more, 0 or more, in that order'
             )
 
 

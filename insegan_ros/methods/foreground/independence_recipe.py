@@ -88,7 +88,8 @@ class IndependenceGanConfig:
             raise ConfigError(
                 f'gan.steps {self.steps}, batch {self.batch}, area {self.area}, smallest'
                 f' {self.smallest}, patch {self.patch}, max_patch {self.max_patch}: expected 1 or'
-                ' more, 2 or more, 0 or more, 0 to below 1, above 0, from there to 1'
+                ' more, 2 or more, 0 or more, 0 to below 1, above 0, from there to 1, in that'
+                ' order'
             )
 
 

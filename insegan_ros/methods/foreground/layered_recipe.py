@@ -90,7 +90,7 @@ class LayeredGanConfig:
         if self.steps < 1 or self.batch < 2 or self.snapshots < 0:
             raise ConfigError(
                 f'gan.steps {self.steps}, batch {self.batch}, snapshots {self.snapshots}: expected'
-                ' 1 or more, 2 or more, 0 or more'
+                ' 1 or more, 2 or more, 0 or more, in that order'
             )
         for name in ('gamma_mi', 'gamma_b', 'gamma_bg', 'gamma_size', 'gamma_border'):
             if getattr(self, name) < 0:

@@ -48,7 +48,7 @@ class ForegroundTrainConfig:
             raise ConfigError(
                 f'unet.steps {self.steps}, batch {self.batch}, validate_every'
                 f' {self.validate_every}, colours {self.colours}: expected 1 or more, 1 or more, 1'
-                ' or more, 0 to below 1'
+                ' or more, 0 to below 1, in that order'
             )
 
 

@@ -74,7 +74,8 @@ class HocGanConfig:
         if self.steps < 1 or self.batch < 2 or self.area < 0 or not 0 <= self.smallest < 1:
             raise ConfigError(
                 f'gan.steps {self.steps}, batch {self.batch}, area {self.area}, smallest'
-                f' {self.smallest}: expected 1 or more, 2 or more, 0 or more, 0 to below 1'
+                f' {self.smallest}: expected 1 or more, 2 or more, 0 or more, 0 to below 1, in'
+                ' that order'
             )
 
 

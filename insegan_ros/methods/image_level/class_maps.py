@@ -165,7 +165,7 @@ class ClassMapsConfig:
         if self.steps < 1 or self.batch < 2 or self.zoom < 1:
             raise ConfigError(
                 f'class_maps.steps is {self.steps}, batch {self.batch}, zoom {self.zoom}: expected'
-                ' 1 or more, 2 or more, 1 or more'
+                ' 1 or more, 2 or more, 1 or more, in that order'
             )
 
 

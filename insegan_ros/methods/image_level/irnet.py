@@ -131,8 +131,8 @@ class IRNetTrainConfig:
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch < 1 or self.radius < 2:
             raise ConfigError(
-                f'irnet.steps is {self.steps}, batch {self.batch}, radius {self.radius}: expected 1'
-                ' or more, 1 or more, 2 or more'
+                f'irnet.steps is {self.steps}, batch {self.batch}, radius {self.radius}: expected'
+                ' 1 or more, 1 or more, 2 or more, in that order'
             )
 
 

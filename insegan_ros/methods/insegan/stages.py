@@ -87,8 +87,8 @@ class GanConfig:
         if self.steps < 1 or self.batch < 1 or not 0 <= self.average < 1:
             raise ConfigError(
                 f'gan.steps is {self.steps}, gan.batch {self.batch}, gan.average {self.average}:'
-                ' expected 1 or more, 1 or more, 0 to below 1 (what isolated parts alone teach is'
-                ' insegan train cutpaste)'
+                ' expected 1 or more, 1 or more, 0 to below 1, in that order (what isolated parts'
+                ' alone teach is insegan train cutpaste)'
             )
         if self.noise < 0 or self.warm_up < 0:
             raise ConfigError(
@@ -141,7 +141,7 @@ class EncoderConfig:
         if self.steps < 0 or self.batch < 1 or self.width < 1:
             raise ConfigError(
                 f'encoder.steps is {self.steps}, encoder.batch {self.batch}, encoder.width'
-                f' {self.width}: expected 0 or more, 1 or more, 1 or more'
+                f' {self.width}: expected 0 or more, 1 or more, 1 or more, in that order'
             )
 
 
