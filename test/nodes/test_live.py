@@ -41,4 +41,6 @@ def test_an_empty_bin_is_calibrated_from_a_live_topic(robot, tmp_path):
         225 / 300 * 0.56 - 0.003, abs=0.003
     ) and found.floor_distance_m == pytest.approx(0.6, abs=1e-3)
     again = insegan(*command)
-    assert again.returncode == 2 and 'robot.yaml already exists: expected a new file' in again.stderr
+    assert (
+        again.returncode == 2 and 'robot.yaml already exists: expected a new file' in again.stderr
+    )
