@@ -19,6 +19,7 @@ from insegan_ros.data.recordings import read_frames
 from insegan_ros.methods.baselines.kmeans import KMeansSegmenter
 from insegan_ros.workspace import Workspace, write_workspace
 from insegan_sim.generate import SimulateConfig, simulate
+from insegan_sim.parts import PARTS
 
 
 def test_segment_writes_masks_and_never_over_them(tmp_path, capsys):
@@ -90,11 +91,10 @@ def test_data_sets_of_any_format_are_segmented_scene_by_scene(form, two_kinds, t
     assert command('segment', source, '--model', 'irnet-mixed', '--out', tmp_path / 'masks') == 0
     rows = json.loads((tmp_path / 'masks/results.json').read_text())
     assert len(rows) == 2 and all('error' not in row and row['depth_m'] for row in rows)
-    assert {one['class'] for row in rows for one in row['instances']} <= {
-        'nut',
-        'bolt',
-        'cone',
-    } and any(row['instances'] for row in rows)
+    # What a glance at single parts takes them for is the model's affair; most are what they are.
+    found = [one['class'] for row in rows for one in row['instances']]
+    assert {'nut', 'bolt'} <= set(found) <= set(PARTS)
+    assert sum(name in ('nut', 'bolt') for name in found) > len(found) / 2
 
 
 def test_photographs_are_segmented_by_methods_of_colour(tmp_path, capsys):
