@@ -56,11 +56,9 @@ def overlap_in_bags(
     rows = list[tuple[float, float, float, float]]()
     for masks, some, proposals, own in zip(truth.masks, bags, boxes, chosen):
         for bag, (class_id, _, corners) in zip(some, own):
-            objects = [one.box for one in masks if one.kind == class_id]
-            if not objects:
+            there = np.array([one.corners for one in masks if one.kind == class_id])
+            if not len(there):
                 continue
-            x, y, width, height = np.array(objects).T
-            there = np.stack([x, y, x + width, y + height], 1)
             inside = overlaps(proposals[bag.proposals], there).max(1)
             best = overlaps(corners[None], there).max()
             rows.append((best, inside[0], inside.mean(), inside.max()))

@@ -58,6 +58,12 @@ class Mask:
         """The bounding box as [x, y, width, height] in px."""
         return [float(value) for value in rle.toBbox(self.packed)]
 
+    @property
+    def corners(self) -> tuple[float, float, float, float]:
+        """The same as (left, top, right, bottom)."""
+        x, y, width, height = self.box
+        return x, y, x + width, y + height
+
 
 @dataclass(frozen=True)
 class MaskSet:

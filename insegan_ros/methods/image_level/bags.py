@@ -77,8 +77,7 @@ def bags_of_masks(masks: tuple[Mask, ...], proposals: np.ndarray) -> tuple[list[
     that overlap it most. Returns them and the boxes (P + M, 4) px that their numbers are of:
     proposals, then what was found. A proposal that overlaps by less than half is no view of the
     object but a part of it: with those in its bags, boxes shrink from round to round."""
-    corners = [(x, y, x + width, y + height) for x, y, width, height in (one.box for one in masks)]
-    found = np.array(corners, np.float32).reshape(-1, 4)
+    found = np.array([one.corners for one in masks], np.float32).reshape(-1, 4)
     out = []
     for number, (one, box) in enumerate(zip(masks, found), len(proposals)):
         overlap = overlaps(proposals, box[None])[:, 0]
