@@ -95,6 +95,8 @@ def test_data_sets_of_any_format_are_segmented_scene_by_scene(form, two_kinds, t
     found = [one['class'] for row in rows for one in row['instances']]
     assert {'nut', 'bolt'} <= set(found) <= set(PARTS)
     assert sum(name in ('nut', 'bolt') for name in found) > len(found) / 2
+    sure = [one for row in rows for one in row['instances'] if one['score'] >= 0.65]
+    assert {one['class'] for one in sure} <= {'nut', 'bolt', 'cone'} and len(sure) >= 4
 
 
 def test_photographs_are_segmented_by_methods_of_colour(tmp_path, capsys):
