@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 import torch
 
 from insegan_ros.benchmarks.classes_rows import TRAINED, ClassesBudget
-from insegan_ros.data.image_sets import ImageSet, read_image_set
+from insegan_ros.data.image_set_reader import read_image_set
+from insegan_ros.data.image_sets import ImageSet
 from insegan_ros.data.mask_sets import MaskSet, truth_of
 from insegan_ros.methods.image_level.run import ImageRun, share
 from insegan_ros.methods.registry import METHODS

@@ -19,6 +19,7 @@ from insegan_ros.cli.options import (
     chosen_workspace,
     mind_part,
 )
+from insegan_ros.data.folders import LABELS
 from insegan_ros.data.items import items_of
 from insegan_ros.data.recording_writer import INSTANCES_TOPIC, RecordingWriter
 from insegan_ros.data.recordings import is_recording
@@ -66,7 +67,7 @@ def segment_input(
                 found, error = Instances.none(frame.depth_m.shape), str(problem)
             colour = frame.colour if by_colour else None
             picture = overlay(frame.depth_m, found.labels, colour, found.classes, numbers=True)
-            write_png(out / f'{index:06d}_labels.png', found.labels)
+            write_png(out / f'{index:06d}{LABELS}', found.labels)
             write_png(out / f'{index:06d}_overlay.png', picture)
             if recording is not None:
                 recording.add(frame, found.labels, INSTANCES_TOPIC, picture)

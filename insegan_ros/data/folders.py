@@ -16,6 +16,9 @@ from insegan_ros.files import no_path, write_whole
 from insegan_ros.frame import Frame, Instances, Intrinsics, highest_label, metres
 from insegan_ros.workspace import Workspace, workspace_of, workspace_values
 
+# What masks beside a picture NAME are called.
+LABELS = '_labels.png'
+
 
 def write_entries(path: Path, content: Any) -> None:
     """Write JSON; of a mapping every entry is a line, so that differences can be read. Raises

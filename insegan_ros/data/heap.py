@@ -127,7 +127,7 @@ def read_heap(path: Path, modality: Modality, flat: bool = False) -> HeapPicture
             f'{path.name}: {image.shape[1]}x{image.shape[0]} px, reduced to {zoom:.0%} of its size'
         )
         # Depths of two objects have no mean.
-        interpolation = cv2.INTER_NEAREST if modality == 'depth' else cv2.INTER_AREA
+        interpolation = cv2.INTER_NEAREST_EXACT if modality == 'depth' else cv2.INTER_AREA
         image = cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=interpolation)
     if modality == 'depth':
         height, width = image.shape

@@ -10,6 +10,7 @@ from pathlib import Path
 from insegan_ros.camera.given import GivenCamera
 from insegan_ros.data.clouds import CLOUDS, depth_of_cloud, read_cloud
 from insegan_ros.data.convert import is_dataset, open_dataset
+from insegan_ros.data.folders import LABELS
 from insegan_ros.data.photo_sets import PICTURES
 from insegan_ros.data.recordings import (
     is_recording,
@@ -75,7 +76,7 @@ def _images(source: Path, photographs: bool, camera: GivenCamera | None) -> Iter
             for path in (source.rglob('*') if photographs else source.glob('*'))
             if path.suffix.lower() in suffixes
             and 'masks' not in path.relative_to(source).parts[:-1]
-            and not path.stem.endswith('_labels')
+            and not path.name.endswith(LABELS)
         )
     if not paths:
         raise DatasetError(

@@ -20,6 +20,7 @@ import yaml
 
 from insegan_ros.camera.given import GivenCamera, given_camera
 from insegan_ros.data.folders import (
+    LABELS,
     colour_of,
     depth_to_png,
     instances_of,
@@ -34,7 +35,7 @@ from insegan_ros.files import write_png, write_whole
 from insegan_ros.frame import Frame
 from insegan_ros.workspace import Workspace, read_workspace, write_workspace
 
-DEPTH, LABELS, COLOUR = '_depth.png', '_labels.png', '_rgb.png'
+DEPTH, COLOUR = '_depth.png', '_rgb.png'
 CAMERA_FILE, WORKSPACE_FILE = 'camera.yaml', 'workspace.yaml'
 
 

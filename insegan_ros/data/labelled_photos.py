@@ -160,7 +160,7 @@ def _voc_truth(folder: Path, mask: Path, size: int) -> Instances:
         raise DatasetError(
             f'{mask} and its classes differ in size: expected a mask of objects and one of classes'
         )
-    objects, classes = (shrink(one, size, cv2.INTER_NEAREST) for one in (objects, classes))
+    objects, classes = (shrink(one, size, cv2.INTER_NEAREST_EXACT) for one in (objects, classes))
     numbers = [number for number in np.unique(objects) if 0 < number < VOC_VOID]
     kinds = [int(np.bincount(classes[objects == number]).argmax()) for number in numbers]
     labels = labels_of([objects == number for number in numbers], objects.shape)
@@ -226,7 +226,7 @@ def read_coco_photos(folder: Path, size: int, split: str) -> ImageSet:
         found, shape = shown[index]
         try:
             whole = (decode(one['segmentation'], shape).astype(np.uint8) for one in found)
-            masks = [shrink(mask, size, cv2.INTER_NEAREST) > 0 for mask in whole]
+            masks = [shrink(mask, size, cv2.INTER_NEAREST_EXACT) > 0 for mask in whole]
         except (DatasetError, *MALFORMED) as error:
             raise DatasetError(f'{note}: {usable.paths[index].name}: {reason(error)}') from error
         kinds = tuple(names[one['category_id']] for one in found)

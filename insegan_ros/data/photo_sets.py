@@ -17,7 +17,7 @@ import numpy as np
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
-from insegan_ros.data.folders import inside
+from insegan_ros.data.folders import LABELS, inside
 from insegan_ros.errors import DatasetError, unknown
 from insegan_ros.texts import read_text
 
@@ -234,7 +234,7 @@ def _plain(folder: Path, split: str) -> list[Photo]:
         for path in root.rglob('*')
         if path.suffix.lower() in PICTURES and 'masks' not in path.relative_to(root).parts[:-1]
     )
-    labels = {path.with_name(f'{path.stem}_labels.png') for path in found}
+    labels = {path.with_name(path.stem + LABELS) for path in found}
     photos = []
     for path in found:
         if path in labels:

@@ -17,7 +17,7 @@ from rosbags.typesys import Stores, get_typestore
 
 from insegan_ros.data.mcap_checksums import seal
 from insegan_ros.data.scene import Scene
-from insegan_ros.errors import DatasetError
+from insegan_ros.errors import DatasetError, WriteError
 from insegan_ros.files import lost
 from insegan_ros.frame import Frame, millimetres
 from insegan_ros.workspace import Workspace, write_workspace
@@ -41,7 +41,7 @@ FRAME_NS = 33_333_333
 
 class RecordingWriter:
     """Writes a new recording; what was begun is removed where something goes wrong. Raises
-    DatasetError where the folder exists or cannot be written.
+    DatasetError where the folder exists, WriteError where it cannot be written.
 
     Frames without a stamp get one: thirty a second from one second on.
     """
@@ -62,7 +62,7 @@ class RecordingWriter:
         try:
             self.writer.open()
         except (WriterError, OSError) as error:
-            raise DatasetError(
+            raise WriteError(
                 f'{self.folder} cannot be created ({error}): expected a writable place; choose'
                 ' another'
             ) from error

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from insegan_ros.data.image_sets import ImageSet, read_image_set
+from insegan_ros.data.image_set_reader import read_image_set
+from insegan_ros.data.image_sets import ImageSet
 from insegan_ros.data.mask_sets import Mask, MaskSet, sizes_of, truth_of
 from insegan_ros.drawing.overlay import draw_masks
 from insegan_ros.drawing.panels import sheet

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from insegan_ros.data.folders import LABELS
 from insegan_ros.data.images import read_picture
 from insegan_ros.data.scene import visible_fractions
 from insegan_ros.data.shards import ShardDataset, is_shards
@@ -90,7 +91,7 @@ def photographed_heaps(folder: Path) -> list[Heap]:
     """
     out = []
     for path in sorted(folder.glob('*.png')):
-        truth = folder / f'{path.stem}_labels.png'
+        truth = folder / (path.stem + LABELS)
         if not truth.exists():
             continue
         colour, labels = read_picture(path), read_picture(truth, cv2.IMREAD_UNCHANGED)

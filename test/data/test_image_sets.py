@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 from pycocotools import mask as rle
 
-from insegan_ros.data.image_sets import ImageSet, picture_of, read_image_set, require_every_class
+from insegan_ros.data.image_set_reader import read_image_set
+from insegan_ros.data.image_sets import ImageSet, picture_of, require_every_class, shrink
 from insegan_ros.data.shards import ShardDataset
 from insegan_ros.errors import ConfigError, DatasetError, InputError
 
@@ -160,6 +161,15 @@ def test_height_is_a_fourth_channel(mixed: Path):
     scene = next(iter(ShardDataset(mixed / 'full')))
     with pytest.raises(InputError, match='workspace'):
         picture_of(scene.frame, None, SIZE, 'both')
+
+
+def test_labels_stay_on_their_picture_when_both_are_made_smaller():
+    x, y = np.meshgrid(np.arange(120), np.arange(120))
+    disc = (np.hypot(x - 61, y - 47) < 30).astype(np.uint8)
+    labels = shrink(disc, 30, cv2.INTER_NEAREST_EXACT)
+    picture = shrink(disc * 255, 30) > 127
+    middles = [np.argwhere(one).mean(0) for one in (labels, picture)]
+    assert np.abs(middles[0] - middles[1]).max() < 0.15, 'the upper left pixels would be 0.375 off'
 
 
 def test_pascal_voc_with_its_lists(tmp_path: Path):

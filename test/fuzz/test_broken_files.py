@@ -23,7 +23,7 @@ from safetensors.torch import save
 from insegan_ros.camera.given import given_camera
 from insegan_ros.data.clouds import read_cloud
 from insegan_ros.data.convert import convert, open_dataset
-from insegan_ros.data.image_sets import read_image_set
+from insegan_ros.data.image_set_reader import read_image_set
 from insegan_ros.data.items import items_of
 from insegan_ros.data.models import read_models
 from insegan_ros.data.recording_writer import RecordingWriter

@@ -159,7 +159,7 @@ class TemplateSegmenter(HeapBaseline):
         ).astype(np.float32)
         side = int(round(size * scale)) + 2
         labels = self._match(small, self._template(small, side))
-        labels = cv2.resize(labels, picture.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+        labels = cv2.resize(labels, picture.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT)
         return self.cleaned(labels, size)
 
     def _match(self, small: np.ndarray, template: np.ndarray) -> np.ndarray:
@@ -240,5 +240,5 @@ class ClustersSegmenter(HeapBaseline):
             points = np.column_stack([rows, columns, self.value * size * scale * small[foreground]])
             model = MiniBatchKMeans(number, n_init=1, random_state=self.seed)
             labels[foreground] = model.fit_predict(points) + 1
-        large = cv2.resize(labels, picture.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+        large = cv2.resize(labels, picture.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT)
         return self.cleaned(large, size)

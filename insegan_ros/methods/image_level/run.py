@@ -15,12 +15,8 @@ import numpy as np
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from insegan_ros.data.image_sets import (
-    RELIEF_M,
-    ColourModality,
-    read_image_set,
-    require_every_class,
-)
+from insegan_ros.data.image_set_reader import read_image_set
+from insegan_ros.data.image_sets import RELIEF_M, ColourModality, require_every_class
 from insegan_ros.engine.checkpoint import Scales
 from insegan_ros.engine.loop import LoopConfig
 from insegan_ros.engine.run import RunContext

@@ -12,7 +12,8 @@ import pytest
 import torch
 from small_image_level import small_ccgr, small_irnet
 
-from insegan_ros.data.image_sets import ImageSet, read_image_set
+from insegan_ros.data.image_set_reader import read_image_set
+from insegan_ros.data.image_sets import ImageSet
 from insegan_ros.data.mask_sets import MaskSet
 from insegan_ros.data.shards import ShardDataset
 from insegan_ros.engine.checkpoint import Checkpoint
