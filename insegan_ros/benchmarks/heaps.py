@@ -18,6 +18,7 @@ from insegan_ros.engine.checkpoint import Checkpoint
 from insegan_ros.errors import ConfigError
 from insegan_ros.files import HEAP_MODEL
 from insegan_ros.frame import Modality
+from insegan_ros.methods.hoc.segmenter import USUAL
 from insegan_ros.methods.registry import METHODS, find_checkpoint, load_segmenter
 from insegan_ros.tasks.base import machine
 from insegan_ros.tasks.heaps import (
@@ -206,8 +207,10 @@ class HeapBenchmark:
         )
 
     def config(self, cell: HeapCell) -> Any:
-        """The configuration of a cell that is trained; objects of photographs are not measured."""
-        own = {'modality': cell.modality, 'instance_px': 0.0}
+        """The configuration of a cell that is trained; objects of photographs are not measured. The
+        file's votes are those of a width that is a fifth short."""
+        votes = {f'votes.{name}': value for name, value in asdict(USUAL).items()}
+        own = {'modality': cell.modality, 'instance_px': 0.0, **votes}
         return self.budget.config('hoc', {**own, **cell.changes})
 
     def _identity(self, cell: HeapCell) -> str:

@@ -13,11 +13,15 @@ from insegan_ros.geometry.label_images import to_instances
 from insegan_ros.segmenters.base import Segmenter
 from insegan_ros.workspace import Workspace, window_of
 
+# What rises no higher than this is floor: twice a depth camera's noise.
+FLOOR_M = 0.003
+
 
 class HeapSegmenter(Segmenter):
-    """Divides the window of the workspace, or the whole image. relief_m: the height in m that
-    becomes 1, as in picture_of; 0 takes the picture's own. flat: whether brightness is equalised
-    locally."""
+    """Divides the window of the workspace, or the whole image. Where colour alone is divided and a
+    workspace says where the bin is, pieces of its floor and walls are no objects. relief_m: the
+    height in m that becomes 1, as in picture_of; 0 takes the picture's own. flat: whether
+    brightness is equalised locally."""
 
     task = 'heaps'
 
@@ -29,9 +33,32 @@ class HeapSegmenter(Segmenter):
         window = window_of(workspace, frame.intrinsics)
         picture, _ = picture_of(frame, self.modality, workspace, window, self.relief_m, self.flat)
         labels, scores = self.divide(picture)
+        if self.modality == 'colour' and workspace is not None:
+            labels, scores = without_the_bin(frame, workspace, window, labels, scores)
         return to_instances(frame, window, labels, scores)
 
     @abstractmethod
     def divide(self, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """picture (H, W, C) float32 in [-1, 1] -> labels (H, W) uint16, 0 = background, and a score
         an instance."""
+
+
+def without_the_bin(
+    frame: Frame,
+    workspace: Workspace,
+    window: tuple[int, int, int, int],
+    labels: np.ndarray,
+    scores: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Labels (h, w) of a window (left, top, right, bottom) in px and scores (N,) of those that do
+    not lie on floor or walls by half of their readings or more. One without any reading stays."""
+    left, top, right, bottom = window
+    seen = np.isfinite(frame.depth_m[top:bottom, left:right])
+    raised = workspace.height_map(frame, FLOOR_M, window) > 0
+    readings, high = (
+        np.bincount(labels[pixels], minlength=len(scores) + 1)[1:]
+        for pixels in (seen, seen & raised)
+    )
+    kept = (readings == 0) | (high > readings / 2)
+    number = np.concatenate([[0], np.where(kept, np.cumsum(kept), 0)]).astype(np.uint16)
+    return number[labels], scores[kept]

@@ -20,6 +20,7 @@ from insegan_ros.benchmarks.heaps import (
     run_hoc,
 )
 from insegan_ros.errors import ConfigError
+from insegan_ros.methods.hoc.segmenter import USUAL
 from insegan_ros.tasks.base import make_card
 from insegan_ros.tasks.heaps import GRIDS, HeapsTask, make_heaps
 
@@ -55,8 +56,10 @@ def test_the_papers_ablations_and_the_baselines_are_there(tmp_path):
         }
     assert not any(cell.set in PHOTOGRAPHED for cell in cells(pictures=0))
     assert not any(cell.table == OTHERS for cell in cells(pictures=LEARNT))
+    benchmark = HeapBenchmark(tmp_path, HeapBudget.read('small'))
+    assert {benchmark.config(cell).votes for cell in everything if not cell.baseline} == {USUAL}
     with pytest.raises(ConfigError, match='unknown table or method "everything, nothing"'):
-        HeapBenchmark(tmp_path, HeapBudget.read('small')).run({'everything', 'nothing'})
+        benchmark.run({'everything', 'nothing'})
 
 
 def test_photographs_are_judged_by_what_was_learnt_from_others(tmp_path):
