@@ -50,15 +50,15 @@ def without_the_bin(
     labels: np.ndarray,
     scores: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Labels (h, w) of a window (left, top, right, bottom) in px and scores (N,) of those that do
-    not lie on floor or walls by half of their readings or more. One without any reading stays."""
+    """Labels (h, w) of a window (left, top, right, bottom) in px and scores (N,) without what depth
+    says is floor or wall; what lies there by half of its readings or more is no object. Without a
+    reading everything stays."""
     left, top, right, bottom = window
     seen = np.isfinite(frame.depth_m[top:bottom, left:right])
-    raised = workspace.height_map(frame, FLOOR_M, window) > 0
-    readings, high = (
-        np.bincount(labels[pixels], minlength=len(scores) + 1)[1:]
-        for pixels in (seen, seen & raised)
+    bin_itself = seen & (workspace.height_map(frame, FLOOR_M, window) == 0)
+    readings, beside = (
+        np.bincount(labels[pixels], minlength=len(scores) + 1)[1:] for pixels in (seen, bin_itself)
     )
-    kept = (readings == 0) | (high > readings / 2)
+    kept = (readings == 0) | (beside < readings / 2)
     number = np.concatenate([[0], np.where(kept, np.cumsum(kept), 0)]).astype(np.uint16)
-    return number[labels], scores[kept]
+    return np.where(bin_itself, 0, number[labels]).astype(np.uint16), scores[kept]

@@ -44,6 +44,16 @@ def test_marks_on_the_floor_and_what_lies_beyond_the_walls_are_no_objects():
     assert columns(frame, None) == sorted((*PARTS, MARK, BEYOND)), 'nothing says where the bin is'
 
 
+def test_a_part_ends_where_the_floor_begins():
+    frame, workspace = bright_discs()
+    colour = frame.colour.copy()
+    colour[58:63, 60:110] = (200, 180, 160)
+    found = WatershedSegmenter(modality='colour', size_px=30).segment(
+        replace(frame, colour=colour), workspace
+    )
+    assert len(found) == 2 and not found.labels[frame.depth_m > 0.59].any()
+
+
 def test_what_has_no_depth_is_kept():
     frame, workspace = bright_discs()
     blind = replace(frame, depth_m=np.full_like(frame.depth_m, np.nan))
