@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from insegan_ros.benchmarks.classes_rows import ClassesBudget
 from insegan_ros.engine.checkpoint import Checkpoint
 from insegan_ros.engine.config import configure, shipped_yaml
 from insegan_ros.errors import ConfigError
@@ -36,8 +37,9 @@ MADE_BY = {
 }
 # Where a training lies, what it begins with and how it is run: a user's own.
 OWN = ('data', 'image', 'out', 'begin', 'loop.', 'piles.part', 'piles.mesh', 'piles.workers')
-# What the shipped ccgr-mixed was taught by: an AffinityNet at an eighth of the picture.
-EARLIER = 'of an earlier version of the network'
+# What the shipped ccgr-mixed was taught by: an AffinityNet at an eighth of the picture; irnet-mixed
+# by labels that were made with lengths of larger maps.
+EARLIER = 'of an earlier version of what made the labels'
 AFFINITY_NET = ('batch', 'width', 'network.width', 'background', 'beta', 'walk', 'rate', 'radius')
 # Fields that a checkpoint's configuration holds and the recipe's has not, or the other way round,
 # and why. Nothing else may differ.
@@ -79,6 +81,7 @@ DIFFERENCES: dict[str, dict[str, str]] = {
     'irnet': {
         'classes': 'found in the data',
         'frozen_norm': 'found in the training: whether it began with weights of ImageNet',
+        **{f'labels.{name}': EARLIER for name in ('radius', 'walk', 'centroid')},
     },
     'ccgr': {
         'classes': 'found in the data',
@@ -246,6 +249,17 @@ def test_the_irnet_paper_is_followed():
         10_582 * 3 // 32 <= config.irnet.steps <= 10_582 * 3 // 32 + 1
         and config.class_maps.pooling == 'average'
     )
+
+
+def test_lengths_of_irnet_are_those_of_its_maps():
+    """The paper's are of pictures of 512 px: on smaller ones a centroid takes in whole parts, and
+    what it takes in is one."""
+    for config in (configuration('irnet'), ClassesBudget.read('short').config('irnet')):
+        share, lengths = config.size / 512, config.labels
+        assert config.irnet.radius == pytest.approx(10 * share, abs=0.5)
+        assert lengths.radius == pytest.approx(5 * share, abs=0.5)
+        assert lengths.centroid == pytest.approx(2.5 * share, abs=0.05)
+        assert lengths.walk == 256
 
 
 def test_the_ccgr_paper_is_followed():

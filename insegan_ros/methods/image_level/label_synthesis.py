@@ -36,7 +36,8 @@ class SynthesisConfig:
     walk: int = 256
     """Steps of the walk."""
     centroid: float = 2.5
-    """Pixels whose refined displacement is shorter are candidates for a centroid (Eq. 14)."""
+    """Pixels whose displacement is shorter, in px at a quarter of the picture's size, are
+    candidates for a centroid (Eq. 14)."""
     refine: int = 100
     """Refinements of the displacements (Eq. 10)."""
     fragment: float = 0.01
@@ -68,7 +69,8 @@ def synthesise(
     edges: Edges | None = None,
 ) -> tuple[tuple[Mask, ...], np.ndarray]:
     """Masks of a picture of `size` (H, W), and its semantic label (H, W) uint8, 0 background, class
-    id + 1.
+    id + 1. Pieces of an instance that do not touch are masks of their own: displacements of
+    unconnected things may end at one place.
 
     maps (k, h, w) in [0, 1] of the classes (k,), boundary (h, w) in [0, 1], instances (h, w) by
     instance_map or None. edges: what makes labels follow the picture's edges, from scores (C, H, W)
@@ -91,7 +93,7 @@ def synthesise(
     best = edges(all_scores) if edges else all_scores.argmax(0)
     masks = []
     for number, (class_id, _) in enumerate(groups, 1):
-        for pixels in _pieces(best == number, instances is None, config.fragment):
+        for pixels in _pieces(best == number, config.fragment):
             score = float(large[number - 1][pixels].max())
             masks.append(Mask.of(class_id, score, pixels))
     class_number = np.array([0, *(class_id + 1 for class_id, _ in groups)], np.uint8)
@@ -126,13 +128,10 @@ def _groups(
     ]
 
 
-def _pieces(inside: np.ndarray, apart: bool, min_share: float) -> list[np.ndarray]:
-    """Masks (H, W) bool of what is inside (H, W) bool: one for all of it, or, with `apart`, one for
-    each connected piece; fragments that cover less than this share of the picture are left
-    out."""
-    pieces = inside.astype(np.uint16)
-    if apart:
-        pieces = components(pieces)[0].astype(np.uint16)
+def _pieces(inside: np.ndarray, min_share: float) -> list[np.ndarray]:
+    """Masks (H, W) bool of the connected pieces of what is inside (H, W) bool; fragments that cover
+    less than this share of the picture are left out."""
+    pieces = components(inside)[0].astype(np.uint16)
     pieces = drop_fragments(pieces, min_share * pieces.size)
     return [pieces == number for number in range(1, int(pieces.max(initial=0)) + 1)]
 

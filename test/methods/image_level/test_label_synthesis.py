@@ -61,6 +61,24 @@ def test_two_discs_of_one_class_that_touch_are_two_instances():
     assert sum(one.area for one in raw) < 0.8 * together[0].area
 
 
+def test_pieces_of_an_instance_that_do_not_touch_are_masks_of_their_own():
+    """Displacements of two discs that lie apart may end at one place, such as the background where
+    it has none."""
+    discs = [np.hypot(Y - 20, X - column) < 8 for column in (15, 45)]
+    maps = sum(discs).astype(np.float32)[None]
+    masks, _ = synthesise(
+        maps,
+        np.array([3]),
+        np.zeros((H, W), np.float32),
+        np.ones((H, W), np.uint16),
+        (4 * H, 4 * W),
+        SynthesisConfig(boundaries=False),
+    )
+    large = [np.kron(disc, np.ones((4, 4), bool)) for disc in discs]
+    assert len(masks) == 2
+    assert all(max(mask_iou(one.pixels(), disc) for one in masks) > 0.9 for disc in large)
+
+
 def test_fragments_and_faint_scores_are_dropped():
     maps = np.zeros((2, H, W), np.float32)
     maps[0, 10:20, 10:20] = 1
