@@ -83,9 +83,13 @@ class Record(torch.nn.Module):
 
 def average_into(target: torch.nn.Module, source: torch.nn.Module, decay: float) -> None:
     """Exponential moving average, in place: the target's weights become `decay` times themselves
-    plus 1 - decay times the source's. Buffers are copied."""
+    plus 1 - decay times the source's. So do buffers of numbers, batch norm's statistics: those of
+    the last few batches do not belong to weights of some hundred steps. Others are copied."""
     with torch.no_grad():
         for weight, newer in zip(target.parameters(), source.parameters()):
             weight.lerp_(newer, 1 - decay)
         for buffer, current in zip(target.buffers(), source.buffers()):
-            buffer.copy_(current)
+            if buffer.is_floating_point():
+                buffer.lerp_(current, 1 - decay)
+            else:
+                buffer.copy_(current)

@@ -18,7 +18,7 @@ from safetensors.torch import save
 from small_trainings import LOOP, SMALL, noise_images, weights_of
 
 from insegan_ros.engine.loop import LoopConfig, Stage, make_fabric, run_stage, seed_step
-from insegan_ros.engine.state import load_state, save_state
+from insegan_ros.engine.state import average_into, load_state, save_state
 from insegan_ros.errors import CheckpointError, ConfigError, TrainingError
 from insegan_ros.methods.insegan.generator import GeneratorConfig
 from insegan_ros.methods.insegan.stages import GanStage
@@ -236,3 +236,21 @@ def test_two_processes_have_the_losses_of_one_with_the_doubled_batch():
             a[name] == pytest.approx(b[name], rel=2e-3 if index < 9 else 3e-2, abs=1e-4)
             for name in a
         ), (a, b)
+
+
+def test_an_average_has_the_statistics_of_its_weights():
+    """Weights that go up and down every few steps, and batch norm whose statistics follow: after
+    any step the average's answers are normalised as its own weights ask for, not as the last
+    few batches were."""
+    torch.manual_seed(0)
+    source, target = (
+        torch.nn.Sequential(torch.nn.Linear(1, 1), torch.nn.BatchNorm1d(1)) for _ in range(2)
+    )
+    torch.nn.init.zeros_(source[0].weight)
+    for index in range(1000):
+        torch.nn.init.constant_(source[0].bias, 1.0 if index % 20 < 10 else -1.0)
+        source(torch.randn(8, 1))
+        average_into(target, source, min(0.995, index / (index + 10)))
+    own, mean = float(target[0].bias.detach()), float(target[1].running_mean)
+    assert abs(own) < 0.2 and abs(mean - own) < 0.2
+    assert target[1].num_batches_tracked == source[1].num_batches_tracked
