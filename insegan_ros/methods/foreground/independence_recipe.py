@@ -224,12 +224,13 @@ class IndependenceStage(Stage):
 @torch.no_grad()
 def teacher_predictions(network: nn.Module, images: Tensor, progress: bool = False) -> Tensor:
     """Predictions for data distillation (Radosavovic et al., CVPR 2018): foreground probabilities
-    (N, S, S) of pictures (N, 3, S, S) uint8, averaged over flips and two sizes."""
+    (N, S, S) of pictures (N, 3, S, S) uint8, averaged over flips and, from 64 px on, two sizes."""
     out, size = [], images.shape[-1]
+    # At 32 px an enlarged picture is harder for the teacher, and the average with it is worse.
     larger = size + size // 4 // 16 * 16
     for batch in tqdm(images.split(64), desc='teacher', unit='batch', disable=not progress):
         pictures, found = in_range(batch), []
-        for side in (size, larger):
+        for side in sorted({size, larger}):
             scaled = _resized(pictures, side)
             for flips in ((), (3,), (2,), (2, 3)):
                 one = torch.sigmoid(network(scaled.flip(flips))).flip(flips)

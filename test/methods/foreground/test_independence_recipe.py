@@ -102,6 +102,19 @@ def test_the_teacher_is_averaged_over_views():
     )
 
 
+@pytest.mark.parametrize('size, sides', [(32, [32]), (64, [64, 80])])
+def test_the_teacher_looks_at_every_size_once(size, sides):
+    seen = []
+
+    class Noting(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            seen.append(images.shape[-1])
+            return images[:, :1]
+
+    teacher_predictions(Noting(), torch.zeros(1, 3, size, size, dtype=torch.uint8))
+    assert seen == [side for side in sides for _ in range(4)]
+
+
 def test_backgrounds_are_as_sharp_as_pictures():
     """Of noise, blurred by nothing but how it was read, crops of half a background are as rough as
     pictures are: it is read larger."""
