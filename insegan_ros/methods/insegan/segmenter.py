@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from insegan_ros.engine.checkpoint import Checkpoint
+from insegan_ros.geometry.label_images import fill_foreground
 from insegan_ros.heights import above_floor
 from insegan_ros.methods.insegan.generator import Generator, GeneratorConfig, PoseEncoder
+from insegan_ros.nn.composition import compose
 from insegan_ros.segmenters.square import Division, SquareSegmenter
 
 if TYPE_CHECKING:
@@ -19,8 +21,22 @@ if TYPE_CHECKING:
     from insegan_ros.geometry.registration import MeshRegistration
 
 
+def owners(singles: Tensor) -> Tensor:
+    """Which of the instances rendered alone (n, S, S), in [-1, 1], owns each pixel, (S, S) int64:
+    the highest there, and where none stands above the floor the one that does nearest by. -1
+    everywhere where none stands anywhere.
+
+    What the floor is rendered at says nothing of who is nearest, though one instance's is always
+    the highest.
+    """
+    labels = compose(singles[None])[1][0].cpu().numpy()
+    everywhere = np.ones(labels.shape, bool)
+    return torch.from_numpy(fill_foreground(labels, everywhere).astype(np.int64) - 1)
+
+
 class InSeGANSegmenter(SquareSegmenter):
-    """The paper's segmenter: for every pixel the instance that is rendered highest."""
+    """The paper's segmenter: for every pixel the instance that is rendered highest, or nearest by
+    where none is rendered."""
 
     def __init__(
         self, checkpoint: Checkpoint, device: str = 'auto', min_height: float = 0.08
@@ -62,7 +78,7 @@ class InSeGANSegmenter(SquareSegmenter):
         turned = (
             self.generator.pose_decoder(z)[0][0] if self.generator.config.shape != '2d' else None
         )
-        return Division(singles.argmax(0), above_floor(singles), turned)
+        return Division(owners(singles), above_floor(singles), turned)
 
     def latents(self, image: Tensor) -> Tensor:
         """image (1, 1, 64, 64) -> the codes of its instances (1, n, latent)."""

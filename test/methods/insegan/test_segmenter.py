@@ -11,6 +11,7 @@ import torch
 
 from insegan_ros.data.shards import ShardDataset
 from insegan_ros.errors import CheckpointError, InputError, InseganWarning
+from insegan_ros.methods.insegan.segmenter import owners
 from insegan_ros.methods.registry import load_segmenter
 from insegan_ros.workspace import Workspace
 
@@ -32,6 +33,17 @@ def test_every_pixel_of_the_foreground_has_an_owner_and_hidden_parts_are_kept(
         and (found.amodal | ~found.masks()).all()
     )
     assert (found.labels == segmenter.segment(scene.frame, scene.workspace).labels).all()
+
+
+def test_what_no_instance_is_rendered_at_belongs_to_the_nearest_and_not_to_the_highest_floor():
+    singles = torch.full((2, 8, 8), -1.0)
+    singles[0] += 0.02
+    singles[0, :, :2] = 0.5
+    singles[1, :, 6:] = 0.2
+    assert (owners(singles)[:, :4] == 0).all() and (owners(singles)[:, 4:] == 1).all()
+    singles[1, :, 0] = 0.8
+    assert (owners(singles)[:, 0] == 1).all() and (owners(singles)[:, 1] == 0).all()
+    assert (owners(torch.full((2, 8, 8), -1.0)) == -1).all()
 
 
 def test_refinement_brings_the_render_nearer_and_never_farther(nut_data, insegan_run):
