@@ -251,8 +251,10 @@ def trained_methods(table: str, budget: Insta10Budget) -> dict[str, Trained]:
     if table != 'methods':
         return {**product, 'insegan-paper': paper}
     # The paper's generator; its encoder compares poses, since 128 numbers cannot be read back from
-    # a pose of six.
-    in_poses = paper._replace(changes={'insegan.encoder.align_in': 'pose'})
+    # a pose of six, and reads layouts in which parts keep each other away as in a bin.
+    in_poses = paper._replace(
+        changes={'insegan.encoder.align_in': 'pose', 'insegan.encoder.candidates': 30}
+    )
     others = {
         **{name: Trained(name) for name in BASELINES},
         'insegan-2d': paper._replace(changes={'insegan.generator.shape': '2d'}),
