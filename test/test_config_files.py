@@ -37,8 +37,7 @@ MADE_BY = {
 }
 # Where a training lies, what it begins with and how it is run: a user's own.
 OWN = ('data', 'image', 'out', 'begin', 'loop.', 'piles.part', 'piles.mesh', 'piles.workers')
-# What the shipped ccgr-mixed was taught by: an AffinityNet at an eighth of the picture; irnet-mixed
-# by labels that were made with lengths of larger maps.
+# What the shipped ccgr-mixed was taught by: an AffinityNet at an eighth of the picture.
 EARLIER = 'of an earlier version of what made the labels'
 AFFINITY_NET = ('batch', 'width', 'network.width', 'background', 'beta', 'walk', 'rate', 'radius')
 # Fields that a checkpoint's configuration holds and the recipe's has not, or the other way round,
@@ -82,7 +81,6 @@ DIFFERENCES: dict[str, dict[str, str]] = {
     'irnet': {
         'classes': 'found in the data',
         'frozen_norm': 'found in the training: whether it began with weights of ImageNet',
-        **{f'labels.{name}': EARLIER for name in ('radius', 'walk', 'centroid')},
     },
     'ccgr': {
         'classes': 'found in the data',
