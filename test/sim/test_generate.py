@@ -44,7 +44,8 @@ def start(out: Path, **values: object) -> subprocess.Popen:
 
 
 def wait_for_shards(folder: Path, count: int, process: subprocess.Popen) -> None:
-    end = time.monotonic() + 60
+    # Ray takes a minute to start beside other work.
+    end = time.monotonic() + 180
     while len(list(folder.glob('scenes-*.h5'))) < count:
         assert process.poll() is None and time.monotonic() < end
         time.sleep(0.02)
