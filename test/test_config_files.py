@@ -69,11 +69,7 @@ DIFFERENCES: dict[str, dict[str, str]] = {
         'generator.disk_masks': YOUNGER,
     },
     'piles': {},
-    'layered-gan': {
-        'gan.perturb': 'a switch of an earlier version, always on',
-        'between_steps': YOUNGER,
-        'gan.gamma_border': YOUNGER,
-    },
+    'layered-gan': {},
     'independence-foreground': {
         'unet.network.width': "the student's, by the name that inference knows it by",
         'unet.network.levels': "the student's, by the name that inference knows it by",
