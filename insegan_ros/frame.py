@@ -183,9 +183,8 @@ class Instances:
 
     def only(self, chosen: np.ndarray) -> Instances:
         """Those of a mask (N,) bool, numbered anew in the same order."""
-        numbers = np.concatenate([[0], np.where(chosen, np.cumsum(chosen), 0)]).astype(np.uint16)
         ignored = self.labels == IGNORE
-        labels = numbers[np.where(ignored, 0, self.labels)]
+        labels = numbered_anew(np.where(ignored, 0, self.labels), chosen)
         labels[ignored] = IGNORE
         return Instances(
             labels,
@@ -207,6 +206,13 @@ class Instances:
             np.zeros(0, np.float32),
             poses=np.zeros((0, 4, 4), np.float32),
         )
+
+
+def numbered_anew(labels: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Labels (...), 0 = none, of those of a mask (N,) bool, numbered anew in the same order, as
+    uint16; the others are 0."""
+    numbers = np.concatenate([[0], np.where(chosen, np.cumsum(chosen), 0)]).astype(np.uint16)
+    return numbers[labels]
 
 
 def highest_label(labels: np.ndarray) -> int:

@@ -8,12 +8,12 @@ from abc import abstractmethod
 import numpy as np
 
 from insegan_ros.data.heap import picture_of
-from insegan_ros.frame import Frame, Instances, Modality
+from insegan_ros.frame import Frame, Instances, Modality, numbered_anew
 from insegan_ros.geometry.label_images import to_instances
 from insegan_ros.segmenters.base import Segmenter
 from insegan_ros.workspace import Workspace, window_of
 
-# What rises no higher than this is floor: twice a depth camera's noise.
+# What rises no higher than this above the floor is taken for it.
 FLOOR_M = 0.003
 
 
@@ -60,5 +60,4 @@ def without_the_bin(
         np.bincount(labels[pixels], minlength=len(scores) + 1)[1:] for pixels in (seen, bin_itself)
     )
     kept = (readings == 0) | (beside < readings / 2)
-    number = np.concatenate([[0], np.where(kept, np.cumsum(kept), 0)]).astype(np.uint16)
-    return np.where(bin_itself, 0, number[labels]).astype(np.uint16), scores[kept]
+    return numbered_anew(np.where(bin_itself, 0, labels), kept), scores[kept]

@@ -24,7 +24,7 @@ from insegan_ros.engine.checkpoint import Checkpoint
 from insegan_ros.engine.config import shipped_yaml
 from insegan_ros.errors import ConfigError, DatasetError
 from insegan_ros.files import write_png
-from insegan_ros.frame import IGNORE, Frame, Instances, Intrinsics, Modality
+from insegan_ros.frame import IGNORE, Frame, Instances, Intrinsics, Modality, numbered_anew
 from insegan_ros.methods.baselines.heaps import (
     ClustersSegmenter,
     RegionsSegmenter,
@@ -72,8 +72,7 @@ def simulated_heaps(folder: Path) -> Iterator[Heap]:
     for index, scene in enumerate(ShardDataset(folder)):
         truth = scene.labelled()
         judged = visible_fractions(truth) >= JUDGED
-        number = np.concatenate([[0], np.where(judged, np.cumsum(judged), 0)]).astype(np.uint16)
-        labels = number[np.where(truth.labels == IGNORE, 0, truth.labels)]
+        labels = numbered_anew(np.where(truth.labels == IGNORE, 0, truth.labels), judged)
         yield Heap(
             f'{folder.name} {index}',
             scene.frame,
@@ -126,8 +125,7 @@ def divide_heap(segmenter: Any, heap: Heap) -> Instances:
         found.labels.ravel(), weights=heap.overlooked.ravel(), minlength=count + 1
     )[1:]
     kept = (area > 0) & (beside < 0.5 * area)
-    number = np.concatenate([[0], np.where(kept, np.cumsum(kept), 0)]).astype(np.uint16)
-    return Instances(number[found.labels], found.scores[kept])
+    return Instances(numbered_anew(found.labels, kept), found.scores[kept])
 
 
 def score_heaps(heaps: Sequence[Heap], found: Sequence[Instances]) -> dict[str, float]:
