@@ -32,8 +32,7 @@ def live_frames(topic: str, count: int, timeout_s: float = 15.0) -> list[Frame]:
     infos: list[CameraInfo] = []
     with Interrupts() as interrupts:
         node = rclpy.create_node('insegan_live')
-        executor = InterruptedExecutor(interrupts)
-        executor.add_node(node)
+        executor = InterruptedExecutor(interrupts, node)
         try:
             try:
                 node.create_subscription(Image, topic, images.append, QOS)

@@ -134,8 +134,7 @@ def watching(
     processes: list[subprocess.Popen] = []
     with Interrupts() as interrupts:
         node = make()
-        executor = InterruptedExecutor(interrupts)
-        executor.add_node(node)
+        executor = InterruptedExecutor(interrupts, node)
         try:
             if alone:
                 _refuse_busy_domain(node, executor)

@@ -115,12 +115,15 @@ class Interrupts:
 
 
 class InterruptedExecutor(SingleThreadedExecutor):
-    """An executor whose spin_once is not interrupted, but ends in KeyboardInterrupt where it was to
-    be."""
+    """A node's executor, whose making and spin_once are not interrupted, but end in
+    KeyboardInterrupt where they were to be."""
 
-    def __init__(self, interrupts: Interrupts) -> None:
-        super().__init__()
+    def __init__(self, interrupts: Interrupts, node: Node) -> None:
         self.interrupts = interrupts
+        # A half-made one has a traceback to print when it is destroyed.
+        with interrupts.hold():
+            super().__init__()
+            self.add_node(node)
 
     def spin_once(self, timeout_sec: float | None = None) -> None:
         """Serve what is ready, as rclpy does, but not waiting for ever where no time is given: a
@@ -143,8 +146,7 @@ def run_node(make: Callable[[], Node], args: list[str] | None = None) -> int:
         node = None
         try:
             node = make()
-            executor = InterruptedExecutor(interrupts)
-            executor.add_node(node)
+            executor = InterruptedExecutor(interrupts, node)
             while True:
                 executor.spin_once()
         except (KeyboardInterrupt, ExternalShutdownException):

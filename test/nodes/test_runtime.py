@@ -50,9 +50,29 @@ sys.exit(run_node(Slow))
 """
 
 
+# A node whose executor takes long to be made.
+SPINNING = """
+import sys, time
+import rclpy.executors
+from rclpy.node import Node
+from insegan_ros.nodes.runtime import run_node
+
+class Condition(rclpy.executors.GuardCondition):
+    def __init__(self, *args, **options):
+        print('working', flush=True)
+        time.sleep(2)
+        super().__init__(*args, **options)
+
+rclpy.executors.GuardCondition = Condition
+sys.exit(run_node(lambda: Node('spinning')))
+"""
+
+
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(
-    'code, last', [(BUSY, 'ended in order'), (SLOW, 'working')], ids=['busy', 'slow']
+    'code, last',
+    [(BUSY, 'ended in order'), (SLOW, 'working'), (SPINNING, 'working')],
+    ids=['busy', 'slow', 'spinning'],
 )
 def test_a_node_is_stopped_in_order_while_its_thread_publishes_and_while_it_is_made(
     code, last, number
