@@ -56,7 +56,7 @@ PAPERS_LOSSES = {
 }
 BASELINES = 'point-template', 'slot-attention', 'iodine'
 # What may be trained longer than the other rows.
-LONG = *BASELINES, 'insegan-paper'
+LONG = *BASELINES, 'insegan-paper', 'insegan-paper-dense'
 SENSORS = {'methods': 'ideal', 'noisy': 'd435'}
 
 
@@ -137,6 +137,7 @@ class Insta10Budget(BenchmarkBudget):
         'supervised': Training('supervised'),
         'insegan': Training('insegan', 'insegan-generator'),
         'insegan-paper': Training('insegan', 'insegan-paper'),
+        'insegan-paper-dense': Training('insegan', 'insegan-paper'),
         **{name: Training(name) for name in BASELINES},
     }
 
@@ -261,6 +262,8 @@ def trained_methods(table: str, budget: Insta10Budget) -> dict[str, Trained]:
         'insegan-paper': paper,
         'insegan-paper in poses': in_poses,
         'insegan-paper in poses refined': in_poses._replace(segmenter='insegan-refined'),
+        # The same generator teaches the product's dense network in place of an encoder.
+        'insegan-paper with a dense network': Trained('insegan-paper-dense'),
     }
     longer = {
         f'{name} at length': row._replace(changes={**budget.at_length[row.training], **row.changes})

@@ -20,15 +20,12 @@ class LabelledBatch(NamedTuple):
     """images (B, 1, H, W), -1 the floor, 1 the height scale; labels (B, H, W) int64, 0 =
     background, i = slot i - 1, UNSURE where nothing is known and nothing taught; centres (B, n, 2),
     the slots' amodal centres as (x, y) px; amodal (B, n, H, W) bool, empty where a slot holds
-    nothing, or None where hidden parts are not known; rotation (B, n, 3, 3) and translation (B, n,
-    3), or None."""
+    nothing, or None where hidden parts are not known."""
 
     images: Tensor
     labels: Tensor
     centres: Tensor
     amodal: Tensor | None = None
-    rotation: Tensor | None = None
-    translation: Tensor | None = None
 
 
 class LabelFactory(Protocol):

@@ -350,7 +350,7 @@ class InstancesTask(Task):
             **({'measured_with': self.part.name} if self.part else {}),
         )
         drawn: dict[str, Callable[[Path], None]] = {}
-        if _renders_singles(checkpoint):
+        if 'generator' in checkpoint.weights:
             drawn['singles'] = lambda path: draw_singles(checkpoint, path)
         drawn['scenes'] = lambda path: worst_to_best(
             segmenter, scene_stream(bin_setup(part, seed=TEST_SEED)), result, path
@@ -361,13 +361,6 @@ class InstancesTask(Task):
 def _said(limit: int) -> str:
     """A number of scenes as the command line has it, where it is not the usual one."""
     return '' if limit == 100 else f' --limit {limit}'
-
-
-def _renders_singles(checkpoint: Checkpoint) -> bool:
-    """Whether a checkpoint holds a generator that renders instances alone."""
-    if 'generator' not in checkpoint.weights:
-        return False
-    return checkpoint.config['insegan']['generator']['composition'] == 'z_order'
 
 
 def shipped_name(checkpoint: Checkpoint) -> str:
@@ -390,11 +383,12 @@ def draw_singles(checkpoint: Checkpoint, path: Path, count: int = 32, seed: int 
     part."""
     shape = checkpoint.settings(GeneratorConfig, 'insegan', 'generator')
     generator = checkpoint.restore('generator', lambda: Generator(shape))
+    slots = checkpoint.config['insegan']['instances']
     z = torch.randn(
         count // 4, 4, generator.config.latent, generator=torch.Generator().manual_seed(seed)
     )
     with torch.inference_mode():
-        picture = tile(generator(z).singles.flatten(0, 1), 8)[0].numpy()
+        picture = tile(generator.render_alone(z, slots).flatten(0, 1), 8)[0].numpy()
     grey = (cv2.resize(picture, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST) * 255).astype(
         np.uint8
     )

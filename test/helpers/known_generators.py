@@ -17,10 +17,8 @@ class TwoSquares(torch.nn.Module):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(1))
 
-    def forward(self, z):
-        from insegan_ros.methods.insegan.generator import Scene
-
+    def render_alone(self, z, among=0):
         singles = torch.full((*z.shape[:2], 64, 64), -1.0)
         for slot in range(z.shape[1]):
             singles[:, slot, 10:22, 8 + 8 * slot : 20 + 8 * slot] = 0.2 * slot
-        return Scene(singles.amax(1, keepdim=True), singles, None, None, None)
+        return singles

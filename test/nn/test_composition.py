@@ -10,7 +10,7 @@ from insegan_ros.nn.composition import blend, compose
 
 
 def test_composites_carry_exact_visible_and_amodal_masks():
-    singles = TwoSquares()(torch.zeros(1, 2, 128)).singles
+    singles = TwoSquares().render_alone(torch.zeros(1, 2, 128))
     image, labels = compose(singles)
     assert (
         (labels[0] == 2).sum() == 144

@@ -21,7 +21,7 @@ from insegan_ros.offsets.stage import (
 
 
 def test_targets_point_to_the_amodal_centre_even_where_hidden():
-    singles = TwoSquares()(torch.zeros(1, 2, 128)).singles
+    singles = TwoSquares().render_alone(torch.zeros(1, 2, 128))
     _, labels = compose(singles)
     from insegan_ros.offsets.labels import LabelledBatch
 

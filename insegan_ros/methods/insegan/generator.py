@@ -306,11 +306,12 @@ class Generator(nn.Module):
             height = leaky_clamp(self.render(features.flatten(0, 1)))
         return height.reshape(*features.shape[:2], IMAGE_SIZE, IMAGE_SIZE)
 
-    def render_alone(self, z: Tensor) -> Tensor:
+    def render_alone(self, z: Tensor, among: int = 0) -> Tensor:
         """Latents (B, n, latent) -> every instance alone (B, n, 64, 64) in [-1, 1], whatever the
-        composition."""
+        composition. among: as in `render_singles`."""
         rotation, translation = self.pose_decoder(z)
-        return self.render_singles(self.features(z, rotation, translation), translation)
+        features = self.features(z, rotation, translation)
+        return self.render_singles(features, translation, among=among)
 
     @torch.no_grad()
     def sample_latents(self, batch: int, count: int, candidates: int = 1) -> Tensor:

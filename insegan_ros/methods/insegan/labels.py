@@ -10,7 +10,7 @@ from torch import Tensor
 
 from insegan_ros.errors import ConfigError
 from insegan_ros.heights import above_floor
-from insegan_ros.methods.insegan.generator import Generator, Scene
+from insegan_ros.methods.insegan.generator import Generator
 from insegan_ros.nn.composition import centres, compose, present, sizes
 from insegan_ros.offsets.labels import LabelledBatch
 
@@ -24,24 +24,20 @@ class InSeGANFactory:
     """
 
     def __init__(self, generator: Generator, instances: int) -> None:
-        if generator.config.composition != 'z_order':
-            raise ConfigError(
-                'a label factory needs single renders: expected composition z_order, found average'
-            )
         self.generator, self.instances = generator.eval(), instances
         self.device = next(generator.parameters()).device
         self.median_area, self.median_radius = self._measure()
 
     @torch.no_grad()
-    def _singles(self, batch: int, count: int) -> Scene:
-        return self.generator(
-            torch.randn(batch, count, self.generator.config.latent, device=self.device)
-        )
+    def _singles(self, batch: int, count: int) -> Tensor:
+        """Instances of random codes, each rendered alone (B, n, 64, 64)."""
+        z = torch.randn(batch, count, self.generator.config.latent, device=self.device)
+        return self.generator.render_alone(z, self.instances)
 
     def _measure(self) -> tuple[float, float]:
         """Median area (px) and radius of gyration (px) of single renders: the part's size, learnt
         without a label."""
-        singles = self._singles(64, self.instances).require_singles()
+        singles = self._singles(64, self.instances)
         area, radius = sizes(above_floor(singles).flatten(0, 1))
         seen = area > 4
         if not bool(seen.any()):
@@ -53,18 +49,15 @@ class InSeGANFactory:
 
     @torch.no_grad()
     def sample(self, batch: int) -> LabelledBatch:
-        """A batch of composites of well-formed single renders, with amodal masks and poses."""
+        """A batch of composites of well-formed single renders, with amodal masks."""
         slots = self.instances + 1
-        scene = self._singles(batch, slots)
-        rendered = scene.require_singles()
+        rendered = self._singles(batch, slots)
         well_formed = self._well_formed(above_floor(rendered))
         keep = well_formed & present(batch, slots, self.device)
         singles = torch.where(keep[..., None, None], rendered, torch.full_like(rendered, -1.0))
         images, labels = compose(singles)
         amodal = above_floor(singles)
-        return LabelledBatch(
-            images, labels, centres(amodal), amodal, scene.rotation, scene.translation
-        )
+        return LabelledBatch(images, labels, centres(amodal), amodal)
 
     def _well_formed(self, masks: Tensor) -> Tensor:
         """Which of the masks (B, n, H, W) look like one part, (B, n) bool: not those of which more

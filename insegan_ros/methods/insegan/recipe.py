@@ -133,13 +133,8 @@ def _sources(
     config, sources = run.config, list[InSeGANFactory | CropFactory]()
     enough = len(crops) >= MIN_CROPS
     if config.factory in ('both', 'generator') or not enough:
-        if generator.config.composition == 'z_order':
-            run.seed('weights', 2)
-            sources.append(InSeGANFactory(generator, config.insegan.instances))
-        else:
-            run.say(
-                'averaged pictures hold no single renders: this generator teaches no dense network'
-            )
+        run.seed('weights', 2)
+        sources.append(InSeGANFactory(generator, config.insegan.instances))
     if config.factory != 'generator' and enough:
         sources.append(content.composer(crops, data.images))
     return sources

@@ -352,12 +352,9 @@ class GanStage(Stage):
     def pictures(self) -> dict[str, Tensor]:
         """Real images, composites, and singles as one picture (1, h, w): the singles tell sooner
         than any loss."""
-        scene = self.average(
-            self.average.sample_latents(8, self.config.instances, self.config.gan.candidates)
-        )
-        rows = [self.images[:8, 0], scene.image[:, 0]]
-        if scene.singles is not None:
-            rows.append(scene.singles.flatten(0, 1)[:16])
+        z = self.average.sample_latents(8, self.config.instances, self.config.gan.candidates)
+        singles = self.average.render_alone(z).flatten(0, 1)[:16]
+        rows = [self.images[:8, 0], self.average(z).image[:, 0], singles]
         return {'real, composites, singles': tile(torch.cat(rows), 8)}
 
 

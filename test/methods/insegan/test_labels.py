@@ -22,9 +22,8 @@ def test_the_factory_measures_the_part_and_varies_the_number():
 
 def test_a_generator_that_has_collapsed_is_named():
     class Empty(TwoSquares):
-        def forward(self, z):
-            scene = super().forward(z)
-            return scene._replace(singles=torch.full_like(scene.singles, -1.0))
+        def render_alone(self, z, among=0):
+            return torch.full((*z.shape[:2], 64, 64), -1.0)
 
     with pytest.raises(ConfigError, match='it has collapsed'):
         InSeGANFactory(Empty(), 3)

@@ -62,18 +62,25 @@ def test_a_recipe_ends_in_a_checkpoint_and_labels_do_not_matter(nut_data, insega
     assert loaded.config == json.loads(json.dumps(asdict(taken)))
 
 
-def test_an_averaging_generator_teaches_no_dense_network_and_says_so(nut_data, tmp_path, capsys):
+def test_an_averaging_generator_teaches_a_dense_network_too(nut_data, tmp_path):
     shape = replace(SMALL.generator, composition='average', placement='volume')
     config = replace(
         small_insegan(nut_data, tmp_path / 'run'), insegan=replace(SMALL, generator=shape)
     )
     checkpoint = Checkpoint.load(train_insegan(config))
     assert (
-        'teaches no dense network' in capsys.readouterr().out
-        and checkpoint.segmenter == 'insegan'
-        and set(checkpoint.weights) == {'generator', 'encoder'}
+        checkpoint.segmenter == 'offsets'
+        and checkpoint.training['taught_by'] == 'the generator'
+        and set(checkpoint.weights) == {'generator', 'encoder', 'offsets'}
     )
-    # What a part covers is known all the same: pieces far smaller are no parts.
+
+
+def test_without_a_dense_network_what_a_part_covers_is_known_all_the_same(nut_data, tmp_path):
+    config = small_insegan(nut_data, tmp_path / 'run')
+    config = replace(config, offsets=replace(config.offsets, steps=0))
+    checkpoint = Checkpoint.load(train_insegan(config))
+    assert checkpoint.segmenter == 'insegan' and set(checkpoint.weights) == {'generator', 'encoder'}
+    # Pieces far smaller are no parts.
     assert (
         checkpoint.scales.part_area_px > 50
         and checkpoint.scales.part_radius_px
