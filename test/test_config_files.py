@@ -56,7 +56,7 @@ DIFFERENCES: dict[str, dict[str, str]] = {
         'insegan.gan.rounds': YOUNGER,
         'insegan.gan.round_steps': YOUNGER,
         'insegan.gan.warm_up': YOUNGER,
-        'insegan.encoder.candidates': YOUNGER,
+        'insegan.candidates': YOUNGER,
         'insegan.encoder.joint': YOUNGER,
         'offsets.network.cell': YOUNGER,
         'offsets.sensor': YOUNGER,
@@ -176,7 +176,7 @@ def test_the_insegan_paper_is_followed():
         128,
         64,
     )
-    assert gan.candidates == encoder.candidates == 1 and gan.rounds == 0
+    assert gan.candidates == config.candidates == 1 and gan.rounds == 0
     assert (gan.compactness, gan.equal_area, gan.alone) == (0, 0, 0)
     assert (gan.noise, gan.warm_up, gan.average) == (0.3, 300, 0.99)
     assert (encoder.align_in, encoder.alignment, encoder.width, encoder.weight_real) == (

@@ -254,7 +254,7 @@ def trained_methods(table: str, budget: Insta10Budget) -> dict[str, Trained]:
     # The paper's generator; its encoder compares poses, since 128 numbers cannot be read back from
     # a pose of six, and reads layouts in which parts keep each other away as in a bin.
     in_poses = paper._replace(
-        changes={'insegan.encoder.align_in': 'pose', 'insegan.encoder.candidates': 30}
+        changes={'insegan.encoder.align_in': 'pose', 'insegan.candidates': 30}
     )
     others = {
         **{name: Trained(name) for name in BASELINES},

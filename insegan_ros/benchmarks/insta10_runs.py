@@ -196,7 +196,7 @@ def generator_alone(config: Any) -> Any:
     in what comes after it share one, so nothing of that may be in its configuration."""
     return replace(
         config,
-        insegan=replace(config.insegan, encoder=EncoderConfig(0)),
+        insegan=replace(config.insegan, candidates=1, encoder=EncoderConfig(0)),
         offsets=OffsetTrainConfig(steps=0),
         factory='generator',
     )

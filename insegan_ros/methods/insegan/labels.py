@@ -20,18 +20,20 @@ class InSeGANFactory:
     rest.
 
     `instances` slots an image, of which a random number stays empty, so that what learns from it
-    needs no known n.
+    needs no known n. candidates: layouts drawn for every image, of which the least crowded is
+    taken.
     """
 
-    def __init__(self, generator: Generator, instances: int) -> None:
+    def __init__(self, generator: Generator, instances: int, candidates: int = 1) -> None:
         self.generator, self.instances = generator.eval(), instances
+        self.candidates = candidates
         self.device = next(generator.parameters()).device
         self.median_area, self.median_radius = self._measure()
 
     @torch.no_grad()
     def _singles(self, batch: int, count: int) -> Tensor:
         """Instances of random codes, each rendered alone (B, n, 64, 64)."""
-        z = torch.randn(batch, count, self.generator.config.latent, device=self.device)
+        z = self.generator.sample_latents(batch, count, self.candidates)
         return self.generator.render_alone(z, self.instances)
 
     def _measure(self) -> tuple[float, float]:

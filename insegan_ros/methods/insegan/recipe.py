@@ -134,7 +134,8 @@ def _sources(
     enough = len(crops) >= MIN_CROPS
     if config.factory in ('both', 'generator') or not enough:
         run.seed('weights', 2)
-        sources.append(InSeGANFactory(generator, config.insegan.instances))
+        insegan = config.insegan
+        sources.append(InSeGANFactory(generator, insegan.instances, insegan.candidates))
     if config.factory != 'generator' and enough:
         sources.append(content.composer(crops, data.images))
     return sources
@@ -191,7 +192,8 @@ def _another_round(
     it was where the network is sure of too few."""
     config = run.config
     run.seed('weights', 100 + round_)
-    factory = InSeGANFactory(gan.average.eval(), config.insegan.instances)
+    insegan = config.insegan
+    factory = InSeGANFactory(gan.average.eval(), insegan.instances, insegan.candidates)
     teaching = replace(config.offsets, steps=config.insegan.gan.round_steps)
     teacher = OffsetStage(run.fabric, teaching, factory, data.relief_px)
     teacher.name = f'teacher-{round_}'

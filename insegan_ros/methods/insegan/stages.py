@@ -112,9 +112,6 @@ class EncoderConfig:
     of its own; otherwise after it."""
     batch: int = 32
     """Composites a step."""
-    candidates: int = 1
-    """Layouts drawn for every composite, of which the least crowded is taken; 1 is the paper's.
-    Parts in a bin keep each other away, and where they do an encoder learns in fewer steps."""
     rate: float = 2e-4
     """Adam's highest learning rate; it rises for a twentieth of the steps and falls along a cosine.
     With 1e-3 the codes grew, the decoded places ended at the picture's rim, where they have no
@@ -141,11 +138,10 @@ class EncoderConfig:
     generated pictures lack. 0 is the paper's."""
 
     def __post_init__(self) -> None:
-        if self.steps < 0 or min(self.batch, self.candidates, self.width) < 1:
+        if self.steps < 0 or self.batch < 1 or self.width < 1:
             raise ConfigError(
-                f'encoder.steps is {self.steps}, encoder.batch {self.batch}, encoder.candidates'
-                f' {self.candidates}, encoder.width {self.width}: expected 0 or more, and 1 or more'
-                ' of the others'
+                f'encoder.steps is {self.steps}, encoder.batch {self.batch}, encoder.width'
+                f' {self.width}: expected 0 or more, and 1 or more of the others'
             )
 
 
@@ -155,6 +151,10 @@ class InseganConfig:
 
     instances: int = 5
     """Parts in a training image."""
+    candidates: int = 1
+    """Layouts drawn for every composite from which the pose encoder or the dense network learns, of
+    which the least crowded is taken; 1 is the paper's. Parts in a bin keep each other away, and
+    where they do an encoder learns in fewer steps."""
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     """Shape of the generator."""
     gan: GanConfig = field(default_factory=GanConfig)
@@ -168,6 +168,8 @@ class InseganConfig:
                 f'insegan.instances is {self.instances}: expected 1 to 50; where the number is not'
                 ' known, insegan train cutpaste needs none'
             )
+        if self.candidates < 1:
+            raise ConfigError(f'insegan.candidates is {self.candidates}: expected 1 or more')
         if self.generator.shape == '2d' and self.encoder.steps and self.encoder.align_in == 'pose':
             raise ConfigError(
                 'generator.shape 2d has no pose to align in: expected encoder.align_in latent'
@@ -399,7 +401,9 @@ class EncoderStage(Stage):
         z = own_share(
             self.fabric,
             self.generator.sample_latents(
-                self.fabric.world_size * options.batch, self.config.instances, options.candidates
+                self.fabric.world_size * options.batch,
+                self.config.instances,
+                self.config.candidates,
             ),
         )
         with torch.no_grad():
@@ -443,7 +447,7 @@ class EncoderStage(Stage):
     def pictures(self) -> dict[str, Tensor]:
         """Composites above, what the encoder makes of them below, as one picture (1, h, w)."""
         scene = self.generator(
-            self.generator.sample_latents(8, self.config.instances, self.config.encoder.candidates)
+            self.generator.sample_latents(8, self.config.instances, self.config.candidates)
         )
         again = self.generator(self.encoder(scene.image)[0])
         return {'composites, read back': tile(torch.cat([scene.image[:, 0], again.image[:, 0]]), 8)}
