@@ -17,6 +17,9 @@ from tqdm import tqdm
 from insegan_ros.metrics.masks import honest_miou, iou_matrix
 from insegan_ros.offsets.labels import UNSURE
 
+# An instance that covers less, or more, of what a part covers is a sliver, or two parts.
+AREAS = 0.3, 1.6
+
 Divide = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
@@ -74,7 +77,7 @@ class SureInstances(NamedTuple):
 def sure_instances(
     heights_m: np.ndarray,
     divide: Divide,
-    areas_px: tuple[float, float],
+    part_area_px: float,
     floor_m: float,
     agreement: float,
     progress: bool = True,
@@ -82,9 +85,9 @@ def sure_instances(
     """The instances that `divide` (height map in m -> labels, centres) is sure of, picture by
     picture.
 
-    heights_m (N, S, S); areas_px, the smallest and the largest that count. An instance is kept if
-    its mean IoU with what is found in its place for the three quarter turns is `agreement` or more;
-    all else that stands higher than floor_m is UNSURE.
+    heights_m (N, S, S); part_area_px, what a part covers: what covers much less or more is not
+    kept. An instance is kept if its mean IoU with what is found in its place for the three quarter
+    turns is `agreement` or more; all else that stands higher than floor_m is UNSURE.
     """
     every = [np.zeros(0)]
     kept: list[int] = []
@@ -95,7 +98,7 @@ def sure_instances(
     ):
         found, centre = divide(height)
         areas = np.bincount(found.ravel(), minlength=len(centre) + 1)[1:]
-        fit = (areas >= areas_px[0]) & (areas <= areas_px[1])
+        fit = (areas >= AREAS[0] * part_area_px) & (areas <= AREAS[1] * part_area_px)
         if not fit.any():
             continue
         agreed = agreements(found, len(centre), _turned_answers(height, divide))

@@ -27,7 +27,7 @@ from insegan_ros.offsets.isolated import (
 from insegan_ros.offsets.labelled_images import LabelledImages
 from insegan_ros.offsets.labels import LabelFactory, MixedFactory
 from insegan_ros.offsets.network import OffsetNet
-from insegan_ros.offsets.self_training import pseudo_labels
+from insegan_ros.offsets.self_training import pseudo_labels, sure_instances
 from insegan_ros.offsets.stage import OffsetStage, OffsetTrainConfig
 
 # Where the number of parts is not known, an answer may have so many times as the foreground would
@@ -118,14 +118,31 @@ def label_itself(
     agreement: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What a dense network is sure of in the real height maps: the indices (M,), labels (M, S, S)
-    and centres (M, n, 2) px of pseudo_labels."""
-    return pseudo_labels(
+    and centres (M, n, 2) px of pseudo_labels; where these are too few to learn from, of
+    sure_instances, if it is sure of some in enough height maps."""
+    inference = HeightInference(network.eval(), scales, STRICT)
+    whole = pseudo_labels(
         data.maps.heights_m,
-        HeightInference(network.eval(), scales, STRICT).divide,
+        inference.divide,
         content.likely_numbers(data.images, scales.part_area_px),
         agreement,
         progress=run.speaks,
     )
+    if len(whole[0]) >= MIN_CROPS:
+        return whole
+    some = sure_instances(
+        data.maps.heights_m,
+        inference.divide,
+        scales.part_area_px,
+        inference.min_height_m,
+        agreement,
+        progress=run.speaks,
+    )
+    run.say(
+        f'sure of all parts in {len(whole[0])} of {len(data.images)} height maps: too few to learn'
+        f' from, {MIN_CROPS} or more are expected; of some, {some.number}, in {len(some.kept)}'
+    )
+    return (some.kept, some.labels, some.centres) if len(some.kept) >= MIN_CROPS else whole
 
 
 def train_offsets(
@@ -148,10 +165,7 @@ def train_offsets(
         kept, labels, centres = label_itself(run, data, network, scales, content, config.agreement)
         run.say(f'round {round_}: sure of {len(kept)} of {len(data.images)} height maps')
         if len(kept) < MIN_CROPS:
-            run.say(
-                f'that is too few to learn from, {MIN_CROPS} or more are expected: the network'
-                ' stays as it is; more steps, or more height maps, make it surer'
-            )
+            run.say('the network stays as it is; more steps, or more height maps, make it surer')
             break
         sure = data.images[torch.from_numpy(kept).to(run.device)]
         factories = list(sources)

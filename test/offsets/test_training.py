@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import cv2
 import numpy as np
 import pytest
 import torch
 
-from insegan_ros.offsets.training import BinContent, believed_number
+from insegan_ros.engine.checkpoint import Scales
+from insegan_ros.offsets import training
+from insegan_ros.offsets.labels import UNSURE
+from insegan_ros.offsets.training import BinContent, believed_number, label_itself
 
 
 def three_disks() -> torch.Tensor:
@@ -67,3 +73,39 @@ def test_the_data_know_better_how_many_parts_they_hold():
     assert number(5) == 5 and number(5, 5, 5) == 5 and number(0, 1, 12) == 0 and not said
     assert number(5, 1, 7, 12) == 0 and 'hold 1 to 12 parts per height map' in said[-1]
     assert number(5, 8, 8) == 8 and "not instances 5: the data's number is used" in said[-1]
+
+
+def test_where_no_height_map_is_sure_as_a_whole_single_parts_teach(monkeypatch):
+    class Pieces:
+        """A network that finds what hangs together."""
+
+        min_height_m = 0.01
+
+        def __init__(self, *_: object) -> None:
+            pass
+
+        def divide(self, height_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            _, labels, _, centres = cv2.connectedComponentsWithStats(
+                (height_m > self.min_height_m).astype(np.uint8)
+            )
+            return labels.astype(np.uint16), centres[1:].astype(np.float32)
+
+    monkeypatch.setattr(training, 'HeightInference', Pieces)
+    images, said = three_disks(), list[str]()
+    images[::4, 0, 12, 12:24] = 0.5
+    run = SimpleNamespace(speaks=False, say=said.append)
+
+    def sure(instances: int, some: int = 40) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        heights_m = 0.02 * (images[:some, 0] + 1).numpy()
+        data = SimpleNamespace(images=images[:some], maps=SimpleNamespace(heights_m=heights_m))
+        content, scales = BinContent.of(images, instances), Scales(0.003, 0.04, 97.0, 5.6)
+        return label_itself(run, data, torch.nn.Module(), scales, content, 0.9)
+
+    # Where two disks hang together they are not three, and larger than a part.
+    kept, labels, _ = sure(3)
+    assert len(kept) == 30 and (labels[:, 12, 12] > 0).all() and not said
+    kept, labels, centres = sure(5)
+    assert 'in 0 of 40 height maps: too few' in said[-1] and 'of some, 100, in 40' in said[-1]
+    assert len(kept) == 40 and (labels[0, 12, 12], labels[1, 12, 12]) == (UNSURE, 1)
+    assert centres[1, 0].tolist() == [12, 12]
+    assert len(sure(5, 29)[0]) == 0

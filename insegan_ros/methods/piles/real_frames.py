@@ -29,8 +29,6 @@ from insegan_ros.workspace import TRAINING_MARGIN
 MIN_FRAMES, MAX_FRAMES = 30, 200
 # Larger frames take too long to learn from, in px.
 LARGEST_PX = 384
-# An instance that covers less, or more, of what a part covers is a sliver, or two parts.
-AREAS = (0.3, 1.6)
 
 
 def window_side_m(scene: Scene) -> float:
@@ -109,7 +107,6 @@ def _labeller(
     votes: VoteRule,
 ) -> Callable[[dict[str, torch.Tensor]], SureInstances]:
     """What a network of given weights is sure of in the frames."""
-    areas_px = (AREAS[0] * scales.part_area_px, AREAS[1] * scales.part_area_px)
 
     def label(weights: dict[str, torch.Tensor]) -> SureInstances:
         network = OffsetNet(config.network)
@@ -118,7 +115,7 @@ def _labeller(
         return sure_instances(
             frames.maps.heights_m,
             inference.divide,
-            areas_px,
+            scales.part_area_px,
             inference.min_height_m,
             config.agreement,
             progress=run.speaks,
