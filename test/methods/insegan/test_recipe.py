@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import cv2
 import h5py
 import numpy as np
 import pytest
@@ -33,6 +34,7 @@ from insegan_ros.methods.insegan.joint import JointStage
 from insegan_ros.methods.insegan.recipe import TrainInseganConfig, train_insegan
 from insegan_ros.methods.insegan.stages import EncoderConfig, GanConfig, InseganConfig
 from insegan_ros.offsets.isolated import CropFactory, find_isolated
+from insegan_ros.tasks.instances import draw_singles
 
 
 def equal(one: Path, other: Path) -> bool:
@@ -73,6 +75,9 @@ def test_an_averaging_generator_teaches_a_dense_network_too(nut_data, tmp_path):
         and checkpoint.training['taught_by'] == 'the generator'
         and set(checkpoint.weights) == {'generator', 'encoder', 'offsets'}
     )
+    # Its card shows what it renders alone, a line around each.
+    draw_singles(checkpoint, tmp_path / 'singles.png')
+    assert cv2.imread(str(tmp_path / 'singles.png')).shape == (4 * 130, 8 * 130, 3)
 
 
 def test_without_a_dense_network_what_a_part_covers_is_known_all_the_same(nut_data, tmp_path):
