@@ -33,7 +33,8 @@ def losses(processes: int, batch: int) -> list[dict[str, float]]:
     fabric = make_fabric(LoopConfig(device='cpu', devices=processes, threads=1))
     gan = GanConfig(batch=batch, discriminator_width=8, noise=0.1)
     encoder = EncoderConfig(batch=batch)
-    config = InseganConfig(3, GeneratorConfig(width=8, patch=32), gan, encoder)
+    shape = GeneratorConfig(width=8, patch=32)
+    config = InseganConfig(3, generator=shape, gan=gan, encoder=encoder)
     torch.manual_seed(0)
     images, crops = torch.rand(8, 1, 64, 64) * 2 - 1, torch.rand(9, 1, 20, 20) * 2 - 1
     rows = []
