@@ -133,9 +133,15 @@ def _sources(
     config, sources = run.config, list[InSeGANFactory | CropFactory]()
     enough = len(crops) >= MIN_CROPS
     if config.factory in ('both', 'generator') or not enough:
-        run.seed('weights', 2)
-        insegan = config.insegan
-        sources.append(InSeGANFactory(generator, insegan.instances, insegan.candidates))
+        shape, insegan = generator.config, config.insegan
+        if (shape.shape, shape.composition) == ('2d', 'average'):
+            run.say(
+                'what a 2-D generator of averaged pictures renders alone is as many times too high'
+                ' as there are instances: it teaches no dense network'
+            )
+        else:
+            run.seed('weights', 2)
+            sources.append(InSeGANFactory(generator, insegan.instances, insegan.candidates))
     if config.factory != 'generator' and enough:
         sources.append(content.composer(crops, data.images))
     return sources
@@ -194,7 +200,7 @@ def _another_round(
     run.seed('weights', 100 + round_)
     insegan = config.insegan
     factory = InSeGANFactory(gan.average.eval(), insegan.instances, insegan.candidates)
-    teaching = replace(config.offsets, steps=config.insegan.gan.round_steps)
+    teaching = replace(config.offsets, steps=insegan.gan.round_steps)
     teacher = OffsetStage(run.fabric, teaching, factory, data.relief_px)
     teacher.name = f'teacher-{round_}'
     run.stage(teacher)

@@ -80,6 +80,20 @@ def test_an_averaging_generator_teaches_a_dense_network_too(nut_data, tmp_path):
     assert cv2.imread(str(tmp_path / 'singles.png')).shape == (4 * 130, 8 * 130, 3)
 
 
+def test_a_2d_generator_of_averaged_pictures_teaches_no_dense_network_and_says_so(
+    nut_data, tmp_path, capsys
+):
+    shape = replace(SMALL.generator, composition='average', placement='volume', shape='2d')
+    encoder = replace(SMALL.encoder, align_in='latent')
+    config = replace(
+        small_insegan(nut_data, tmp_path / 'run'),
+        insegan=replace(SMALL, generator=shape, encoder=encoder),
+    )
+    checkpoint = Checkpoint.load(train_insegan(config))
+    assert 'teaches no dense network' in capsys.readouterr().out
+    assert checkpoint.segmenter == 'insegan' and set(checkpoint.weights) == {'generator', 'encoder'}
+
+
 def test_without_a_dense_network_what_a_part_covers_is_known_all_the_same(nut_data, tmp_path):
     config = small_insegan(nut_data, tmp_path / 'run')
     config = replace(config, offsets=replace(config.offsets, steps=0))
