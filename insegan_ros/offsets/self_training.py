@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from insegan_ros.frame import numbered_anew
 from insegan_ros.metrics.masks import honest_miou, iou_matrix
 from insegan_ros.offsets.labels import UNSURE
 
@@ -106,7 +107,7 @@ def sure_instances(
         sure = fit & (agreed >= agreement)
         if sure.any():
             kept.append(index)
-            number = np.r_[0, np.where(sure, sure.cumsum(), 0)][found]
+            number = numbered_anew(found, sure).astype(np.int64)
             labels.append(np.where((number == 0) & (height > floor_m), UNSURE, number))
             centres.append(centre[sure])
     told = np.concatenate(every)
