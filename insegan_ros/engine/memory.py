@@ -14,8 +14,8 @@ def keep_freed_memory() -> None:
     """Let this process keep what it frees, where the C library is glibc.
 
     By default glibc takes every large block from the system and gives it back when it is freed, so
-    that all pages of a step's activations are cleared anew at each step. The price
-    is that the process stays as large as it once was.
+    that all pages of a step's activations are cleared anew at each step. The price is that the
+    process stays as large as it once was.
     """
     if not sys.platform.startswith('linux'):
         return
