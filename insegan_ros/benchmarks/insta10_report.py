@@ -7,6 +7,7 @@ import base64
 import html
 import io
 import json
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -383,9 +384,8 @@ def _chart(results: Sequence[Result], table: str, axis: str) -> bytes:
     lines: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for key, figure in means(results).items():
         if (key.table, key.set, key.metric) == (table, 'random', 'honest_miou'):
-            form, _, rest = key.method.partition(' ')
-            number = float(''.join(letter for letter in rest if letter.isdigit()))
-            lines[f'{form}, {key.part}'].append((number, figure.mean))
+            form, number = re.split(r' on | with n = ', key.method)
+            lines[f'{form}, {key.part}'].append((int(number.split()[0]), figure.mean))
     for name, points in lines.items():
         plot.plot(*zip(*sorted(points)), 'o-', label=name)
     plot.set(

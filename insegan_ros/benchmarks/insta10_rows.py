@@ -57,6 +57,8 @@ PAPERS_LOSSES = {
 BASELINES = 'point-template', 'slot-attention', 'iodine'
 # What may be trained longer than the other rows.
 LONG = *BASELINES, 'insegan-paper', 'insegan-paper-dense'
+# Of the paper's form: its generator teaches the product's dense network in place of an encoder.
+DENSE = 'with a dense network'
 SENSORS = {'methods': 'ideal', 'noisy': 'd435'}
 
 
@@ -262,8 +264,7 @@ def trained_methods(table: str, budget: Insta10Budget) -> dict[str, Trained]:
         'insegan-paper': paper,
         'insegan-paper in poses': in_poses,
         'insegan-paper in poses refined': in_poses._replace(segmenter='insegan-refined'),
-        # The same generator teaches the product's dense network in place of an encoder.
-        'insegan-paper with a dense network': Trained('insegan-paper-dense'),
+        f'insegan-paper {DENSE}': Trained('insegan-paper-dense'),
     }
     longer = {
         f'{name} at length': row._replace(changes={**budget.at_length[row.training], **row.changes})
@@ -292,6 +293,7 @@ def trained_on_fewer(budget: Insta10Budget) -> dict[str, Trained]:
         changes = {'scenes': scenes if share > 1 else 0}
         out[f'product on {scenes} images'] = Trained('cutpaste', changes)
         out[f'paper on {scenes} images'] = Trained('insegan-paper', changes)
+        out[f'paper {DENSE} on {scenes} images'] = Trained('insegan-paper-dense', changes)
     return out
 
 
@@ -300,7 +302,9 @@ def trained_for_numbers(budget: Insta10Budget) -> dict[str, Trained]:
     out = {}
     for number in sorted({*budget.numbers, INSTANCES}):
         out[f'product with n = {number}'] = Trained('cutpaste', {'instances': number})
-        out[f'paper with n = {number}'] = Trained('insegan-paper', {'insegan.instances': number})
+        changes = {'insegan.instances': number}
+        out[f'paper with n = {number}'] = Trained('insegan-paper', changes)
+        out[f'paper {DENSE} with n = {number}'] = Trained('insegan-paper-dense', changes)
     return out
 
 
