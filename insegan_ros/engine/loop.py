@@ -163,7 +163,7 @@ def run_stage(
             losses = stage.step(index)
             done = index + 1
             progress.bar.update()
-            # Decided once a step: a signal that comes later ends the next one.
+            # Decided once a step: a signal that comes later ends the next one, or the stage.
             stop = bool(asked)
             logs, saves = (
                 done % every == 0 or done == steps
@@ -177,6 +177,8 @@ def run_stage(
                 progress.save(done)
             if stop:
                 raise KeyboardInterrupt
+        if asked:  # while the last step was saved: what follows the stage is no longer wanted
+            raise KeyboardInterrupt
     return progress.seconds()
 
 

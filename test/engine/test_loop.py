@@ -115,6 +115,37 @@ def test_ctrl_c_ends_the_step_saves_and_goes_on(tmp_path, capfd):
     assert torch.equal(weights_of(again.generator), weights_of(whole.generator))
 
 
+@pytest.mark.parametrize('step', (3, 6))
+def test_a_signal_that_comes_while_a_step_is_saved_is_obeyed(tmp_path, step):
+    """After the last step as well: else the recipe would go on with what comes next."""
+
+    class Asked(Stage):
+        name, steps, images_per_step = 'asked', 6, 1
+
+        def __init__(self):
+            self.network, self.done = torch.nn.Linear(1, 1), 0
+
+        def parts(self):
+            return {'network': self.network}
+
+        def step(self, index):
+            self.done = index + 1
+            return {'L': torch.zeros(())}
+
+        def pictures(self):
+            if self.done == step:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return {}
+
+    stage, config = Asked(), replace(LOOP, save_every=3)
+    fabric = make_fabric(config)
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(fabric, stage, 6, tmp_path, 0, config)
+    again = Asked()
+    run_stage(fabric, again, 6, tmp_path, 0, replace(config, save_every=99))
+    assert (stage.done, again.done) == (min(step + 1, 6), 6 if step < 6 else 0)
+
+
 def test_a_loss_that_is_no_number_stops_and_keeps_the_last_state(tmp_path):
     class Diverges(Stage):
         name, steps, images_per_step = 'gan', 20, 1
