@@ -55,6 +55,9 @@ PRIORS: dict[str, dict[str, Any]] = {
     'distilled': {},
     'raw': RAW,
     'no area penalty': {**RAW, 'gan.area': 0.0},
+    # Cut at the box, masks cannot become the whole picture, which is what the penalty is there for.
+    'masks beyond the box': {**RAW, 'gan.within_box': False},
+    'masks beyond the box and no area penalty': {**RAW, 'gan.within_box': False, 'gan.area': 0.0},
     'dependent background': {**RAW, 'gan.background': 'dependent'},
     # More of a background than crops show around their object.
     'larger pieces of backgrounds': {**RAW, 'gan.patch': 0.5, 'gan.max_patch': 1.0},

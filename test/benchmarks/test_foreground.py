@@ -42,6 +42,12 @@ def test_the_papers_rows_are_all_there():
         (False, False, 'independent'),
         (False, True, 'dependent'),
     }
+    # The penalty keeps masks from becoming the whole picture; cut at the box they cannot.
+    assert {
+        (config.gan.within_box, config.gan.area > 0)
+        for config in by_table['independence prior'].values()
+        if config and not config.distillation and config.gan.background == 'independent'
+    } == {(True, True), (True, False), (False, True), (False, False)}
     assert {config.generator.prior for config in by_table['private code'].values()} == {
         'categorical',
         'normal',
