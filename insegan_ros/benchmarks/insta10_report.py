@@ -153,8 +153,8 @@ def markdown(results: Sequence[Result], checks: Checks, budget: str, machine: st
         f'{budget_sentence(budget)} {machine}. Mean over scenes and seeds; ± is the spread over'
         ' seeds where there are several. *Honest*: one to one, predicted foreground, full'
         " resolution. *Paper's*: the best IoU of every true instance, true foreground; it flatters."
-        ' The classical methods are told the number of parts, the product is not. `shipped` is the'
-        ' checkpoint that comes with the package.',
+        ' The classical methods are told the number of parts, the product is not. `shipped` are the'
+        ' checkpoints that come with the package: by itself `cutpaste-*`, else those of that name.',
         '',
         *_earlier_form(results),
     ]

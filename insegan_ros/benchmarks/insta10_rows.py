@@ -54,6 +54,12 @@ PAPERS_LOSSES = {
     'paper: OT + i': {'bolt': 0.312, 'obj01': 0.360},
     'paper: OT': {'bolt': 0.303, 'obj01': 0.402},
 }
+# Rows of checkpoints that come with the package, and what they are called but for the part.
+SHIPPED = {
+    'shipped': 'cutpaste',
+    'shipped insegan-generator': 'insegan-generator',
+    'shipped piles': 'piles',
+}
 BASELINES = 'point-template', 'slot-attention', 'iodine'
 # What may be trained longer than the other rows.
 LONG = *BASELINES, 'insegan-paper', 'insegan-paper-dense'
@@ -205,7 +211,8 @@ def cells(budget: Insta10Budget) -> Iterator[Insta10Cell]:
                 yield Insta10Cell(table, method, part, model=method, sensor=sensor)
             if table == 'methods':
                 yield Insta10Cell(table, VORONOI, part)
-            yield Insta10Cell(table, 'shipped', part, model=f'cutpaste-{part}', sensor=sensor)
+            for method, name in SHIPPED.items():
+                yield Insta10Cell(table, method, part, model=f'{name}-{part}', sensor=sensor)
     for table, sensor in SENSORS.items():
         for part in budget.parts:
             for seed in budget.seeds:

@@ -23,6 +23,7 @@ from insegan_ros.benchmarks.cells import run_cells, shipped_hash
 from insegan_ros.benchmarks.held_out import HeldOut, held_out
 from insegan_ros.benchmarks.insta10_rows import (
     INSTANCES,
+    SHIPPED,
     VORONOI,
     Insta10Budget,
     Insta10Cell,
@@ -107,7 +108,7 @@ class Insta10:
         config = asdict(self.config(cell)) if cell.training else {}
         numbers = [self.budget.scenes, self.budget.limit, self.budget.max_scenes]
         text = json.dumps([asdict(cell), config, *numbers], sort_keys=True, default=str)
-        return text + (shipped_hash(cell.model) if cell.method == 'shipped' else '')
+        return text + (shipped_hash(cell.model) if cell.method in SHIPPED else '')
 
     def _measure(self, cell: Insta10Cell) -> dict[str, Any] | None:
         """Train if need be, segment the test scenes, score. None where a shipped checkpoint is not
@@ -126,7 +127,7 @@ class Insta10:
                 else VoronoiPartition()
             )
         except CheckpointError:
-            if cell.method == 'shipped':
+            if cell.method in SHIPPED:
                 return None
             raise
         tests = self.tests(cell.part, cell.sensor)
