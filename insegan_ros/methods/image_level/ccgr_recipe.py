@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import cv2
 import numpy as np
 from torchvision.models.detection import MaskRCNN
 
@@ -47,6 +48,7 @@ from insegan_ros.methods.image_level.class_maps import (
 from insegan_ros.methods.image_level.confident_areas import ConfidentAreasConfig
 from insegan_ros.methods.image_level.dense_crf import DenseCrfConfig, edges_of
 from insegan_ros.methods.image_level.label_synthesis import SynthesisConfig
+from insegan_ros.methods.image_level.later_labels import along_edges, keep_unfound, union_of
 from insegan_ros.methods.image_level.mask_rcnn import MaskSegmenter, detect
 from insegan_ros.methods.image_level.mask_rcnn_recipe import MaskRcnnStage, MaskRcnnTrainConfig
 from insegan_ros.methods.image_level.multiple_instance import BoxesStage, MultipleInstanceConfig
@@ -305,11 +307,9 @@ def train_semantic(run: ImageRun, round_: int, found: MaskSet | None) -> Semanti
     """The semantic branch of a round, in evaluation mode: taught by AffinityNet's labels, later by
     the union of the masks that the instance branch found."""
     config: TrainCcgrConfig = run.config
-    labels = read_labels(run.out, run.images, config.size)
     if found is not None:
-        # Where the instance branch found nothing, what is known from before is kept.
-        answered = np.array([bool(masks) for masks in found.masks])
-        labels[answered] = union_of(found, config.size)[answered]
+        make_later_labels(run, round_, found)
+    labels = read_labels(run.out, run.images, config.size, labels_folder(round_))
     backbone, frozen_norm = load_backbone(run.out)
     run.seed('weights', 10 * round_ + 1)
     stage = SemanticStage(
@@ -318,15 +318,25 @@ def train_semantic(run: ImageRun, round_: int, found: MaskSet | None) -> Semanti
     return run.stage(stage).network.module.eval()
 
 
-def union_of(found: MaskSet, size: int) -> np.ndarray:
-    """Semantic labels (N, size, size) uint8 of all masks of a class together: 0 background, class +
-    1. Where classes overlap, the one with the highest score."""
-    out = np.zeros((len(found), size, size), np.uint8)
-    for label, masks in zip(out, found.masks):
-        for one in sorted(masks, key=lambda mask: mask.score):
-            pixels = one.pixels()
-            label[: pixels.shape[0], : pixels.shape[1]][pixels] = one.kind + 1
-    return out
+def labels_folder(round_: int) -> str:
+    """Where the semantic labels of a round are in its run's folder."""
+    return 'semantic' if round_ == 1 else f'semantic-{round_}'
+
+
+def make_later_labels(run: ImageRun, round_: int, found: MaskSet) -> None:
+    """The semantic labels of a later round, `semantic-ROUND/NAME.png`: all masks of a class that
+    the instance branch found together, along the picture's edges. Of a class that is in the picture
+    and that it did not find, what is known from the round before is kept."""
+
+    def make(index: int) -> bytes:
+        picture, name = run.images.picture(index), run.images.names[index]
+        before = read_png(run.out / labels_folder(round_ - 1) / f'{name}.png')
+        union = union_of(found.masks[index], picture.shape[:2])
+        label = keep_unfound(union, before, run.images.present[index])
+        edges = edges_of(picture, run.config.crf)
+        return cv2.imencode('.png', along_edges(label, edges) if edges else label)[1].tobytes()
+
+    run.for_every_picture(labels_folder(round_), 'png', make)
 
 
 def train_boxes(run: ImageRun, round_: int, found: MaskSet | None) -> BoxesStage:
@@ -349,19 +359,21 @@ def train_boxes(run: ImageRun, round_: int, found: MaskSet | None) -> BoxesStage
 
 
 def _bags(run: ImageRun, index: int, found: tuple[Mask, ...]) -> tuple[list[Bag], np.ndarray]:
-    """The bags of a picture, of the masks that were found in it, or without any of the peaks of its
-    attention maps; and the boxes (P, 4) px that their proposals are numbers of."""
+    """The bags of a picture and the boxes (P, 4) px that their proposals are numbers of: of the
+    masks that were found in it; of classes that are in it and of which there is none, of the peaks
+    of their attention maps."""
     name = run.images.names[index]
     proposals = Proposals.load(run.out / 'proposals' / f'{name}.npz')
     boxes = proposals.boxes if proposals else np.zeros((0, 4), np.float32)
-    if found:
-        return bags_of_masks(found, boxes)
+    bags, both = bags_of_masks(found, boxes)
     if proposals is None:
-        return [], boxes
+        return bags, both
     peaks = peaks_of(*read_class_maps(run.out, name))
     label = read_png(run.out / 'semantic' / f'{name}.png')
     scores = semantic_scores(label, len(run.images.classes))
-    return bags_of_peaks(peaks, proposals, scores), boxes
+    known = {one.kind for one in found}
+    of_peaks = bags_of_peaks(peaks, proposals, scores)
+    return [*bags, *(bag for bag in of_peaks if bag.class_id not in known)], both
 
 
 def semantic_scores(label: np.ndarray, classes: int) -> np.ndarray:

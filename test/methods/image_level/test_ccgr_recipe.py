@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,10 @@ from insegan_ros.data.mask_sets import Mask, MaskSet
 from insegan_ros.data.shards import ShardDataset
 from insegan_ros.errors import ConfigError
 from insegan_ros.methods.image_level.backbone import BackboneConfig
-from insegan_ros.methods.image_level.ccgr_recipe import train_ccgr, union_of
+from insegan_ros.methods.image_level.ccgr_recipe import train_ccgr
+from insegan_ros.methods.image_level.dense_crf import DenseCrfConfig, dense_crf
 from insegan_ros.methods.image_level.irnet_recipe import train_irnet
+from insegan_ros.methods.image_level.later_labels import along_edges, keep_unfound, union_of
 from insegan_ros.methods.image_level.proposals import ProposalsConfig
 from insegan_ros.methods.registry import load_segmenter
 
@@ -22,16 +25,34 @@ from insegan_ros.methods.registry import load_segmenter
 def test_the_union_of_masks_is_the_next_rounds_semantic_label():
     one, other = np.zeros((20, 30), bool), np.zeros((20, 30), bool)
     one[2:10, 2:10], other[6:16, 6:16] = True, True
-    found = MaskSet(
-        ('a', 'b'), ((20, 30), (20, 30)), ((Mask.of(0, 0.9, one), Mask.of(1, 0.5, other)), ())
-    )
-    label = union_of(found, 32)
+    label = union_of((Mask.of(0, 0.9, one), Mask.of(1, 0.5, other)), (20, 30))
     assert (
-        label.shape == (2, 32, 32)
-        and (label[0][:20, :30][one] == 1).all()
-        and (label[0][:20, :30][other & ~one] == 2).all()
-        and not label[1].any()
+        label.shape == (20, 30)
+        and (label[one] == 1).all()
+        and (label[other & ~one] == 2).all()
+        and not label[~(one | other)].any()
+        and not union_of((), (20, 30)).any()
     )
+
+
+def test_what_was_not_found_keeps_its_label_of_the_round_before():
+    found, before = np.zeros((8, 8), np.uint8), np.zeros((8, 8), np.uint8)
+    found[:4, :4] = 1
+    before[2:6, 2:6], before[6:, :], before[:2, 6:] = 2, 1, 3
+    label = keep_unfound(found, before, np.array([True, True, False]))
+    # The second class is in the picture and was not found; the third is not in it.
+    assert (label[:4, :4] == 1).all() and (label[4:6, 4:6] == 2).all()
+    assert not label[6:].any() and not label[:2, 6:].any()
+
+
+def test_labels_are_laid_along_a_pictures_edges():
+    picture, rough = np.zeros((40, 40, 3), np.uint8), np.zeros((40, 40), np.uint8)
+    picture[10:30, 10:30], rough[12:31, 9:29] = 200, 3
+    label = along_edges(rough, partial(dense_crf, picture, config=DenseCrfConfig()))
+    true = picture[..., 0] > 0
+    assert set(np.unique(label)) == {0, 3}
+    assert ((label == 3) != true).mean() < 0.01 < ((rough == 3) != true).mean()
+    assert not along_edges(np.zeros_like(rough), lambda scores: pytest.fail('nothing')).any()
 
 
 def test_ccgr_renews_its_labels_every_round(
@@ -54,6 +75,8 @@ def test_ccgr_renews_its_labels_every_round(
     )
     first, second = (MaskSet.load(tmp_path / f'run/labels-{number}.json') for number in (1, 2))
     assert first != second and (tmp_path / 'run/answers-1.json').is_file()
+    pictures = {path.name for path in (tmp_path / 'run/semantic').iterdir()}
+    assert {path.name for path in (tmp_path / 'run/semantic-2').iterdir()} == pictures
     scene = next(iter(ShardDataset(mixed / 'full')))
     segmenter = load_segmenter(str(folder), device='cpu')
     assert segmenter.segment(scene.frame, scene.workspace).classes is not None
