@@ -161,6 +161,8 @@ class Insta10Budget(BenchmarkBudget):
     """Test scenes a part that are looked at for the latter."""
     ablated: tuple[str, ...]
     """Parts of the other tables."""
+    losses: tuple[str, ...] = ()
+    """Parts of Table 2, where they are others than those."""
     seeded: tuple[str, ...] = ()
     """Parts on which the product is trained with all SEEDS, where the budget has fewer."""
     at_length: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -176,7 +178,7 @@ class Insta10Budget(BenchmarkBudget):
         for training in self.at_length:
             if training not in LONG:
                 raise unknown('training at length', training, list(LONG))
-        for part in (*self.parts, *self.ablated, *self.seeded):
+        for part in (*self.parts, *self.ablated, *self.losses, *self.seeded):
             if part not in INSTA10:
                 raise unknown('part', part, list(INSTA10))
         if min(self.scenes, self.limit, self.max_scenes) < 1:
@@ -222,14 +224,14 @@ def cells(budget: Insta10Budget) -> Iterator[Insta10Cell]:
         for seed in sorted({*SEEDS} - {*budget.seeds}):
             yield from _trained_cells('methods', product, part, seed)
     studies = {
-        'losses': trained_losses(),
-        'ablation': ABLATION,
-        'images': trained_on_fewer(budget),
-        'number': trained_for_numbers(budget),
+        'losses': (trained_losses(), budget.losses or budget.ablated),
+        'ablation': (ABLATION, budget.ablated),
+        'images': (trained_on_fewer(budget), budget.ablated),
+        'number': (trained_for_numbers(budget), budget.ablated),
     }
-    for part in budget.ablated:
-        for seed in budget.seeds:
-            for table, rows in studies.items():
+    for seed in budget.seeds:
+        for table, (rows, parts) in studies.items():
+            for part in parts:
                 yield from _trained_cells(table, rows, part, seed)
 
 

@@ -45,6 +45,7 @@ def test_the_full_budget_has_every_table_part_method_and_seed():
     assert medium.config(longer.training, longer.changes).insegan.gan.steps == 12000
     assert longer.changes['insegan.encoder.align_in'] == 'pose'
     assert not any('at length' in cell.method for cell in full)
+    assert {cell.part for cell in cells(medium) if cell.table == 'losses'} == {'nut', 'bolt'}
     assert {cell.table for cell in full} == {
         'methods',
         'noisy',
