@@ -187,6 +187,18 @@ class Holds:
         depth, rays = self.depth[box][rows, columns], self.rays[box][rows, columns]
         return rows, columns, (rays * depth[:, None]).astype(float)
 
+    def _under_cup(
+        self, mask: np.ndarray, corner: np.ndarray, place: tuple[int, int], cup: float
+    ) -> np.ndarray:
+        """Points (M, 3) of a mask's readings that lie within a cup's radius in px of a place (row,
+        column) of the box."""
+        reach = int(cup)
+        first = np.maximum(np.array(place) - reach, 0)
+        own = mask[first[0] : place[0] + reach + 1, first[1] : place[1] + reach + 1]
+        down, across = np.ogrid[: own.shape[0], : own.shape[1]]
+        away = (down + first[0] - place[0]) ** 2 + (across + first[1] - place[1]) ** 2
+        return self._points(own & (away <= cup**2), corner + first)[2]
+
     def _walls(self, point: np.ndarray) -> float:
         """Distance in m of a point (3,) to the nearest of the bin's walls."""
         if self.workspace.bounds is None:
@@ -215,8 +227,7 @@ class Holds:
         best: tuple[float, np.ndarray, np.ndarray, float] | None = None
         place = int(np.argmin(far))
         for index in tried:
-            near = (rows - rows[index]) ** 2 + (columns - columns[index]) ** 2 <= max(cup, 2.0) ** 2
-            own = points[near]
+            own = self._under_cup(mask, corner, (rows[index], columns[index]), max(cup, 2.0))
             if len(own) < 6:
                 continue
             centre, values, vectors = principal_axes(own)

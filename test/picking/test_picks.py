@@ -86,6 +86,12 @@ def test_a_cup_sits_on_the_middle_of_a_flat_top():
     )
 
 
+def test_a_cup_finds_its_place_on_a_part_of_many_readings():
+    frame, found = scene((20, 10, 130, 110, 0.05))
+    (pick,) = rank_picks(Surface(frame, FLOOR), found)
+    assert pick.possible and pick.roughness_m == pytest.approx(0, abs=1e-6)
+
+
 def test_the_cup_meets_a_tilted_top_at_a_right_angle():
     frame, found = scene((60, 40, 100, 80, 0.02), tilt=0.0008)
     (pick,) = rank_picks(Surface(frame, FLOOR), found)
