@@ -77,7 +77,8 @@ class Board:
         count, turns, shifts, errors = cv2.solvePnPGeneric(
             points, pixels, camera.matrix, None, flags=cv2.SOLVEPNP_IPPE
         )
-        if not count or float(np.ravel(errors)[0]) > WORST_PX:
+        # Corners of one row tell no pose: its error is no number.
+        if not count or not float(np.ravel(errors)[0]) <= WORST_PX:
             return None
         turn, shift = cv2.solvePnPRefineLM(points, pixels, camera.matrix, None, turns[0], shifts[0])
         pose = np.eye(4)

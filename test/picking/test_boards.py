@@ -63,6 +63,16 @@ def test_a_boards_pose_is_found_to_within_a_millimetre(board, tilt):
     assert np.degrees(Rotation.from_matrix(apart[:3, :3]).magnitude()) < 0.6
 
 
+def test_one_row_of_corners_tells_no_pose():
+    board = board_of('charuco:9x7', 0.03, 0.022, '4X4_50')
+    picture = np.full((480, 640), 255, np.uint8)
+    picture[30:450, 50:590] = board.charuco().generateImage((540, 420), marginSize=0)
+    assert board.find(picture, CAMERA) is not None
+    # The upper two rows of squares.
+    picture[150:] = 255
+    assert board.find(picture, CAMERA) is None
+
+
 def test_a_board_that_is_not_there_is_not_found():
     grey = np.full((480, 640), 128, np.uint8)
     assert CHARUCO.find(grey, CAMERA) is None and CHESS.find(grey, CAMERA) is None
