@@ -174,6 +174,8 @@ class MeshRegistration:
         are seen too."""
         points, normals = self.points[::6].astype(np.float32), self.normals[::6].astype(np.float32)
         weight = (-normals @ (sight @ rotations).T).clip(0)
+        # An open surface has sides from which it is seen from behind alone.
+        weight[:, ~weight.any(0)] = 1
         return weight.T @ points / weight.sum(0)[:, None]
 
     def _refined(self, seen: list[_Observed], near: list[np.ndarray]) -> list[Registered]:

@@ -43,6 +43,8 @@ class SurfaceGrid:
         self.tables = np.zeros((VIEWS, len(centres)), np.int32)
         for table, view in zip(self.tables, self.views):
             facing = np.flatnonzero(normals @ view < FACING)
+            # An open surface has sides from which it is seen from behind alone.
+            facing = facing if len(facing) else np.arange(len(points))
             table[near] = facing[cKDTree(points[facing]).query(centres[near])[1]]
 
     def cells(self, points: np.ndarray) -> np.ndarray:

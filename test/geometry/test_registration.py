@@ -6,9 +6,11 @@ from itertools import islice
 
 import numpy as np
 import pytest
+import trimesh
 
 from insegan_ros.data.scene import visible_fractions
 from insegan_ros.errors import InputError
+from insegan_ros.frame import Frame, Intrinsics
 from insegan_ros.geometry.meshes import read_mesh
 from insegan_ros.geometry.registration import MeshRegistration
 from insegan_ros.metrics.masks import foreground_iou
@@ -52,6 +54,20 @@ def test_a_cylinder_that_stands_is_not_taken_for_one_that_lies():
                     and add_s(pose, found.pose, registration.points) < 0.03 * part.diameter_m
                 )
     assert seen >= 4
+
+
+@pytest.mark.parametrize('turned', [False, True])
+def test_a_sheet_is_registered_whichever_way_its_triangles_face(turned):
+    corners = [[-0.05, -0.03, 0], [0.05, -0.03, 0], [0.05, 0.03, 0], [-0.05, 0.03, 0]]
+    sheet = trimesh.Trimesh(corners, [[0, 1, 2], [0, 2, 3]])
+    if turned:
+        sheet.invert()
+    depth = np.full((120, 160), 0.5, np.float32)
+    depth[45:75, 55:105] = 0.4
+    frame = Frame(depth, Intrinsics(200.0, 200.0, 79.5, 59.5, 160, 120))
+    found = MeshRegistration(sheet).register(frame, depth < 0.45)
+    assert found is not None and found.score > 0.9
+    assert found.pose[2, 3] == pytest.approx(0.4, abs=1e-3)
 
 
 def test_a_silhouette_is_all_of_a_part_whatever_hides_it(bolts):
