@@ -17,6 +17,8 @@ from insegan_ros.errors import CameraError, ConfigError
 from insegan_ros.frame import Frame, Intrinsics, metres
 
 QUEUE = 4
+# Formats of a recording's colour, and the step that makes red first.
+COLOURS = {'rgb8': 1, 'rgba8': 1, 'bgr8': -1, 'bgra8': -1}
 READ_FILE_S = 0.5
 
 
@@ -202,7 +204,7 @@ class RealSense:
                 depth = one.process(depth)
             picture = None
             if colour:
-                picture = View(np.asanyarray(colour.get_data()).copy(), *self._camera(colour))
+                picture = View(_rgb(colour), *self._camera(colour))
             return Capture(
                 self._depth(depth.as_depth_frame()), picture, aligned, frames.get_timestamp()
             )
@@ -292,6 +294,15 @@ class RealSense:
     def _camera(self, frame: Any) -> tuple[Intrinsics, tuple[float, ...]]:
         k = frame.profile.as_video_stream_profile().intrinsics
         return Intrinsics(k.fx, k.fy, k.ppx, k.ppy, k.width, k.height), tuple(k.coeffs)
+
+
+def _rgb(frame: Any) -> np.ndarray:
+    """A colour frame's pixels, (H, W, 3) uint8 RGB. Raises CameraError for other formats."""
+    name = str(frame.profile.format()).rpartition('.')[2]
+    if name not in COLOURS:
+        raise CameraError(f'colour is recorded as {name}: expected {", ".join(COLOURS)}')
+    pixels: np.ndarray = np.asanyarray(frame.get_data())
+    return pixels[..., :3][..., :: COLOURS[name]].copy()
 
 
 def read_realsense(path: Path, colour: bool = False) -> Iterator[Frame]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -232,3 +233,29 @@ def test_a_recording_of_librealsense_gives_colour_with_depth_in_its_view(device,
         frame.colour is None and frame.depth_m[100, 60] == pytest.approx(0.5)
         for frame in read_frames(tmp_path / 'one.db3')
     )
+
+
+@pytest.mark.parametrize(('form', 'order'), [('bgr8', (2, 1, 0)), ('bgra8', (2, 1, 0, 0))])
+def test_red_is_red_whatever_the_format_of_a_recordings_colour(form, order, tmp_path):
+    import pyrealsense2
+
+    from insegan_ros.data.recordings import read_frames
+
+    depth, colour = pictures()
+    soft = SoftwareRealSense(depth, np.ascontiguousarray(colour[..., order]), form=form)
+    recorders, heard = [pyrealsense2.recorder(str(tmp_path / 'one.db3'), soft.device)], []
+    sensors = recorders[0].query_sensors()
+    for sensor in sensors:
+        sensor.open(sensor.get_stream_profiles()[0])
+        sensor.start(heard.append)
+    while len(heard) < 16:
+        time.sleep(0.02)
+    for sensor in sensors:
+        sensor.stop()
+        sensor.close()
+    # A recording is whole once its recorder is gone.
+    recorders.clear()
+    del sensors, sensor
+    soft.unplug()
+    frames = list(read_frames(tmp_path / 'one.db3', colour=True))
+    assert frames and all((frame.colour == colour).all() for frame in frames)

@@ -13,10 +13,15 @@ WIDTH, HEIGHT, FOCAL, UNIT_M = 320, 240, 300.0, 0.001
 
 class SoftwareRealSense:
     """Depth and colour at 320x240; `feed` in a thread until stopped. shift_m: how far the colour
-    camera stands to the right of depth's."""
+    camera stands to the right of depth's; form: of colour, as librealsense names it."""
 
     def __init__(
-        self, depth: np.ndarray, colour: np.ndarray, unit_m: float = UNIT_M, shift_m: float = 0.0
+        self,
+        depth: np.ndarray,
+        colour: np.ndarray,
+        unit_m: float = UNIT_M,
+        shift_m: float = 0.0,
+        form: str = 'rgb8',
     ) -> None:
         import pyrealsense2 as rs
 
@@ -30,7 +35,10 @@ class SoftwareRealSense:
             for number, (sensor, kind) in enumerate(
                 zip(
                     self.sensors,
-                    ((rs.stream.depth, rs.format.z16, 2), (rs.stream.color, rs.format.rgb8, 3)),
+                    (
+                        (rs.stream.depth, rs.format.z16, 2),
+                        (rs.stream.color, getattr(rs.format, form), colour.shape[2]),
+                    ),
                 ),
                 start=1,
             )
