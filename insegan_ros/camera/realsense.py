@@ -195,19 +195,16 @@ class RealSense:
             came, frames = self.syncer.try_wait_for_frames(int(1000 * timeout_s))
             if not came or not frames.get_depth_frame():
                 return None
-            colour = frames.get_color_frame()
+            for one in self._filters:
+                frames = one.process(frames).as_frameset()
+            depth, colour = frames.get_depth_frame(), frames.get_color_frame()
             aligned = None
             if self._align is not None and colour:
                 aligned = self._depth(self._align.process(frames).get_depth_frame())
-            depth = frames.get_depth_frame()
-            for one in self._filters:
-                depth = one.process(depth)
             picture = None
             if colour:
                 picture = View(_rgb(colour), *self._camera(colour))
-            return Capture(
-                self._depth(depth.as_depth_frame()), picture, aligned, frames.get_timestamp()
-            )
+            return Capture(self._depth(depth), picture, aligned, frames.get_timestamp())
         except RuntimeError as error:
             raise CameraError(f'the camera failed: {error}') from error
 

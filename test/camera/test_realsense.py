@@ -99,6 +99,16 @@ def test_filters_do_what_they_say(device):
     )
 
 
+def test_filters_are_of_depth_in_the_colour_cameras_view_too(device):
+    soft = device()
+    camera = RealSense(RealSenseConfig(**SMALL, max_depth_m=0.55), lambda: soft.device)
+    camera.open()
+    capture = first(camera)
+    camera.close()
+    for view in (capture.depth, capture.aligned):
+        assert set(np.unique(view.pixels)) == {0, 500}
+
+
 def test_no_camera_no_stream_and_a_recording_that_is_not_there_are_said():
     with pytest.raises(CameraError, match='no RealSense camera with serial 7 is connected'):
         RealSense(RealSenseConfig(serial='7')).open()
