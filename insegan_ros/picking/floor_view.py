@@ -60,8 +60,9 @@ def lay_out(
     low, high = feet.min(0) - REACH_M, feet.max(0) + REACH_M
     pixel_m = max(pixel_m, float((high - low).max()) / LARGEST_PX)
     columns, rows = (int(side) for side in np.ceil((high - low) / pixel_m))
-    # On the grid of the optical axis, so that a straight view is only shifted.
-    corner = np.floor(low / pixel_m) * pixel_m
+    # On the camera's own pixels, so that a straight view is only shifted.
+    middle = np.array([k.cx, k.cy])
+    corner = (np.floor(low / pixel_m + middle) - middle) * pixel_m
     x, y = np.meshgrid(np.arange(columns), np.arange(rows))
     points = workspace.from_floor(corner + np.stack([x, y], -1) * pixel_m)
     seen = points[..., 2] > 0

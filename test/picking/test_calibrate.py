@@ -16,6 +16,7 @@ from tilted_bins import BIN, MOULDED, cylinders_at, tilted_camera
 from insegan_ros.errors import DatasetError, InputError
 from insegan_ros.frame import Frame, Intrinsics
 from insegan_ros.picking.calibrate import calibrate, spread, write_calibration
+from insegan_ros.picking.floor_view import lay_out
 from insegan_ros.workspace import Workspace
 from insegan_sim.container import Container
 from insegan_sim.scenes import scene_stream
@@ -34,6 +35,17 @@ def test_floor_inside_and_walls_of_an_empty_bin(sensor):
     assert np.allclose(found.workspace.bounds, truth.bounds, atol=0.012) and found.frames == 3
     assert found.wall_m == pytest.approx(SETUP.container.height_m, abs=0.015)
     assert found.noise_m < (0.0005 if sensor == 'ideal' else 0.004)
+
+
+@pytest.mark.parametrize('middle', [(79.5, 59.5), (80.0, 60.0), (78.7, 61.2)])
+def test_seen_from_straight_above_the_floor_laid_out_is_the_cameras_picture(middle):
+    camera = Intrinsics(200.0, 200.0, *middle, 160, 120)
+    depth = 0.5 + np.random.default_rng(0).uniform(-0.001, 0.001, (120, 160)).astype(np.float32)
+    piece = np.zeros(depth.shape, bool)
+    piece[30:90, 40:120] = True
+    view, laid = lay_out(Frame(depth, camera), Workspace((0.0, 0.0, -1.0, 0.5)), piece)
+    assert laid.sum() == piece.sum()
+    assert np.allclose(view.heights[laid], 0.5 - depth[piece], atol=1e-6)
 
 
 def test_a_bin_with_a_part_in_it_is_refused():
