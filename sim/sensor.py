@@ -180,6 +180,8 @@ class StereoSensor:
 
 Sensor = IdealSensor | StereoSensor
 MODELS: dict[str, type] = {'ideal': IdealSensor, 'stereo': StereoSensor}
+# What a file's values must be, in words.
+KINDS = {bool: 'yes or no', int: 'a whole number', float: 'a number'}
 
 
 def load_sensor(name: str) -> Sensor:
@@ -207,9 +209,7 @@ def load_sensor(name: str) -> Sensor:
             raise ConfigError(
                 f'{path}: unknown value "{key}": expected one of {", ".join(sorted(known))}'
             )
-        if isinstance(value, bool) != (known[key] is bool) or not isinstance(value, (int, float)):
-            raise ConfigError(
-                f'{path}: {key} is {value!r}: expected a'
-                f' {"yes or no" if known[key] is bool else "number"}'
-            )
+        fits = type(value) is known[key] or (type(value) is int and known[key] is float)
+        if not fits or not abs(value) < np.inf:
+            raise ConfigError(f'{path}: {key} is {value!r}: expected {KINDS[known[key]]}')
     return model(**values)
