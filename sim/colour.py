@@ -160,12 +160,12 @@ def _surfaces(
     shape = rendering.depth_m.shape
     _, surface = rendering.require_surfaces()
     albedo, gloss = np.zeros((*shape, 3)), np.zeros(shape)
-    # Table and container, told apart by their height.
+    # Table and container, told apart by their place.
     table = Material.draw(rng, size_m=camera.container.width_m)
     pattern = str(rng.choice(PATTERNS[1:])) if patterned else 'plain'
     walls = Material.draw(rng, size_m=camera.container.width_m, pattern=pattern)
-    half = camera.container.width_m / 2
-    outside = (rendering.labels == 0) & (np.abs(surface[..., :2]).max(-1) > half + 0.02)
+    half = np.array([camera.container.width_m, camera.container.depth_m]) / 2
+    outside = (rendering.labels == 0) & (np.abs(surface[..., :2]) > half + 0.02).any(-1)
     for mask, material in ((rendering.labels == 0, walls), (outside, table)):
         albedo[mask], gloss[mask] = material.at(surface[mask]), material.gloss
     tint = rng.uniform(0.9, 1.1, 3)

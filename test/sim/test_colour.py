@@ -3,6 +3,7 @@ import pytest
 
 from insegan_sim.camera import Camera
 from insegan_sim.colour import material_of, shade
+from insegan_sim.container import Container
 from insegan_sim.parts import load_part, load_parts
 from insegan_sim.scenes import make_container
 
@@ -81,6 +82,18 @@ def test_a_printed_tote_has_two_colours_and_the_rest_is_drawn_as_before(view):
         for patterned in (False, True)
     ]
     assert spread[1] > 1.5 * spread[0]
+
+
+def test_the_table_begins_beyond_the_walls_of_a_bin_that_is_deeper_than_wide():
+    camera = Camera.over_bin(Container('bin', 0.2, 0.3, 0.05), 120, 120)
+    rendering = camera.render([], np.empty((0, 4, 4)), surfaces=True)
+    _, surface = rendering.require_surfaces()
+    inside = (np.abs(surface[..., :2]) < (0.09, 0.14)).all(-1)
+    for number in range(4):
+        shown = shade(rendering, camera, [], np.empty((0, 4, 4)), np.random.default_rng(number))
+        # One colour, but for lamps that stand near.
+        floor = shown[inside].astype(float)
+        assert (floor.std(0) < 0.15 * floor.mean(0) + 8).all()
 
 
 def test_no_two_fruits_of_a_heap_have_a_colour():
