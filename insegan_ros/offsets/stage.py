@@ -147,7 +147,7 @@ def offset_loss(
     area: Tensor | None = None,
     known: Tensor | None = None,
 ) -> dict[str, Tensor]:
-    """The losses of a network's output (B, 2 + D + 1, H, W) for foreground (B, H, W) and offset (B,
+    """The losses of a network's output (B, 1 + D + 1, H, W) for foreground (B, H, W) and offset (B,
     D, H, W) in px, scalars by name: `foreground`, cross-entropy, of the pixels of `known` (B, H, W)
     alone if given, as a share of all; `offsets`, Laplace likelihood of
     the offset's error on the foreground, mean over its pixels, or sum over `area`, where several

@@ -77,7 +77,8 @@ class Holds:
         self, label: int, box: tuple[slice, slice], seen: float, part: np.ndarray | None
     ) -> Pick | None:
         """The best way to hold the instance that lies in a box of the window and of which a share
-        is seen, None where it has no reading; part: its pose (4, 4), where grasps were taught."""
+        is seen, None where it has hardly a reading; part: its pose (4, 4), where grasps were
+        taught."""
         readings = self.depth[box][(self.labels[box] == label) & self.read[box]]
         if len(readings) < 8:
             return None
