@@ -127,8 +127,9 @@ class Instances:
     labels (H, W) uint16, 0 = background, i = the i-th instance, in a truth also IGNORE, where
     nobody knows what is seen (no instance, and no score counts it); scores (N,) in [0, 1], higher
     is surer; classes (N,) names or None; poses (N, 4, 4) camera-from-object in metres or None;
-    amodal (N, H, W) bool, whole masks with what is hidden, or None. Raises InputError where these
-    do not fit together.
+    amodal (N, H, W) bool, whole masks with what is hidden, or None; registered (N,) bool, which of
+    the poses a mesh was laid at, where not all are of its frame, or None. Raises InputError where
+    these do not fit together.
 
     >>> labels = np.array([[0, 1, 1], [2, 2, 1]], np.uint16)
     >>> found = Instances(labels, scores=np.array([0.9, 0.4]))
@@ -144,6 +145,7 @@ class Instances:
     classes: tuple[str, ...] | None = None
     poses: np.ndarray | None = None
     amodal: np.ndarray | None = None
+    registered: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         count = len(self.scores)
@@ -166,6 +168,9 @@ class Instances:
         _check(
             self.amodal is None or self.amodal.shape == (count, *self.labels.shape),
             'amodal masks are not (N, H, W)',
+        )
+        _check(
+            self.registered is None or self.registered.shape == (count,), 'registered is not (N,)'
         )
 
     def __len__(self) -> int:
@@ -196,6 +201,7 @@ class Instances:
             ),
             None if self.poses is None else self.poses[chosen],
             None if self.amodal is None else self.amodal[chosen],
+            None if self.registered is None else self.registered[chosen],
         )
 
     @classmethod

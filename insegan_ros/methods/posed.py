@@ -66,12 +66,12 @@ class PosedSegmenter(WrappedSegmenter):
             else np.tile(np.eye(4, dtype=np.float32), (len(found), 1, 1))
         )
         masks = found.masks()
-        amodal = masks.copy()
+        amodal, registered = masks.copy(), np.zeros(len(found), bool)
         for index, one in enumerate(self._register(frame, list(masks), poses[:, :3, :3])):
             if one is not None:
-                poses[index] = one.pose
+                poses[index], registered[index] = one.pose, True
                 amodal[index] |= self.registration.silhouette(one.pose, frame.intrinsics)
-        return replace(found, poses=poses, amodal=amodal)
+        return replace(found, poses=poses, amodal=amodal, registered=registered)
 
     def _register(
         self, frame: Frame, masks: list[np.ndarray], decoded: np.ndarray

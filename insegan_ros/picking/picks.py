@@ -62,10 +62,14 @@ def rank_picks(
 
     part_area_m2: what one whole part covers; a mask that is much larger is suspected of two. 0
     compares with the median of the masks. tooling: the gripper's body, and grasps for the
-    instances' poses. Raises InputError where there are grasps but no poses.
+    instances' poses; one that was not registered has no pick then. Raises InputError where there
+    are grasps but no poses.
     """
     holds = Holds(surface, instances.labels[surface.inside], config, tooling)
     poses = instances.require_poses() if tooling.grasps else np.empty((0, 4, 4))
+    known = np.ones(len(instances), bool)
+    if tooling.grasps and instances.registered is not None:
+        known = instances.registered
     areas = holds.areas(len(instances))
     usual = part_area_m2 or float(np.median(areas[areas > 0])) if (areas > 0).any() else 0.0
     highest = max(float(surface.height[holds.labels > 0].max(initial=0)), 1e-6)
@@ -73,7 +77,7 @@ def rank_picks(
     boxes = find_objects(holds.labels, len(instances))
     for label in _tried(holds, len(instances)):
         check_time()
-        box = boxes[label - 1]
+        box = boxes[label - 1] if known[label - 1] else None
         pose = poses[label - 1] if tooling.grasps else None
         found = holds.hold(label, box, seen_share(instances, label), pose) if box else None
         if found is None:

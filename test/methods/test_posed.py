@@ -7,12 +7,17 @@ from itertools import islice
 
 import numpy as np
 import pytest
+import trimesh
 
 from insegan_ros.data.scene import visible_fractions
 from insegan_ros.errors import ConfigError, InputError
+from insegan_ros.frame import Frame, Instances, Intrinsics
+from insegan_ros.geometry.registration import MeshRegistration
+from insegan_ros.methods.posed import PosedSegmenter
 from insegan_ros.methods.registry import load_segmenter
 from insegan_ros.metrics.masks import foreground_iou
 from insegan_ros.metrics.poses import TruePart, frame_between, match
+from insegan_ros.segmenters.base import Segmenter
 from insegan_sim.parts import load_part
 from insegan_sim.scenes import bin_setup, scene_stream
 
@@ -31,6 +36,28 @@ def test_a_mesh_gives_any_segmenter_the_parts_own_poses(bolts, tmp_path):
     # Their origin is the part's middle, below the surface that the camera sees.
     depth = [np.nanmedian(bolts[0].frame.depth_m[mask]) for mask in found.masks()]
     assert (found.poses[:, 2, 3] > np.array(depth) - 0.02).all()
+
+
+class Guess(Segmenter):
+    """A part, and a speck of the floor."""
+
+    def segment(self, frame, workspace=None):
+        labels = (frame.depth_m < frame.depth_m.max() - 0.01).astype(np.uint16)
+        labels[:3, :3] = 2
+        poses = np.tile(np.eye(4, dtype=np.float32), (2, 1, 1))
+        return Instances(labels, np.ones(2, np.float32), poses=poses)
+
+
+def test_it_is_known_which_poses_are_the_meshs():
+    depth = np.full((120, 160), 0.5, np.float32)
+    depth[45:75, 55:105] = 0.45
+    frame = Frame(depth, Intrinsics(200.0, 200.0, 79.5, 59.5, 160, 120))
+    box = trimesh.creation.box((0.1125, 0.0675, 0.05))
+    found = PosedSegmenter(Guess(), MeshRegistration(box)).segment(frame)
+    assert found.registered.tolist() == [True, False]
+    assert np.array_equal(found.poses[1], np.eye(4))
+    assert len(found.only(found.registered)) == 1
+    assert found.only(~found.registered).registered.tolist() == [False]
 
 
 def test_a_mesh_in_another_unit_is_refused_and_named(tmp_path):

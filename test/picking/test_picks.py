@@ -325,6 +325,12 @@ grasps:
     assert np.allclose(pick.pose[:3, 3], (0.03, 0, 0.47)) and np.allclose(
         pick.pose[:3, 2], (0, 0, 1)
     )
+    # A pose of the points' own axes is none that a grasp was taught in.
+    found_by = replace(found, registered=np.array([True]))
+    assert len(rank_picks(Surface(frame, FLOOR), found_by, config, tooling=tooling)) == 1
+    lost = replace(found, registered=np.array([False]))
+    assert rank_picks(Surface(frame, FLOOR), lost, config, tooling=tooling) == []
+    assert len(rank_picks(Surface(frame, FLOOR), lost)) == 1
     # Something stands where a finger would come down at that end.
     blocked = frame.depth_m.copy()
     row, column = round(0.02 / 0.45 * 200 + 59.5), round(0.03 / 0.45 * 200 + 79.5)
