@@ -46,6 +46,8 @@ from insegan_ros.workspace import SCALARS, TRAINING_MARGIN, Workspace, four
 
 DEPTH_UNIT_M = 1e-4
 FORMAT = 'insegan-shard-2'
+# How many columns `workspaces` may have, see above.
+COLUMNS = (8, 10, 8 + len(SCALARS))
 AGAIN = 'delete it and run `insegan simulate` again, which makes only what is missing'
 
 
@@ -124,7 +126,7 @@ def _arrays(scenes: Sequence[Scene], classes: tuple[str, ...]) -> Iterator[tuple
     yield 'cameras', np.array([(k.fx, k.fy, k.cx, k.cy) for k in cameras])
     rows = np.array([_row(scene.workspace) for scene in scenes])
     # As earlier versions read it, as far as it goes.
-    columns = next((n for n in (8, 10) if not rows[:, n:].any()), rows.shape[1])
+    columns = next(n for n in COLUMNS if not rows[:, n:].any())
     yield 'workspaces', rows[:, :columns]
     present = [[name in scene.present for name in classes] for scene in scenes]
     yield 'present', np.array(present, bool).reshape(len(scenes), len(classes))
@@ -379,13 +381,14 @@ def _check_shapes(file: h5py.File, kinds: int) -> None:
     """Raise ValueError for arrays that are not as the module's table has them; kinds: how many
     classes there are."""
     length, height, width = file['depth'].shape
+    columns = next((n for n in COLUMNS if file['workspaces'].shape[1:] == (n,)), COLUMNS[0])
     slots = file['classes'].shape[1] if 'classes' in file else 0
     size = height, width
     tables = {
         'depth': ('u', size),
         'colour': ('u', (*size, 3)),
         'cameras': ('f', (4,)),
-        'workspaces': ('f', (10 if file['workspaces'].shape[1:] == (10,) else 8,)),
+        'workspaces': ('f', (columns,)),
         'present': ('b', (kinds,)),
         'counts': ('i', ()),
         'labels': ('u', size),

@@ -88,6 +88,26 @@ def test_everything_in_a_scene_survives(tmp_path):
             assert np.array_equal(getattr(before.truth, name), getattr(after.truth, name))
 
 
+@pytest.mark.parametrize(
+    ('walls', 'columns'),
+    [
+        ({}, 8),
+        ({'bounds_turn_deg': 5.0, 'wall_noise_m': 0.001}, 10),
+        ({'corner_radius_m': 0.02, 'foot_radius_m': 0.01, 'wall_slope_deg': 3.0}, 13),
+    ],
+)
+def test_bins_of_every_kind_survive(walls, columns, tmp_path):
+    from dataclasses import replace
+
+    plain = hand_made(1)
+    workspace = replace(plain.workspace, **walls)
+    some = [replace(plain, workspace=one) for one in (workspace, None)]
+    write_whole(tmp_path / 'scenes-00000.h5', pack_shard(some, ShardInfo(('a', 'b'), 0, 0)))
+    with h5py.File(tmp_path / 'scenes-00000.h5') as file:
+        assert file['workspaces'].shape == (2, columns)
+    assert [scene.workspace for scene in ShardDataset(tmp_path)] == [workspace, None]
+
+
 def test_the_same_scenes_make_the_same_bytes():
     assert pack_shard([hand_made(2)], ShardInfo(('a', 'b'), 0, 0)) == pack_shard(
         [hand_made(2)], ShardInfo(('a', 'b'), 0, 0)
