@@ -366,14 +366,19 @@ def check_paths(node: Node, changed: Iterable[Parameter] = ()) -> None:
     folders that may be read, or where these are no folders."""
     new = {one.name: one.value for one in changed}
     folders = node.get_parameter('allowed_folders').value
-    if not all(isinstance(one, str) for one in folders):
-        raise ConfigError(f'parameter allowed_folders is {folders!r}: expected a list of folders')
+    _check_texts('allowed_folders', folders, 'folders')
     values = {name: str(new.get(name, node.get_parameter(name).value)) for name in PATHS}
     models = new.get('models', node.get_parameter('models').value)
-    if not all(isinstance(one, str) for one in models):
-        raise ConfigError(f'parameter models is {models!r}: expected a list of models')
+    _check_texts('models', models, 'models')
     values |= {f'models[{index}]': model for index, model in enumerate(models)}
     check_allowed(values, folders)
+
+
+def _check_texts(name: str, value: Any, what: str) -> None:
+    """Raise ConfigError where a parameter is no list of texts; one text would be read as a list of
+    letters, and a folder's first one allow the whole disk."""
+    if isinstance(value, str) or not all(isinstance(one, str) for one in value):
+        raise ConfigError(f'parameter {name} is {value!r}: expected a list of {what}')
 
 
 def settings(node: Node, changed: Iterable[Parameter] = ()) -> Settings:

@@ -99,6 +99,15 @@ def test_a_node_keeps_to_them_at_run_time_and_at_configure(robot, folders):
         node.trigger_configure()
         assert node._state_machine.current_state[1] == 'unconfigured'
         assert f'parameter models[1] is "{others}/secret"' in node.health.last_error
+        # One folder that is no list is not the letters of its path, of which / is one.
+        node = made(allowed_folders=str(ours))
+        (answer,) = node.set_parameters([Parameter('mesh', value='/etc/passwd')])
+        assert not answer.successful and answer.reason == (
+            f"parameter allowed_folders is '{ours}': expected a list of folders"
+        )
+        node = made(models='kmeans')
+        node.trigger_configure()
+        assert "models is 'kmeans': expected a list of models" in node.health.last_error
     finally:
         for one in made.nodes:
             one.destroy_node()
