@@ -214,7 +214,7 @@ def run_empty_bin(config: EmptyBinConfig) -> dict[str, Any]:
                 model,
                 config.instances,
                 workspace,
-                {'continuous': False, 'silence_s': 10 * config.timeout_s},
+                {'continuous': False, 'silence_s': config.silence_s},
             )
         )
         for seed in range(config.seed, config.seed + config.bins):

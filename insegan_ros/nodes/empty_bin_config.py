@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from insegan_ros.errors import ConfigError
+from insegan_ros.nodes.demo_config import LONGEST_S, check_timeout
 
 
 @dataclass(frozen=True)
@@ -36,3 +37,9 @@ class EmptyBinConfig:
         for name in ('bins', 'instances'):
             if getattr(self, name) < 1:
                 raise ConfigError(f'{name} is {getattr(self, name)}: expected 1 or more')
+        check_timeout(self.timeout_s)
+
+    @property
+    def silence_s(self) -> float:
+        """After how long without a picture the segmenter is to warn: bins are made meanwhile."""
+        return min(10 * self.timeout_s, LONGEST_S)

@@ -13,8 +13,10 @@ pytest.importorskip('rclpy')
 from live_nodes import OTHER, insegan
 
 from insegan_ros.errors import ConfigError
+from insegan_ros.nodes.demo_config import DemoConfig
 from insegan_ros.nodes.empty_bin import TRIES, Look, empty_bin, summed
 from insegan_ros.nodes.empty_bin_config import EmptyBinConfig
+from insegan_ros.nodes.parameters import PARAMETERS
 
 
 class Scripted:
@@ -70,6 +72,22 @@ def test_a_pick_that_the_next_look_shows_is_taken():
 def test_counts_that_cannot_be_are_refused():
     with pytest.raises(ConfigError, match='bins is 0: expected 1 or more'):
         EmptyBinConfig(bins=0)
+
+
+@pytest.mark.parametrize('config', [EmptyBinConfig, DemoConfig])
+def test_waiting_times_are_such_that_the_segmenter_takes(config):
+    (silence,) = (one for one in PARAMETERS if one.name == 'silence_s')
+    for timeout_s in (float('nan'), 0.0, 2 * silence.high):
+        with pytest.raises(ConfigError, match='timeout_s is .*: expected 0.1 to 3600 s'):
+            config(timeout_s=timeout_s)
+    longest = config(timeout_s=float(silence.high))
+    assert getattr(longest, 'silence_s', longest.timeout_s) == silence.high
+
+
+def test_a_demo_that_never_ends_is_refused():
+    for seconds in (float('nan'), float('inf'), 0.0):
+        with pytest.raises(ConfigError, match='seconds is .*: expected a positive time'):
+            DemoConfig(seconds=seconds)
 
 
 @pytest.mark.slow
