@@ -23,6 +23,7 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import Point, Pose, PoseStamped, Quaternion
 from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.exceptions import ParameterException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import PointCloud2
@@ -270,7 +271,7 @@ def main() -> int:
         with watching(Cell, alone=False) as (cell, executor, _):
             cell.spin = partial(executor.spin_once, 0.05)
             print(json.dumps(empty_bin(cell).summary(), indent=1))
-    except InseganError as error:
+    except (InseganError, ParameterException) as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -126,11 +126,15 @@ def watching(
     """A node of this process, its executor, and a list for processes that are ended with it,
     whatever happens. alone: whether nobody else may publish on our topics.
 
-    Raises ConfigError where the ROS domain is none, or where it is not ours alone.
+    Raises ConfigError where the ROS domain or the arguments are none, or where it is not ours
+    alone.
     """
     check_domain()
     os.environ.update(dds_environment())
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    except Exception as error:  # rcl reports malformed --ros-args with types of its own
+        raise ConfigError(f'ROS 2 cannot start: {str(error).splitlines()[0]}') from error
     processes: list[subprocess.Popen] = []
     with Interrupts() as interrupts:
         node = make()

@@ -104,6 +104,8 @@ def test_a_node_is_stopped_in_order_while_its_thread_publishes_and_while_it_is_m
         ('segmenter', 'min_score:=2.0', 'min_score'),
         ('realsense_camera', 'decimation:=9', 'decimation 9'),
         ('sim_camera', 'rate:=-1.0', 'rate'),
+        ('empty_bin', 'timeout_s:=1', 'timeout_s'),
+        ('empty_bin', 'nonsense', 'nonsense'),
     ],
 )
 def test_a_value_that_cannot_be_ends_a_start_with_one_line(tmp_path, module, parameter, words):
