@@ -32,7 +32,7 @@ from insegan_ros.nodes.pick_messages import (
     possible_picks,
     table_message,
 )
-from insegan_ros.nodes.result import Result, classes_of
+from insegan_ros.nodes.result import Result
 from insegan_ros.picking.carrier import Place
 from insegan_ros.picking.picks import BinState
 
@@ -226,7 +226,7 @@ def detections_message(result: Result, vision: ModuleType) -> Any:
 
 def label_info_message(result: Result, vision: ModuleType) -> Any:
     """A vision_msgs/LabelInfo that names the classes."""
-    names = sorted(set(classes_of(result))) or [result.part]
+    names = result.kinds or (result.part,)
     return vision.LabelInfo(
         header=result.header,
         threshold=0.0,

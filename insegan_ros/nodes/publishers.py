@@ -57,11 +57,11 @@ class Publishers:
             if not output.latched
         )
 
-    def publish_latched(self, part: str) -> None:
-        """What does not depend on a frame, such as the part's name."""
+    def publish_latched(self, part: str, kinds: tuple[str, ...]) -> None:
+        """What does not depend on a frame, such as the part's name; kinds: see Result."""
         camera = Intrinsics(1, 1, 0, 0, 1, 1)
         no_frame = Frame(np.full((1, 1), np.nan, np.float32), camera)
-        nothing = Result(no_frame, Instances.none((1, 1)), None, Header(), part)
+        nothing = Result(no_frame, Instances.none((1, 1)), None, Header(), part, kinds=kinds)
         for output, publisher in self.all:
             if output.latched:
                 publisher.publish(output.make(nothing))

@@ -39,7 +39,8 @@ class Result:
     workspace: None where the frame has no reading at all. part: the class's name. part_area_m2:
     what one whole part covers, 0 if unknown. mesh: what poses are of, if it is one. tooling: the
     gripper's body and taught grasps. target: the frame of poses and picks, None for the
-    camera's own. tracker: knows the frames before.
+    camera's own. tracker: knows the frames before. kinds: the names of all classes that the method
+    tells apart, empty where all is `part`.
     """
 
     frame: Frame
@@ -53,6 +54,7 @@ class Result:
     tooling: Tooling = NO_TOOLING
     target: Target | None = None
     tracker: Tracker | None = None
+    kinds: tuple[str, ...] = ()
 
     @property
     def placed(self) -> tuple[np.ndarray | None, Header]:
@@ -76,8 +78,8 @@ class Result:
     @cached_property
     def class_numbers(self) -> list[int]:
         """Every instance's class, as label_info numbers them."""
-        names = sorted(set(classes_of(self)))
-        return [names.index(name) + 1 for name in classes_of(self)]
+        kinds = self.kinds or (self.part,)
+        return [kinds.index(name) + 1 for name in classes_of(self)]
 
     @property
     def summary(self) -> str:

@@ -218,7 +218,7 @@ class SegmenterNode(LifecycleNode):
         topics = ' and '.join(one.topic_name for one in self.subscriptions_by_input.values())
         self.get_logger().info(f'listening on {topics}')
         done = super().on_activate(state)
-        self.outputs.publish_latched(self.segmenter.part or UNNAMED)
+        self._publish_latched(self.segmenter)
         return done
 
     def _subscribe(self) -> None:
@@ -312,7 +312,10 @@ class SegmenterNode(LifecycleNode):
     def _on_switched(self, name: str, segmenter: Segmenter) -> None:
         self._say_what_runs(name, segmenter)
         if self.worker is not None:
-            self.outputs.publish_latched(segmenter.part or UNNAMED)
+            self._publish_latched(segmenter)
+
+    def _publish_latched(self, segmenter: Segmenter) -> None:
+        self.outputs.publish_latched(segmenter.part or UNNAMED, segmenter.classes)
 
     def _on_not_switched(self, reason: str) -> None:
         """The parameter says again what runs."""
@@ -390,6 +393,7 @@ class SegmenterNode(LifecycleNode):
             live.tooling,
             self.target,
             tracker,
+            segmenter.classes,
         )
         published = self._publish(worker, result, everything)
         meter.finish((self.get_clock().now().nanoseconds - stamp_ns(header)) / 1e9)

@@ -35,6 +35,8 @@ class Segmenter(ABC):
     """What it is for: instances, foreground, heaps or classes; see tasks/."""
     part = ''
     """The part that it was trained on; empty where it knows none."""
+    classes: tuple[str, ...] = ()
+    """The names that it gives to what it finds; empty where all is `part`."""
     scales: Scales = Scales.none()
     """How it sees a camera's image; zeros where it knows no scale."""
     modality: Modality = 'depth'
@@ -86,7 +88,7 @@ class WrappedSegmenter(Segmenter):
     def __init__(self, inner: Segmenter) -> None:
         self.inner, self.part, self.scales = inner, inner.part, inner.scales
         self.task, self.modality, self.device = inner.task, inner.modality, inner.device
-        self.runtime = inner.runtime
+        self.runtime, self.classes = inner.runtime, inner.classes
 
     def told(self, instances: int) -> Segmenter:
         """The same method, the wrapped one told how many instances to expect."""

@@ -132,6 +132,21 @@ def test_label_info_names_the_part(store, vision):
     store.serialize_cdr(message, 'vision_msgs/msg/LabelInfo')
 
 
+def test_class_ids_are_those_of_label_info_whatever_a_frame_shows(vision):
+    kinds = ('nut', 'bolt', 'cone')
+    nothing = replace(result(workspace=None), kinds=kinds)
+    told = {
+        str(one.class_id): one.class_name for one in made(nothing, 'label_info', vision).class_map
+    }
+    assert tuple(told.values()) == kinds
+    for shown in (('cone', 'cone'), ('bolt', 'nut')):
+        named = replace(result(), kinds=kinds)
+        named = replace(named, instances=replace(named.instances, classes=shown))
+        for output in ('detections', 'parts'):
+            found = made(named, output, vision).detections
+            assert tuple(told[one.results[0].hypothesis.class_id] for one in found) == shown
+
+
 def test_without_vision_msgs_its_outputs_are_left_out(vision):
     names = {output.name for output in outputs(None)}
     assert (
