@@ -131,7 +131,7 @@ def evaluate(
     part = _true_part(segmenter, models)
     results: list[SceneResult] = []
     pairs: dict[str, list[tuple[Instances, Instances]]] = {'': [], '_hard': []}
-    hard_found, index = 0, -1
+    hard_found, labelled = 0, 0
     with tqdm(total=2 * limit, desc='evaluate', unit='scene', disable=not progress) as bar:
         for index, scene in enumerate(scenes):
             if scene.truth is None and not scene.present:
@@ -141,7 +141,7 @@ def evaluate(
             if not highest_label(truth.labels):
                 raise DatasetError(f'scene {index} has no visible part: expected labelled scenes')
             theirs = score(truth, kmeans_instances(frame, scene.workspace, len(truth)))
-            random = index < limit
+            random = labelled < limit
             hard = theirs.paper_miou < KMEANS_FAILS_BELOW and hard_found < limit
             if random or hard:
                 found = segmenter.segment(frame, scene.workspace)
@@ -163,13 +163,14 @@ def evaluate(
                 )
                 hard_found += hard
                 bar.update(random + hard)
-            if index + 1 >= limit and hard_found >= limit:
+            labelled += 1
+            if labelled >= limit and hard_found >= limit:
                 break
     if not results:
         raise DatasetError('there are no labelled scenes: expected at least one')
     return Evaluation(
         results,
-        index + 1,
+        labelled,
         {suffix: average_precision(*zip(*some)) for suffix, some in pairs.items() if some},
     )
 

@@ -36,6 +36,9 @@ def test_an_evaluation_reports_precision_and_picks_and_passes_over_frames_withou
         and found['ap75'] == 1
         and found['first_pick_free'] == 1
     )
+    # The first two are those with labels, wherever they come.
+    late = evaluate(Truth(scenes), [mixed[0]] * 3 + scenes, limit=2, progress=False).summary()
+    assert (late['scenes'], late['looked_at']) == (2, 6)
     with pytest.raises(DatasetError, match='no labelled scenes'):
         evaluate(Truth(scenes), mixed[:1], progress=False)
 
