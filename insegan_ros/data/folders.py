@@ -13,7 +13,7 @@ import numpy as np
 from insegan_ros.data.images import read_picture
 from insegan_ros.errors import DatasetError
 from insegan_ros.files import no_path, write_whole
-from insegan_ros.frame import Frame, Instances, Intrinsics, highest_label, metres
+from insegan_ros.frame import Frame, Instances, Intrinsics, metres
 from insegan_ros.workspace import Workspace, workspace_of, workspace_values
 
 # What masks beside a picture NAME are called.
@@ -119,15 +119,11 @@ def labels_of(masks: Iterable[np.ndarray], shape: tuple[int, int]) -> np.ndarray
 
 
 def instances_of(
-    labels: np.ndarray,
-    classes: tuple[str, ...] | None,
-    poses: np.ndarray | None,
-    amodal: list[np.ndarray],
+    labels: np.ndarray, classes: tuple[str, ...], poses: np.ndarray | None, amodal: list[np.ndarray]
 ) -> Instances:
     """Truth from what a format holds: labels (H, W), poses (N, 4, 4) or None, amodal masks (H, W),
     which are kept only where every instance has one."""
-    count = len(classes) if classes is not None else highest_label(labels)
-    whole = None
+    count, whole = len(classes), None
     if count == 0:
         whole = np.zeros((0, *labels.shape), bool)
     elif len(amodal) == count:

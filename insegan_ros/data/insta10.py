@@ -29,6 +29,7 @@ from insegan_ros.data.folders import (
     workspace_json,
     write_entries,
 )
+from insegan_ros.data.run_lengths import check_count
 from insegan_ros.data.scene import Scene
 from insegan_ros.data.shards import DEPTH_UNIT_M
 from insegan_ros.errors import MALFORMED, DatasetError, InputError
@@ -76,6 +77,7 @@ def _read(folder: Path, name: str, picture: dict[str, Any], unit_m: float, part:
         count = int(picture.get('instances', highest_label(labels)))
         if not highest_label(labels) <= count < IGNORE:
             raise ValueError(f'{count} instances, masks up to {highest_label(labels)}')
+        check_count(count, labels.shape)
     except MALFORMED as error:
         raise DatasetError(
             f'{folder / "camera.json"}: picture {name} is damaged ({reason(error)}): expected'

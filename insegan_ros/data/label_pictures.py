@@ -1,7 +1,7 @@
 """Pictures with masks drawn by hand, and nothing more: what a labelling tool leaves.
 
     NAME_depth.png      16 bit, `depth_unit_m` a step, 0 = no reading
-    NAME_labels.png     16 bit, 0 = background, i = the i-th part, 65535 = ignored
+    NAME_labels.png     16 bit, 0 = background, a number a part, 65535 = ignored
     NAME_rgb.png        the colour picture in the same view, where there is one
     camera.yaml         fx, fy, cx, cy in px, depth_unit_m (0.001 if left out)
     workspace.yaml      floor and bounds as `insegan calibrate` writes them, where they are known
@@ -19,16 +19,9 @@ import numpy as np
 import yaml
 
 from insegan_ros.camera.given import GivenCamera, given_camera
-from insegan_ros.data.folders import (
-    LABELS,
-    colour_of,
-    depth_to_png,
-    instances_of,
-    intrinsics_json,
-    read_png,
-)
+from insegan_ros.data.folders import LABELS, colour_of, depth_to_png, intrinsics_json, read_png
 from insegan_ros.data.recordings import read_depth_image
-from insegan_ros.data.scene import Scene
+from insegan_ros.data.scene import Scene, seen_instances
 from insegan_ros.data.shards import DEPTH_UNIT_M
 from insegan_ros.errors import DatasetError, InputError, InseganWarning
 from insegan_ros.files import write_png, write_whole
@@ -86,8 +79,7 @@ def _scene(path: Path, workspace: Workspace | None, camera: GivenCamera | None, 
             f'{drawn} is {labels.dtype} of shape {labels.shape}: expected the numbers of the'
             f' parts, 8 or 16 bit, of shape {frame.depth_m.shape} like {path.name}'
         )
-    truth = instances_of(labels.astype(np.uint16), None, None, [])
-    return Scene(frame, truth, workspace, (part,))
+    return Scene(frame, seen_instances(labels.astype(np.uint16)), workspace, (part,))
 
 
 def write_label_pictures(

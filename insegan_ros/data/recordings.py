@@ -28,9 +28,9 @@ from insegan_ros.data.folders import inside
 from insegan_ros.data.images import depth_in, read_picture
 from insegan_ros.data.mcap_checksums import check_summary
 from insegan_ros.data.recording_writer import WORKSPACE_FILE
-from insegan_ros.data.scene import Scene
+from insegan_ros.data.scene import Scene, seen_instances
 from insegan_ros.errors import MALFORMED, CameraError, DatasetError, InputError, InseganError
-from insegan_ros.frame import DEPTH_FRAME, Frame, Instances, Intrinsics, highest_label, metres
+from insegan_ros.frame import DEPTH_FRAME, Frame, Intrinsics, metres
 from insegan_ros.texts import read_mapping, reason
 from insegan_ros.workspace import Workspace, read_workspace
 
@@ -126,7 +126,7 @@ def _scenes(path: Path, workspace: Workspace | None, colour: bool) -> Iterator[S
                     f' depth of {frame.depth_m.shape[1]}x{frame.depth_m.shape[0]}: expected one'
                     ' size'
                 )
-            truth = Instances(pending[1], np.ones(highest_label(pending[1]), np.float32))
+            truth = seen_instances(pending[1])
         yield Scene(frame, truth, workspace)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from insegan_ros.errors import InputError
-from insegan_ros.frame import Frame, Instances
+from insegan_ros.frame import Frame, Instances, highest_label
 from insegan_ros.workspace import Workspace
 
 
@@ -49,6 +49,14 @@ class Scene:
                 ' calibrate`'
             )
         return self.workspace
+
+
+def seen_instances(labels: np.ndarray) -> Instances:
+    """The truth of a picture of which only labels (H, W) uint16 are known: the parts that are seen,
+    numbered anew in the same order, for a number that no pixel has stands for no part."""
+    count = highest_label(labels)
+    every = Instances(labels, np.ones(count, np.float32))
+    return every.only(np.isin(np.arange(1, count + 1), labels))
 
 
 def visible_fractions(truth: Instances) -> np.ndarray:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from insegan_ros.data.folders import LABELS
 from insegan_ros.data.images import read_picture
-from insegan_ros.data.scene import visible_fractions
+from insegan_ros.data.scene import seen_instances, visible_fractions
 from insegan_ros.data.shards import ShardDataset, is_shards
 from insegan_ros.drawing.overlay import overlay
 from insegan_ros.drawing.tiles import save_picture, tile_colour
@@ -83,8 +83,8 @@ def simulated_heaps(folder: Path) -> Iterator[Heap]:
 
 
 def photographed_heaps(folder: Path) -> list[Heap]:
-    """Pictures NAME.png with their NAME_labels.png (16-bit, 0 = background) in a folder, in order
-    of name: no depth, everything is judged.
+    """Pictures NAME.png with their NAME_labels.png (16-bit, 0 = background, 65535 = not
+    judged) in a folder, in order of name: no depth, everything else is judged.
 
     Raises DatasetError where there are none, or where sizes differ.
     """
@@ -105,9 +105,9 @@ def photographed_heaps(folder: Path) -> list[Heap]:
             Intrinsics(width, width, (width - 1) / 2, (height - 1) / 2, width, height),
             colour[..., ::-1].copy(),
         )
-        out.append(
-            Heap(path.stem, frame, labels.astype(np.uint16), np.zeros(labels.shape, bool), None)
-        )
+        labels = seen_instances(labels.astype(np.uint16)).labels
+        ignored = labels == IGNORE
+        out.append(Heap(path.stem, frame, np.where(ignored, 0, labels), ignored, None))
     if not out:
         raise DatasetError(
             f'{folder} holds no picture with labels: expected NAME.png with NAME_labels.png'

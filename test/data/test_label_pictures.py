@@ -9,6 +9,7 @@ import pytest
 from box_scenes import CAMERA, FLOOR, box_scene
 
 from insegan_ros.data.convert import convert, open_dataset
+from insegan_ros.data.recording_writer import RecordingWriter
 from insegan_ros.data.scene import Scene
 from insegan_ros.errors import DatasetError, InseganWarning
 from insegan_ros.frame import IGNORE, Instances
@@ -46,6 +47,19 @@ def test_a_folder_of_drawn_labels_is_a_data_set(tmp_path):
     assert first.frame.depth_m[40, 30] == pytest.approx(0.46) and second.labelled().poses is None
 
 
+def test_numbers_that_are_left_out_stand_for_no_part(tmp_path):
+    labels = drawn(tmp_path / 'mine')
+    # As painted in greys that people can tell apart.
+    grey = np.where(labels == IGNORE, IGNORE, 20_000 * labels)
+    for path in (tmp_path / 'mine').glob('*_labels.png'):
+        cv2.imwrite(str(path), grey)
+    with RecordingWriter(tmp_path / 'recording') as writer:
+        writer.add(one_scene(tmp_path / 'mine').frame, grey)
+    for form in ('mine', 'recording'):
+        truth = one_scene(tmp_path / form).labelled()
+        assert len(truth) == 2 and np.array_equal(truth.labels, labels)
+
+
 @pytest.mark.parametrize('form', ['shards', 'coco', 'insta10', 'recording', 'pictures'])
 def test_what_is_ignored_survives_every_format(tmp_path, form):
     labels = drawn(tmp_path / 'mine')
@@ -57,6 +71,15 @@ def test_what_is_ignored_survives_every_format(tmp_path, form):
         convert(tmp_path / 'mine', tmp_path / 'out', form)
     truth = one_scene(tmp_path / 'out').labelled()
     assert np.array_equal(truth.labels, labels) and len(truth) == 2
+
+
+def test_more_masks_than_there_is_memory_for_are_refused(tmp_path):
+    drawn(tmp_path / 'mine')
+    convert(tmp_path / 'mine', tmp_path / 'out', 'insta10')
+    note = tmp_path / 'out/camera.json'
+    note.write_text(note.read_text().replace('"instances": 2', '"instances": 60000'))
+    with pytest.raises(DatasetError, match='60000 masks of 160x120 px are more than any picture'):
+        one_scene(tmp_path / 'out')
 
 
 def test_a_picture_without_labels_has_no_truth_and_a_wrong_one_is_refused(tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from insegan_ros.errors import DatasetError
-from insegan_ros.frame import Frame, Instances, Intrinsics
+from insegan_ros.frame import IGNORE, Frame, Instances, Intrinsics
 from insegan_ros.segmenters.base import Segmenter
 from insegan_ros.tasks.heaps import Heap, divide_heap, photographed_heaps, score_heaps
 from insegan_ros.workspace import Workspace
@@ -62,13 +62,22 @@ def test_photographs_come_with_their_labels(tmp_path):
     with pytest.raises(DatasetError, match='holds no picture with labels'):
         photographed_heaps(tmp_path)
     cv2.imwrite(str(tmp_path / 'b.png'), np.full((20, 30, 3), (10, 20, 30), np.uint8))
-    cv2.imwrite(str(tmp_path / 'b_labels.png'), np.eye(20, 30).astype(np.uint16) * 300)
+    cv2.imwrite(str(tmp_path / 'b_labels.png'), np.eye(20, 30, dtype=np.uint16) * 300)
     (heap,) = photographed_heaps(tmp_path)
     assert (
         heap.name == 'b'
         and heap.frame.colour[0, 0].tolist() == [30, 20, 10]
-        and heap.labels.max() == 300
+        and np.array_equal(heap.labels, np.eye(20, 30))
     )
+    labels = np.zeros((20, 30), np.uint16)
+    labels[:5], labels[10:15, :10] = IGNORE, 60_000
+    cv2.imwrite(str(tmp_path / 'b_labels.png'), labels)
+    (heap,) = photographed_heaps(tmp_path)
+    assert heap.overlooked.sum() == 5 * 30
+    scores = score_heaps([heap], [divide_heap(Answers((labels > 0).astype(np.uint16)), heap)])
+    assert scores['instances'] == 1
+    scores = score_heaps([heap], [divide_heap(Answers(heap.labels), heap)])
+    assert (scores['ap50'], scores['honest_miou'], scores['count_error']) == (1.0, 1.0, 0.0)
     cv2.imwrite(str(tmp_path / 'b_labels.png'), np.zeros((5, 5), np.uint16))
     with pytest.raises(
         DatasetError, match='expected a picture, and label numbers of the same size'
