@@ -19,6 +19,7 @@ from insegan_ros.cli.options import (
     chosen_workspace,
     mind_part,
 )
+from insegan_ros.data.convert import is_dataset
 from insegan_ros.data.folders import LABELS
 from insegan_ros.data.items import items_of
 from insegan_ros.data.recording_writer import INSTANCES_TOPIC, RecordingWriter
@@ -160,18 +161,18 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> None:
     """Run `insegan segment` with the options that were given."""
     from insegan_ros.data.recordings import own_workspace
-    from insegan_ros.data.shards import is_shards
 
     source = Path(arguments.input)
     workspace = chosen_workspace(arguments) or own_workspace(source)
     segmenter = chosen_segmenter(arguments)
-    if workspace is None and not is_shards(source) and not segmenter.needs_colour:
+    # Data sets hold the bin of every scene themselves.
+    knows = source.is_dir() and is_dataset(source) and not is_recording(source)
+    if workspace is None and not knows and not segmenter.needs_colour:
         print(
             'it is not given where the bin is (--workspace): the floor is fitted to every frame,'
             ' and everything that stands on it is taken for parts, walls included'
         )
-    if is_shards(source):
-        mind_part(segmenter, source, arguments.model)
+    mind_part(segmenter, source, arguments.model)
     camera = given_camera(arguments.intrinsics)
     count, refused = segment_input(source, segmenter, Path(arguments.out), workspace, camera)
     print(

@@ -62,7 +62,8 @@ def _items_of(source: Path, by_colour: bool, camera: GivenCamera | None) -> Iter
     if is_recording(source):
         yield from (Item('', frame) for frame in read_frames(source, colour=by_colour))
     elif source.is_dir() and is_dataset(source):
-        yield from (Item('', scene.frame, scene.workspace) for scene in open_dataset(source)[1])
+        _, scenes = open_dataset(source, camera=camera)
+        yield from (Item('', scene.frame, scene.workspace) for scene in scenes)
     else:
         yield from _images(source, by_colour, camera)
 

@@ -99,6 +99,16 @@ def test_data_sets_of_any_format_are_segmented_scene_by_scene(form, two_kinds, t
     assert {one['class'] for one in sure} <= {'nut', 'bolt', 'cone'} and len(sure) >= 4
 
 
+@pytest.mark.parametrize('form', ['shards', 'coco'])
+def test_where_the_bin_is_is_asked_for_where_nobody_says_it(form, two_kinds, tmp_path, capsys):
+    source = two_kinds
+    if form != 'shards':
+        source = tmp_path / form
+        convert(two_kinds, source, form)
+    assert command('segment', source, '--model', 'kmeans', '--out', tmp_path / 'masks') == 0
+    assert 'it is not given where the bin is' not in capsys.readouterr().out
+
+
 def test_photographs_are_segmented_by_methods_of_colour(tmp_path, capsys):
     (tmp_path / 'photos').mkdir()
     for number, left in enumerate((20, 60)):

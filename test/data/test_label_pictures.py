@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from box_scenes import CAMERA, FLOOR, box_scene
 
+from insegan_ros.camera.given import given_camera
 from insegan_ros.data.convert import convert, open_dataset
+from insegan_ros.data.items import frames_of
 from insegan_ros.data.recording_writer import RecordingWriter
 from insegan_ros.data.scene import Scene
 from insegan_ros.errors import DatasetError, InseganWarning
@@ -89,6 +91,14 @@ def test_a_picture_without_labels_has_no_truth_and_a_wrong_one_is_refused(tmp_pa
     cv2.imwrite(str(tmp_path / 'mine/0_labels.png'), np.zeros((10, 10), np.uint16))
     with pytest.raises(DatasetError, match=r'0_labels.png is uint16 of shape \(10, 10\): expected'):
         one_scene(tmp_path / 'mine')
+
+
+@pytest.mark.filterwarnings('error')
+def test_a_camera_that_is_given_is_the_one(tmp_path):
+    drawn(tmp_path / 'mine')
+    (tmp_path / 'mine/camera.yaml').unlink()
+    (frame, _) = frames_of(tmp_path / 'mine', given_camera('150,151,80,60'))
+    assert (frame.intrinsics.fx, frame.intrinsics.fy) == (150, 151)
 
 
 def test_a_camera_that_is_not_given_is_guessed_aloud(tmp_path):
