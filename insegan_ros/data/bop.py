@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -197,25 +198,34 @@ def write_bop(
     scenes: Iterable[Scene], classes: tuple[str, ...], out: Path, models: Path | None
 ) -> None:
     """Write scene folders of up to 1,000 images under out/train, and the folder `models` if there
-    is one. Raises DatasetError for scenes without poses or classes."""
+    is one, whose numbers the classes have. Raises DatasetError for scenes without poses or
+    classes."""
+    numbers = _numbers(classes, models)
     if models is not None:
         shutil.copytree(models, out / 'models')
     else:
         (out / 'models').mkdir(parents=True)
         write_entries(
             out / 'models/models_info.json',
-            {str(number): {'name': name} for number, name in enumerate(classes, 1)},
+            {str(number): {'name': name} for name, number in numbers.items()},
         )
     batch: dict[str, dict[str, Any]] = {}
     for index, scene in enumerate(scenes):
         number, folder = index % IMAGES_A_SCENE, out / f'train/{index // IMAGES_A_SCENE:06d}'
         if number == 0:
             batch = {'scene_camera': {}, 'scene_gt': {}, 'scene_gt_info': {}}
-        _write_image(scene, classes, folder, number, batch)
+        _write_image(scene, numbers, folder, number, batch)
         if number == IMAGES_A_SCENE - 1:
             _write_batch(folder, batch)
     if batch and len(batch['scene_camera']) < IMAGES_A_SCENE:
         _write_batch(folder, batch)
+
+
+def _numbers(classes: tuple[str, ...], models: Path | None) -> dict[str, int]:
+    """Name to object id: as the models have it, of other classes those that are free."""
+    known = {name: number for number, name in _names(models.parent, []).items()} if models else {}
+    free = count(max(known.values(), default=0) + 1)
+    return {name: known[name] if name in known else next(free) for name in classes}
 
 
 def _write_batch(folder: Path, batch: dict[str, dict[str, Any]]) -> None:
@@ -226,7 +236,7 @@ def _write_batch(folder: Path, batch: dict[str, dict[str, Any]]) -> None:
 
 def _write_image(
     scene: Scene,
-    classes: tuple[str, ...],
+    numbers: dict[str, int],
     folder: Path,
     number: int,
     batch: dict[str, dict[str, Any]],
@@ -260,7 +270,7 @@ def _write_image(
         {
             'cam_R_m2c': pose[:3, :3].astype(float).ravel().tolist(),
             'cam_t_m2c': (pose[:3, 3].astype(float) * 1000).tolist(),
-            'obj_id': classes.index(name) + 1,
+            'obj_id': numbers[name],
         }
         for pose, name in zip(truth.poses, truth.classes)
     ]

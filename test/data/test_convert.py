@@ -184,6 +184,23 @@ def test_a_foreign_bop_scene_is_read(d435_data, tmp_path):
     assert np.nanmax(np.abs(first.frame.depth_m - before.frame.depth_m)) < 0.001
 
 
+def test_objects_of_bop_keep_their_numbers(nut_data, tmp_path):
+    """Those of LM-O are 1, 5, 6, 8 and so on; its models are called by them."""
+    convert(nut_data, tmp_path / 'one', 'bop')
+    info = tmp_path / 'one/models/models_info.json'
+    (nut,) = json.loads(info.read_text()).values()
+    info.write_text(json.dumps({'5': nut}))
+    for note in tmp_path.glob('one/train/*/scene_gt.json'):
+        note.write_text(note.read_text().replace('"obj_id": 1', '"obj_id": 5'))
+    convert(tmp_path / 'one', tmp_path / 'shards', 'shards')
+    convert(tmp_path / 'shards', tmp_path / 'two', 'bop')
+    names, scenes = open_dataset(tmp_path / 'two')
+    assert names == ('nut',) and next(scenes).labelled().classes == ('nut',) * 5
+    (note,) = tmp_path.glob('two/train/*/scene_gt.json')
+    images = json.loads(note.read_text()).values()
+    assert {one['obj_id'] for image in images for one in image} == {5}
+
+
 def test_image_level_sets_convert_too(tmp_path):
     weak = simulate(
         SimulateConfig(
