@@ -58,10 +58,12 @@ def _write_shards(
     for index in range(10**9):
         batch = list(islice(stream, SHARD_SCENES))
         if not batch:
-            return
+            break
         write_whole(
             shard_path(out, index), pack_shard(batch, ShardInfo(classes, 0, index * SHARD_SCENES))
         )
+    # One shard may hold larger pictures than another: it refuses to be read then.
+    ShardDataset(out)
 
 
 FORMATS = {

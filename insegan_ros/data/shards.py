@@ -123,7 +123,7 @@ def _arrays(scenes: Sequence[Scene], classes: tuple[str, ...]) -> Iterator[tuple
             )
         yield 'colour', np.stack(colours)
     cameras = [frame.intrinsics for frame in frames]
-    yield 'cameras', np.array([(k.fx, k.fy, k.cx, k.cy) for k in cameras])
+    yield 'cameras', np.array([(k.fx, k.fy, k.cx, k.cy) for k in cameras], float)
     rows = np.array([_row(scene.workspace) for scene in scenes])
     # As earlier versions read it, as far as it goes.
     columns = next(n for n in COLUMNS if not rows[:, n:].any())

@@ -194,12 +194,12 @@ def _tile(scene: Scene) -> np.ndarray:
 
 
 def _sheet(tiles: list[np.ndarray]) -> np.ndarray:
-    height, width = tiles[0].shape[:2]
+    height, width = (max(tile.shape[axis] for tile in tiles) for axis in (0, 1))
     columns = min(COLUMNS, len(tiles))
     sheet = np.full(
         (-(-len(tiles) // columns) * (height + 4), columns * (width + 4), 3), 255, np.uint8
     )
     for index, tile in enumerate(tiles):
         top, left = index // columns * (height + 4), index % columns * (width + 4)
-        sheet[top : top + height, left : left + width] = tile
+        sheet[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
     return sheet

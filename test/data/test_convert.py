@@ -11,10 +11,12 @@ import pytest
 import trimesh
 from pycocotools.coco import COCO
 
+from insegan_ros.data.coco import write_coco
 from insegan_ros.data.convert import FORMATS, convert, open_dataset
 from insegan_ros.data.scene import Scene, visible_fractions
 from insegan_ros.data.shards import ShardDataset
 from insegan_ros.errors import ConfigError, DatasetError
+from insegan_ros.frame import Frame, Intrinsics
 from insegan_ros.metrics.inspect import describe, inspect
 from insegan_sim.generate import SimulateConfig, simulate
 
@@ -232,6 +234,18 @@ def test_what_cannot_be_converted_is_said(d435_data, nut_data, tmp_path):
     with pytest.raises(DatasetError, match='no poses or classes: BOP needs them'):
         convert(tmp_path / 'insta', tmp_path / 'x', 'bop')
     assert not (tmp_path / 'x').exists() and (tmp_path / 'full/mine').read_text() == 'x'
+
+
+def test_pictures_of_two_sizes_are_no_set_of_shards(tmp_path, monkeypatch):
+    monkeypatch.setattr('insegan_ros.data.convert.SHARD_SCENES', 1)
+    frames = [
+        Frame(np.full(shape, 0.5, np.float32), Intrinsics(50, 50, 20, 20, *shape[::-1]))
+        for shape in ((40, 40), (40, 50))
+    ]
+    write_coco([Scene(one, None, None, ('nut',)) for one in frames], ('nut',), tmp_path / 'x', None)
+    with pytest.raises(DatasetError, match='50x40 but scenes-00000.h5 holds nut in 40x40'):
+        convert(tmp_path / 'x', tmp_path / 'out', 'shards')
+    assert not (tmp_path / 'out').exists()
 
 
 def damaged_coco(d435_data, folder, change):
