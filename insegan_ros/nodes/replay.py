@@ -22,8 +22,8 @@ from insegan_ros.data.recordings import read_frames, read_recording
 from insegan_ros.data.scene import Scene
 from insegan_ros.drawing.panels import compared
 from insegan_ros.errors import InputError, InseganError
-from insegan_ros.files import write_json, write_png
-from insegan_ros.frame import Instances, highest_label
+from insegan_ros.files import make_folder, write_json, write_png
+from insegan_ros.frame import IGNORE, Instances, highest_label
 from insegan_ros.methods.registry import load_segmenter
 from insegan_ros.metrics.average_precision import average_precision
 from insegan_ros.metrics.masks import numbered_as, score
@@ -106,7 +106,7 @@ def run_replay(config: ReplayConfig) -> dict:
     if first is None:
         raise InputError(f'{config.recording} holds no frames: expected one or more')
     workspace = first.workspace
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     with watching(ReplayWatcher) as (watcher, executor, processes):
         segmenter = start_segmenter(
             config.model, config.instances, workspace, {'use_sim_time': True}, colour
@@ -269,4 +269,4 @@ def _first_pick_free(scene: Scene, picks: PoseArray) -> bool | None:
     label = int(
         scene.labelled().labels[min(max(row, 0), k.height - 1), min(max(column, 0), k.width - 1)]
     )
-    return bool(label and free[label - 1])
+    return bool(0 < label < IGNORE and free[label - 1])

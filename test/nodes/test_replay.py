@@ -4,15 +4,41 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
+from box_scenes import CAMERA, FLOOR, box_scene
 
 from insegan_ros.data.convert import convert
+from insegan_ros.data.scene import Scene, seen_instances
+from insegan_ros.frame import IGNORE
 from insegan_sim.generate import SimulateConfig, simulate
 
 rclpy = pytest.importorskip('rclpy')
 
+from geometry_msgs.msg import Point, Pose, PoseArray  # noqa: E402
 from live_nodes import OTHER, insegan  # noqa: E402
 from shell import command  # noqa: E402
+
+from insegan_ros.nodes.replay import _first_pick_free  # noqa: E402
+
+
+def test_a_first_pick_where_nobody_knows_what_lies_there_is_of_no_free_part():
+    frame = box_scene(CAMERA, [(30, 40, 60, 80), (100, 40, 130, 80)])
+    labels = np.zeros((120, 160), np.uint16)
+    labels[40:80, 30:60], labels[40:80, 100:130] = 1, IGNORE
+    scene = Scene(frame, seen_instances(labels), FLOOR)
+    for column, free in ((45, True), (115, False), (80, False)):
+        at = frame.intrinsics.rays()[60, column] * 0.46
+        pick = Pose(position=Point(**{axis: float(one) for axis, one in zip('xyz', at)}))
+        assert _first_pick_free(scene, PoseArray(poses=[pick])) is free
+
+
+def test_where_nothing_can_be_written_is_said_before_anything_starts(nut_data, tmp_path, capsys):
+    convert(nut_data, tmp_path / 'bag', 'recording')
+    (tmp_path / 'file').write_text('')
+    given = ('--recording', tmp_path / 'bag', '--model', 'kmeans', '--out', tmp_path / 'file')
+    assert command('replay', *given) == 2
+    assert 'file cannot be created' in capsys.readouterr().err
 
 
 @pytest.mark.slow
