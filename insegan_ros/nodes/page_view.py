@@ -17,7 +17,7 @@ from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Float32, String
 
 from insegan_ros.camera.messages import colour_from_message, labels_from_message
-from insegan_ros.errors import InputError
+from insegan_ros.errors import MALFORMED, InputError
 from insegan_ros.files import shipped_folders
 from insegan_ros.nodes.pick_messages import table_rows
 from insegan_ros.renamed import modern_model
@@ -103,9 +103,10 @@ class PageView:
         """Keep the first picks."""
         try:
             rows = table_rows(message)
-        except InputError:
+            first = [_pick(row) for row in rows[:MAX_PICKS]]
+        except (InputError, *MALFORMED):  # a label may be no number
             return
-        self._hear('picks', (len(rows), [_pick(row) for row in rows[:MAX_PICKS]]))
+        self._hear('picks', (len(rows), first))
 
     def _hear(self, name: str, what: Any) -> None:
         with self._lock:

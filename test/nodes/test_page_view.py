@@ -108,8 +108,11 @@ def test_what_cannot_be_read_is_not_shown(view):
     view.on_overlay(image_message(nothing, '8UC7', Header()))
     view.on_instances(image_message(nothing, 'mono8', Header()))
     view.on_fill_level(Float32(data=float('nan')))
+    rows = np.full(1, np.nan, np.dtype([('label', '<f4')]))
+    view.on_pick_table(table_message(rows, Header()))
     status = view.status()
     assert view.picture() is None and status['instances'] is None and status['fill_level'] is None
+    assert status['picks'] == [] and status['picks_in_all'] is None
 
 
 def test_what_is_old_is_not_shown(view, monkeypatch):
