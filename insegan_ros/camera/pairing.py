@@ -22,7 +22,6 @@ class Pairing:
     def __init__(self) -> None:
         self.waiting: Any = None
         self.colours: deque[Any] = deque(maxlen=KEPT)
-        self.unpaired = 0
 
     def depth(self, image: Any, slop_s: float) -> tuple[Any, Any] | None:
         """A depth image has come: the pair, or None if its colour is not there yet."""
@@ -33,7 +32,6 @@ class Pairing:
             for one in reversed(self.colours)
             if abs(stamp_ns(one.header) - stamp) <= slop_s * 1e9
         ]
-        self.unpaired += self.waiting is not None
         if near:
             self.waiting = None
             return image, min(near, key=lambda one: abs(stamp_ns(one.header) - stamp))

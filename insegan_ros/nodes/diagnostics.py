@@ -22,7 +22,8 @@ OTHER_CLOCK_S = 3600.0
 
 @dataclass
 class Health:
-    """How the node fares. Seconds are those of time.monotonic().
+    """How the node fares. Seconds are those of time.monotonic(): of the last depth image, and of
+    the last one that had its colour where the node waits for it.
 
     stopped: why the node left the active state by itself, until it is activated again. bin_state:
     the bin in a word, as last published. bin_place: where it stands, in words; bin_moved: whether
@@ -30,6 +31,7 @@ class Health:
     """
 
     last_image_s: float = 0.0
+    last_frame_s: float = 0.0
     last_error: str = ''
     last_error_s: float = 0.0
     stopped: str = ''

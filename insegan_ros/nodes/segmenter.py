@@ -203,7 +203,8 @@ class SegmenterNode(LifecycleNode):
         except Exception as error:  # an override that no policy knows
             self.get_logger().error(f'cannot subscribe: {error}')
             return TransitionCallbackReturn.FAILURE
-        self.health.last_image_s, self.health.stopped = time.monotonic(), ''
+        self.health.last_image_s = self.health.last_frame_s = time.monotonic()
+        self.health.stopped = ''
         self.pairing, self.tracker = Pairing(), Tracker()
         self.worker = FrameWorker(
             self._process_in_time, self._wanted, lambda: self.settings.max_rate, self._refused
@@ -343,6 +344,7 @@ class SegmenterNode(LifecycleNode):
             self._take(*pair)
 
     def _take(self, depth: Image, colour: Image | None) -> None:
+        self.health.last_frame_s = time.monotonic()
         if self.worker is not None:
             self.worker.take(depth, colour)
 
@@ -468,11 +470,7 @@ class SegmenterNode(LifecycleNode):
             self._leave_active(f'a frame takes longer than twice {live.max_frame_s:g} s')
         elif self.worker is not None and (
             reason := self.watchdog.check(
-                inputs['depth/image'],
-                inputs.get('color/image'),
-                self.pairing,
-                live.silence_s,
-                live.sync_slop_s,
+                inputs['depth/image'], inputs.get('color/image'), live.silence_s, live.sync_slop_s
             )
         ):
             self.worker.answer_all(reason)

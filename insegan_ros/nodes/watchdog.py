@@ -9,7 +9,6 @@ from rclpy.node import Node
 from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
-from insegan_ros.camera.pairing import Pairing
 from insegan_ros.nodes.diagnostics import Health
 from insegan_ros.nodes.runtime import Warner
 
@@ -21,14 +20,9 @@ class Watchdog:
         self.node, self.health, self.warn = node, health, warn
 
     def check(
-        self,
-        depth: Subscription,
-        colour: Subscription | None,
-        pairing: Pairing,
-        silence_s: float,
-        sync_slop_s: float,
+        self, depth: Subscription, colour: Subscription | None, silence_s: float, sync_slop_s: float
     ) -> str:
-        """Why no depth image has come for silence_s seconds; empty while they come.
+        """Why no frame has come for silence_s seconds; empty while they come.
 
         depth, colour: the subscriptions, colour only where the node waits for it.
         """
@@ -40,18 +34,19 @@ class Watchdog:
                 f' ({", ".join(sorted(one.node_name for one in publishers))}): expected one camera;'
                 ' frames are mixed'
             )
-        if time.monotonic() - self.health.last_image_s >= silence_s:
+        now, reason = time.monotonic(), ''
+        if now - self.health.last_image_s >= silence_s:
             reason = why_silent(topic, publishers)
-            self.warn(reason)
-            self.health.fail(reason)
-            return reason
-        if colour is not None and pairing.unpaired and pairing.waiting is not None:
-            self.warn(
+        elif colour is not None and now - self.health.last_frame_s >= silence_s:
+            reason = (
                 f'depth arrives on {topic}, but no colour within {sync_slop_s:g} s of it on'
                 f" {colour.topic_name}: expected the same camera's colour; is it published and"
                 ' remapped, or sync_slop_s too small?'
             )
-        return ''
+        if reason:
+            self.warn(reason)
+            self.health.fail(reason)
+        return reason
 
 
 def why_silent(topic: str, publishers: list[TopicEndpointInfo]) -> str:
