@@ -6,7 +6,7 @@ Where rclpy is used too it must be imported first: the other way round the proce
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -127,12 +127,8 @@ class RealSense:
             if self.device.is_playback():
                 self.device.as_playback().set_real_time(real_time)
             self.syncer = rs.syncer(QUEUE)
-            for kind, form, wanted in (
-                (rs.stream.depth, rs.format.z16, True),
-                (rs.stream.color, rs.format.rgb8, config.colour),
-            ):
-                if wanted:
-                    self._start(kind, form)
+            kinds = [(rs.stream.depth, rs.format.z16)]
+            self._start([*kinds, (rs.stream.color, rs.format.rgb8)] if config.colour else kinds)
             self._filters = self._make_filters()
             self._align = (
                 rs.align(rs.stream.color) if config.colour and config.align_depth else None
@@ -224,19 +220,33 @@ class RealSense:
                 return device
         return None
 
-    def _start(self, kind: Any, form: Any) -> None:
-        """Start the sensor that has a stream of this kind, as configured; a recording's as it
-        is."""
+    def _start(self, kinds: Sequence[tuple[Any, Any]]) -> None:
+        """Start the sensors that have streams of these kinds and formats. A sensor is opened once:
+        a D405's has both."""
+        sensors = list(self.device.query_sensors())
+        chosen: dict[int, list[Any]] = {}
+        for kind, form in kinds:
+            number, profile = self._choose(sensors, kind, form)
+            chosen.setdefault(number, []).append(profile)
+            self.profiles[str(kind).rpartition('.')[2]] = profile
+        for number, profiles in chosen.items():
+            sensors[number].open(profiles)
+            self.sensors.append(sensors[number])
+            sensors[number].start(self.syncer)
+
+    def _choose(self, sensors: Sequence[Any], kind: Any, form: Any) -> tuple[int, Any]:
+        """The number of the sensor that has a stream of this kind, as configured, and its profile;
+        a recording's as it is. Raises CameraError where there is none."""
         config, name = self.config, str(kind).rpartition('.')[2]
         offered = [
-            (sensor, profile.as_video_stream_profile())
-            for sensor in self.device.query_sensors()
+            (number, profile.as_video_stream_profile())
+            for number, sensor in enumerate(sensors)
             for profile in sensor.get_stream_profiles()
             if profile.stream_type() == kind
         ]
         fitting = [
-            (sensor, profile)
-            for sensor, profile in offered
+            (number, profile)
+            for number, profile in offered
             if self.device.is_playback()
             or (profile.width(), profile.height(), profile.fps(), profile.format())
             == (config.width, config.height, config.fps, form)
@@ -249,11 +259,7 @@ class RealSense:
                 f'the camera has no {name} of {config.width}x{config.height} at {config.fps}'
                 f' frames/s: expected one of {", ".join(have) or "none"}'
             )
-        sensor, profile = fitting[0]
-        sensor.open(profile)
-        self.sensors.append(sensor)
-        self.profiles[name] = profile
-        sensor.start(self.syncer)
+        return fitting[0]
 
     def _make_filters(self) -> list[Any]:
         """librealsense's post-processing in the order that it recommends, spatial and temporal in

@@ -69,6 +69,17 @@ def test_depth_colour_and_aligned_depth_come_out_with_their_cameras(device):
     )
 
 
+def test_a_sensor_that_gives_depth_and_colour_is_opened_once_and_again(device):
+    soft = device(together=True)
+    camera = RealSense(RealSenseConfig(**SMALL), lambda: soft.device)
+    for _ in range(2):
+        camera.open()
+        capture = first(camera)
+        assert (capture.depth.pixels == pictures()[0]).all()
+        assert (capture.colour.pixels == pictures()[1]).all() and capture.aligned is not None
+        camera.close()
+
+
 def test_tenths_of_a_millimetre_become_millimetres(device):
     soft = device(unit_m=0.0001)
     camera = RealSense(RealSenseConfig(**SMALL, colour=False), lambda: soft.device)

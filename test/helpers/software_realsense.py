@@ -13,7 +13,8 @@ WIDTH, HEIGHT, FOCAL, UNIT_M = 320, 240, 300.0, 0.001
 
 class SoftwareRealSense:
     """Depth and colour at 320x240; `feed` in a thread until stopped. shift_m: how far the colour
-    camera stands to the right of depth's; form: of colour, as librealsense names it."""
+    camera stands to the right of depth's; form: of colour, as librealsense names it. together: one
+    sensor gives both, as a D405's does."""
 
     def __init__(
         self,
@@ -22,6 +23,7 @@ class SoftwareRealSense:
         unit_m: float = UNIT_M,
         shift_m: float = 0.0,
         form: str = 'rgb8',
+        together: bool = False,
     ) -> None:
         import pyrealsense2 as rs
 
@@ -29,7 +31,8 @@ class SoftwareRealSense:
         self.device = rs.software_device()
         self.device.register_info(rs.camera_info.name, 'software device')
         self.device.register_info(rs.camera_info.serial_number, '42')
-        self.sensors = [self.device.add_sensor('Depth'), self.device.add_sensor('Color')]
+        first = self.device.add_sensor('Depth')
+        self.sensors = [first, first if together else self.device.add_sensor('Color')]
         self.profiles = [
             sensor.add_video_stream(self._stream(number, *kind), True)
             for number, (sensor, kind) in enumerate(
