@@ -18,8 +18,8 @@ from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
 from insegan_ros.data.folders import LABELS, inside
-from insegan_ros.errors import DatasetError, unknown
-from insegan_ros.texts import read_text
+from insegan_ros.errors import MALFORMED, DatasetError, unknown
+from insegan_ros.texts import read_text, reason
 
 SPLITS = ('training', 'validation', 'test')
 PICTURES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
@@ -49,9 +49,15 @@ def read_photos(folder: Path, split: str) -> list[Photo]:
     folder is none of the sets or a file of it is missing."""
     if split not in SPLITS:
         raise unknown('split', split, list(SPLITS))
-    for photo_set in PHOTO_SETS.values():
+    for name, photo_set in PHOTO_SETS.items():
         if photo_set.found(folder):
-            photos = photo_set.photos(folder, split)
+            try:
+                photos = photo_set.photos(folder, split)
+            except MALFORMED as error:
+                raise DatasetError(
+                    f'{folder}: the lists of {name} do not fit together ({reason(error)}): expected'
+                    ' whole files; copy them again'
+                ) from error
             if not photos:
                 raise DatasetError(
                     f'{folder} holds no pictures of the split {split}: expected at least one'

@@ -114,3 +114,10 @@ def test_a_list_that_leads_outside_is_refused(birds):
     (birds / 'images.txt').write_text('1 ../../../etc/passwd\n')
     with pytest.raises(DatasetError, match='lies outside'):
         read_photos(birds, 'training')
+
+
+@pytest.mark.parametrize('name', ['bounding_boxes.txt', 'image_class_labels.txt'])
+def test_a_list_that_is_cut_short_is_one_line(birds, name):
+    (birds / name).write_text((birds / name).read_text()[:-12])
+    with pytest.raises(DatasetError, match='the lists of CUB-200-2011 do not fit together'):
+        read_photos(birds, 'training')
