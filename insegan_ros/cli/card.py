@@ -6,6 +6,8 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
+from insegan_ros.errors import ConfigError
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of `insegan card`."""
@@ -62,6 +64,8 @@ def run(arguments: Namespace) -> None:
     from insegan_ros.methods.registry import find_checkpoint, task_of
     from insegan_ros.tasks.base import make_card, task_named
 
+    if arguments.limit < 1:
+        raise ConfigError(f'--limit is {arguments.limit}: expected 1 or more')
     model = find_checkpoint(arguments.model)
     task = task_named(task_of(Checkpoint.load(model)))
     if arguments.mesh:

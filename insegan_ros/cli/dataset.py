@@ -151,6 +151,8 @@ def _fit_sensor(values: Namespace) -> None:
     from insegan_sim.sensor_fit import fit_sensor, write_sensor
     from insegan_sim.sensor_view import beside_models
 
+    if values.frames < 1:
+        raise ConfigError(f'--frames is {values.frames}: expected 1 or more')
     out = Path(values.out)
     drawn = out.with_suffix('.png')
     check_new(out, '.yaml')

@@ -40,3 +40,10 @@ def test_a_card_takes_the_mesh_where_the_data_are_gone(of_brackets, bracket_data
     assert '"bracket" is not one of the simulator' in capsys.readouterr().err
     assert command(*given, '--mesh', bracket_data[1], '--mesh-scale', 0.001) == 0
     assert json.loads((tmp_path / 'card/card.json').read_text())['metrics']['scenes'] == 1
+
+
+def test_a_card_of_no_scenes_is_refused(tmp_path, capsys):
+    given = ('card', '--model', 'cutpaste-nut', '--out', tmp_path / 'card')
+    for limit in (0, -1):
+        assert command(*given, '--limit', limit) == 2
+        assert f'--limit is {limit}: expected 1 or more' in capsys.readouterr().err

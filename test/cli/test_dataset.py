@@ -93,6 +93,7 @@ def test_a_cameras_noise_is_measured_and_simulated(tmp_path, capsys):
         tmp_path / 'bin.yaml',
     ]
     words += ['--intrinsics', '422,422,299.5,199.5', '--out', tmp_path / 'mine.yaml']
+    assert command(*words, '--frames', -1) == 2 and '--frames is -1' in capsys.readouterr().err
     assert command(*words) == 0
     told = capsys.readouterr().out
     assert '6 frames: disparity repeats to 0.0' in told and '\nd435 ' in told
