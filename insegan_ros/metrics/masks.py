@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from insegan_ros.frame import Instances, counted
+from insegan_ros.frame import IGNORE, Instances, counted
 
 
 def iou_matrix(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
@@ -30,6 +30,8 @@ def iou_matrix(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
 def numbered_as(truth: np.ndarray, found: np.ndarray) -> np.ndarray:
     """Found labels (H, W) with the numbers of the true instances that they are, matched one to one
     by their overlap; those that are none of them come after."""
+    # What nobody knows is no part, and its number has none above it.
+    truth = np.where(truth == IGNORE, 0, truth)
     true_ids, found_ids = (np.unique(labels[labels > 0]) for labels in (truth, found))
     iou = iou_matrix(truth, found)
     rows, columns = linear_sum_assignment(iou, maximize=True)

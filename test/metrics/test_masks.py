@@ -153,3 +153,5 @@ def test_the_same_part_has_the_same_number_wherever_it_is_drawn():
     numbered = numbered_as(truth, found)
     # A second piece of part 2 and what is no part come after the true numbers; part 3 is missed.
     assert numbered[0].tolist() == [1, 1, 1, 4, 2, 2, 0, 0, 0, 0, 5, 0]
+    truth[:, 9:] = IGNORE
+    assert np.array_equal(numbered_as(truth, found), numbered)
