@@ -110,9 +110,10 @@ class RunContext:
         return self.out / 'checkpoint'
 
 
-def take_over(begin: str, out: Path, stages: Sequence[str]) -> None:
-    """Copy the states of another run, if one is named, into a new one whose stages have these
-    names. Raises ConfigError where there is none of them."""
+def take_over(begin: str, run: RunContext, stages: Sequence[str]) -> None:
+    """Copy the states of another run, if one is named, into a claimed one whose stages have these
+    names. Raises ConfigError where there is none of them, or where that run has other data or
+    another seed."""
     states = (
         [state for name in stages if (state := Path(begin) / f'{name}.state.safetensors').is_file()]
         if begin
@@ -123,9 +124,18 @@ def take_over(begin: str, out: Path, stages: Sequence[str]) -> None:
             f'begin is {begin}, which holds no stage of this training: expected the folder of a run'
             f' with {", ".join(stages)}'
         )
+    if states:
+        before = read_mapping(Path(begin) / 'config.yaml', ConfigError)
+        now = {'fingerprint': run.fingerprint, 'seed': run.config.seed}
+        for name, value in now.items():
+            if before.get(name) != value:
+                raise ConfigError(
+                    f'begin is {begin}, whose {name} is {before.get(name)} and here {value}:'
+                    ' expected a run on the same data with the same seed'
+                )
     for state in states:
-        if not (out / state.name).exists():
-            write_whole(out / state.name, state.read_bytes())
+        if not (run.out / state.name).exists():
+            write_whole(run.out / state.name, state.read_bytes())
 
 
 def hardware(device: torch.device) -> str:

@@ -253,7 +253,7 @@ def train_independence(config: TrainIndependenceConfig) -> Path:
     data = read_picture_images(config, config.size, run.device)
     empty = _read_backgrounds(config)
     run.claim(f'{data.fingerprint}, backgrounds {empty.fingerprint()}')
-    take_over(config.begin, run.out, ('gan', 'student'))
+    take_over(config.begin, run, ('gan', 'student'))
     gan = _train_teacher(run, data, to_tensor(empty.images).to(run.device))
     teacher, shape = gan.provider.module, config.provider
     weights = {'unet': teacher.state_dict()}

@@ -329,7 +329,7 @@ def train_layered_gan(config: TrainLayeredGanConfig) -> Path:
     rounds = range(1, config.rounds + 1)
     run.claim(data.fingerprint)
     take_over(
-        config.begin, run.out, [f'{name}-{round_}' for round_ in rounds for name in ('gan', 'unet')]
+        config.begin, run, [f'{name}-{round_}' for round_ in rounds for name in ('gan', 'unet')]
     )
     gan: LayeredGanStage | None = None
     unet: ForegroundStage | None = None

@@ -3,6 +3,7 @@ mask."""
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import cv2
@@ -153,6 +154,14 @@ def test_a_run_takes_over_what_a_shorter_one_has_finished(pictures, layered_run,
     longer = Checkpoint.load(train_layered_gan(replace(whole, begin=str(tmp_path / 'short'))))
     alone = Checkpoint.load(layered_run / 'checkpoint')
     assert longer.training['steps'] == alone.training['steps']
+    others = replace(whole, out=str(tmp_path / 'others'), begin=str(tmp_path / 'short'))
+    for change, said in (
+        ({'seed': whole.seed + 1}, f'seed is {whole.seed} and here {whole.seed + 1}'),
+        ({'scenes': 55}, 'fingerprint is .* and here .*'),
+    ):
+        with pytest.raises(ConfigError, match=f'begin is .*, whose {said}: expected a run on the'):
+            train_layered_gan(replace(others, **change))
+        shutil.rmtree(others.out)
     with pytest.raises(ConfigError, match='holds no stage of this training'):
         train_layered_gan(replace(whole, out=str(tmp_path / 'wrong'), begin=str(pictures[0])))
     assert all(
