@@ -212,10 +212,6 @@ def _frames(reader: AnyReader, path: Path, topic: str, colour_topic: str = '') -
             pending.append((*pair, stamp))
         while pending and intrinsics is not None:
             yield _frame(*pending.pop(0), intrinsics)
-    if pending:
-        raise DatasetError(
-            f'{path} holds depth on {topic} but no camera_info on {info_topic}: expected both'
-        )
 
 
 def _frame(depth: Any, colour: Any, stamp: int, intrinsics: Intrinsics) -> Frame:
@@ -283,7 +279,7 @@ def _find_depth_topic(reader: AnyReader, path: Path) -> str:
 
 
 def _info_topic(reader: AnyReader, topic: str, path: Path) -> str:
-    infos = {c.topic for c in reader.connections if c.msgtype == INFO_TYPE}
+    infos = {c.topic for c in reader.connections if c.msgtype == INFO_TYPE and c.msgcount}
     # realsense-ros: .../depth/image_rect_raw beside .../depth/camera_info; librealsense:
     # .../Depth_0/image/data, .../Depth_0/info/camera_info.
     base = topic.rsplit('/', 1)[0]

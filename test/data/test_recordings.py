@@ -14,7 +14,7 @@ import yaml
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
-from insegan_ros.data.recording_writer import RecordingWriter
+from insegan_ros.data.recording_writer import INFO_TOPIC, RecordingWriter
 from insegan_ros.data.recordings import (
     is_recording,
     read_colour_image,
@@ -99,6 +99,21 @@ def write_bag(path, plugin, depth, with_info):
 def test_depth_without_camera_info_is_refused(tmp_path):
     write_bag(tmp_path / 'bag', StoragePlugin.SQLITE3, np.ones((3, 4), np.uint16), with_info=False)
     with pytest.raises(DatasetError, match='no camera_info beside it'):
+        list(read_frames(tmp_path / 'bag'))
+
+
+def test_a_topic_of_camera_info_without_messages_is_none(tmp_path):
+    """As a recorder leaves it that asked for more reliability than the camera offers. Before all
+    depth is read, which may be more than memory holds."""
+    with RecordingWriter(tmp_path / 'bag') as writer:
+        write = writer._write
+        writer.connections[INFO_TOPIC] = writer.writer.add_connection(
+            INFO_TOPIC, 'sensor_msgs/msg/CameraInfo', typestore=writer.store
+        )
+        writer._write = lambda topic, *rest: topic == INFO_TOPIC or write(topic, *rest)
+        camera = Intrinsics(100.0, 100.0, 1.5, 1.0, 4, 3)
+        writer.add(Frame(np.full((3, 4), 0.5, np.float32), camera))
+    with pytest.raises(DatasetError, match='no camera_info beside it: found none'):
         list(read_frames(tmp_path / 'bag'))
 
 
