@@ -262,7 +262,7 @@ class ShardDataset:
         return np.stack(maps), float(np.median(pixel_m))
 
     def truth_maps(self, size: int, max_scenes: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """What `height_maps` shows, labelled: labels (N, size, size) uint8, and the instances'
+        """What `height_maps` shows, labelled: labels (N, size, size) int16, and the instances'
         amodal centres (N, n, 2) as (x, y) px.
 
         For training under supervision alone. Raises InputError for scenes without masks or floor.
@@ -273,7 +273,7 @@ class ShardDataset:
             truth, workspace = scene.labelled(), scene.require_workspace()
             left, top, right, bottom = workspace.window(scene.frame.intrinsics, TRAINING_MARGIN)
             side = max(right - left, bottom - top)
-            square = np.zeros((side, side), np.uint8)
+            square = np.zeros((side, side), np.int16)
             square[: bottom - top, : right - left] = np.where(
                 truth.labels == IGNORE, 0, truth.labels
             )[top:bottom, left:right]

@@ -108,6 +108,17 @@ def test_bins_of_every_kind_survive(walls, columns, tmp_path):
     assert [scene.workspace for scene in ShardDataset(tmp_path)] == [workspace, None]
 
 
+def test_a_heap_of_hundreds_keeps_every_label(tmp_path):
+    count = 300
+    labels = np.repeat(np.arange(1, count + 1, dtype=np.uint16), 4).reshape(30, 40)
+    truth = Instances(labels, np.ones(count, np.float32), ('a',) * count)
+    frame = Frame(np.full((30, 40), 0.5, np.float32), Intrinsics(100.0, 100.0, 19.5, 14.5, 40, 30))
+    scene = Scene(frame, truth, Workspace((0.0, 0.0, -1.0, 0.6)), ('a',))
+    write_whole(tmp_path / 'scenes-00000.h5', pack_shard([scene], ShardInfo(('a',), 0, 0)))
+    (shown,), _ = ShardDataset(tmp_path).truth_maps(40)
+    assert np.array_equal(shown[:30], labels) and not shown[30:].any()
+
+
 def test_the_same_scenes_make_the_same_bytes():
     assert pack_shard([hand_made(2)], ShardInfo(('a', 'b'), 0, 0)) == pack_shard(
         [hand_made(2)], ShardInfo(('a', 'b'), 0, 0)
