@@ -90,9 +90,11 @@ class RecordingPlayerNode(ThreadedNode):
         try:
             self.sleep_until(self._all_found)
             while self.running:
-                self._play()
+                gap_s = self._play()
                 if not self.loop:
                     break
+                # One frame alone would be played as often as it can be read.
+                self.stopping.wait(gap_s)
             if not self.running:
                 return
             self.get_logger().info(f'{self.sent} frames played')
@@ -122,15 +124,18 @@ class RecordingPlayerNode(ThreadedNode):
         if self.finished:
             raise ExternalShutdownException()
 
-    def _play(self) -> None:
-        due, before_ns = time.monotonic(), None
+    def _play(self) -> float:
+        """Once; returns the seconds between the last two frames."""
+        due, before_ns, gap_s = time.monotonic(), None, LONGEST_GAP_S / self.speed
         for frame in read_frames(self.recording, colour=self.colour):
             if before_ns is not None:
-                due += min(max((frame.stamp_ns - before_ns) / 1e9, 0), LONGEST_GAP_S) / self.speed
+                passed_s = min(max((frame.stamp_ns - before_ns) / 1e9, 0), LONGEST_GAP_S)
+                gap_s = passed_s / self.speed
+                due += gap_s
             before_ns = frame.stamp_ns
             self.sleep_until(lambda: time.monotonic() >= due)
             if not self.running:
-                return
+                break
             header = header_of(frame)
             self.clock_publisher.publish(
                 Clock(clock=Time(sec=frame.stamp_ns // 10**9, nanosec=frame.stamp_ns % 10**9))
@@ -140,6 +145,7 @@ class RecordingPlayerNode(ThreadedNode):
                 self.pictures.publish(image_message(frame.colour, 'rgb8', header))
             self.depth.publish(depth_message(frame))
             self.sent += 1
+        return gap_s
 
 
 def main() -> int:

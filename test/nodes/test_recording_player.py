@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
+
+from insegan_ros.data.recording_writer import RecordingWriter
+from insegan_ros.frame import Frame
 
 rclpy = pytest.importorskip('rclpy')
 
-from live_nodes import Process  # noqa: E402
+from live_nodes import CAMERA, Process  # noqa: E402
+
+from insegan_ros.nodes.recording_player import RecordingPlayerNode  # noqa: E402
 
 
 @pytest.mark.slow
@@ -18,3 +26,21 @@ def test_a_recording_that_is_none_ends_the_player_with_one_line(tmp_path):
     )
     assert process.popen.wait(timeout=60) == 2
     assert 'nowhere.bag does not exist' in process.text() and 'Traceback' not in process.text()
+
+
+def test_a_recording_of_one_frame_is_played_again_in_its_own_time(tmp_path):
+    with RecordingWriter(tmp_path / 'bag') as writer:
+        writer.add(Frame(np.full((240, 320), 0.5, np.float32), CAMERA))
+    player = SimpleNamespace(
+        recording=str(tmp_path / 'bag'),
+        colour=False,
+        speed=2.0,
+        running=True,
+        pictures=None,
+        sent=0,
+        sleep_until=lambda condition: None,
+        **dict.fromkeys(
+            ('clock_publisher', 'info', 'depth'), SimpleNamespace(publish=lambda message: None)
+        ),
+    )
+    assert RecordingPlayerNode._play(player) == 0.5 and player.sent == 1
