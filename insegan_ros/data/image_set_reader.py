@@ -124,9 +124,9 @@ def _from_shards(folder: Path, size: int, modality: ColourModality, limit: int) 
 
 
 def _labels_in(window: tuple[int, int, int, int], labels: np.ndarray, size: int) -> np.ndarray:
-    """What a picture of a window shows, labelled: (size, size) uint8."""
+    """What a picture of a window shows, labelled: (size, size) uint16."""
     left, top, right, bottom = window
     square = square_window(window, labels)
     square[bottom - top :] = 0
     square[:, right - left :] = 0
-    return cv2.resize(square, (size, size), interpolation=cv2.INTER_NEAREST_EXACT).astype(np.uint8)
+    return cv2.resize(square, (size, size), interpolation=cv2.INTER_NEAREST_EXACT)

@@ -15,8 +15,11 @@ from pycocotools import mask as rle
 
 from insegan_ros.data.image_set_reader import read_image_set
 from insegan_ros.data.image_sets import ImageSet, picture_of, require_every_class, shrink
-from insegan_ros.data.shards import ShardDataset
+from insegan_ros.data.scene import Scene
+from insegan_ros.data.shards import ShardDataset, ShardInfo, pack_shard
 from insegan_ros.errors import ConfigError, DatasetError, InputError
+from insegan_ros.files import write_whole
+from insegan_ros.frame import Frame, Instances, Intrinsics
 
 SIZE = 96
 
@@ -161,6 +164,17 @@ def test_height_is_a_fourth_channel(mixed: Path):
     scene = next(iter(ShardDataset(mixed / 'full')))
     with pytest.raises(InputError, match='workspace'):
         picture_of(scene.frame, None, SIZE, 'both')
+
+
+def test_hundreds_of_parts_stay_what_they_are(tmp_path: Path):
+    labels = np.repeat(np.arange(1, 321, dtype=np.uint16), 5).reshape(40, 40)
+    kinds = ('a',) * 319 + ('b',)
+    depth, colour = np.full((40, 40), 0.5, np.float32), np.zeros((40, 40, 3), np.uint8)
+    frame = Frame(depth, Intrinsics(50.0, 50.0, 19.5, 19.5, 40, 40), colour)
+    scene = Scene(frame, Instances(labels, np.ones(320, np.float32), kinds), None, ('a', 'b'))
+    write_whole(tmp_path / 'scenes-00000.h5', pack_shard([scene], ShardInfo(('a', 'b'), 0, 0)))
+    truth = read_image_set(tmp_path, 40).masks(0)
+    assert truth.classes == kinds and np.array_equal(truth.labels, labels)
 
 
 def test_labels_stay_on_their_picture_when_both_are_made_smaller():
