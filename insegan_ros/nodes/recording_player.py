@@ -80,6 +80,7 @@ class RecordingPlayerNode(ThreadedNode):
         )
         self.clock_publisher = self.create_publisher(Clock, '/clock', 10)
         self.finished, self.sent = False, 0
+        self.failure: InseganError | None = None
         # How many subscribe to each publisher, and since when, by time.monotonic().
         self.counts: list[int] = []
         self.counts_since_s = 0.0
@@ -101,7 +102,7 @@ class RecordingPlayerNode(ThreadedNode):
             # What was sent last must arrive before the publisher goes.
             time.sleep(SETTLE_S)
         except InseganError as error:
-            self.get_logger().error(str(error))
+            self.failure = error
         except Exception as error:  # rclpy's own, while it shuts down
             if self.running and self.context.ok():
                 self.get_logger().error(f'{type(error).__name__}: {error}')
@@ -120,7 +121,10 @@ class RecordingPlayerNode(ThreadedNode):
         )
 
     def _end(self) -> None:
-        """In the executor's thread, which alone can end the process in order."""
+        """In the executor's thread, which alone can end the process in order. Raises what the
+        recording could not be read further for."""
+        if self.failure is not None:
+            raise self.failure
         if self.finished:
             raise ExternalShutdownException()
 

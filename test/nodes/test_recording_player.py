@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from insegan_ros.data.recording_writer import RecordingWriter
+from insegan_ros.errors import InputError
 from insegan_ros.frame import Frame
 
 rclpy = pytest.importorskip('rclpy')
@@ -44,3 +45,22 @@ def test_a_recording_of_one_frame_is_played_again_in_its_own_time(tmp_path):
         ),
     )
     assert RecordingPlayerNode._play(player) == 0.5 and player.sent == 1
+
+
+def test_a_recording_that_breaks_off_ends_the_player_with_what_is_wrong_with_it():
+    def breaks_off() -> float:
+        raise InputError('bag: message 7 cannot be read')
+
+    player = SimpleNamespace(
+        sleep_until=lambda condition: None,
+        running=True,
+        loop=False,
+        finished=False,
+        failure=None,
+        _all_found=None,
+        _play=breaks_off,
+    )
+    RecordingPlayerNode._end(player)
+    RecordingPlayerNode._work(player)
+    with pytest.raises(InputError, match='message 7'):
+        RecordingPlayerNode._end(player)
