@@ -4,10 +4,12 @@ installation's share folder."""
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import stat
 import sys
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -119,6 +121,45 @@ def make_folder(path: Path) -> None:
             f'{path} cannot be created ({error.strerror}): expected a writable place; choose'
             ' another'
         ) from error
+
+
+class FolderLock:
+    """A folder that this process alone writes into, until the lock is not referred to any more."""
+
+    def __init__(self, folder: Path) -> None:
+        # The folder itself is locked: a lock on a file in it could be replaced with the file.
+        self.number = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(self.number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BaseException:
+            os.close(self.number)
+            raise
+        weakref.finalize(self, os.close, self.number)
+
+
+# The locks of this process by device and inode: what it holds it may hold again.
+_LOCKS: weakref.WeakValueDictionary[tuple[int, int], FolderLock] = weakref.WeakValueDictionary()
+
+
+def hold_folder(folder: Path, kind: type[InseganError]) -> FolderLock | None:
+    """Make a folder, where it is not there yet, and keep other processes from writing into it; None
+    on file systems that have no locks. Raises WriteError, or `kind` where another process holds
+    it."""
+    make_folder(folder)
+    about = folder.stat()
+    place = about.st_dev, about.st_ino
+    if (held := _LOCKS.get(place)) is not None:
+        return held
+    try:
+        lock = _LOCKS[place] = FolderLock(folder)
+    except BlockingIOError:
+        raise kind(
+            f'{folder} is being written by another process: expected no other; wait for it, or give'
+            ' another --out'
+        ) from None
+    except OSError:
+        return None
+    return lock
 
 
 def write_json(path: Path, content: Any, indent: int | None = 1) -> None:

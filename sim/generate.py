@@ -3,10 +3,8 @@ processes."""
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
 import re
 import shutil
 import time
@@ -23,7 +21,7 @@ from tqdm import tqdm
 from insegan_ros.data.shards import FORMAT, ShardInfo, is_shards, pack_shard, shard_path
 from insegan_ros.data.whole_sets import NOTE
 from insegan_ros.errors import ConfigError, DatasetError, InseganError
-from insegan_ros.files import make_folder, write_whole
+from insegan_ros.files import hold_folder, write_whole
 from insegan_ros.texts import read_mapping, read_text
 from insegan_sim.camera import Camera, Jitter
 from insegan_sim.container import KINDS, Container
@@ -411,19 +409,11 @@ def _simulate_set(config: SimulateConfig, setup: Setup, folder: Path, title: str
 def _claimed(folder: Path, identity: dict[str, object]) -> Iterator[None]:
     """Hold the folder for one set and one process. Raises DatasetError where it holds anything
     else: nothing is ever mixed or written over."""
-    make_folder(folder)
-    # The folder itself is locked: a lock on a file in it could be replaced with the file.
-    lock = os.open(folder, os.O_RDONLY)
+    lock = hold_folder(folder, DatasetError)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield from _held(folder, identity)
-    except BlockingIOError:
-        raise DatasetError(
-            f'{folder} is being written by another process: expected no other; wait for it, or'
-            ' give another --out'
-        ) from None
     finally:
-        os.close(lock)
+        del lock
 
 
 def _held(folder: Path, identity: dict[str, object]) -> Iterator[None]:

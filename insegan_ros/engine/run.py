@@ -22,7 +22,7 @@ import yaml
 from insegan_ros.engine.checkpoint import Checkpoint, Scales
 from insegan_ros.engine.loop import Stage, make_fabric, run_stage, seed_step
 from insegan_ros.errors import ConfigError
-from insegan_ros.files import write_whole
+from insegan_ros.files import FolderLock, hold_folder, write_whole
 from insegan_ros.renamed import modern_config, modern_run
 from insegan_ros.texts import read_mapping
 
@@ -42,6 +42,7 @@ class RunContext:
         self.config, self.out = config, Path(config.out)
         self.fabric = make_fabric(config.loop)
         self.fingerprint = ''
+        self.lock: FolderLock | None = None
         self.seconds, self.steps = 0.0, dict[str, int]()
 
     @property
@@ -61,9 +62,12 @@ class RunContext:
 
     def claim(self, fingerprint: str, without: Sequence[str] = ()) -> None:
         """Take the run's folder, or go on in it. fingerprint: of the data. Raises ConfigError where
-        it holds another training; without: fields of the configuration that may differ."""
+        it holds another training, or another process trains in it; without: fields of the
+        configuration that may differ."""
         self.fingerprint = fingerprint
         claim(self.out, self.config, fingerprint, without)
+        if self.speaks:
+            self.lock = hold_folder(self.out, ConfigError)
 
     def seed(self, what: str, number: int) -> None:
         """Seed torch for what comes now, in all processes alike."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+import gc
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,6 +57,26 @@ def test_the_same_folder_and_data_spelled_otherwise_are_the_same_training(finish
         loop=replace(finished.loop, log_every=3, save_every=7),
     )
     assert train_cutpaste(again).resolve() == out / 'checkpoint'
+
+
+def test_two_processes_do_not_train_in_one_folder(finished):
+    other = os.open(finished.out, os.O_RDONLY)
+    try:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(ConfigError, match='run is being written by another process'):
+            train_cutpaste(finished)
+    finally:
+        os.close(other)
+    # One process may, as a benchmark does that looks at its own runs.
+    first, second = RunContext(finished), RunContext(finished)
+    for run in (first, second):
+        run.claim('made here')
+    assert first.lock is second.lock is not None
+    held = first.lock.number
+    del first, second, run
+    gc.collect()
+    with pytest.raises(OSError):
+        os.fstat(held)
 
 
 def test_an_empty_training_folder_is_refused_before_anything_is_made(tmp_path):
