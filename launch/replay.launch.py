@@ -18,7 +18,10 @@ from launch import LaunchContext, LaunchDescription
 
 ARGUMENTS = {
     'recording': (None, 'rosbag2 folder or RealSense .bag'),
-    'model': ('cutpaste-nut', 'checkpoint folder or shipped name'),
+    'model': (
+        '',
+        'checkpoint folder or shipped name; empty: as params_file says, or else cutpaste-nut',
+    ),
     'params_file': (
         '',
         (
@@ -32,7 +35,7 @@ ARGUMENTS = {
     'loop': ('true', 'begin again at the end'),
     'colour': ('false', 'colour too, for models that look at it, and depth in its view'),
     'namespace': ('', 'namespace of the segmenter'),
-    'device': ('auto', 'auto, cpu, cuda or cuda:N'),
+    'device': ('', 'auto, cpu, cuda or cuda:N; empty: as params_file says, or else auto'),
     'log_level': ('info', 'of the segmenter: debug, info, warn, error'),
     'page': ('false', 'serve the page for browsers, on http://127.0.0.1:8080'),
     'rviz': ('false', 'open RViz'),

@@ -33,14 +33,17 @@ ARGUMENTS = {
         PathJoinSubstitution([SHARE, 'config', 'robot.yaml']),
         'YAML with parameters of the segmenter, and of the camera if it is our own',
     ),
-    'model': ('cutpaste-nut', 'checkpoint folder or shipped name'),
+    'model': (
+        '',
+        'checkpoint folder or shipped name; empty: as params_file says, or else cutpaste-nut',
+    ),
     'mesh': (
         '',
         "the part's STL, OBJ or PLY, or own, the model's: poses are of its frame; empty: as"
         ' params_file says',
     ),
     'mesh_scale': ('1.0', 'metres per unit of the mesh: 0.001 for a file in millimetres'),
-    'device': ('auto', 'auto, cpu, cuda or cuda:N'),
+    'device': ('', 'auto, cpu, cuda or cuda:N; empty: as params_file says, or else auto'),
     'driver': ('none', 'none (one runs already), insegan (our camera node) or realsense-ros'),
     'camera': ('/camera/camera', 'where the driver publishes'),
     'aligned': ('false', "depth in the colour camera's view, and colour with it"),
@@ -68,6 +71,7 @@ def start(context: LaunchContext) -> list:
     mesh, scale, params_file, level = (
         value[name].perform(context) for name in ('mesh', 'mesh_scale', 'params_file', 'log_level')
     )
+    given = [name for name in ('model', 'device') if value[name].perform(context)]
     if params_file and not Path(params_file).is_file():
         # launch itself would warn, and start without floor and bounds.
         raise ValueError(f'params_file is "{params_file}": expected a YAML file that exists')
@@ -84,8 +88,8 @@ def start(context: LaunchContext) -> list:
         parameters=[
             # Empty where another launch file that includes this one has nothing to say.
             *([params_file] if params_file else []),
-            {name: value[name] for name in ('model', 'device', 'autostart', 'use_sim_time')},
-            {'use_colour': aligned},
+            {name: value[name] for name in ('autostart', 'use_sim_time', *given)},
+            *([{'use_colour': True}] if aligned else []),
             *([{'mesh': mesh, 'mesh_scale': number('mesh_scale', scale)}] if mesh else []),
         ],
         remappings=[

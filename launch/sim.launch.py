@@ -33,7 +33,7 @@ ARGUMENTS = {
         "checkpoint folder or shipped name; empty: the part's shipped one, kmeans for a mesh",
     ),
     'namespace': ('', 'namespace of the segmenter'),
-    'device': ('auto', 'auto, cpu, cuda or cuda:N'),
+    'device': ('', 'auto, cpu, cuda or cuda:N; empty: auto'),
     'log_level': ('info', 'of the segmenter: debug, info, warn, error'),
     'page': ('false', 'serve the page for browsers, on http://127.0.0.1:8080'),
     'rviz': ('false', 'open RViz'),

@@ -98,6 +98,30 @@ def test_launch_files_compile_and_name_executables_that_exist(root, name):
     assert set(re.findall(r"package='insegan_ros', executable='(\w+)'", text)) <= installed
 
 
+def parameters_of(root, **given) -> dict:
+    """What robot.launch.py gives the segmenter, the last word of each."""
+    pytest.importorskip('launch_ros', reason='launch_ros is not installed: it comes with ROS 2')
+    from launch_ros.utilities import evaluate_parameters
+
+    from launch import LaunchContext
+
+    robot, context = module_of(root, 'robot'), LaunchContext()
+    defaults = {name: default for name, (default, _) in robot.ARGUMENTS.items()}
+    context.launch_configurations.update(defaults | {'params_file': ''} | given)
+    (segmenter,) = robot.start(context)
+    out = {}
+    for some in evaluate_parameters(context, segmenter._Node__parameters):
+        out |= some
+    return out
+
+
+def test_what_nobody_asks_launch_for_is_left_to_the_params_file(root):
+    left = parameters_of(root)
+    assert not {'model', 'device', 'use_colour', 'mesh'} & set(left) and left['autostart']
+    given = parameters_of(root, model='kmeans', device='cpu', aligned='true')
+    assert (given['model'], given['device'], given['use_colour']) == ('kmeans', 'cpu', True)
+
+
 def test_layouts_show_topics_that_the_segmenter_publishes(root):
     pytest.importorskip('rclpy')
     from insegan_ros.nodes.outputs import outputs
