@@ -409,14 +409,7 @@ def _simulate_set(config: SimulateConfig, setup: Setup, folder: Path, title: str
 def _claimed(folder: Path, identity: dict[str, object]) -> Iterator[None]:
     """Hold the folder for one set and one process. Raises DatasetError where it holds anything
     else: nothing is ever mixed or written over."""
-    lock = hold_folder(folder, DatasetError)
-    try:
-        yield from _held(folder, identity)
-    finally:
-        del lock
-
-
-def _held(folder: Path, identity: dict[str, object]) -> Iterator[None]:
+    _lock = hold_folder(folder, DatasetError)  # as long as the set is being made
     note = folder / NOTE
     text = yaml.safe_dump(identity, sort_keys=False)
     if not note.exists():
