@@ -366,14 +366,14 @@ def _bags(run: ImageRun, index: int, found: tuple[Mask, ...]) -> tuple[list[Bag]
     proposals = Proposals.load(run.out / 'proposals' / f'{name}.npz')
     boxes = proposals.boxes if proposals else np.zeros((0, 4), np.float32)
     bags, both = bags_of_masks(found, boxes)
-    if proposals is None:
+    unfound = {*np.flatnonzero(run.images.present[index]).tolist()} - {one.kind for one in found}
+    if proposals is None or not unfound:
         return bags, both
     peaks = peaks_of(*read_class_maps(run.out, name))
     label = read_png(run.out / 'semantic' / f'{name}.png')
     scores = semantic_scores(label, len(run.images.classes))
-    known = {one.kind for one in found}
     of_peaks = bags_of_peaks(peaks, proposals, scores)
-    return [*bags, *(bag for bag in of_peaks if bag.class_id not in known)], both
+    return [*bags, *(bag for bag in of_peaks if bag.class_id in unfound)], both
 
 
 def semantic_scores(label: np.ndarray, classes: int) -> np.ndarray:
