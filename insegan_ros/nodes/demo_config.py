@@ -7,9 +7,7 @@ import math
 from dataclasses import dataclass
 
 from insegan_ros.errors import ConfigError
-
-# The segmenter's own limits of `silence_s`.
-SHORTEST_S, LONGEST_S = 0.1, 3600.0
+from insegan_ros.nodes.silence import check_timeout
 
 
 @dataclass(frozen=True)
@@ -40,9 +38,3 @@ class DemoConfig:
         check_timeout(self.timeout_s)
         if not 0 < self.seconds < math.inf:
             raise ConfigError(f'seconds is {self.seconds:g}: expected a positive time')
-
-
-def check_timeout(timeout_s: float) -> None:
-    """Raise ConfigError for what the segmenter cannot be told to wait for."""
-    if not SHORTEST_S <= timeout_s <= LONGEST_S:
-        raise ConfigError(f'timeout_s is {timeout_s:g}: expected {SHORTEST_S:g} to {LONGEST_S:g} s')

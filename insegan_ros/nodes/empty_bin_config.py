@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from insegan_ros.errors import ConfigError
-from insegan_ros.nodes.demo_config import LONGEST_S, check_timeout
+from insegan_ros.nodes.silence import SILENCE_S, check_timeout
 
 
 @dataclass(frozen=True)
@@ -42,4 +42,4 @@ class EmptyBinConfig:
     @property
     def silence_s(self) -> float:
         """After how long without a picture the segmenter is to warn: bins are made meanwhile."""
-        return min(10 * self.timeout_s, LONGEST_S)
+        return min(10 * self.timeout_s, float(SILENCE_S[1]))

@@ -15,6 +15,7 @@ from rclpy.parameter import Parameter
 
 from insegan_ros.errors import ConfigError, InputError
 from insegan_ros.nodes.allowed import PATHS, check_allowed
+from insegan_ros.nodes.silence import SILENCE_S
 from insegan_ros.picking.picks import PickConfig, load_tooling
 from insegan_ros.picking.tool import Tooling
 from insegan_ros.workspace import SCALARS, Workspace, workspace_of
@@ -279,8 +280,7 @@ PARAMETERS = (
         Parameter.Type.DOUBLE,
         3.0,
         'seconds without a depth image after which the node warns and says why that may be',
-        0.1,
-        3600,
+        *SILENCE_S,
         live=True,
     ),
     ParameterSpec(
