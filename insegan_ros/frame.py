@@ -176,6 +176,11 @@ class Instances:
     def __len__(self) -> int:
         return len(self.scores)
 
+    @property
+    def in_mesh_frame(self) -> np.ndarray:
+        """Which of the poses (N,) are of a mesh's frame, where there is one."""
+        return np.ones(len(self), bool) if self.registered is None else self.registered
+
     def masks(self) -> np.ndarray:
         """Visible masks, (N, H, W) bool."""
         return self.labels[None] == np.arange(1, len(self) + 1, dtype=np.uint16)[:, None, None]

@@ -192,7 +192,7 @@ def _part_finder(arguments: Namespace) -> Callable[[Path], np.ndarray | None]:
 
     def find(path: Path) -> np.ndarray | None:
         found = segmenter.segment(next(iter(frames_of(path, camera))), workspace)
-        found = found if found.registered is None else found.only(found.registered)
+        found = found.only(found.in_mesh_frame)
         return None if not len(found) else found.require_poses()[int(found.scores.argmax())]
 
     return find

@@ -67,9 +67,7 @@ def rank_picks(
     """
     holds = Holds(surface, instances.labels[surface.inside], config, tooling)
     poses = instances.require_poses() if tooling.grasps else np.empty((0, 4, 4))
-    known = np.ones(len(instances), bool)
-    if tooling.grasps and instances.registered is not None:
-        known = instances.registered
+    known = instances.in_mesh_frame if tooling.grasps else np.ones(len(instances), bool)
     areas = holds.areas(len(instances))
     usual = part_area_m2 or float(np.median(areas[areas > 0])) if (areas > 0).any() else 0.0
     highest = max(float(surface.height[holds.labels > 0].max(initial=0)), 1e-6)
