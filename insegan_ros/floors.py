@@ -28,7 +28,7 @@ def fit_floor(
             f'{int(valid.sum())} pixels have a depth reading: expected at least 100 to fit the'
             " bin's floor (is the lens covered?)"
         )
-    points = (frame.intrinsics.rays() * frame.depth_m[..., None])[valid]
+    points = frame.points()[valid]
     rng = np.random.default_rng(seed)
     points = points[rng.choice(len(points), min(len(points), 5000), replace=False)].astype(float)
     planes = _planes_through(points[rng.integers(len(points), size=(200, 3))])

@@ -63,6 +63,11 @@ class Intrinsics:
         depth * ray. Read-only."""
         return _rays(self)
 
+    def points(self, depth_m: np.ndarray) -> np.ndarray:
+        """(H, W, 3) points in m, in the optical frame, that a depth image (H, W) in m shows; NaN
+        where it has no reading."""
+        return self.rays() * depth_m[..., None]
+
 
 @lru_cache(maxsize=8)
 def _rays(camera: Intrinsics) -> np.ndarray:
@@ -118,6 +123,10 @@ class Frame:
             ),
             'colour is not (H, W, 3) uint8 RGB',
         )
+
+    def points(self) -> np.ndarray:
+        """(H, W, 3) float32 points in m, in the optical frame; NaN where there is no reading."""
+        return self.intrinsics.points(self.depth_m)
 
 
 @dataclass(frozen=True)

@@ -256,8 +256,7 @@ class Camera:
 
     def _points(self, depth: np.ndarray, camera_from_object: np.ndarray) -> np.ndarray:
         return (
-            (self.intrinsics.rays() * depth[..., None] - camera_from_object[:3, 3])
-            @ camera_from_object[:3, :3]
+            (self.intrinsics.points(depth) - camera_from_object[:3, 3]) @ camera_from_object[:3, :3]
         ).astype(np.float32)
 
 

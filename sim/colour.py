@@ -125,7 +125,7 @@ def shade(
     surfaces."""
     shape = rendering.depth_m.shape
     normals, _ = rendering.require_surfaces()
-    points = camera.intrinsics.rays() * np.nan_to_num(rendering.depth_m)[..., None]
+    points = camera.intrinsics.points(np.nan_to_num(rendering.depth_m))
     normals = normals * np.where((normals * points).sum(-1, keepdims=True) > 0, -1, 1)
     albedo, gloss = _surfaces(rendering, camera, parts, rng, patterned)
     light = np.full((*shape, 3), rng.uniform(0.15, 0.4))

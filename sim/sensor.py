@@ -118,7 +118,7 @@ class StereoSensor:
     def _steepness(self, depth_m: np.ndarray, k: Intrinsics) -> np.ndarray:
         """Chance of no reading, from the angle between surface and line of sight; steps are edges,
         not faces."""
-        points = k.rays() * depth_m[..., None]
+        points = k.points(depth_m)
         across, down = np.gradient(points, axis=1), np.gradient(points, axis=0)
         normal = np.cross(across, down)
         with np.errstate(invalid='ignore', divide='ignore'):

@@ -127,7 +127,7 @@ def still_runs(frames: Sequence[Frame], workspace: Workspace) -> list[list[Frame
 
 def _moved(before: Frame, frame: Frame, workspace: Workspace) -> bool:
     """Whether something in the bin has moved between two frames of one size."""
-    inside = workspace.contains(frame.intrinsics.rays() * frame.depth_m[..., None])
+    inside = workspace.contains(frame.points())
     steps = np.abs(frame.depth_m - before.depth_m)[inside]
     steps = steps[np.isfinite(steps)]
     return not len(steps) or float((steps > MOVED_M).mean()) > MOVED_SHARE
@@ -147,7 +147,7 @@ def _measure(frames: list[Frame], workspace: Workspace, baseline_m: float) -> _S
     camera = frames[0].intrinsics
     depths = np.stack([frame.depth_m for frame in frames])
     scale = camera.fx * baseline_m
-    points = camera.rays() * middle_of(frames)[..., None]
+    points = camera.points(middle_of(frames))
     height = workspace.height_of(points)
     inside = workspace.contains(points)
     # Holes of the floor are those that floor surrounds.

@@ -33,7 +33,7 @@ def beside_models(
     """
     first = frames[0]
     depth = sharpened(middle_of(frames), edge_px)
-    floor = np.abs(workspace.height_of(first.intrinsics.rays() * depth[..., None])) < GRAIN_M[1]
+    floor = np.abs(workspace.height_of(first.intrinsics.points(depth))) < GRAIN_M[1]
     depth = np.where(floor, workspace.floor_depth(first.intrinsics), depth)
     scene = Frame(depth.astype(np.float32), first.intrinsics)
     shown = {'recorded': list(frames)} | {
@@ -44,7 +44,7 @@ def beside_models(
     columns, figures = [], {}
     for name, some in shown.items():
         figures[name] = fit_sensor(some, workspace)
-        points = first.intrinsics.rays() * some[0].depth_m[..., None]
+        points = first.intrinsics.points(some[0].depth_m)
         height = workspace.height_of(points)[top:bottom, left:right]
         texts = f'{name}: {figures[name].short()}', 'the floor, 4 mm up and down'
         panels = (_shaded(height, *span) for span in (STANDING_M, GRAIN_M))

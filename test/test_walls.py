@@ -62,7 +62,7 @@ def test_round_corners_and_walls_that_lean_are_no_parts(tilt):
 
     assert largest(boxed) > 300 and largest(found) < 60
     assert (found & beside).sum() < 0.1 * (boxed & beside).sum()
-    points = scene.frame.intrinsics.rays() * scene.frame.depth_m[..., None]
+    points = scene.frame.points()
     stands = moulded.height_of(points) > 0.006
     for label in (1, 2, 3):
         own = (labels == label) & stands
@@ -97,7 +97,7 @@ def test_parts_that_only_touched_a_wall_stand_alone():
     scene = cylinders_at(tilted_camera((20.0, 0.0, 0.0)), (-0.06, -0.0695), (0.06, -0.0695))
     frame, workspace = scene.frame, scene.require_workspace()
     # The wall bulges a little, as a tote's does: its face is one piece with both parts.
-    points = frame.intrinsics.rays() * frame.depth_m[..., None]
+    points = frame.points()
     far = np.abs(at_the_walls(workspace, 0.0).wall_distances(points)[..., 3]) < 1e-3
     frame.depth_m[far & (scene.known_labels() == 0)] -= 0.0025
     assert (far & (scene.known_labels() == 0)).sum() > 1000

@@ -83,7 +83,7 @@ def test_gaps_take_the_farther_side_and_borders_stay_open():
 def test_the_depth_of_a_tilted_floor_lies_on_it():
     tilted = Workspace((0.0, -np.sin(0.3), -np.cos(0.3), 0.5))
     depth = tilted.floor_depth(CAMERA)
-    assert np.abs(tilted.height_of(CAMERA.rays() * depth[..., None])).max() < 1e-5
+    assert np.abs(tilted.height_of(CAMERA.points(depth))).max() < 1e-5
 
 
 TILTS = [(20.0, 0.0, 0.0), (-15.0, 10.0, 8.0), (0.0, -18.0, 0.0)]
@@ -120,7 +120,7 @@ def test_parts_at_the_walls_are_neither_cut_nor_invented_under_a_tilted_camera(t
     camera = tilted_camera(tilt)
     scene = cylinders_at(camera, (0.03, 0.066), (-0.03, -0.066), (0.0, 0.0), (0.08, 0.0))
     heights = scene.require_workspace().height_map(scene.frame)
-    points = scene.frame.intrinsics.rays() * scene.frame.depth_m[..., None]
+    points = scene.frame.points()
     true = (scene.known_labels() > 0) & (scene.require_workspace().height_of(points) > 0.004)
     assert (true & (heights < 0.004)).sum() < 0.005 * true.sum()
     assert (~true & (heights > 0.004)).sum() < 0.005 * true.sum()

@@ -394,6 +394,7 @@ def clustering(checkpoint: Checkpoint, real: Pictures) -> float:
 
 # Figures beside the scores, of rows whose generator is there.
 DISTANCES = tuple(f'{one} {name}' for name in (NAME, KERNEL) for one in ('image', 'background'))
+FIGURES = (*SCORES, *DISTANCES, 'mask', 'nmi', 'minutes')
 
 
 def as_rows(results: list[dict[str, Any]], machine: str, command: str) -> list[Row]:
@@ -405,7 +406,7 @@ def as_rows(results: list[dict[str, Any]], machine: str, command: str) -> list[R
             f'{one["test"]} totes with unseen objects, {one["size"]} px, {one["pictures"]} training'
             f' pictures{budget_suffix(one["budget"])}'
         )
-        for metric in (*SCORES, *DISTANCES, 'nmi', 'minutes'):
+        for metric in FIGURES:
             if metric in one:
                 unit, value = 'min' if metric == 'minutes' else '', round(one[metric], 4)
                 out.append(
@@ -432,8 +433,7 @@ def markdown(
     ]
     for table in dict.fromkeys(one['table'] for one in results):
         own = [one for one in results if one['table'] == table]
-        names = (*SCORES, *DISTANCES, 'mask', 'nmi', 'minutes')
-        columns = [name for name in names if any(name in one for one in own)]
+        columns = [name for name in FIGURES if any(name in one for one in own)]
         alarms = [f'{one["method"]}: {alarm}.' for one in own for alarm in one.get('alarms', [])]
         lines += [*table_lines(table, own, columns), '', *alarms, '']
     return '\n'.join(lines)

@@ -47,7 +47,7 @@ def true_foreground(empty: Frame, full: Frame, found: Calibration) -> Instances:
     """What is in the full bin and not in the empty one: one instance, all that cannot be compared
     ignored."""
     nearer = empty.depth_m - full.depth_m
-    points = empty.intrinsics.rays() * empty.depth_m[..., None]
+    points = empty.points()
     labels = np.where(nearer > THERE_M, 1, 0).astype(np.uint16)
     unsure = ~np.isfinite(nearer) | ((nearer > NOT_THERE_M) & (nearer <= THERE_M))
     # A part that hides the wall may stand in the bin or hang over it: only what hides floor is
@@ -76,7 +76,7 @@ def benchmark_real(small: bool) -> list[Row]:
         }
         told = score(truth, Instances((masks['full'] > 0).astype(np.uint16), truth.scores))
         rows.append(figure(metric='foreground_iou', value=told.foreground_iou, unit=''))
-        inside = found.workspace.contains(empty.intrinsics.rays() * empty.depth_m[..., None])
+        inside = found.workspace.contains(empty.points())
         invented = float((masks['empty'] > 0).sum() / inside.sum())
         rows.append(figure(metric='foreground of the empty bin', value=invented, unit=''))
         residual = 1000 * max((found.residual_m, *found.wall_residuals_m))

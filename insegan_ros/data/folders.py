@@ -13,7 +13,7 @@ import numpy as np
 from insegan_ros.data.images import read_picture
 from insegan_ros.errors import DatasetError
 from insegan_ros.files import no_path, write_whole
-from insegan_ros.frame import Frame, Instances, Intrinsics, metres
+from insegan_ros.frame import Instances, Intrinsics, metres
 from insegan_ros.workspace import Workspace, workspace_of, workspace_values
 
 # What masks beside a picture NAME are called.
@@ -129,8 +129,3 @@ def instances_of(
     elif len(amodal) == count:
         whole = np.stack(amodal)
     return Instances(labels, np.ones(count, np.float32), classes, poses, whole)
-
-
-def points_of(frame: Frame) -> np.ndarray:
-    """(H, W, 3) float32 points in the optical frame in m, NaN = no reading."""
-    return frame.intrinsics.rays() * frame.depth_m[..., None]

@@ -23,7 +23,6 @@ from insegan_ros.data.folders import (
     depth_to_png,
     instances_of,
     intrinsics_json,
-    points_of,
     read_png,
     workspace_from_json,
     workspace_json,
@@ -133,7 +132,7 @@ def write_cloud(path: Path, frame: Frame, labels: np.ndarray) -> None:
         fields += [(channel, 'u1') for channel in ('red', 'green', 'blue')]
     fields.append(('instance', '<i4'))
     rows = np.empty(int(seen.sum()), fields)
-    for axis, values in zip('xyz', points_of(frame)[seen].T):
+    for axis, values in zip('xyz', frame.points()[seen].T):
         rows[axis] = values
     if frame.colour is not None:
         for channel, values in zip(('red', 'green', 'blue'), frame.colour[seen].T):

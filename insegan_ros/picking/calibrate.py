@@ -173,7 +173,7 @@ def _as_one(frames: list[Frame], in_use: bool) -> Frame:
 def _described(found: _Found, picture: Frame, frames: list[Frame]) -> Calibration:
     """The calibration, walls known by the noise of single pictures."""
     workspace = found.workspace
-    points = picture.intrinsics.rays() * picture.depth_m[..., None]
+    points = picture.points()
     heights = workspace.height_of(points)
     inside = workspace.contains(points)
     flat = inside & (np.abs(heights) < FLAT_M)
@@ -345,7 +345,7 @@ def write_calibration(found: Calibration, picture: Frame, path: Path) -> Path:
 def draw_calibration(found: Calibration, picture: Frame) -> np.ndarray:
     """The bin in grey, its inside tinted, (H, W, 3) uint8 RGB."""
     out = depth_picture(picture.depth_m)
-    points = picture.intrinsics.rays() * picture.depth_m[..., None]
+    points = picture.points()
     heights = heights_of(picture, found.workspace)
     inside = found.workspace.contains(points) & (np.abs(np.nan_to_num(heights, nan=1.0)) < FLAT_M)
     out[inside] = (0.6 * out[inside] + 0.4 * np.array([60, 220, 90])).astype(np.uint8)

@@ -43,7 +43,7 @@ class FloorView:
 
 def heights_of(picture: Frame, workspace: Workspace) -> np.ndarray:
     """(H, W) metres above the floor, NaN without a reading."""
-    return workspace.height_of(picture.intrinsics.rays() * picture.depth_m[..., None])
+    return workspace.height_of(picture.points())
 
 
 def lay_out(
@@ -85,7 +85,7 @@ def lay_out(
 def _on_floor(picture: Frame, workspace: Workspace) -> np.ndarray:
     """Where the pixels' rays meet the floor, (H, W, 3) in m; NaN where they never do."""
     depth = workspace.floor_depth(picture.intrinsics)
-    return (picture.intrinsics.rays() * depth[..., None]).astype(float)
+    return picture.intrinsics.points(depth).astype(float)
 
 
 def turn_of(piece: np.ndarray) -> float:
@@ -141,7 +141,7 @@ def find_wall(picture: Frame, workspace: Workspace, side: int) -> Wall | None:
     Where a wall is looked at from its outside, the floor before it is hidden; its edge is seen all
     the same, so points count where they are, not where they seem to lie on the floor.
     """
-    points = (picture.intrinsics.rays() * picture.depth_m[..., None]).reshape(-1, 3)
+    points = picture.points().reshape(-1, 3)
     height = workspace.height_of(points)
     points = points[(height > WALL_FROM_M) & (height < WALL_TO_M)]
     high = workspace.height_of(points)

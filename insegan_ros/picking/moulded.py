@@ -108,7 +108,7 @@ def fit_moulding(picture: Frame, walls: Workspace, tops_m: np.ndarray) -> Worksp
 
 def _face_points(picture: Frame, walls: Workspace, tops_m: np.ndarray) -> np.ndarray:
     """Readings (N, 3) in m of walls, each wall's up to a height of tops_m (4,)."""
-    points = (picture.intrinsics.rays() * picture.depth_m[..., None]).reshape(-1, 3).astype(float)
+    points = picture.points().reshape(-1, 3).astype(float)
     points = points[np.isfinite(points[:, 2])]
     distances, height = walls.wall_distances(points), walls.height_of(points)
     near = np.abs(distances.min(-1)) < NEAR_M

@@ -153,7 +153,7 @@ def _views_of(
     number: int, frame: Frame, workspace: Workspace, min_height_m: float
 ) -> Iterator[View]:
     depth = fill_shadows(frame.depth_m)
-    points = frame.intrinsics.rays() * depth[..., None]
+    points = frame.intrinsics.points(depth)
     height = np.nan_to_num(workspace.height_of(points))
     raised = (height > min_height_m).astype(np.uint8)
     count, pieces, stats, _ = cv2.connectedComponentsWithStats(raised, connectivity=8)

@@ -19,7 +19,7 @@ def test_real_bins_are_found_and_nearly_empty_where_they_are(name, inside_mm):
     size_mm = 1000 * (x_max - x_min), 1000 * (y_max - y_min)
     assert np.allclose(size_mm, inside_mm, atol=25)
     assert 30 < np.degrees(np.arccos(-found.workspace.floor[2])) < 50
-    points = empty.intrinsics.rays() * empty.depth_m[..., None]
+    points = empty.points()
     inside = found.workspace.contains(points).sum()
     invented = (found.workspace.height_map(empty) > 0.012).sum() / inside
     corners = found.workspace.floor_corners()[:, :2]
@@ -31,9 +31,7 @@ def test_real_bins_are_found_and_nearly_empty_where_they_are(name, inside_mm):
 
 def test_nine_boxes_are_labelled_in_a_real_tote():
     (scene,) = open_dataset(real_folder() / 'kpick')[1]
-    heights = scene.workspace.height_of(
-        scene.frame.intrinsics.rays() * scene.frame.depth_m[..., None]
-    )
+    heights = scene.workspace.height_of(scene.frame.points())
     tops = [float(np.nanmedian(heights[mask])) for mask in scene.labelled().masks()]
     # Two layers of boxes some 75 mm high.
     assert len(tops) == 9 and sum(0.06 < top < 0.11 for top in tops) == 5

@@ -61,7 +61,7 @@ def test_insta10_holds_depth_masks_and_clouds(nut_data, d435_data, tmp_path):
     before, after = scenes_of(nut_data), scenes_of(tmp_path / 'nut')
     assert_equal(before, after, skip=('poses', 'amodal'))
     cloud = trimesh.load(tmp_path / 'nut/clouds/000000.ply')
-    points = (before[0].frame.intrinsics.rays() * before[0].frame.depth_m[..., None]).reshape(-1, 3)
+    points = before[0].frame.points().reshape(-1, 3)
     assert np.allclose(cloud.vertices, points, atol=1e-6)
     with pytest.raises(DatasetError, match='2 kinds of part: Insta-10 has one'):
         convert(d435_data, tmp_path / 'never', 'insta10')

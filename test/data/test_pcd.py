@@ -43,7 +43,7 @@ def test_what_open3d_writes_is_read(tmp_path, ascii, compressed):
 def test_an_organised_cloud_is_its_depth_picture_again(tmp_path):
     depth = FRAME.depth_m.copy()
     depth[0, :5] = np.nan
-    points = (CAMERA.rays() * depth[..., None]).reshape(-1, 3)
+    points = CAMERA.points(depth).reshape(-1, 3)
     header = HEADER.replace('x y z rgb', 'x y z').replace('F F F U', 'F F F')
     header = header.replace('4 4 4 4', '4 4 4').replace('1 1 1 1', '1 1 1').replace('40', '19200')
     written(tmp_path / 'A.PCD', header, points.astype(np.float32).tobytes())

@@ -21,7 +21,7 @@ def test_scenes_come_back_with_masks_poses_and_metres(nut_data):
     scene = scenes[0]
     frame, truth = scene.frame, scene.labelled()
     assert frame.depth_m.dtype == np.float32 and len(truth) == 5 and truth.classes == ('nut',) * 5
-    inside = scene.workspace.contains(frame.intrinsics.rays() * frame.depth_m[..., None])
+    inside = scene.workspace.contains(frame.points())
     assert np.median(frame.depth_m[(truth.labels == 0) & inside]) == pytest.approx(
         scene.workspace.floor_distance_m, abs=2e-4
     )

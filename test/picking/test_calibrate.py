@@ -198,7 +198,7 @@ def test_a_cloud_that_was_cropped_to_the_bin_is_enough():
     frames, truth = pictures_of((0.0, 0.0, 0.0))
     cropped = []
     for frame in frames:
-        points = frame.intrinsics.rays() * frame.depth_m[..., None]
+        points = frame.points()
         wide = replace(truth, bounds=(-0.13, -0.1, 0.13, 0.1))
         depth = np.where(wide.contains(points), frame.depth_m, np.nan).astype(np.float32)
         # Beside the picture's middle, and a small part of it.

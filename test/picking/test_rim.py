@@ -44,7 +44,7 @@ def test_places_are_those_of_the_workspace():
     x, y, height = places_of(depth, workspace, camera.intrinsics)
     rows, columns = np.mgrid[:400, :600]
     chosen = (columns + 2 * rows) % 5 == 0
-    points = (DEPTH_CAMERA.rays() * depth[..., None])[chosen].astype(float)
+    points = DEPTH_CAMERA.points(depth)[chosen].astype(float)
     x_min, y_min, x_max, y_max = workspace.bounds
     feet = workspace.on_floor(points) - [(x_min + x_max) / 2, (y_min + y_max) / 2]
     assert np.allclose(np.stack([x, y], -1), feet, atol=1e-5, equal_nan=True)

@@ -141,7 +141,7 @@ def test_jitter_moves_the_camera_and_the_truth_with_it(mixed):
     )
     seen = moved.render(parts, poses)
     # The floor's pixels lie on the plane that the workspace names.
-    points = moved.intrinsics.rays() * seen.depth_m[..., None]
+    points = moved.intrinsics.points(seen.depth_m)
     height = points @ np.array(moved.workspace.floor[:3]) + moved.workspace.floor[3]
     world = (points - moved.camera_from_world[:3, 3]) @ moved.camera_from_world[:3, :3]
     assert np.abs(height - world[..., 2]).max() < 1e-4

@@ -23,7 +23,7 @@ def test_the_surface_is_the_one_that_the_bounds_describe():
     # The simulator's bounds keep away from the walls.
     bounds = x_min - 0.003, y_min - 0.003, x_max + 0.003, y_max + 0.003
     walls = replace(found, bounds=bounds, corner_radius_m=corner_m)
-    points = scene.frame.intrinsics.rays() * scene.frame.depth_m[..., None]
+    points = scene.frame.points()
     height, free = walls.height_of(points), walls.wall_distance(points)
     on_walls = (height > 0.003) & (height < 0.078) & (np.abs(free) < 0.02)
     assert on_walls.sum() > 10_000 and np.abs(free[on_walls]).max() < 0.0004

@@ -83,7 +83,7 @@ def test_coarse_px_leave_the_noise_in_metres_as_it_is():
         assert isinstance(sensor, StereoSensor) and sensor.window_px % 2 == 1
         scene = cylinders_at(seen)
         frame = sensor.measure(scene.frame, np.random.default_rng(0))
-        points = frame.intrinsics.rays() * frame.depth_m[..., None]
+        points = frame.points()
         height = seen.workspace.height_of(points)[seen.workspace.contains(points)]
         spreads.append(float(np.nanstd(height)))
     assert scale < 0.5 and spreads[1] == pytest.approx(spreads[0], rel=0.15)
