@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from insegan_ros.camera.lens import lens_warning, pinhole
 from insegan_ros.errors import InputError
 from insegan_ros.frame import Intrinsics, metres
 
@@ -97,8 +98,22 @@ def _rows(message: Any, pixel_bytes: int, what: str) -> np.ndarray:
 
 
 def intrinsics_from_message(message: Any) -> Intrinsics:
-    """Intrinsics of a CameraInfo, of ROS 1 (K) or ROS 2 (k)."""
-    k = message.K if hasattr(message, 'K') else message.k
-    return Intrinsics(
-        float(k[0]), float(k[4]), float(k[2]), float(k[5]), int(message.width), int(message.height)
-    )
+    """Intrinsics of a CameraInfo, of ROS 1 (K, P) or ROS 2 (k, p): of its rectified picture, where
+    it says them."""
+    (fx, fy, cx, cy), _ = pinhole(_numbers(message, 'k'), _numbers(message, 'p'))
+    return Intrinsics(fx, fy, cx, cy, int(message.width), int(message.height))
+
+
+def lens_warning_of(message: Any) -> str:
+    """What to warn of where a CameraInfo's lens distorts a picture that is not rectified; empty
+    where there is nothing to say. A P that is not K is a rectified picture's."""
+    _, rectified = pinhole(_numbers(message, 'k'), _numbers(message, 'p'))
+    if rectified:
+        return ''
+    model = str(message.distortion_model)
+    return lens_warning(intrinsics_from_message(message), _numbers(message, 'd'), model)
+
+
+def _numbers(message: Any, name: str) -> list[float]:
+    """An array of a CameraInfo, whose name ROS 1 writes large."""
+    return [float(one) for one in getattr(message, name.upper() if hasattr(message, 'K') else name)]

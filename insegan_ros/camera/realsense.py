@@ -6,6 +6,7 @@ Where rclpy is used too it must be imported first: the other way round the proce
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from insegan_ros.errors import CameraError, ConfigError
+from insegan_ros.camera.lens import lens_warning
+from insegan_ros.errors import CameraError, ConfigError, InseganWarning
 from insegan_ros.frame import Frame, Intrinsics, metres
 
 QUEUE = 4
@@ -313,6 +315,7 @@ def read_realsense(path: Path, colour: bool = False) -> Iterator[Frame]:
     camera's view, those that have a colour picture. Raises CameraError where it cannot be read."""
     camera = RealSense(RealSenseConfig(file=str(path), repeat=False, colour=colour))
     camera.open(real_time=False)
+    first = True
     try:
         while True:
             capture = camera.read(READ_FILE_S)
@@ -321,6 +324,10 @@ def read_realsense(path: Path, colour: bool = False) -> Iterator[Frame]:
                     return
                 continue
             depth, aligned, picture = capture.depth, capture.aligned, capture.colour
+            view = aligned if colour and aligned is not None else depth
+            if first and (warning := lens_warning(view.camera, view.distortion)):
+                warnings.warn(f'{path}: {warning}', InseganWarning, stacklevel=2)
+            first = False
             stamp_ns = int(capture.stamp_ms * 1e6)
             if not colour:
                 yield Frame(metres(depth.pixels), depth.camera, stamp_ns=stamp_ns)

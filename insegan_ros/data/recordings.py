@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from insegan_ros.camera.messages import (
     depth_from_message,
     intrinsics_from_message,
     labels_from_message,
+    lens_warning_of,
     stamp_ns,
 )
 from insegan_ros.camera.pairing import Pairing
@@ -29,7 +31,14 @@ from insegan_ros.data.images import depth_in, read_picture
 from insegan_ros.data.mcap_checksums import check_summary
 from insegan_ros.data.recording_writer import WORKSPACE_FILE
 from insegan_ros.data.scene import Scene, seen_instances
-from insegan_ros.errors import MALFORMED, CameraError, DatasetError, InputError, InseganError
+from insegan_ros.errors import (
+    MALFORMED,
+    CameraError,
+    DatasetError,
+    InputError,
+    InseganError,
+    InseganWarning,
+)
 from insegan_ros.frame import DEPTH_FRAME, Frame, Intrinsics, metres
 from insegan_ros.texts import read_mapping, reason
 from insegan_ros.workspace import Workspace, read_workspace
@@ -203,6 +212,8 @@ def _frames(reader: AnyReader, path: Path, topic: str, colour_topic: str = '') -
     for connection, stamp, raw in reader.messages(connections=wanted):
         message = deserialize(reader, connection, raw)
         if connection.msgtype == INFO_TYPE:
+            if intrinsics is None and (warning := lens_warning_of(message)):
+                warnings.warn(f'{path}: {warning}', InseganWarning, stacklevel=2)
             intrinsics = intrinsics_from_message(message)
         elif not colour_topic:
             pending.append((message, None, stamp))

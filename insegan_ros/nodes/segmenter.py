@@ -37,7 +37,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_srvs.srv import Trigger
 from threadpoolctl import threadpool_limits
 
-from insegan_ros.camera.messages import stamp_ns
+from insegan_ros.camera.messages import lens_warning_of, stamp_ns
 from insegan_ros.camera.pairing import Pairing
 from insegan_ros.errors import ConfigError, InputError, InseganError
 from insegan_ros.frame import Frame, Instances, Intrinsics
@@ -409,7 +409,10 @@ class SegmenterNode(LifecycleNode):
                 f' {self.resolve_topic_name("depth/camera_info")}: expected one beside the image;'
                 ' is it remapped?'
             )
-        return frame_from_messages(newest.depth, camera_info, newest.colour)
+        frame = frame_from_messages(newest.depth, camera_info, newest.colour)
+        if warning := lens_warning_of(camera_info):
+            self.warn(warning)
+        return frame
 
     def _publish(self, worker: FrameWorker, result: Result, everything: bool) -> Mapping[str, Any]:
         published, lost = self.outputs.publish(worker, result, everything)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ from insegan_ros.camera.given import (
     usual_colour_camera,
     usual_depth_camera,
 )
-from insegan_ros.errors import InputError
-from insegan_ros.frame import metres
+from insegan_ros.camera.lens import lens_shift_px, lens_warning
+from insegan_ros.errors import InputError, InseganWarning
+from insegan_ros.frame import Intrinsics, metres
 
 
 def test_numbers_and_files_say_the_same_camera(tmp_path):
@@ -59,3 +61,56 @@ def test_a_step_of_depth_is_a_length(unit):
         GivenCamera(422, 422, 424, 240, depth_unit_m=unit)
     with pytest.raises(InputError, match='a step of depth is'):
         metres(np.ones((2, 2), np.uint16), unit)
+
+
+# The middle of a calibration by camera_calibration: its folder's ost.yaml.
+CALIBRATED = """image_width: 640
+image_height: 480
+camera_name: narrow_stereo
+camera_matrix:
+  rows: 3
+  cols: 3
+  data: [600.0, 0.0, 320.0, 0.0, 601.0, 240.0, 0.0, 0.0, 1.0]
+distortion_model: plumb_bob
+distortion_coefficients:
+  rows: 1
+  cols: 5
+  data: [-0.2, 0.05, 0.0, 0.0, 0.0]
+projection_matrix:
+  rows: 3
+  cols: 4
+  data: PROJECTION
+"""
+
+
+def test_a_calibrations_file_gives_the_rectified_pictures_camera(tmp_path):
+    file = tmp_path / 'ost.yaml'
+    rectified = '[560.0, 0.0, 321.0, 0.0, 0.0, 580.0, 241.0, 0.0, 0.0, 0.0, 1.0, 0.0]'
+    file.write_text(CALIBRATED.replace('PROJECTION', rectified))
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        camera = given_camera(str(file)).intrinsics(480, 640)
+    assert camera == Intrinsics(560.0, 580.0, 321.0, 241.0, 640, 480)
+
+
+def test_a_lens_that_distorts_is_said(tmp_path):
+    file = tmp_path / 'ost.yaml'
+    raw = '[600.0, 0.0, 320.0, 0.0, 0.0, 601.0, 240.0, 0.0, 0.0, 0.0, 1.0, 0.0]'
+    file.write_text(CALIBRATED.replace('PROJECTION', raw))
+    # At the farthest corner r = .667, and the point moves by .2 r^2 - .05 r^4 of its distance.
+    moved = 400 * (0.2 * 0.4438 - 0.05 * 0.4438**2)
+    with pytest.warns(
+        InseganWarning, match=r"the camera's lens moves pixels by up to 31\."
+    ) as said:
+        given_camera(str(file)).intrinsics(480, 640)
+    assert moved == pytest.approx(31.5, abs=0.5) and 'expected rectified pictures' in str(said[0])
+
+
+def test_a_lens_that_hardly_distorts_is_not_said():
+    camera = Intrinsics(600.0, 600.0, 320.0, 240.0, 640, 480)
+    assert lens_warning(camera, (0.0,) * 5) == '' == lens_warning(camera, ())
+    assert 0 < lens_shift_px(camera, (0.002, 0.0, 0.0, 0.0, 0.0)) < 1
+    assert lens_warning(camera, (0.002, 0.0, 0.0, 0.0, 0.0)) == ''
+    assert lens_shift_px(camera, (0.1, 0.0, 0.0, 0.0), 'equidistant') > 10
+    # A model that nobody here knows is not guessed at.
+    assert lens_shift_px(camera, (0.1,) * 6, 'thin_prism') == 0

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from insegan_ros.camera.messages import labels_from_message
+from insegan_ros.camera.messages import (
+    intrinsics_from_message,
+    labels_from_message,
+    lens_warning_of,
+)
 from insegan_ros.errors import InputError
 from insegan_ros.frame import Frame, Intrinsics
 
@@ -85,3 +91,18 @@ def test_frames_survive_the_way_through_messages():
     assert np.isnan(again.depth_m[3, 4]) and np.allclose(
         again.depth_m, depth, atol=5e-4, equal_nan=True
     )
+
+
+def test_a_rectified_pictures_camera_is_its_p():
+    info = camera_info_message(CAMERA, Header(), (-0.2, 0.05, 0.0, 0.0, 0.0))
+    assert intrinsics_from_message(info) == CAMERA
+    assert "the camera's lens moves pixels by up to" in lens_warning_of(info)
+    p = np.array(info.p).reshape(3, 4)
+    p[0, 0], p[1, 1] = 0.9 * CAMERA.fx, 0.95 * CAMERA.fy
+    info.p = p.ravel()
+    assert intrinsics_from_message(info) == replace(CAMERA, fx=0.9 * CAMERA.fx, fy=0.95 * CAMERA.fy)
+    assert lens_warning_of(info) == ''
+    # Some drivers fill in K alone.
+    info.p = np.zeros(12)
+    assert intrinsics_from_message(info) == CAMERA
+    assert lens_warning_of(camera_info_message(CAMERA, Header())) == ''
