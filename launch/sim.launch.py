@@ -7,10 +7,17 @@
 With a mesh, the segmenter's poses are of the file's own frame.
 """
 
+import shutil
 import tempfile
 from pathlib import Path
 
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
+from launch.actions import (
+    DeclareLaunchArgument,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    RegisterEventHandler,
+)
+from launch.event_handlers import OnShutdown
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
@@ -52,7 +59,8 @@ def start(context: LaunchContext) -> list:
         **{name: number(name, value[name], whole=True) for name in ('instances', 'seed')},
     }
     rate = number('rate', value['rate'])
-    parameters = Path(tempfile.mkdtemp(prefix='insegan_sim_')) / 'segmenter.yaml'
+    folder = Path(tempfile.mkdtemp(prefix='insegan_sim_'))
+    parameters = folder / 'segmenter.yaml'
     SimulatedBin(**shown).write_parameters(parameters)
     camera = Node(
         package='insegan_ros',
@@ -70,7 +78,8 @@ def start(context: LaunchContext) -> list:
             **{name: value[name] for name in ('namespace', 'device', 'log_level', 'page', 'rviz')},
         }.items(),
     )
-    return [robot, camera]
+    ended = OnShutdown(on_shutdown=lambda *_: shutil.rmtree(folder, ignore_errors=True))
+    return [robot, camera, RegisterEventHandler(ended)]
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -16,7 +16,7 @@ import numpy as np
 
 from insegan_ros.camera.lens import lens_warning
 from insegan_ros.errors import CameraError, ConfigError, InseganWarning
-from insegan_ros.frame import Frame, Intrinsics, metres
+from insegan_ros.frame import Frame, Intrinsics, metres, millimetres
 
 QUEUE = 4
 # Formats of a recording's colour, and the step that makes red first.
@@ -77,12 +77,23 @@ class RealSenseConfig:
 
 @dataclass(frozen=True)
 class View:
-    """One picture: pixels (H, W) uint16 mm (0 = no reading) or (H, W, 3) uint8 RGB, and its camera
-    with the distortion's five coefficients."""
+    """One picture: pixels (H, W) uint16 in steps of unit_m (0 = no reading) or (H, W, 3) uint8 RGB,
+    and its camera with the distortion's five coefficients."""
 
     pixels: np.ndarray
     camera: Intrinsics
     distortion: tuple[float, ...]
+    unit_m: float = 1e-3
+
+    @property
+    def depth_m(self) -> np.ndarray:
+        """Depth (H, W) float32 in m, NaN = no reading."""
+        return metres(self.pixels, self.unit_m)
+
+    @property
+    def millimetres(self) -> np.ndarray:
+        """The same as ROS messages have it, (H, W) uint16, 0 = no reading."""
+        return self.pixels if self.unit_m == 1e-3 else millimetres(self.depth_m)
 
 
 @dataclass(frozen=True)
@@ -287,14 +298,10 @@ class RealSense:
         return out
 
     def _depth(self, frame: Any) -> View:
-        pixels, unit_m = np.asanyarray(frame.get_data()), frame.get_units()
-        # Some cameras count in tenths of a millimetre.
-        millimetres = (
-            pixels.copy()
-            if abs(unit_m - 1e-3) < 1e-9
-            else np.round(pixels * (unit_m * 1000)).clip(0, 65535).astype(np.uint16)
-        )
-        return View(millimetres, *self._camera(frame))
+        unit_m = frame.get_units()
+        # Some cameras count in tenths of a millimetre; a millimetre comes as a float32.
+        unit_m = 1e-3 if abs(unit_m - 1e-3) < 1e-9 else unit_m
+        return View(np.asanyarray(frame.get_data()).copy(), *self._camera(frame), unit_m)
 
     def _camera(self, frame: Any) -> tuple[Intrinsics, tuple[float, ...]]:
         k = frame.profile.as_video_stream_profile().intrinsics
@@ -330,11 +337,9 @@ def read_realsense(path: Path, colour: bool = False) -> Iterator[Frame]:
             first = False
             stamp_ns = int(capture.stamp_ms * 1e6)
             if not colour:
-                yield Frame(metres(depth.pixels), depth.camera, stamp_ns=stamp_ns)
+                yield Frame(depth.depth_m, depth.camera, stamp_ns=stamp_ns)
             elif aligned is not None and picture is not None:
                 frame_id = 'camera_color_optical_frame'
-                yield Frame(
-                    metres(aligned.pixels), aligned.camera, picture.pixels, stamp_ns, frame_id
-                )
+                yield Frame(aligned.depth_m, aligned.camera, picture.pixels, stamp_ns, frame_id)
     finally:
         camera.close()

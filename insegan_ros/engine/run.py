@@ -60,14 +60,25 @@ class RunContext:
         if self.speaks and text:
             print(text)
 
-    def claim(self, fingerprint: str, without: Sequence[str] = ()) -> None:
-        """Take the run's folder, or go on in it. fingerprint: of the data. Raises ConfigError where
-        it holds another training, or another process trains in it; without: fields of the
-        configuration that may differ."""
+    def claim(
+        self,
+        fingerprint: str,
+        without: Sequence[str] = (),
+        begin: str = '',
+        stages: Sequence[str] = (),
+    ) -> None:
+        """Take the run's folder, or go on in it. fingerprint: of the data; without: fields of the
+        configuration that may differ; begin: another run, whose states of these stages are copied.
+        Raises ConfigError where the folder holds another training, or another process trains in it;
+        and, before the folder is taken, where `begin` cannot be begun with."""
+        states = states_of(begin, stages, fingerprint, self.config.seed) if begin else []
         self.fingerprint = fingerprint
         claim(self.out, self.config, fingerprint, without)
         if self.speaks:
             self.lock = hold_folder(self.out, ConfigError)
+        for state in states:
+            if not (self.out / state.name).exists():
+                write_whole(self.out / state.name, state.read_bytes())
 
     def seed(self, what: str, number: int) -> None:
         """Seed torch for what comes now, in all processes alike."""
@@ -114,32 +125,25 @@ class RunContext:
         return self.out / 'checkpoint'
 
 
-def take_over(begin: str, run: RunContext, stages: Sequence[str]) -> None:
-    """Copy the states of another run, if one is named, into a claimed one whose stages have these
-    names. Raises ConfigError where there is none of them, or where that run has other data or
-    another seed."""
-    states = (
-        [state for name in stages if (state := Path(begin) / f'{name}.state.safetensors').is_file()]
-        if begin
-        else []
-    )
-    if begin and not states:
+def states_of(begin: str, stages: Sequence[str], fingerprint: str, seed: int) -> list[Path]:
+    """The states of another run's stages of these names. Raises ConfigError where there is none of
+    them, or where that run has other data or another seed."""
+    states = [
+        state for name in stages if (state := Path(begin) / f'{name}.state.safetensors').is_file()
+    ]
+    if not states:
         raise ConfigError(
             f'begin is {begin}, which holds no stage of this training: expected the folder of a run'
             f' with {", ".join(stages)}'
         )
-    if states:
-        before = read_mapping(Path(begin) / 'config.yaml', ConfigError)
-        now = {'fingerprint': run.fingerprint, 'seed': run.config.seed}
-        for name, value in now.items():
-            if before.get(name) != value:
-                raise ConfigError(
-                    f'begin is {begin}, whose {name} is {before.get(name)} and here {value}:'
-                    ' expected a run on the same data with the same seed'
-                )
-    for state in states:
-        if not (run.out / state.name).exists():
-            write_whole(run.out / state.name, state.read_bytes())
+    before = read_mapping(Path(begin) / 'config.yaml', ConfigError)
+    for name, value in {'fingerprint': fingerprint, 'seed': seed}.items():
+        if before.get(name) != value:
+            raise ConfigError(
+                f'begin is {begin}, whose {name} is {before.get(name)} and here {value}: expected a'
+                ' run on the same data with the same seed'
+            )
+    return states
 
 
 def hardware(device: torch.device) -> str:

@@ -3,6 +3,7 @@ memory, the bin."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -107,7 +108,7 @@ def memory(device: str) -> dict[str, str]:
         if Path('/proc/self/statm').exists()
         else 0
     )
-    out = {'resident memory MB': f'{pages * 4096 / 1e6:.0f}'}
+    out = {'resident memory MB': f'{pages * os.sysconf("SC_PAGE_SIZE") / 1e6:.0f}'}
     if device.startswith('cuda'):
         out['device memory MB'] = f'{torch.cuda.memory_allocated(device) / 1e6:.0f}'
     return out

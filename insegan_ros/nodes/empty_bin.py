@@ -130,7 +130,8 @@ class Cell(Node):
         """Have one frame segmented that was taken since the bin was last changed. Raises
         InseganError where that cannot be."""
         self.wait(self.once.service_is_ready, f'the service {self.once.srv_name}')
-        while True:
+        end = time.monotonic() + self.timeout_s
+        while time.monotonic() < end:
             self.table, self.state = None, ''
             asked = self.once.call_async(Trigger.Request())
             self.wait(asked.done, f'an answer of {self.once.srv_name}')
@@ -140,6 +141,10 @@ class Cell(Node):
             table: Any = self.table
             if stamp_ns(table.header) > self.changed_ns:
                 return Look(self.state, answer.message, table_rows(table), table)
+        raise InseganError(
+            f'for {self.timeout_s:.0f} s no picture had a later stamp than the last change of the'
+            " bin: expected one; is the camera's clock behind, or use_sim_time not set?"
+        )
 
     def take(self, look: Look, number: int) -> dict[str, Any]:
         """Try a pick of a look; what came of it. Raises InseganError where nobody answers."""

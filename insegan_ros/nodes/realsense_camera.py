@@ -135,7 +135,8 @@ class RealSenseCameraNode(ThreadedNode):
         header = Header(stamp=stamp, frame_id=frame)
         info.publish(camera_info_message(view.camera, header, view.distortion))
         if image.get_subscription_count():
-            image.publish(image_message(view.pixels, encoding, header))
+            pixels = view.millimetres if encoding == '16UC1' else view.pixels
+            image.publish(image_message(pixels, encoding, header))
 
 
 def main() -> int:

@@ -79,7 +79,9 @@ def find_carrier(frame: Frame, workspace: Workspace, wall_height_m: float = 0.0)
     inside_m = np.compress(inside, places, axis=1)
     limit_m = wall_m + max(ABOVE_M, LEVEL_NOISES * workspace.wall_noise_m)
     # What stands as high as the rim is nearer, and a pixel covers less of it.
-    pixel_m2 = thinning(camera) * (workspace.floor_distance_m - wall_m) ** 2 / camera.fx**2
+    pixel_m2 = (
+        thinning(camera) * (workspace.floor_distance_m - wall_m) ** 2 / (camera.fx * camera.fy)
+    )
     return LoadCarrier(
         _pose(workspace, rim),
         rim,

@@ -58,7 +58,7 @@ class Holds:
         self.depth = surface.depth
         self.rays = surface.rays
         self.read = surface.read
-        self.fx = surface.fx
+        self.fx, self.fy = surface.fx, surface.fy
         self.up = np.asarray(surface.workspace.floor[:3], float)
         self.around_m = max(
             FARTHEST_M, config.tool_radius_m if config.gripper == 'suction' else 2 * config.finger_m
@@ -69,7 +69,7 @@ class Holds:
         pixels = np.flatnonzero((self.labels > 0) & self.read)
         return np.bincount(
             self.labels.ravel()[pixels],
-            weights=(self.depth.ravel()[pixels] / self.fx) ** 2,
+            weights=self.depth.ravel()[pixels] ** 2 / (self.fx * self.fy),
             minlength=count + 1,
         )[1:]
 
@@ -127,7 +127,7 @@ class Holds:
         """The pose, turned by the first of the turns at which the gripper touches nothing but the
         instance."""
         away = np.linalg.norm(body.outline, axis=1).max() + self.config.approach_m
-        column, row = (pose[:2, 3] / pose[2, 3] - self.rays[0, 0, :2]) * self.fx
+        column, row = (pose[:2, 3] / pose[2, 3] - self.rays[0, 0, :2]) * (self.fx, self.fy)
         around = int(np.ceil(away / max(pose[2, 3] - away, away) * self.fx))
         rows, columns = (
             slice(max(int(at) - around, 0), max(int(at) + around, 0)) for at in (row, column)
@@ -333,7 +333,7 @@ class Holds:
         beyond the image."""
         row, column = place + corner
         first = self.rays[0, 0]
-        return np.array([first[0] + column / self.fx, first[1] + row / self.fx, 1.0]) * distance
+        return np.array([first[0] + column / self.fx, first[1] + row / self.fy, 1.0]) * distance
 
 
 def _between(

@@ -162,7 +162,7 @@ class Surface:
         left, top, right, bottom = window = workspace.view(frame)
         self.workspace = workspace
         self.inside = np.s_[top:bottom, left:right]
-        self.fx = frame.intrinsics.fx
+        self.fx, self.fy = frame.intrinsics.fx, frame.intrinsics.fy
         self.height = workspace.height_map(frame, window=window)
         self.depth, self.rays = frame.depth_m[self.inside], frame.intrinsics.rays()[self.inside]
         self.read = np.isfinite(self.depth)

@@ -136,9 +136,9 @@ def bin_state(
         return BinState.OVERFILLED
     if any(pick.possible for pick in picks):
         return BinState.PICKABLE
-    pixel = surface.workspace.floor_distance_m / surface.fx
+    pixel_m2 = surface.workspace.floor_distance_m**2 / (surface.fx * surface.fy)
     # Two square centimetres: less is dust, or the camera's noise.
     occupied = (
         cv2.erode(surface.height, np.ones((3, 3), np.uint8)) > min_height_m
-    ).sum() * pixel**2 > 2e-4
+    ).sum() * pixel_m2 > 2e-4
     return BinState.OCCUPIED_NOT_PICKABLE if occupied or picks else BinState.EMPTY

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -84,9 +85,14 @@ def test_tenths_of_a_millimetre_become_millimetres(device):
     soft = device(unit_m=0.0001)
     camera = RealSense(RealSenseConfig(**SMALL, colour=False), lambda: soft.device)
     camera.open()
-    pixels = first(camera).depth.pixels
+    depth = first(camera).depth
     camera.close()
-    assert set(np.unique(pixels)) == {50, 60}
+    assert set(np.unique(depth.millimetres)) == {50, 60}
+    # Frames keep what is less than one: a reading of 500 steps here is 5 cm.
+    assert depth.unit_m == pytest.approx(1e-4)
+    exact = replace(depth, pixels=depth.pixels + np.uint16(4))
+    assert np.nanmax(exact.depth_m) == pytest.approx(0.0604, abs=1e-6)
+    assert set(np.unique(exact.millimetres)) == {50, 60}
 
 
 def test_filters_do_what_they_say(device):

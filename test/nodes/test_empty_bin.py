@@ -10,11 +10,14 @@ import pytest
 
 pytest.importorskip('rclpy')
 
+from builtin_interfaces.msg import Time
 from live_nodes import OTHER, insegan
+from sensor_msgs.msg import PointCloud2
+from std_msgs.msg import Header
 
-from insegan_ros.errors import ConfigError
+from insegan_ros.errors import ConfigError, InseganError
 from insegan_ros.nodes.demo_config import DemoConfig
-from insegan_ros.nodes.empty_bin import TRIES, Look, empty_bin, summed
+from insegan_ros.nodes.empty_bin import TRIES, Cell, Look, empty_bin, summed
 from insegan_ros.nodes.empty_bin_config import EmptyBinConfig
 from insegan_ros.nodes.parameters import PARAMETERS
 
@@ -67,6 +70,28 @@ def test_a_pick_that_the_next_look_shows_is_taken():
     cell = Scripted(*(TRIES - 1) * [nothing], ('pickable', 1, 'free'), ('empty', 0, ''))
     day = empty_bin(cell).summary()
     assert (day['ended'], day['looks'], day['picks']) == ('empty', TRIES + 1, 1)
+
+
+def test_pictures_of_before_the_last_pick_are_waited_for_and_no_longer():
+    answered = SimpleNamespace(success=True, message='3 picks')
+    asked = SimpleNamespace(done=lambda: True, result=lambda: answered)
+    behind = SimpleNamespace(
+        once=SimpleNamespace(
+            service_is_ready=lambda: True, srv_name='once', call_async=lambda request: asked
+        ),
+        timeout_s=0.2,
+        changed_ns=2 * 10**9,
+        pictures=0,
+    )
+
+    def wait(condition, what):
+        behind.pictures += 1
+        behind.table, behind.state = PointCloud2(header=Header(stamp=Time(sec=1))), 'pickable'
+
+    behind.wait = wait
+    with pytest.raises(InseganError, match="no picture had a later stamp .* camera's clock behind"):
+        Cell.look(behind)
+    assert behind.pictures > 3
 
 
 def test_counts_that_cannot_be_are_refused():

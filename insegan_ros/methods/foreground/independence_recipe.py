@@ -25,7 +25,7 @@ from insegan_ros.drawing.tiles import save_picture, tile_colour
 from insegan_ros.engine.checkpoint import Scales
 from insegan_ros.engine.inputs import PictureImages, PicturesConfig, read_picture_images, to_tensor
 from insegan_ros.engine.loop import Stage
-from insegan_ros.engine.run import RunContext, take_over
+from insegan_ros.engine.run import RunContext
 from insegan_ros.errors import ConfigError, DatasetError
 from insegan_ros.methods.foreground.labelled_pictures import LabelledPictures
 from insegan_ros.methods.foreground.network import ForegroundConfig, ForegroundNet, inner_square
@@ -252,8 +252,8 @@ def train_independence(config: TrainIndependenceConfig) -> Path:
     run = RunContext(config)
     data = read_picture_images(config, config.size, run.device)
     empty = _read_backgrounds(config)
-    run.claim(f'{data.fingerprint}, backgrounds {empty.fingerprint()}')
-    take_over(config.begin, run, ('gan', 'student'))
+    fingerprint = f'{data.fingerprint}, backgrounds {empty.fingerprint()}'
+    run.claim(fingerprint, begin=config.begin, stages=('gan', 'student'))
     gan = _train_teacher(run, data, to_tensor(empty.images).to(run.device))
     teacher, shape = gan.provider.module, config.provider
     weights = {'unet': teacher.state_dict()}

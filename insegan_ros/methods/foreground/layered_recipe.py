@@ -22,7 +22,7 @@ from insegan_ros.drawing.tiles import save_picture, tile_colour
 from insegan_ros.engine.checkpoint import Scales
 from insegan_ros.engine.inputs import PictureImages, PicturesConfig, read_picture_images
 from insegan_ros.engine.loop import Stage
-from insegan_ros.engine.run import RunContext, take_over
+from insegan_ros.engine.run import RunContext
 from insegan_ros.engine.state import Record, average_into
 from insegan_ros.errors import ConfigError
 from insegan_ros.methods.foreground.layered import (
@@ -327,10 +327,8 @@ def train_layered_gan(config: TrainLayeredGanConfig) -> Path:
     run = RunContext(config)
     data = read_picture_images(config, config.size, run.device)
     rounds = range(1, config.rounds + 1)
-    run.claim(data.fingerprint)
-    take_over(
-        config.begin, run, [f'{name}-{round_}' for round_ in rounds for name in ('gan', 'unet')]
-    )
+    stages = [f'{name}-{round_}' for round_ in rounds for name in ('gan', 'unet')]
+    run.claim(data.fingerprint, begin=config.begin, stages=stages)
     gan: LayeredGanStage | None = None
     unet: ForegroundStage | None = None
     alarms: list[str] = []
