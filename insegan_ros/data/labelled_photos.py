@@ -32,7 +32,7 @@ from insegan_ros.data.image_sets import (
 )
 from insegan_ros.data.run_lengths import decode, picture_shape
 from insegan_ros.errors import MALFORMED, DatasetError
-from insegan_ros.frame import Instances
+from insegan_ros.frame import IGNORE, Instances
 from insegan_ros.texts import read_json, read_text, reason
 
 LIST = 'labels.csv'
@@ -72,7 +72,7 @@ COCO_NAMES = {
     'couch': 'sofa',
     'tv': 'tvmonitor',
 }
-# Beyond this number PASCAL VOC's masks mark what belongs to nothing.
+# With this number PASCAL VOC's masks mark what nobody knows: outlines, and objects that are hard.
 VOC_VOID = 255
 
 
@@ -164,6 +164,7 @@ def _voc_truth(folder: Path, mask: Path, size: int) -> Instances:
     numbers = [number for number in np.unique(objects) if 0 < number < VOC_VOID]
     kinds = [int(np.bincount(classes[objects == number]).argmax()) for number in numbers]
     labels = labels_of([objects == number for number in numbers], objects.shape)
+    labels[objects == VOC_VOID] = IGNORE
     return instances_of(labels, tuple(VOC_CLASSES[kind - 1] for kind in kinds), None, [])
 
 
@@ -206,8 +207,8 @@ def is_coco_photos(folder: Path) -> bool:
 def read_coco_photos(folder: Path, size: int, split: str) -> ImageSet:
     """COCO, the longer side brought to `size` px. training: instances_train*.json, validation and
     test: instances_val*.json, or one by its own name, such as val2017. Classes of PASCAL VOC have
-    its names. Crowds are no instances. Raises DatasetError for files that are missing or
-    damaged."""
+    its names. Crowds are no instances, and no score counts their pixels. Raises DatasetError for
+    files that are missing or damaged."""
     note, pictures = _coco_note(folder, split)
     content = read_json(note, DatasetError)
     try:
@@ -223,16 +224,21 @@ def read_coco_photos(folder: Path, size: int, split: str) -> ImageSet:
         ) from error
 
     def truth(index: int) -> Instances:
-        found, shape = shown[index]
+        found, crowds, shape = shown[index]
         try:
-            whole = (decode(one['segmentation'], shape).astype(np.uint8) for one in found)
-            masks = [shrink(mask, size, cv2.INTER_NEAREST_EXACT) > 0 for mask in whole]
+            whole = (decode(one['segmentation'], shape) for one in (*found, *crowds))
+            masks = [
+                shrink(mask.astype(np.uint8), size, cv2.INTER_NEAREST_EXACT) > 0 for mask in whole
+            ]
         except (DatasetError, *MALFORMED) as error:
             raise DatasetError(f'{note}: {usable.paths[index].name}: {reason(error)}') from error
         kinds = tuple(names[one['category_id']] for one in found)
-        return instances_of(labels_of(masks, masks[0].shape), kinds, None, [])
+        labels = labels_of(masks[: len(found)], masks[0].shape)
+        for crowd in masks[len(found) :]:
+            labels[crowd & (labels == 0)] = IGNORE
+        return instances_of(labels, kinds, None, [])
 
-    with_truth = all(own for own, _ in shown)
+    with_truth = all(own for own, *_ in shown)
     title = f'{folder.name} {note.stem}'
     return usable.images(folder, title, size, truth if with_truth else None)
 
@@ -254,13 +260,13 @@ def _coco_note(folder: Path, split: str) -> tuple[Path, Path]:
 
 def _coco_usable(
     content: dict[str, Any], names: dict[int, str], note: Path, pictures: Path
-) -> tuple[_Usable, list[tuple[list[dict[str, Any]], tuple[int, int]]]]:
-    """The pictures that can be used; the annotations and the size (H, W) of each. Errors are those
-    of a JSON that is not as COCO has it."""
+) -> tuple[_Usable, list[tuple[list[dict[str, Any]], list[dict[str, Any]], tuple[int, int]]]]:
+    """The pictures that can be used; the annotations of instances and of crowds, and the size (H,
+    W) of each. Errors are those of a JSON that is not as COCO has it."""
     by_image: dict[int, list[dict[str, Any]]] = {}
+    crowds: dict[int, list[dict[str, Any]]] = {}
     for one in content.get('annotations', []):
-        if not one.get('iscrowd'):
-            by_image.setdefault(one['image_id'], []).append(one)
+        (crowds if one.get('iscrowd') else by_image).setdefault(one['image_id'], []).append(one)
     usable, shown = _Usable(tuple(names.values())), []
     whole = readable([inside(pictures, image['file_name']) for image in content['images']])
     for image in sorted(content['images'], key=lambda one: one['id']):
@@ -273,7 +279,8 @@ def _coco_usable(
             usable.missing.append(image['file_name'])
             continue
         usable.add(path, kinds)
-        shown.append((own, picture_shape(image['height'], image['width'])))
+        shape = picture_shape(image['height'], image['width'])
+        shown.append((own, crowds.get(image['id'], []), shape))
     return usable, shown
 
 

@@ -8,8 +8,8 @@ annotations.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,11 @@ from insegan_ros.data.image_sets import ImageSet
 from insegan_ros.data.run_lengths import check_run_lengths, decode, encode, picture_shape
 from insegan_ros.errors import MALFORMED, DatasetError
 from insegan_ros.files import write_whole
-from insegan_ros.frame import Instances
+from insegan_ros.frame import IGNORE, Instances
 from insegan_ros.texts import read_json, reason
+
+# A semantic label (uint8) that says nothing.
+IGNORED = 255
 
 
 @dataclass(frozen=True)
@@ -68,11 +71,12 @@ class Mask:
 @dataclass(frozen=True)
 class MaskSet:
     """The masks of every picture, in the pictures' order; they may overlap. `sizes`, (H, W) of
-    every picture."""
+    every picture. `void`: what nobody knows of a picture, by its index; no score counts it."""
 
     classes: tuple[str, ...]
     sizes: tuple[tuple[int, int], ...]
     masks: tuple[tuple[Mask, ...], ...]
+    void: Mapping[int, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.masks)
@@ -83,8 +87,18 @@ class MaskSet:
         masks = self.masks[index]
         return [(one.kind, one.pixels()) for one in masks if one.score >= min_score]
 
+    def outside(self, void: Mapping[int, np.ndarray]) -> MaskSet:
+        """The same without these pixels (H, W) bool of pictures, by their index."""
+        masks = list(self.masks)
+        for index, unknown in void.items():
+            left = [(one, one.pixels() & ~unknown) for one in self.masks[index]]
+            masks[index] = tuple(
+                Mask.of(one.kind, one.score, pixels) for one, pixels in left if pixels.any()
+            )
+        return replace(self, masks=tuple(masks))
+
     def save(self, path: Path) -> None:
-        """Write a file of COCO annotations, whole or not at all."""
+        """Write a file of COCO annotations, whole or not at all, without what nobody knows."""
         images = [
             {'id': index, 'file_name': str(index), 'height': height, 'width': width}
             for index, (height, width) in enumerate(self.sizes)
@@ -137,14 +151,18 @@ class MaskSet:
 
 
 def from_instances(classes: tuple[str, ...], found: Iterable[Instances]) -> MaskSet:
-    """The masks of instances with classes, picture by picture; what is wholly hidden is left out.
+    """The masks of instances with classes, picture by picture, and what their labels ignore; what
+    is wholly hidden is left out.
     Raises DatasetError for instances without classes."""
     sizes: list[tuple[int, int]] = []
     masks: list[tuple[Mask, ...]] = []
-    for one in found:
+    void: dict[int, np.ndarray] = {}
+    for index, one in enumerate(found):
         if one.classes is None:
             raise DatasetError('instances have no classes: expected a class for each')
         sizes.append(one.labels.shape)
+        if (unknown := one.labels == IGNORE).any():
+            void[index] = unknown
         masks.append(
             tuple(
                 Mask.of(classes.index(name), score, pixels)
@@ -152,7 +170,7 @@ def from_instances(classes: tuple[str, ...], found: Iterable[Instances]) -> Mask
                 if pixels.any()
             )
         )
-    return MaskSet(tuple(classes), tuple(sizes), tuple(masks))
+    return MaskSet(tuple(classes), tuple(sizes), tuple(masks), void)
 
 
 def truth_of(images: ImageSet, progress: bool = True) -> MaskSet:

@@ -80,6 +80,7 @@ def _precision(
     truth: MaskSet, found: MaskSet, thresholds: Sequence[float], of: Literal['segm', 'bbox']
 ) -> np.ndarray:
     """AP (thresholds, classes), NaN for classes that there is no truth of."""
+    found = found.outside(truth.void)
     counts = np.zeros(len(truth.classes), int)
     for some in truth.masks:
         for one in some:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from insegan_ros.data.mask_sets import MaskSet
+from insegan_ros.data.mask_sets import IGNORED, MaskSet
 from insegan_ros.metrics.average_precision import class_average_precision
 
 
@@ -18,9 +18,11 @@ def score_masks(truth: MaskSet, found: MaskSet) -> dict[str, float]:
 
 
 def semantic_of(masks: MaskSet, index: int) -> np.ndarray:
-    """The semantic label (H, W) uint8 of a picture's masks: 0 background, class + 1. Where they
-    overlap, the one with the highest score is on top."""
+    """The semantic label (H, W) uint8 of a picture's masks: 0 background, class + 1; IGNORED where
+    nobody knows. Where they overlap, the one with the highest score is on top."""
     out = np.zeros(masks.sizes[index], np.uint8)
+    if index in masks.void:
+        out[masks.void[index]] = IGNORED
     for one in sorted(masks.masks[index], key=lambda mask: mask.score):
         out[one.pixels()] = one.kind + 1
     return out
@@ -34,10 +36,11 @@ class Confusion:
         self.counts = np.zeros((classes + 1, classes + 1), np.int64)
 
     def add(self, truth: np.ndarray, found: np.ndarray) -> None:
-        """Count a picture's true and found labels (H, W): 0 background, class + 1."""
-        size = len(self.counts)
+        """Count a picture's true and found labels (H, W): 0 background, class + 1. Where the truth
+        is IGNORED nothing counts."""
+        size, known = len(self.counts), truth != IGNORED
         self.counts += np.bincount(
-            truth.ravel().astype(int) * size + found.ravel(), minlength=size * size
+            truth[known].astype(int) * size + found[known], minlength=size * size
         ).reshape(size, size)
 
     def miou(self) -> float:

@@ -15,11 +15,12 @@ from pycocotools import mask as rle
 
 from insegan_ros.data.image_set_reader import read_image_set
 from insegan_ros.data.image_sets import ImageSet, picture_of, require_every_class, shrink
+from insegan_ros.data.mask_sets import truth_of
 from insegan_ros.data.scene import Scene
 from insegan_ros.data.shards import ShardDataset, ShardInfo, pack_shard
 from insegan_ros.errors import ConfigError, DatasetError, InputError
 from insegan_ros.files import write_whole
-from insegan_ros.frame import Frame, Instances, Intrinsics
+from insegan_ros.frame import IGNORE, Frame, Instances, Intrinsics
 
 SIZE = 96
 
@@ -192,9 +193,10 @@ def test_pascal_voc_with_its_lists(tmp_path: Path):
     assert len(images) == 3 and images.classes[16] == 'sheep' and images.present.sum() == 4
     assert images.picture(0).shape == (64, 96, 3), 'brought down to 96 px'
     truth = images.masks(0)
-    assert truth.classes == ('sheep', 'sheep') and np.bincount(truth.labels.ravel()).tolist()[
-        1:
-    ] == [32 * 24, 32 * 24], 'two that touch are two, the void is none'
+    assert truth.classes == ('sheep', 'sheep'), 'two that touch are two, the void is none'
+    assert [(truth.labels == one).sum() for one in (1, 2, IGNORE)] == [32 * 24, 32 * 24, 2 * 96]
+    void = truth_of(images, progress=False).void
+    assert set(void) == {0, 1, 2} and void[0].sum() == 2 * 96
     assert (
         len(read_image_set(folder, 96, split='validation')) == 1
         and len(read_image_set(folder, 96, split='Segmentation/train')) == 2
@@ -212,7 +214,9 @@ def test_coco_with_names_of_pascal_voc(tmp_path: Path):
     images = read_image_set(make_coco(tmp_path), 120)
     assert images.classes == ('cat', 'sofa') and images.names == ('000000000007', '000000000009')
     assert images.present.tolist() == [[False, True], [True, False]], 'a crowd is no instance'
-    assert images.masks(0).classes == ('sofa',) and (images.masks(0).labels > 0).sum() == 30 * 40
+    truth = images.masks(0)
+    assert truth.classes == ('sofa',) and (truth.labels == 1).sum() == 30 * 40
+    assert (truth.labels == IGNORE).sum() == 80 * 120 - 30 * 40, 'and no score counts it'
     assert images.masks(1).classes == ('cat', 'cat')
     assert len(read_image_set(tmp_path / 'coco', 120, split='val2017')) == 2
 

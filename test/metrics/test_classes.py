@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from mask_pictures import one_picture, square
@@ -53,3 +55,17 @@ def test_semantic_miou_counts_background_and_what_is_on_top():
     count.add(label, np.zeros_like(label))
     # Both classes half, background its own share.
     assert count.miou() == pytest.approx((0.5 + 0.5 + 2 * 4200 / (2 * 4200 + 600)) / 3, abs=1e-3)
+
+
+def test_what_nobody_knows_counts_neither_way():
+    part, beside = np.zeros((60, 80), bool), np.zeros((60, 80), bool)
+    part[10:30, 10:40], beside[10:30, 40:60] = True, True
+    truth = replace(one_picture(Mask.of(0, 1.0, part)), void={0: beside})
+    # A part that goes on where nobody knows, and something that is nowhere else.
+    found = one_picture(Mask.of(0, 0.9, part | beside), Mask.of(1, 0.8, beside))
+    assert score_masks(truth, found)['ap75'] == 1.0
+    assert score_masks(replace(truth, void={}), found)['ap75'] == 0.0
+    count = Confusion(2)
+    count.add(semantic_of(truth, 0), semantic_of(found, 0))
+    assert count.miou() == 1.0 and count.counts.sum() == (~beside).sum()
+    assert len(found.outside(truth.void).masks[0]) == 1

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from insegan_ros.data.mask_sets import IGNORED
 from insegan_ros.errors import ConfigError
 from insegan_ros.methods.image_level.dense_crf import DenseCrfConfig, dense_crf
-from insegan_ros.methods.image_level.relations import IGNORED
 
 # The probability with which the labels that the dense CRF is given are right.
 LABELS_RIGHT = 0.7

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from insegan_ros.data.mask_sets import IGNORED
 from insegan_ros.errors import ConfigError
 from insegan_ros.methods.image_level.backbone import (
     BackboneConfig,
@@ -19,7 +20,7 @@ from insegan_ros.methods.image_level.backbone import (
     as_fine,
     normalise,
 )
-from insegan_ros.methods.image_level.relations import IGNORED, relation_losses
+from insegan_ros.methods.image_level.relations import relation_losses
 from insegan_ros.methods.image_level.run import ImageRun
 from insegan_ros.methods.image_level.stage import ImageStage, draw_turns, vary_colours
 

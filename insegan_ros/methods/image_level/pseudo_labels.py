@@ -19,7 +19,7 @@ from torch import Tensor
 
 from insegan_ros.data.folders import read_png
 from insegan_ros.data.image_sets import ImageSet
-from insegan_ros.data.mask_sets import Mask, MaskSet, sizes_of
+from insegan_ros.data.mask_sets import IGNORED, Mask, MaskSet, sizes_of
 from insegan_ros.errors import MALFORMED, DatasetError
 from insegan_ros.methods.image_level.affinity_net import (
     AffinityNet,
@@ -38,7 +38,7 @@ from insegan_ros.methods.image_level.label_synthesis import (
     label_by_attention,
     synthesise,
 )
-from insegan_ros.methods.image_level.relations import IGNORED, feature_affinities, transitions
+from insegan_ros.methods.image_level.relations import feature_affinities, transitions
 from insegan_ros.methods.image_level.run import ImageRun, damaged, read_arrays
 
 AnyRelationStage = TypeVar('AnyRelationStage', bound=RelationStage)

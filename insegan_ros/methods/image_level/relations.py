@@ -18,8 +18,8 @@ from scipy import sparse
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-# In pseudo-labels of classes 0 is background, 1 and up are classes, and this is unknown.
-IGNORED = 255
+from insegan_ros.data.mask_sets import IGNORED
+
 Offset = tuple[int, int]
 # An offset, the pixels that pairs by it begin at, and their affinities.
 Pair = tuple[Offset, tuple[slice, slice], Tensor]

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from insegan_ros.data.mask_sets import IGNORED
 from insegan_ros.drawing.overlay import palette
 from insegan_ros.errors import ConfigError
 from insegan_ros.methods.image_level.backbone import as_fine
-from insegan_ros.methods.image_level.relations import IGNORED
 from insegan_ros.methods.image_level.run import ImageRun
 from insegan_ros.methods.image_level.semantic import Head, SemanticNet
 from insegan_ros.methods.image_level.stage import ImageStage, draw_turns, vary_colours

@@ -11,13 +11,12 @@ import numpy as np
 
 from insegan_ros.data.folders import read_png
 from insegan_ros.data.image_sets import ImageSet
-from insegan_ros.data.mask_sets import MaskSet
+from insegan_ros.data.mask_sets import IGNORED, MaskSet
 from insegan_ros.drawing.overlay import draw_masks, palette
 from insegan_ros.drawing.panels import sheet
 from insegan_ros.methods.image_level.backbone import padded
 from insegan_ros.methods.image_level.irnet import IRNet
 from insegan_ros.methods.image_level.proposals import Proposals
-from insegan_ros.methods.image_level.relations import IGNORED
 from insegan_ros.methods.image_level.run import ImageRun, read_arrays
 
 # Pictures that are shown.

@@ -8,9 +8,9 @@ import numpy as np
 from mask_pictures import mask_iou
 from scipy.ndimage import gaussian_filter
 
+from insegan_ros.data.mask_sets import IGNORED
 from insegan_ros.methods.image_level.confident_areas import ConfidentAreasConfig, confident_areas
 from insegan_ros.methods.image_level.dense_crf import DenseCrfConfig
-from insegan_ros.methods.image_level.relations import IGNORED
 
 H, W = 40, 60
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from insegan_ros.data.mask_sets import IGNORED
 from insegan_ros.methods.image_level.relations import (
-    IGNORED,
     affinities,
     offsets,
     refine_displacement,
