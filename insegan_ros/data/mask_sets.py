@@ -8,7 +8,7 @@ annotations.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -96,6 +96,22 @@ class MaskSet:
                 Mask.of(one.kind, one.score, pixels) for one, pixels in left if pixels.any()
             )
         return replace(self, masks=tuple(masks))
+
+    @classmethod
+    def joined(cls, sets: Sequence[MaskSet]) -> MaskSet:
+        """The pictures of several sets of the same classes, at least one, in order."""
+        firsts = np.cumsum([0, *(len(one) for one in sets)]).tolist()
+        unknown = (
+            (first + index, void)
+            for first, one in zip(firsts, sets)
+            for index, void in one.void.items()
+        )
+        return cls(
+            sets[0].classes,
+            tuple(size for one in sets for size in one.sizes),
+            tuple(masks for one in sets for masks in one.masks),
+            dict(unknown),
+        )
 
     def save(self, path: Path) -> None:
         """Write a file of COCO annotations, whole or not at all, without what nobody knows."""

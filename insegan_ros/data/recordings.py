@@ -46,6 +46,8 @@ from insegan_ros.workspace import Workspace, read_workspace
 IMAGE_TYPE, INFO_TYPE = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CameraInfo'
 # Depth and colour whose stamps are nearer are of one moment.
 SLOP_S = 0.02
+# Labels that are held until their frames come.
+LABELS_AHEAD = 32
 DEPTH_ENCODINGS = ('16UC1', 'mono16', '32FC1')
 
 
@@ -122,21 +124,42 @@ def own_workspace(path: Path) -> Workspace | None:
 
 
 def _scenes(path: Path, workspace: Workspace | None, colour: bool) -> Iterator[Scene]:
-    truths = _labels(path)
-    pending = next(truths, None)
+    truths = LabelsAhead(_labels(path))
     for frame in read_frames(path, colour=colour):
-        while pending is not None and pending[0] < frame.stamp_ns:
-            pending = next(truths, None)
-        truth = None
-        if pending is not None and pending[0] == frame.stamp_ns:
-            if pending[1].shape != frame.depth_m.shape:
+        labels, truth = truths.of(frame.stamp_ns), None
+        if labels is not None:
+            if labels.shape != frame.depth_m.shape:
                 raise DatasetError(
-                    f'{path} holds labels of {pending[1].shape[1]}x{pending[1].shape[0]} beside'
-                    f' depth of {frame.depth_m.shape[1]}x{frame.depth_m.shape[0]}: expected one'
-                    ' size'
+                    f'{path} holds labels of {labels.shape[1]}x{labels.shape[0]} beside depth of'
+                    f' {frame.depth_m.shape[1]}x{frame.depth_m.shape[0]}: expected one size'
                 )
-            truth = seen_instances(pending[1])
+            truth = seen_instances(labels)
         yield Scene(frame, truth, workspace)
+
+
+class LabelsAhead:
+    """Labels (H, W) by their frame's stamp, read in the order in which they were recorded, which is
+    the frames'; stamps may jump back where a clock was set. A few are held, for not every frame has
+    labels, nor all labels a frame."""
+
+    def __init__(self, labels: Iterator[tuple[int, np.ndarray]]) -> None:
+        self.labels, self.held = labels, dict[int, np.ndarray]()
+
+    def of(self, stamp: int) -> np.ndarray | None:
+        """The labels with this stamp; None where there are none."""
+        while stamp not in self.held:
+            if len(self.held) == LABELS_AHEAD:
+                # Of frames that were not recorded; those still to come are later than this one.
+                self.held = {at: held for at, held in self.held.items() if at > stamp}
+                if len(self.held) == LABELS_AHEAD:
+                    return None
+            if (following := next(self.labels, None)) is None:
+                return None
+            self.held[following[0]] = following[1]
+        # What was recorded before them belongs to no frame that is still to come.
+        while (first := next(iter(self.held))) != stamp:
+            del self.held[first]
+        return self.held.pop(stamp)
 
 
 def _labels(path: Path) -> Iterator[tuple[int, np.ndarray]]:

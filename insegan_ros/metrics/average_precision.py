@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -12,8 +12,8 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from insegan_ros.data.mask_sets import Mask, MaskSet
-from insegan_ros.frame import Instances, counted
+from insegan_ros.data.mask_sets import MaskSet, from_instances
+from insegan_ros.frame import Instances
 
 THRESHOLDS = (0.25, 0.5, 0.75)
 
@@ -26,22 +26,14 @@ def average_precision(
     """AP at IoU thresholds over pairs of truth and answer of the same pictures, {'ap50': ...}:
     classes are not told apart, up to 1,000 instances a picture count; pixels that the truth ignores
     count neither way. 0 where nothing is found; NaN where there is no truth."""
-    pairs = [counted(true.labels, own.labels) for true, own in zip(truths, found)]
-    truths = [replace(one, labels=pair[0]) for one, pair in zip(truths, pairs)]
-    found = [replace(one, labels=pair[1]) for one, pair in zip(found, pairs)]
+    return class_average_precision(part_masks(truths), part_masks(found), thresholds)
 
-    def masks(some: Sequence[Instances]) -> MaskSet:
-        kept = tuple(
-            tuple(
-                Mask.of(0, score, pixels)
-                for score, pixels in zip(one.scores, one.masks())
-                if pixels.any()
-            )
-            for one in some
-        )
-        return MaskSet(('part',), tuple(one.labels.shape for one in some), kept)
 
-    return class_average_precision(masks(truths), masks(found), thresholds)
+def part_masks(instances: Iterable[Instances]) -> MaskSet:
+    """Instances of many pictures as masks of one class, which take little memory, and what their
+    labels ignore."""
+    nameless = (replace(one, classes=('part',) * len(one)) for one in instances)
+    return from_instances(('part',), nameless)
 
 
 def class_average_precision(

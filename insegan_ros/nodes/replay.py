@@ -5,8 +5,13 @@ from __future__ import annotations
 
 import sys
 import time
+import zlib
+from collections.abc import Container, Iterator, KeysView
 from dataclasses import asdict
+from functools import partial
+from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
@@ -18,14 +23,15 @@ from sensor_msgs.msg import Image
 from tqdm import tqdm
 
 from insegan_ros.camera.messages import labels_from_message, stamp_ns
-from insegan_ros.data.recordings import read_frames, read_recording
+from insegan_ros.data.mask_sets import MaskSet
+from insegan_ros.data.recordings import read_recording
 from insegan_ros.data.scene import Scene
 from insegan_ros.drawing.panels import compared
 from insegan_ros.errors import InputError, InseganError
 from insegan_ros.files import make_folder, write_json, write_png
 from insegan_ros.frame import IGNORE, Instances, highest_label
 from insegan_ros.methods.registry import load_segmenter
-from insegan_ros.metrics.average_precision import average_precision
+from insegan_ros.metrics.average_precision import class_average_precision, part_masks
 from insegan_ros.metrics.masks import numbered_as, score
 from insegan_ros.metrics.picks import free_parts
 from insegan_ros.nodes.processes import start_node, start_segmenter, wait_for, watching
@@ -41,16 +47,33 @@ QUIET_S = 10.0
 DIAGNOSIS_S = 2.0
 
 
+class _Packed(NamedTuple):
+    """Labels of a long recording, which are few kilobytes so."""
+
+    content: bytes
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, labels: np.ndarray) -> _Packed:
+        """Labels (H, W) uint16."""
+        return cls(zlib.compress(labels.tobytes(), 1), labels.shape)
+
+    def labels(self) -> np.ndarray:
+        """The same again."""
+        return np.frombuffer(zlib.decompress(self.content), np.uint16).reshape(self.shape)
+
+
 class ReplayWatcher(Node):
     """Hears the recording's clock, and what the segmenter answers, by the frames' stamps; times are
-    this machine's, in ns."""
+    this machine's, in ns. judged: stamps of the frames whose masks are kept, packed."""
 
-    def __init__(self) -> None:
+    def __init__(self, judged: Container[int]) -> None:
         super().__init__('insegan_replay')
+        self.judged = judged
         self.played: dict[int, int] = {}
         self.answered: dict[int, int] = {}
-        self.masks: dict[int, Image] = {}
-        self.picks: dict[int, PoseArray] = {}
+        self.masks: dict[int, _Packed] = {}
+        self.picks: dict[int, PoseArray | None] = {}
         self.diagnosis: dict[str, str] = {}
         # The latest frame or answer, by time.monotonic().
         self.heard_at = time.monotonic()
@@ -68,11 +91,14 @@ class ReplayWatcher(Node):
     def _on_masks(self, message: Image) -> None:
         self.heard_at = time.monotonic()
         stamp = stamp_ns(message.header)
-        self.answered[stamp], self.masks[stamp] = self.get_clock().now().nanoseconds, message
+        self.answered[stamp] = self.get_clock().now().nanoseconds
+        if stamp in self.judged:
+            self.masks[stamp] = _Packed.of(labels_from_message(message))
 
     def _on_picks(self, message: PoseArray) -> None:
         self.heard_at = time.monotonic()
-        self.picks.setdefault(stamp_ns(message.header), message)
+        stamp = stamp_ns(message.header)
+        self.picks.setdefault(stamp, message if stamp in self.judged else None)
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for one in message.status:
@@ -107,7 +133,13 @@ def run_replay(config: ReplayConfig) -> dict:
         raise InputError(f'{config.recording} holds no frames: expected one or more')
     workspace = first.workspace
     make_folder(out)
-    with watching(ReplayWatcher) as (watcher, executor, processes):
+    # Of the recording itself: a tick of the clock that is not heard hides no frame.
+    labelled = {
+        scene.frame.stamp_ns: scene.truth is not None
+        for scene in tqdm(chain([first], scenes), desc='read', unit='frame', leave=False)
+    }
+    judged = {stamp for stamp, known in labelled.items() if known}
+    with watching(partial(ReplayWatcher, judged)) as (watcher, executor, processes):
         segmenter = start_segmenter(
             config.model, config.instances, workspace, {'use_sim_time': True}, colour
         )
@@ -147,9 +179,7 @@ def run_replay(config: ReplayConfig) -> dict:
         end = time.monotonic() + DIAGNOSIS_S
         while watcher.missing() and not watcher.explained() and time.monotonic() < end:
             executor.spin_once(timeout_sec=0.1)
-    # Of the recording itself: a tick of the clock that was not heard hides no frame.
-    stamps = {frame.stamp_ns for frame in read_frames(config.recording, colour=colour)}
-    timing = _timing(watcher, stamps)
+    timing = _timing(watcher, labelled.keys())
     if timing['unanswered']:
         loss = _loss(watcher.diagnosis, timing, config.rate)
         if not timing['answered']:
@@ -166,7 +196,7 @@ def run_replay(config: ReplayConfig) -> dict:
     return numbers
 
 
-def _timing(watcher: ReplayWatcher, stamps: set[int]) -> dict[str, float | int]:
+def _timing(watcher: ReplayWatcher, stamps: KeysView[int]) -> dict[str, float | int]:
     """Answers to the frames of these stamps, in ns, counted and timed."""
     answered = len(stamps & watcher.answered.keys())
     latencies = [
@@ -214,45 +244,57 @@ def _scored(
     picture: Path,
 ) -> dict[str, float | int]:
     """Masks and first picks against the recording's labels; empty where it has none."""
-    rows, pairs, picks, shown = [], [], [], []
-    for scene in read_recording(config.recording, workspace, colour)[1]:
-        message = watcher.masks.get(scene.frame.stamp_ns)
-        if scene.truth is None or message is None or not scene.truth.labels.any():
-            continue
-        labels = labels_from_message(message)
+    rows: dict[int, dict[str, float]] = {}
+    truths, answers, picks = [], [], []
+    for scene in _judged(watcher, config, workspace, colour):
+        stamp, labels = scene.frame.stamp_ns, watcher.masks[scene.frame.stamp_ns].labels()
         # Labels are ordered by score, the scores themselves do not travel with them.
         count = highest_label(labels)
         found = Instances(labels, np.linspace(1, 0.5, count, dtype=np.float32))
-        rows.append(asdict(score(scene.truth, found)))
-        pairs.append((scene.truth, found))
-        truth = scene.truth.labels
-        shown.append((scene.frame.depth_m, numbered_as(truth, labels), truth))
-        if (
-            scene.frame.stamp_ns in watcher.picks
-            and (free := _first_pick_free(scene, watcher.picks[scene.frame.stamp_ns])) is not None
-        ):
+        rows[stamp] = asdict(score(scene.labelled(), found))
+        truths.append(part_masks([scene.labelled()]))
+        answers.append(part_masks([found]))
+        if (offered := watcher.picks.get(stamp)) is not None and (
+            free := _first_pick_free(scene, offered)
+        ) is not None:
             picks.append(free)
     if not rows:
         return {}
-    order = np.argsort([row['honest_miou'] for row in rows])
-    chosen = dict(zip(('worst', 'median', 'best'), (order[0], order[len(order) // 2], order[-1])))
+    order = sorted(rows, key=lambda stamp: rows[stamp]['honest_miou'])
+    chosen = {'worst': order[0], 'median': order[len(order) // 2], 'best': order[-1]}
+    shown = {}
+    for scene in _judged(watcher, config, workspace, colour):
+        if (stamp := scene.frame.stamp_ns) in chosen.values():
+            truth, labels = scene.labelled().labels, watcher.masks[stamp].labels()
+            shown[stamp] = scene.frame.depth_m, numbered_as(truth, labels), truth
     write_png(
-        picture, np.hstack([compared(title, *shown[index]) for title, index in chosen.items()])
+        picture, np.hstack([compared(title, *shown[stamp]) for title, stamp in chosen.items()])
     )
+    precision = class_average_precision(MaskSet.joined(truths), MaskSet.joined(answers))
     out = {
         'scored': len(rows),
         **{
-            name: round(float(np.mean([row[name] for row in rows])), 4)
+            name: round(float(np.mean([row[name] for row in rows.values()])), 4)
             for name in ('honest_miou', 'paper_miou', 'foreground_iou')
         },
-        'count_error': round(float(np.mean([abs(row['count_error']) for row in rows])), 3),
-        **{k: round(v, 4) for k, v in average_precision(*zip(*pairs)).items()},
+        'count_error': round(float(np.mean([abs(row['count_error']) for row in rows.values()])), 3),
+        **{name: round(value, 4) for name, value in precision.items()},
     }
     return (
         {**out, 'first_pick_free': round(float(np.mean(picks)), 4), 'first_picks': len(picks)}
         if picks
         else out
     )
+
+
+def _judged(
+    watcher: ReplayWatcher, config: ReplayConfig, workspace: Workspace | None, colour: bool
+) -> Iterator[Scene]:
+    """The recording's scenes that have labels of parts and an answer."""
+    for scene in read_recording(config.recording, workspace, colour)[1]:
+        known = scene.truth is not None and scene.truth.labels.any()
+        if known and scene.frame.stamp_ns in watcher.masks:
+            yield scene
 
 
 def _first_pick_free(scene: Scene, picks: PoseArray) -> bool | None:

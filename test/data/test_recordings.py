@@ -16,6 +16,7 @@ from rosbags.typesys import Stores, get_typestore
 
 from insegan_ros.data.recording_writer import INFO_TOPIC, RecordingWriter
 from insegan_ros.data.recordings import (
+    LabelsAhead,
     is_recording,
     read_colour_image,
     read_depth_image,
@@ -324,3 +325,21 @@ def test_depth_is_no_photograph(tmp_path):
     assert read_colour_image(depth).colour is not None
     frame = read_colour_image(grey)
     assert frame.colour is not None and (frame.colour == 90).all()
+
+
+def test_labels_find_their_frames_where_a_clock_was_set_back():
+    def labelled(*stamps):
+        return LabelsAhead((stamp, np.full((2, 2), stamp, np.uint16)) for stamp in stamps)
+
+    def found(labels, *stamps):
+        return [None if (one := labels.of(stamp)) is None else int(one[0, 0]) for stamp in stamps]
+
+    assert found(labelled(5, 6, 1, 2), 5, 6, 1, 2) == [5, 6, 1, 2]
+    # Frames without labels, and labels whose frames were lost.
+    assert found(labelled(5, 6, 1, 2), 4, 6, 7, 1, 2) == [None, 6, None, 1, 2]
+    many = range(1, 100)
+    assert found(labelled(*many, 500, 600), 500, 600, 700) == [500, 600, None]
+    # Only a few are held.
+    ahead = labelled(*range(1000, 1100))
+    assert found(ahead, *many, 1000, 1099) == [None] * 99 + [1000, 1099]
+    assert len(ahead.held) < 40

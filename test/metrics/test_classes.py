@@ -69,3 +69,5 @@ def test_what_nobody_knows_counts_neither_way():
     count.add(semantic_of(truth, 0), semantic_of(found, 0))
     assert count.miou() == 1.0 and count.counts.sum() == (~beside).sum()
     assert len(found.outside(truth.void).masks[0]) == 1
+    both = MaskSet.joined([one_picture(), truth])
+    assert len(both) == 2 and both.masks[1] == truth.masks[0] and set(both.void) == {1}
