@@ -14,6 +14,7 @@ from insegan_ros.data.models import METRES, read_models
 from insegan_ros.data.whole_sets import NOTE
 from insegan_ros.errors import ConfigError, DatasetError, InputError
 from insegan_ros.geometry.meshes import read_mesh
+from insegan_ros.geometry.rotations import spread
 from insegan_ros.texts import read_mapping
 from insegan_sim.parts import Part, is_known, load_part
 from insegan_sim.shapes import Symmetry
@@ -324,10 +325,7 @@ def _degenerate(mesh: trimesh.Trimesh) -> np.ndarray:
     moments, axes = moments[order], axes[order]
     low, high = (np.diff(moments) < EQUAL_MOMENTS * moments[-1]).tolist()
     if low and high:
-        index = np.arange(SPHERE_AXES) + 0.5
-        z, turn = 1 - index / SPHERE_AXES, np.pi * (1 + 5**0.5) * index
-        flat = np.sqrt(1 - z**2)
-        return np.stack([flat * np.cos(turn), flat * np.sin(turn), z], 1)
+        return spread(2 * SPHERE_AXES)[:SPHERE_AXES]
     if low or high:
         first, second = axes[:2] if low else axes[1:]
         angle = np.arange(PLANE_AXES)[:, None] * (np.pi / PLANE_AXES)

@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import Point, Pose, PoseStamped, Quaternion
-from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.exceptions import ParameterException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -33,6 +32,7 @@ from std_srvs.srv import Trigger
 from insegan_ros.camera.messages import stamp_ns
 from insegan_ros.errors import InputError, InseganError
 from insegan_ros.files import make_folder, write_json
+from insegan_ros.nodes.declared import at_start, declare
 from insegan_ros.nodes.empty_bin_config import EmptyBinConfig
 from insegan_ros.nodes.pick_messages import table_rows
 from insegan_ros.nodes.processes import CAMERA, start_node, start_segmenter, wait_for, watching
@@ -82,15 +82,22 @@ class Day:
         }
 
 
+PARAMETERS = (
+    at_start('segmenter', '/segmenter', "the segmenter's full name"),
+    at_start('camera', CAMERA, "the simulated camera's full name"),
+    at_start('timeout_s', 60.0, 'how long to wait for an answer, in seconds'),
+)
+
+
 class Cell(Node):
     """The robot's side. spin: serves its callbacks for a moment. timeout_s: how long it waits for
     an answer."""
 
     def __init__(self) -> None:
         super().__init__('empty_bin')
-        segmenter = self._declare('segmenter', '/segmenter', "the segmenter's full name")
-        camera = self._declare('camera', CAMERA, "the simulated camera's full name")
-        self.timeout_s: float = self._declare('timeout_s', 60.0, 'how long to wait for an answer')
+        values = declare(self, PARAMETERS)
+        segmenter, camera = values['segmenter'], values['camera']
+        self.timeout_s: float = values['timeout_s']
         self.spin: Callable[[], None] = lambda: None
         self.table: PointCloud2 | None = None
         self.state = ''
@@ -103,9 +110,6 @@ class Cell(Node):
             DiagnosticStatus, f'{camera}/taken', self._on_taken, 10
         )
         self.tool = self.create_publisher(PoseStamped, f'{camera}/take', 10)
-
-    def _declare(self, name: str, default: str | float, text: str) -> Any:
-        return self.declare_parameter(name, default, ParameterDescriptor(description=text)).value
 
     def _on_table(self, message: PointCloud2) -> None:
         self.table = message

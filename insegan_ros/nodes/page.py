@@ -16,12 +16,10 @@ from collections.abc import Callable
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
-from rcl_interfaces.msg import IntegerRange, ParameterDescriptor
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import InvalidTopicNameException
 from rclpy.expand_topic_name import expand_topic_name
 from rclpy.node import Node
-from rclpy.parameter import Parameter
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import Image, PointCloud2
@@ -29,6 +27,7 @@ from std_msgs.msg import Float32, String
 
 from insegan_ros.errors import ConfigError
 from insegan_ros.files import shipped_file
+from insegan_ros.nodes.declared import at_start, declare
 from insegan_ros.nodes.page_server import Content, PageServer
 from insegan_ros.nodes.page_view import PageView
 from insegan_ros.nodes.runtime import run_node
@@ -44,6 +43,24 @@ FILES = {
 }
 
 
+PARAMETERS = (
+    at_start('segmenter', '/segmenter', "the segmenter's full name"),
+    at_start('address', '127.0.0.1', 'where it listens; 0.0.0.0: on every network of this machine'),
+    at_start('port', 8080, 'TCP port; 0: any that is free', 0, 65535),
+    at_start(
+        'hosts',
+        '',
+        'host names by which browsers may ask besides localhost and addresses, separated by commas',
+    ),
+    at_start(
+        'picks',
+        True,
+        'show picks, and with them the state of the bin; where nobody else asks for picks they slow'
+        ' the segmenter down while the page is looked at',
+    ),
+)
+
+
 class PageNode(Node):
     """Hears a segmenter and shows it."""
 
@@ -52,32 +69,9 @@ class PageNode(Node):
         # Before anything can fail: rclpy destroys half-made nodes too.
         self.server: PageServer | None = None
         super().__init__('page', **options)
-        segmenter = self._declare('segmenter', '/segmenter', "the segmenter's full name")
-        address = self._declare(
-            'address', '127.0.0.1', 'where it listens; 0.0.0.0: on every network of this machine'
-        )
-        port: Any = self.declare_parameter(
-            'port',
-            8080,
-            ParameterDescriptor(
-                description='TCP port; 0: any that is free',
-                read_only=True,
-                integer_range=[IntegerRange(from_value=0, to_value=65535, step=1)],
-            ),
-        ).value
-        hosts = self._declare(
-            'hosts',
-            '',
-            'host names by which browsers may ask besides localhost and addresses, separated by'
-            ' commas',
-        )
-        picks = self._declare(
-            'picks',
-            True,
-            'show picks, and with them the state of the bin; where nobody else asks for picks they'
-            ' slow the segmenter down while the page is looked at',
-        )
-        self.view = PageView(self._full_name(segmenter))
+        values = declare(self, PARAMETERS)
+        address = values['address']
+        self.view = PageView(self._full_name(values['segmenter']))
         self.asked_s = -WATCHED_S
         self.heard: list[Subscription] = []
         self.topics: list[tuple[type, str, Callable[[Any], None]]] = [
@@ -85,7 +79,7 @@ class PageNode(Node):
             (Image, 'instances', self.view.on_instances),
             (Float32, 'fill_level', self.view.on_fill_level),
         ]
-        if picks:
+        if values['picks']:
             self.topics += [
                 (String, 'bin_state', self.view.on_bin_state),
                 (PointCloud2, 'pick_table', self.view.on_pick_table),
@@ -94,20 +88,13 @@ class PageNode(Node):
         # By a clock of its own: a recording's may stand still.
         self.create_timer(LOOK_EVERY_S, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self.files = {path: _file(*about) for path, about in FILES.items()}
-        names = [name for one in hosts.split(',') if (name := one.strip())]
-        self.server = PageServer(address, port, self.content, names)
+        names = [name for one in values['hosts'].split(',') if (name := one.strip())]
+        self.server = PageServer(address, values['port'], self.content, names)
         self.server.start()
         shown = f'[{address}]' if ':' in address else address
         self.get_logger().info(
             f'{self.view.segmenter} is shown on http://{shown}:{self.server.port}'
         )
-
-    def _declare(self, name: str, default: str | bool, text: str) -> Any:
-        """A parameter that is read at the start."""
-        about = ParameterDescriptor(description=text, read_only=True)
-        kind = Parameter.Type.from_parameter_value(default).value
-        about.type = kind
-        return self.declare_parameter(name, default, about).value
 
     def _full_name(self, segmenter: str) -> str:
         """A node's name with its namespace, this node's where it is given without. Raises

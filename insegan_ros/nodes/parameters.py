@@ -1,5 +1,5 @@
-"""The nodes' parameters, each with a description and a range; the manual's table is made from this
-list."""
+"""The segmenter's parameters, each with a description and a range; the manual's table is made from
+this list."""
 
 from __future__ import annotations
 
@@ -8,42 +8,16 @@ from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from typing import Any
 
-from docstring_parser import parse_from_object
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from insegan_ros.errors import ConfigError, InputError
 from insegan_ros.nodes.allowed import PATHS, check_allowed
+from insegan_ros.nodes.declared import ParameterSpec, specs_of
 from insegan_ros.nodes.silence import SILENCE_S
 from insegan_ros.picking.picks import PickConfig, load_tooling
 from insegan_ros.picking.tool import Tooling
 from insegan_ros.workspace import SCALARS, Workspace, workspace_of
-
-
-@dataclass(frozen=True)
-class ParameterSpec:
-    """Name, type, default, description, range (none where low and high are equal), and whether it
-    acts at once, at configure, or is given at the start and stays (`fixed`). switches: while the
-    node is configured, a change acts when what it names has been loaded."""
-
-    name: str
-    kind: Parameter.Type
-    default: Any
-    description: str
-    low: float = 0
-    high: float = 0
-    live: bool = False
-    fixed: bool = False
-    switches: bool = False
-
-    @property
-    def acts(self) -> str:
-        """When a change acts, in words."""
-        if self.switches:
-            return 'when loaded'
-        return 'at once' if self.live else 'at start' if self.fixed else 'at configure'
-
 
 PICKS = 'picks.'
 # Frames a second: less is no rate, and a pause that cannot be waited for.
@@ -53,30 +27,6 @@ SHORTEST_S = 0.1
 # What bounds are checked with while there is no floor.
 SOME_FLOOR = (0.0, 0.0, -1.0, 1.0)
 BOUNDS_WAIT = 'bounds has no effect until floor is given: the whole image is looked at'
-KINDS = {
-    bool: Parameter.Type.BOOL,
-    int: Parameter.Type.INTEGER,
-    float: Parameter.Type.DOUBLE,
-    str: Parameter.Type.STRING,
-}
-
-
-def specs_of(config: type, prefix: str = '', live: bool = False) -> Iterable[ParameterSpec]:
-    """A configuration's values as parameters: names, defaults and sentences are the dataclass's
-    own, and so is the check of them."""
-    sentences = {
-        one.arg_name: ' '.join((one.description or '').split())
-        for one in parse_from_object(config).params
-    }
-    for field in fields(config):
-        yield ParameterSpec(
-            prefix + field.name,
-            KINDS[type(field.default)],
-            field.default,
-            sentences[field.name],
-            live=live,
-        )
-
 
 PARAMETERS = (
     ParameterSpec(
@@ -308,26 +258,6 @@ class Settings:
     min_score: float
     sync_slop_s: float
     silence_s: float
-
-
-def declare(node: Node, specs: Iterable[ParameterSpec] = PARAMETERS) -> None:
-    """Declare parameters on a node, the segmenter's if no others are given."""
-    for spec in specs:
-        descriptor = ParameterDescriptor(
-            name=spec.name, type=spec.kind.value, description=spec.description, read_only=spec.fixed
-        )
-        if spec.low != spec.high and spec.kind is Parameter.Type.INTEGER:
-            descriptor.integer_range = [
-                IntegerRange(from_value=spec.low, to_value=spec.high, step=1)
-            ]
-        elif spec.low != spec.high:
-            descriptor.floating_point_range = [
-                FloatingPointRange(from_value=float(spec.low), to_value=float(spec.high), step=0.0)
-            ]
-        # An empty list has no type of its own: rclpy would take it for bytes and refuse numbers
-        # later.
-        descriptor.dynamic_typing = spec.default == []
-        node.declare_parameter(spec.name, spec.default, descriptor)
 
 
 def misspelt(node: Node) -> Iterable[str]:

@@ -23,7 +23,7 @@ from insegan_ros.camera.realsense import RealSense, RealSenseConfig, View
 from insegan_ros.errors import CameraError
 from insegan_ros.frame import DEPTH_FRAME
 from insegan_ros.nodes.conversions import camera_info_message, image_message
-from insegan_ros.nodes.parameters import declare, specs_of
+from insegan_ros.nodes.declared import declare, specs_of
 from insegan_ros.nodes.runtime import ThreadedNode, Warner, run_node
 from insegan_ros.nodes.transforms import COLOUR_FRAME, StaticFrames, camera_frames
 

@@ -17,7 +17,6 @@ import time
 
 from builtin_interfaces.msg import Time
 from rclpy.executors import ExternalShutdownException
-from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_system_default
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
@@ -30,18 +29,14 @@ from insegan_ros.nodes.conversions import (
     header_of,
     image_message,
 )
-from insegan_ros.nodes.parameters import ParameterSpec, declare
+from insegan_ros.nodes.declared import at_start, declare
 from insegan_ros.nodes.runtime import ThreadedNode, run_node
 
 PARAMETERS = (
-    ParameterSpec('recording', Parameter.Type.STRING, '', 'rosbag2 folder or RealSense .bag'),
-    ParameterSpec(
-        'rate', Parameter.Type.DOUBLE, 1.0, 'how many times as fast as recorded', 0.01, 100.0
-    ),
-    ParameterSpec(
-        'loop', Parameter.Type.BOOL, False, 'begin again at the end; the clock jumps back then'
-    ),
-    ParameterSpec('colour', Parameter.Type.BOOL, False, 'colour too, and depth in its view'),
+    at_start('recording', '', 'rosbag2 folder or RealSense .bag'),
+    at_start('rate', 1.0, 'how many times as fast as recorded', 0.01, 100.0),
+    at_start('loop', False, 'begin again at the end; the clock jumps back then'),
+    at_start('colour', False, 'colour too, and depth in its view'),
 )
 # Recordings whose stamps stand still, or leap, are played at about this pace.
 LONGEST_GAP_S = 1.0
@@ -53,11 +48,11 @@ class RecordingPlayerNode(ThreadedNode):
 
     def __init__(self) -> None:
         super().__init__('camera', '/camera')
-        declare(self, PARAMETERS)
-        self.recording: str = self.get_parameter('recording').value
-        self.speed: float = self.get_parameter('rate').value
-        self.loop: bool = self.get_parameter('loop').value
-        self.colour: bool = self.get_parameter('colour').value
+        values = declare(self, PARAMETERS)
+        self.recording: str = values['recording']
+        self.speed: float = values['rate']
+        self.loop: bool = values['loop']
+        self.colour: bool = values['colour']
         if not self.recording:
             raise InputError(
                 'the parameter recording is empty: expected a rosbag2 folder or a RealSense'

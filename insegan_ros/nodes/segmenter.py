@@ -44,10 +44,11 @@ from insegan_ros.frame import Frame, Instances, Intrinsics
 from insegan_ros.limits import time_limit
 from insegan_ros.methods.registry import load_segmenter
 from insegan_ros.nodes.conversions import frame_from_messages
+from insegan_ros.nodes.declared import declare
 from insegan_ros.nodes.diagnostics import Health, Meter, diagnostic_array, memory, summary
 from insegan_ros.nodes.models import Models, load_error
 from insegan_ros.nodes.parameters import (
-    declare,
+    PARAMETERS,
     default_settings,
     misspelt,
     model_parameters,
@@ -97,7 +98,7 @@ class SegmenterNode(LifecycleNode):
         super().__init__('segmenter', **options)
         self.warn = Warner(self)
         self.watchdog = Watchdog(self, self.health, self.warn)
-        declare(self)
+        declare(self, PARAMETERS)
         for line in misspelt(self):
             self.get_logger().warning(line)
         # Those given at the start are read at configure, where a wrong one can be said.

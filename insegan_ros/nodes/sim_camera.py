@@ -15,12 +15,10 @@ stands there, without its truth, as often as another is ready.
 from __future__ import annotations
 
 from contextlib import closing
-from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from geometry_msgs.msg import PoseStamped
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 from rclpy.qos import qos_profile_system_default
 from sensor_msgs.msg import CameraInfo, Image
@@ -33,6 +31,7 @@ from insegan_ros.nodes.conversions import (
     header_of,
     image_message,
 )
+from insegan_ros.nodes.declared import at_start, declare
 from insegan_ros.nodes.runtime import run_node
 from insegan_ros.nodes.simulated_bin import SimulatedBin
 from insegan_ros.nodes.transforms import StaticFrames, camera_frames
@@ -46,30 +45,34 @@ NOISE_VARIANTS = 4
 Pictures = tuple[list[Image], Image, CameraInfo]
 
 
+PARAMETERS = (
+    at_start('part', 'nut', f'{", ".join(SHAPES)}, or product-0 to product-999'),
+    at_start('mesh', '', 'a part of your own instead: an STL, OBJ or PLY file'),
+    at_start('mesh_scale', 1.0, 'metres per unit of the mesh', 1e-6, 1e3),
+    at_start('instances', 5, 'parts in the bin', 1, 300),
+    at_start('fill', FILL, 'share of the floor that they would cover', 0.02, 20.0),
+    at_start('seed', 100, 'seed of the bins', 0, 2**31),
+    at_start('scenes', 24, 'bins, simulated at start', 1, 10000),
+    at_start('width', 640, 'px', 64, 1920),
+    at_start('height', 480, 'px', 64, 1200),
+    at_start('rate', 30.0, 'frames a second', 0.1, 120.0),
+    at_start('dwell_s', 0.8, 'seconds that a bin is shown', 0.01, 1e6),
+    at_start('sensor', 'noise', 'ideal, noise, d435, or a YAML file of sensor parameters'),
+)
+# Those that say what is in the bins.
+SHOWN = 'part', 'mesh', 'mesh_scale', 'instances', 'fill', 'seed'
+
+
 class SimCameraNode(Node):
     """Publishes simulated bins one after another, on a RealSense's topics."""
 
     def __init__(self) -> None:
         super().__init__('camera', namespace='/camera')
-        shown = SimulatedBin(
-            self._declare('part', 'nut', f'{", ".join(SHAPES)}, or product-0 to product-999'),
-            self._declare('mesh', '', 'a part of your own instead: an STL, OBJ or PLY file'),
-            self._declare('mesh_scale', 1.0, 'metres per unit of the mesh', 1e-6, 1e3),
-            self._declare('instances', 5, 'parts in the bin', 1, 300),
-            self._declare('fill', FILL, 'share of the floor that they would cover', 0.02, 20.0),
-            self._declare('seed', 100, 'seed of the bins', 0, 2**31),
-        )
-        scenes = self._declare('scenes', 24, 'bins, simulated at start', 1, 10000)
-        width = self._declare('width', 640, 'px', 64, 1920)
-        height = self._declare('height', 480, 'px', 64, 1200)
-        rate = self._declare('rate', 30.0, 'frames a second', 0.1, 120.0)
-        dwell_s = self._declare('dwell_s', 0.8, 'seconds that a bin is shown', 0.01, 1e6)
-        self.sensor = load_sensor(
-            self._declare(
-                'sensor', 'noise', 'ideal, noise, d435, or a YAML file of sensor parameters'
-            )
-        )
-        self.frames_a_scene = max(int(round(dwell_s * rate)), 1)
+        values = declare(self, PARAMETERS)
+        shown = SimulatedBin(*(values[name] for name in SHOWN))
+        scenes, rate = values['scenes'], values['rate']
+        self.sensor = load_sensor(values['sensor'])
+        self.frames_a_scene = max(int(round(values['dwell_s'] * rate)), 1)
         self.sent = 0
         self.depth = self.create_publisher(
             Image, '~/depth/image_rect_raw', qos_profile_system_default
@@ -89,7 +92,7 @@ class SimCameraNode(Node):
         self.get_logger().info(f'simulating {scenes} bins of {shown.instances} x {shown.name}')
         self.bins: list[BinToEmpty] = []
         self.pictures: list[Pictures] = []
-        setup = shown.setup(width, height)
+        setup = shown.setup(values['width'], values['height'])
         with closing(scene_stream(setup)) as stream:
             for number in range(scenes):
                 rng = np.random.default_rng(shown.seed + number)
@@ -103,23 +106,6 @@ class SimCameraNode(Node):
             f'{scenes} bins of {shown.instances} x {shown.name} simulated; publishing'
             f' {self.depth.topic_name} at {rate:g} Hz'
         )
-
-    def _declare(
-        self,
-        name: str,
-        default: int | float | str,
-        text: str,
-        low: float | None = None,
-        high: float | None = None,
-    ) -> Any:
-        descriptor = ParameterDescriptor(description=text)
-        if isinstance(default, int):
-            descriptor.integer_range = [IntegerRange(from_value=low, to_value=high, step=1)]
-        elif isinstance(default, float) and low is not None and high is not None:
-            descriptor.floating_point_range = [
-                FloatingPointRange(from_value=float(low), to_value=float(high), step=0.0)
-            ]
-        return self.declare_parameter(name, default, descriptor).value
 
     def _messages(self, scene: Scene, rng: np.random.Generator) -> Pictures:
         header = header_of(scene.frame)

@@ -18,9 +18,10 @@ from rclpy.exceptions import ParameterException  # noqa: E402
 from rclpy.lifecycle import TransitionCallbackReturn  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 
+from insegan_ros.nodes.declared import declare  # noqa: E402
 from insegan_ros.nodes.diagnostics import Health, Meter, summary  # noqa: E402
 from insegan_ros.nodes.outputs import outputs  # noqa: E402
-from insegan_ros.nodes.parameters import PARAMETERS, declare, misspelt, settings  # noqa: E402
+from insegan_ros.nodes.parameters import PARAMETERS, misspelt, settings  # noqa: E402
 from insegan_ros.nodes.segmenter import SegmenterNode  # noqa: E402
 
 FLOOR, BOUNDS = [0.0, 0.0, -1.0, 0.6], [-0.1, -0.1, 0.1, 0.1]
@@ -57,7 +58,7 @@ def test_a_value_that_cannot_be_is_refused_where_it_is_declared(robot, name, val
     )
     try:
         with pytest.raises(ParameterException, match=name):
-            declare(node)
+            declare(node, PARAMETERS)
     finally:
         node.destroy_node()
 
@@ -119,7 +120,7 @@ def test_a_parameter_that_is_nearly_one_is_named(robot):
         context=robot.context,
     )
     try:
-        declare(node)
+        declare(node, PARAMETERS)
         assert list(misspelt(node)) == [
             'parameter modell is given, but this node has none of that name: did you mean model?',
             'parameter pick.opening_m is given, but this node has none of that name: did'
