@@ -104,6 +104,30 @@ def test_something_flat_on_the_floor_is_no_floor():
     )
 
 
+@pytest.mark.parametrize('side_m, floor_m, wall_m', [(0.08, 0.002, 0.03), (0.1, 0.003, 0.05)])
+def test_a_bin_that_is_small_in_the_picture_is_not_the_table_around_it(side_m, floor_m, wall_m):
+    camera = Intrinsics(600.0, 600.0, 319.5, 239.5, 640, 480)
+    u, v = np.meshgrid(np.arange(640) - 319.5, np.arange(480) - 239.5)
+
+    def within(half_m, depth_m):
+        return np.maximum(abs(u), abs(v)) < half_m * 600 / depth_m
+
+    # Walls of 3 mm on a table, 70 cm of which are seen; at their feet there is no reading.
+    depth = np.full((480, 640), 0.65, np.float32)
+    depth[within(side_m / 2 + 0.003, 0.65 - wall_m)] = 0.65 - wall_m
+    depth[within(side_m / 2, 0.65 - wall_m)] = np.nan
+    depth[within(side_m / 2, 0.65 - floor_m)] = 0.65 - floor_m
+    depth += np.random.default_rng(0).normal(0, 0.001, depth.shape).astype(np.float32)
+    found, _ = calibrate([Frame(depth, camera)])
+    x_min, y_min, x_max, y_max = found.workspace.bounds
+    assert (x_max - x_min, y_max - y_min) == pytest.approx((side_m, side_m), abs=0.004)
+    assert found.workspace.floor_distance_m == pytest.approx(0.65 - floor_m, abs=5e-4)
+    # A box of the same size that lies there is no bin.
+    depth[within(side_m / 2 + 0.003, 0.65 - wall_m)] = 0.65 - wall_m
+    with pytest.raises(InputError, match='not empty|lies .* above what is around it'):
+        calibrate([Frame(depth, camera)])
+
+
 def test_a_table_without_walls_is_a_workspace_too():
     found, _ = calibrate(
         [
