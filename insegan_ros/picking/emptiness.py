@@ -35,8 +35,8 @@ def check_empty(heights: np.ndarray) -> None:
 def check_lowest(heights: np.ndarray, rows: Span, columns: Span, rim: int) -> None:
     """Raise InputError where the ground beside the rectangle lies lower by as much as a thing in
     the bin would be high: then it is no floor but something flat that lies on it. A table's edge
-    falls deeper."""
-    sides = list(beside(heights, rows, columns, rim).values())
+    falls deeper, and beyond a wall the ground is what the bin stands on."""
+    sides = [_before_walls(side) for side in beside(heights, rows, columns, rim).values()]
     lower = [
         ((side < -PART_M) & (side > -DEEPEST_M)).sum() / max(np.isfinite(side).sum(), 1)
         for side in sides
@@ -49,6 +49,13 @@ def check_lowest(heights: np.ndarray, rows: Span, columns: Span, rim: int) -> No
             ' is around it: expected the floor of an empty bin (is something flat lying in it?);'
             f' {IN_USE}'
         )
+
+
+def _before_walls(side: np.ndarray) -> np.ndarray:
+    """What lies beside a side of a rectangle (n, along), the nearest first, as far as the first
+    wall; NaN behind it."""
+    walls = np.nan_to_num(side, nan=0.0) > PART_M
+    return np.where(np.logical_or.accumulate(walls, 0), np.nan, side)
 
 
 def wall_height(heights: np.ndarray, rows: Span, columns: Span, rim: int, in_use: bool) -> float:

@@ -104,7 +104,9 @@ def test_something_flat_on_the_floor_is_no_floor():
     )
 
 
-@pytest.mark.parametrize('side_m, floor_m, wall_m', [(0.08, 0.002, 0.03), (0.1, 0.003, 0.05)])
+@pytest.mark.parametrize(
+    'side_m, floor_m, wall_m', [(0.08, 0.002, 0.03), (0.1, 0.003, 0.05), (0.08, 0.01, 0.04)]
+)
 def test_a_bin_that_is_small_in_the_picture_is_not_the_table_around_it(side_m, floor_m, wall_m):
     camera = Intrinsics(600.0, 600.0, 319.5, 239.5, 640, 480)
     u, v = np.meshgrid(np.arange(640) - 319.5, np.arange(480) - 239.5)
