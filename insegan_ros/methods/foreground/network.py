@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from insegan_ros.errors import ConfigError
 from insegan_ros.nn.unet import UNet
@@ -29,10 +30,19 @@ class ForegroundConfig:
 
 class ForegroundNet(UNet):
     """A U-Net with batch norm: RGB pictures (B, 3, H, W) in [-1, 1] -> logits of the foreground (B,
-    1, H, W)."""
+    1, H, W). Sides that are no multiples of its stride are filled up by repeating the rim."""
 
     def __init__(self, config: ForegroundConfig) -> None:
         super().__init__(3, 1, config.width, config.levels, 'batch')
+
+    def forward(self, image: Tensor) -> Tensor:
+        """image (B, 3, H, W) -> logits (B, 1, H, W)."""
+        rows, columns = image.shape[-2:]
+        down, right = -rows % self.stride, -columns % self.stride
+        if not (down or right):
+            return super().forward(image)
+        filled = pad(image, (0, right, 0, down), mode='replicate')
+        return super().forward(filled)[..., :rows, :columns]
 
 
 def inner_square(size: int, context: float) -> Tensor:
