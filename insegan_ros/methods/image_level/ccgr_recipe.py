@@ -16,7 +16,7 @@ semantic labels.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -405,4 +405,11 @@ def find_instances(run: ImageRun, network: MaskRCNN, round_: int) -> MaskSet:
         found = detect(network, run.picture(index), MIN_SCORE)
         return pack_masks(tuple(one for one in found if run.images.present[index, one.kind]))
 
-    return collect_masks(run, f'answers-{round_}', make)
+    return without_empty(collect_masks(run, f'answers-{round_}', make))
+
+
+def without_empty(found: MaskSet) -> MaskSet:
+    """The masks that have a pixel. Mask R-CNN may be sure of a box and of none of its pixels; that
+    is no object, and its box, which is that of its mask, has no area that could be refined."""
+    masks = tuple(tuple(one for one in some if one.area) for some in found.masks)
+    return replace(found, masks=masks)

@@ -8,17 +8,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from small_image_level import small_ccgr, small_irnet
 
 from insegan_ros.data.mask_sets import Mask, MaskSet
 from insegan_ros.data.shards import ShardDataset
 from insegan_ros.errors import ConfigError
 from insegan_ros.methods.image_level.backbone import BackboneConfig
-from insegan_ros.methods.image_level.ccgr_recipe import train_ccgr
+from insegan_ros.methods.image_level.bags import bags_of_masks
+from insegan_ros.methods.image_level.box_refinement import RefinementConfig, refine_chosen
+from insegan_ros.methods.image_level.ccgr_recipe import find_instances, train_ccgr
 from insegan_ros.methods.image_level.dense_crf import DenseCrfConfig, dense_crf
 from insegan_ros.methods.image_level.irnet_recipe import train_irnet
 from insegan_ros.methods.image_level.later_labels import along_edges, keep_unfound, union_of
 from insegan_ros.methods.image_level.proposals import ProposalsConfig
+from insegan_ros.methods.image_level.run import ImageRun
 from insegan_ros.methods.registry import load_segmenter
 
 
@@ -53,6 +57,26 @@ def test_labels_are_laid_along_a_pictures_edges():
     assert set(np.unique(label)) == {0, 3}
     assert ((label == 3) != true).mean() < 0.01 < ((rough == 3) != true).mean()
     assert not along_edges(np.zeros_like(rough), lambda scores: pytest.fail('nothing')).any()
+
+
+def test_a_box_without_a_pixel_is_no_object_of_the_next_round(
+    mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Mask R-CNN may be sure of a box and of none of its pixels, which leaves a mask whose box has
+    no area; a round that was begun with one could not be refined."""
+    run = ImageRun(small_ccgr(mixed / 'image', tmp_path / 'run'))
+    run.claim_folder()
+    kind, shape = int(run.images.present[0].argmax()), run.images.picture(0).shape[:2]
+    pixels = np.zeros(shape, bool)
+    pixels[10:30, 10:30] = True
+    answers = Mask.of(kind, 0.9, np.zeros(shape, bool)), Mask.of(kind, 0.8, pixels)
+    monkeypatch.setattr('insegan_ros.methods.image_level.ccgr_recipe.detect', lambda *_: answers)
+    found = find_instances(run, torch.nn.Identity(), 1)
+    assert found.masks[0] == answers[1:] and len(found) == len(run.images)
+    bags, boxes = bags_of_masks(found.masks[0], np.zeros((0, 4), np.float32))
+    chosen = [(bag.class_id, 1.0, boxes[bag.proposals[0]]) for bag in bags]
+    maps = torch.rand(kind + 1, 24, 24)
+    assert len(refine_chosen([maps], [chosen], RefinementConfig(steps=2))[0]) == 1
 
 
 def test_ccgr_renews_its_labels_every_round(
