@@ -72,6 +72,7 @@ from insegan_ros.methods.image_level.run import (
     ImageLevelConfig,
     ImageRun,
     check_begun,
+    check_numbered,
     take_over_relations,
 )
 from insegan_ros.methods.image_level.semantic import SemanticNet
@@ -188,9 +189,10 @@ def make_first_labels(run: ImageRun) -> None:
 
 
 def _check(run: ImageRun) -> None:
-    """Raise what is wrong with the runs and checkpoints that the configuration names, before the
-    folder is claimed."""
+    """Raise what is wrong with the pictures' classes, and with the runs and checkpoints that the
+    configuration names, before the folder is claimed."""
     config: TrainCcgrConfig = run.config
+    check_numbered(run)
     if config.begin:
         check_begun(Path(config.begin), run)
     done = run.out / 'checkpoint'

@@ -34,6 +34,7 @@ from insegan_ros.methods.image_level.run import (
     ImageLevelConfig,
     ImageRun,
     check_begun,
+    check_numbered,
     take_over_relations,
 )
 from insegan_ros.methods.image_level.semantic_stage import SemanticStage, SemanticTrainConfig
@@ -78,6 +79,7 @@ def train_irnet(config: TrainIRNetConfig) -> Path:
     Raises DatasetError for pictures that cannot teach, TrainingError where a stage diverges.
     """
     run = ImageRun(config)
+    check_numbered(run)
     if config.begin:
         check_begun(Path(config.begin), run)
     run.claim_folder()

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from insegan_ros.data.image_set_reader import read_image_set
 from insegan_ros.data.image_sets import RELIEF_M, ColourModality, require_every_class
+from insegan_ros.data.mask_sets import IGNORED
 from insegan_ros.engine.checkpoint import Scales
 from insegan_ros.engine.loop import LoopConfig
 from insegan_ros.engine.run import RunContext
@@ -28,6 +29,8 @@ from insegan_ros.texts import read_mapping, reason
 
 # Classes that are named before a training begins.
 TOLD = 5
+# Labels of pixels are bytes: 0 is the background, class + 1, and IGNORED.
+MAX_CLASSES = IGNORED - 1
 # Where a training stops is no part of what it is.
 MAY_DIFFER = ('stop_after', 'rounds')
 
@@ -194,6 +197,16 @@ def share(run: Path, other: Path, names: Sequence[str]) -> None:
             half.rename(target)
         elif source.is_file() and not target.exists():
             link(str(source), str(target))
+
+
+def check_numbered(run: ImageRun) -> None:
+    """Raise DatasetError for more classes than labels of pixels have numbers for."""
+    count = len(run.images.classes)
+    if count > MAX_CLASSES:
+        raise DatasetError(
+            f'{run.images.name} has {count} classes: expected {MAX_CLASSES} or fewer, which is what'
+            ' labels of pixels can tell apart; leave out the rarest, or divide the set'
+        )
 
 
 def check_begun(begun: Path, run: ImageRun) -> None:

@@ -7,6 +7,7 @@ import io
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -21,6 +22,7 @@ from insegan_ros.engine.loop import LoopConfig
 from insegan_ros.errors import ConfigError, DatasetError, InputError
 from insegan_ros.files import write_whole
 from insegan_ros.frame import Frame
+from insegan_ros.methods.image_level.ccgr_recipe import train_ccgr
 from insegan_ros.methods.image_level.irnet_recipe import train_irnet
 from insegan_ros.methods.image_level.proposals import Proposals
 from insegan_ros.methods.image_level.pseudo_labels import read_class_maps, read_labels, unpack_masks
@@ -150,3 +152,20 @@ def test_what_cannot_be_learnt_from_is_refused_before_any_work(mixed: Path, tmp_
             small_irnet(mixed / 'image', tmp_path, **wrong)
     with pytest.raises(ConfigError, match='rounds is 0'):
         small_ccgr(mixed / 'image', tmp_path, rounds=0)
+
+
+@pytest.mark.parametrize('small, train', [(small_irnet, train_irnet), (small_ccgr, train_ccgr)])
+def test_more_classes_than_a_byte_counts_are_refused(small, train, tmp_path: Path):
+    """The 300th class was taught as the 44th, and the 255th was ignored."""
+    data = tmp_path / 'articles'
+    data.mkdir()
+    names = [f'article-{number:03d}' for number in range(255)]
+    rows = []
+    for number, shown in enumerate((names[:128], names[128:])):
+        picture = np.full((64, 64, 3), 60 * number, np.uint8)
+        assert cv2.imwrite(str(data / f'{number}.png'), picture)
+        rows.append(','.join([f'{number}.png', *shown]))
+    (data / 'labels.csv').write_text('\n'.join(rows))
+    with pytest.raises(DatasetError, match='has 255 classes: expected 254 or fewer'):
+        train(small(data, tmp_path / 'run', stop_after='cam'))
+    assert not (tmp_path / 'run').exists()
