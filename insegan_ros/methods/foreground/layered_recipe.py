@@ -233,7 +233,11 @@ class LayeredGanStage(Stage):
         """Keep the averaged generator if its pictures are no farther from the real ones than those
         of the best snapshot."""
         if self._real is None:
-            self._real = self.features(in_range(self.images[:SNAPSHOT_PICTURES]))
+            # From all over the set: folders of photographs are in order of their kinds, and the
+            # first so many would be of few of them.
+            count = len(self.images)
+            chosen = torch.linspace(0, count - 1, min(SNAPSHOT_PICTURES, count)).round().long()
+            self._real = self.features(in_range(self.images[chosen.to(self.images.device)]))
         self.average.eval()
         generated = [
             self.features(self.average.sample(64)[1].image) for _ in range(SNAPSHOT_PICTURES // 64)

@@ -85,6 +85,25 @@ def test_every_ablation_is_a_switch(config, wanted, left_out):
     assert wanted <= set(losses) and not left_out & set(losses)
 
 
+def test_snapshots_are_held_against_pictures_from_all_over_the_set():
+    """Folders of photographs are in order of their kinds."""
+    kinds = torch.zeros(1024, 3, 32, 32, dtype=torch.uint8)
+    kinds[512:] = 255
+    stage = LayeredGanStage(
+        Fabric(accelerator='cpu', devices=1),
+        LayeredGanConfig(steps=1, batch=4, discriminator_width=8),
+        SMALL_LAYERED,
+        PerturbationConfig(),
+        kinds,
+        1,
+    )
+    seen = []
+    stage.features.register_forward_hook(lambda _, images, __: seen.append(images[0]))
+    stage.step(0)
+    real = seen[0]
+    assert len(real) == 512 and abs(float(real.mean())) < 0.01
+
+
 def test_a_mask_within_its_picture_covers_nothing_of_the_border():
     inside = torch.zeros(1, 1, 8, 8)
     inside[..., 1:-1, 1:-1] = 1
