@@ -31,6 +31,10 @@ from insegan_ros.texts import read_mapping, reason
 TOLD = 5
 # Labels of pixels are bytes: 0 is the background, class + 1, and IGNORED.
 MAX_CLASSES = IGNORED - 1
+# What two runs must have in common for one to take over what the other made, and what that was made
+# with: the classifier, its attention maps, and where these are confident.
+MUST_AGREE = ('backbone', 'size', 'modality', 'split', 'scenes', 'above', 'colours')
+MADE_WITH = ('class_maps', 'relations', 'crf')
 # Where a training stops is no part of what it is.
 MAY_DIFFER = ('stop_after', 'rounds')
 
@@ -219,11 +223,22 @@ def check_begun(begun: Path, run: ImageRun) -> None:
             ' ccgr'
         )
     before, now = modern_config(read_mapping(note, ConfigError)), asdict(run.config)
-    for name in ('backbone', 'size', 'modality', 'split', 'scenes'):
-        if before.get(name) != now[name]:
+    pairs = [(name, before.get(name), now[name]) for name in MUST_AGREE]
+    # A dense CRF that only aligns masks has made nothing yet. Of what a run of an earlier version
+    # does not say, it cannot be told whether it was the same.
+    later = {'labels'} if now['crf']['relations'] else {*now['crf']} - {'relations'}
+    pairs += [
+        (f'{name}.{key}', one[key], value)
+        for name in MADE_WITH
+        if isinstance(one := before.get(name), dict)
+        for key, value in now[name].items()
+        if key in one and not (name == 'crf' and key in later)
+    ]
+    for name, own, here in pairs:
+        if own != here:
             raise ConfigError(
-                f'begin is {begun}, whose {name} is {before.get(name)} and here {now[name]}:'
-                ' expected the same'
+                f'begin is {begun}, whose {name} is {own} and here {here}: expected the same, for'
+                ' what was made with it is taken over'
             )
     if before.get('fingerprint') != run.images.fingerprint:
         raise ConfigError(

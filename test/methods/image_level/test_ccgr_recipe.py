@@ -18,6 +18,7 @@ from insegan_ros.methods.image_level.backbone import BackboneConfig
 from insegan_ros.methods.image_level.bags import bags_of_masks
 from insegan_ros.methods.image_level.box_refinement import RefinementConfig, refine_chosen
 from insegan_ros.methods.image_level.ccgr_recipe import find_instances, train_ccgr
+from insegan_ros.methods.image_level.confident_areas import ConfidentAreasConfig
 from insegan_ros.methods.image_level.dense_crf import DenseCrfConfig, dense_crf
 from insegan_ros.methods.image_level.irnet_recipe import train_irnet
 from insegan_ros.methods.image_level.later_labels import along_edges, keep_unfound, union_of
@@ -118,6 +119,16 @@ def test_ccgr_renews_its_labels_every_round(
         (dict(scenes=6), 'whose scenes is 0 and here 6'),
         (dict(begin=str(tmp_path / 'nothing')), 'holds no classifier'),
         (dict(backbone=BackboneConfig('resnet18')), 'whose backbone is'),
+        # What was made with it is taken over; it would be said of the checkpoint, and not be so.
+        (
+            dict(relations=ConfidentAreasConfig(foreground=0.4)),
+            'whose relations.foreground is 0.3 and here 0.4',
+        ),
+        (
+            dict(class_maps=replace(other.class_maps, steps=99)),
+            'whose class_maps.steps is 12 and here 99',
+        ),
+        (dict(crf=replace(other.crf, steps=5)), 'whose crf.steps is 10 and here 5'),
         (
             dict(proposals=ProposalsConfig(network='cutpaste-nut')),
             'a checkpoint for offsets: expected a Mask R-CNN',
