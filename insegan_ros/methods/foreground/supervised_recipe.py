@@ -9,6 +9,7 @@ from pathlib import Path
 from insegan_ros.engine.checkpoint import Scales
 from insegan_ros.engine.inputs import PicturesConfig, read_picture_images
 from insegan_ros.engine.run import RunContext
+from insegan_ros.errors import ConfigError
 from insegan_ros.methods.foreground.labelled_pictures import LabelledPictures
 from insegan_ros.methods.foreground.stage import ForegroundStage, ForegroundTrainConfig
 
@@ -21,9 +22,19 @@ class TrainForegroundConfig(PicturesConfig):
     out: str = 'runs/supervised-foreground'
     """Folder of the run: states, logs, and at the end the checkpoint."""
     size: int = 64
-    """Side of the pictures in px, a multiple of 16."""
+    """Side of the pictures in px, 16 or more."""
     unet: ForegroundTrainConfig = field(default_factory=ForegroundTrainConfig)
     """The U-Net's training."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.size < 16:
+            raise ConfigError(f'size is {self.size}: expected 16 or more')
+        if self.begin:
+            raise ConfigError(
+                f'begin is {self.begin}: expected none, this training has one stage and no shorter'
+                ' run that it could go on from'
+            )
 
 
 def train_supervised_foreground(config: TrainForegroundConfig) -> Path:

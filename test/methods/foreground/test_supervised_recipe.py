@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from drawn_pictures import draw
 
 from insegan_ros.engine.loop import LoopConfig
+from insegan_ros.errors import ConfigError
 from insegan_ros.methods.foreground.network import ForegroundConfig
 from insegan_ros.methods.foreground.stage import ForegroundTrainConfig
 from insegan_ros.methods.foreground.supervised_recipe import (
@@ -35,3 +37,17 @@ def test_taught_by_truth_it_finds_the_object(pictures, tmp_path):
             / ((segmenter.foreground(image) > 0.5) | mask).sum()
         )
     assert np.mean(ious) > 0.8
+
+
+@pytest.mark.parametrize(
+    'wrong, said',
+    [
+        # Its checkpoint could not be loaded.
+        ({'size': 4}, 'size is 4: expected 16 or more'),
+        # It had no effect.
+        ({'begin': 'runs/layered-gan'}, 'begin is runs/layered-gan: expected none'),
+    ],
+)
+def test_what_it_cannot_use_is_refused(wrong, said):
+    with pytest.raises(ConfigError, match=said):
+        TrainForegroundConfig(**wrong)
