@@ -233,7 +233,8 @@ def draw_foregrounds(
     """Pictures, found masks and true masks in three rows, from the worst score to the best."""
     truth, columns = pictures.require_masks(), []
     ranked = sorted(range(len(scores)), key=lambda index: scores[index]['iou'])
-    for index in ranked[:: max(len(ranked) // count, 1)][:count]:
+    places = np.linspace(0, len(ranked) - 1, min(count, len(ranked))).round().astype(int)
+    for index in (ranked[place] for place in places):
         masks = [
             np.repeat(mask[..., None] * np.uint8(255), 3, -1)
             for mask in (segmenter.foreground(pictures.images[index]) > 0.5, truth[index])
