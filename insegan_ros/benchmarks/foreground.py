@@ -399,9 +399,10 @@ FIGURES = (*SCORES, *DISTANCES, 'mask', 'nmi', 'minutes')
 
 def as_rows(results: list[dict[str, Any]], machine: str, command: str) -> list[Row]:
     """One row a figure, as all benchmarks write them."""
-    common = {'seed': SETS['test'][2], 'machine': machine, 'command': command}
-    out = []
+    judged, out = {cell.table: cell.judged for cell in cells()}, []
     for one in results:
+        seed = SETS[judged.get(one['table'], 'test')][2]
+        common = {'seed': seed, 'machine': machine, 'command': command}
         protocol = (
             f'{one["test"]} totes with unseen objects, {one["size"]} px, {one["pictures"]} training'
             f' pictures{budget_suffix(one["budget"])}'

@@ -10,6 +10,7 @@ import pytest
 from insegan_ros.benchmarks.foreground import (
     ForegroundBenchmark,
     ForegroundBudget,
+    as_rows,
     cells,
     run_foreground,
 )
@@ -94,6 +95,14 @@ def test_the_area_is_chosen_on_validation_crops():
     }
     swept = {(cell.changes['gan.smallest'], cell.changes['gan.area']) for cell in rows[2:]}
     assert swept == {(a, weight) for a in (0.15, 0.2, 0.3, 0.35) for weight in (5, 20)}
+
+
+def test_a_figure_names_the_seed_of_what_it_was_judged_on():
+    one = {'method': 'kmeans-colour', 'budget': 'full', 'size': 64, 'pictures': 9, 'test': 3}
+    results = [
+        {**one, 'table': table, 'iou': 0.5} for table in ('methods', 'area on validation crops')
+    ]
+    assert [row['seed'] for row in as_rows(results, '', '')] == [2, 77]
 
 
 def test_unknown_rows_are_refused(tmp_path):
