@@ -129,24 +129,22 @@ def divide_heap(segmenter: Any, heap: Heap) -> Instances:
 
 
 def score_heaps(heaps: Sequence[Heap], found: Sequence[Instances]) -> dict[str, float]:
-    """AP over all of them, mean one-to-one mIoU, mean absolute count error, also as a share of what
-    is there."""
+    """AP over all of them, mean one-to-one mIoU of those in which anything is judged, mean absolute
+    count error, also as a share of what is there."""
     truths = [
         Instances(heap.labels, np.ones(int(heap.labels.max(initial=0)), np.float32))
         for heap in heaps
     ]
     errors = [abs(count_error(truth.labels, one.labels)) for truth, one in zip(truths, found)]
     there = [len(np.unique(truth.labels[truth.labels > 0])) for truth in truths]
+    mious = [
+        honest_miou(truth.labels, one.labels)
+        for truth, one, count in zip(truths, found, there)
+        if count
+    ]
     return {
         **{name: round(value, 4) for name, value in average_precision(truths, found).items()},
-        'honest_miou': round(
-            float(
-                np.mean(
-                    [honest_miou(truth.labels, one.labels) for truth, one in zip(truths, found)]
-                )
-            ),
-            4,
-        ),
+        'honest_miou': round(float(np.mean(mious)), 4) if mious else float('nan'),
         'count_error': round(float(np.mean(errors)), 3),
         'count_error_share': round(float(np.sum(errors) / max(np.sum(there), 1)), 4),
         'instances': float(np.mean(there)),
@@ -185,9 +183,12 @@ def picture_heap(heap: Heap, found: Instances, width: int, colour: bool) -> np.n
 def draw_heaps(
     heaps: Sequence[Heap], found: Sequence[Instances], path: Path, colour: bool, width: int = 320
 ) -> None:
-    """The worst, the median and the best heap by AP50, one below the other."""
+    """The worst, the median and the best heap by AP50, one below the other; of those in which
+    anything is judged, if there are any."""
+    judged = [index for index, heap in enumerate(heaps) if heap.labels.any()]
     order = sorted(
-        range(len(heaps)), key=lambda index: score_heaps([heaps[index]], [found[index]])['ap50']
+        judged or range(len(heaps)),
+        key=lambda index: score_heaps([heaps[index]], [found[index]])['ap50'],
     )
     chosen = dict.fromkeys((order[0], order[len(order) // 2], order[-1]))
     write_png(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from insegan_ros.errors import DatasetError
 from insegan_ros.frame import IGNORE, Frame, Instances, Intrinsics
 from insegan_ros.segmenters.base import Segmenter
-from insegan_ros.tasks.heaps import Heap, divide_heap, photographed_heaps, score_heaps
+from insegan_ros.tasks.heaps import Heap, divide_heap, draw_heaps, photographed_heaps, score_heaps
 from insegan_ros.workspace import Workspace
 
 
@@ -32,6 +34,19 @@ def four_squares() -> Heap:
         labels[row : row + 10, column : column + 10] = number
     frame = Frame(np.full((40, 40), 0.5, np.float32), Intrinsics(40, 40, 19.5, 19.5, 40, 40))
     return Heap('four', frame, np.where(labels < 4, labels, 0).astype(np.uint16), labels == 4, None)
+
+
+def test_a_picture_of_nothing_leaves_the_others_their_score(tmp_path):
+    """It has no mIoU, and the mean of all was none either."""
+    heap = four_squares()
+    nothing = replace(heap, name='nothing', labels=np.zeros((40, 40), np.uint16))
+    found = [divide_heap(Answers(one.labels), one) for one in (heap, nothing)]
+    scores = score_heaps([heap, nothing], found)
+    assert (scores['honest_miou'], scores['ap50'], scores['instances']) == (1.0, 1.0, 1.5)
+    assert np.isnan(score_heaps([nothing], found[1:])['honest_miou'])
+    draw_heaps([nothing, heap], found[::-1], tmp_path / 'drawn.png', False)
+    # It has no AP50 that it could be the worst, or the best, by.
+    assert cv2.imread(str(tmp_path / 'drawn.png')).shape[0] == 320
 
 
 def test_what_is_not_judged_is_neither_gain_nor_loss():
