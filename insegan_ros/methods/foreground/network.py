@@ -14,10 +14,11 @@ from insegan_ros.nn.unet import UNet
 
 @dataclass(frozen=True)
 class ForegroundConfig:
-    """Shape of the U-Net. The papers' has width 64 and 4 levels (64-128-256-512)."""
+    """Shape of the U-Net. The layered GANs' paper has 64-128-256-512; width 64 and 4 levels are
+    64-128-256-384 here."""
 
     width: int = 16
-    """Channels at full resolution; doubled at every level."""
+    """Channels at full resolution; doubled at every level, up to six times as many."""
     levels: int = 4
     """Resolutions; images are padded to multiples of 2^(levels - 1)."""
 

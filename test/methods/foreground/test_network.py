@@ -29,3 +29,10 @@ def test_sides_between_multiples_of_the_stride_are_filled_up(size, levels):
     assert found.shape == (1, 1, size, size + 2)
     # It is filled up with the rim, which is less of an edge than black would be.
     assert torch.isfinite(found).all() and not torch.equal(found, black)
+
+
+def test_channels_are_what_the_configuration_says():
+    network = ForegroundNet(ForegroundConfig(64, 4))
+    assert [block[0].out_channels for block in network.down] == [64, 128, 256, 384]
+    said = f'{ForegroundConfig.__doc__}'
+    assert '64-128-256-384 here' in ' '.join(said.split())
