@@ -11,7 +11,7 @@ run.save('insegan', 'insegan', part, scales, weights, data='2000 unlabelled scen
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -65,13 +65,14 @@ class RunContext:
         fingerprint: str,
         without: Sequence[str] = (),
         begin: str = '',
-        stages: Sequence[str] = (),
+        stages: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         """Take the run's folder, or go on in it. fingerprint: of the data; without: fields of the
-        configuration that may differ; begin: another run, whose states of these stages are copied.
+        configuration that may differ; begin: another run, whose states of these stages are copied,
+        and the settings that each was made with, such as `gan` or `gan.steps`.
         Raises ConfigError where the folder holds another training, or another process trains in it;
         and, before the folder is taken, where `begin` cannot be begun with."""
-        states = states_of(begin, stages, fingerprint, self.config.seed) if begin else []
+        states = states_of(begin, stages or {}, fingerprint, self.config) if begin else []
         self.fingerprint = fingerprint
         claim(self.out, self.config, fingerprint, without)
         if self.speaks:
@@ -125,25 +126,39 @@ class RunContext:
         return self.out / 'checkpoint'
 
 
-def states_of(begin: str, stages: Sequence[str], fingerprint: str, seed: int) -> list[Path]:
+def states_of(
+    begin: str, stages: Mapping[str, Sequence[str]], fingerprint: str, config: Any
+) -> list[Path]:
     """The states of another run's stages of these names. Raises ConfigError where there is none of
-    them, or where that run has other data or another seed."""
-    states = [
-        state for name in stages if (state := Path(begin) / f'{name}.state.safetensors').is_file()
-    ]
+    them, or where that run has other data, another seed, or other settings of what a stage was made
+    with; what an earlier version did not write down is not compared."""
+    states = {
+        name: state
+        for name in stages
+        if (state := Path(begin) / f'{name}.state.safetensors').is_file()
+    }
     if not states:
         raise ConfigError(
             f'begin is {begin}, which holds no stage of this training: expected the folder of a run'
             f' with {", ".join(stages)}'
         )
-    before = read_mapping(Path(begin) / 'config.yaml', ConfigError)
-    for name, value in {'fingerprint': fingerprint, 'seed': seed}.items():
-        if before.get(name) != value:
+    before = modern_config(read_mapping(Path(begin) / 'config.yaml', ConfigError))
+    now = yaml.safe_load(yaml.safe_dump(_plain({**asdict(config), 'fingerprint': fingerprint})))
+    made_with = ('seed', 'fingerprint', *(one for name in states for one in stages[name]))
+    for name, line in _differences(before, _in_both(now, before)).items():
+        if any(name == one or name.startswith(f'{one}.') for one in made_with):
             raise ConfigError(
-                f'begin is {begin}, whose {name} is {before.get(name)} and here {value}: expected a'
-                ' run on the same data with the same seed'
+                f'begin is {begin}, whose {line} here: expected a run on the same data, with the'
+                ' same seed and settings, for what was made with them is taken over'
             )
-    return states
+    return list(states.values())
+
+
+def _in_both(now: Any, before: Any) -> Any:
+    """A configuration with another's values where it has no such names."""
+    if isinstance(now, dict) and isinstance(before, dict):
+        return {name: _in_both(now.get(name, one), one) for name, one in before.items()}
+    return now
 
 
 def hardware(device: torch.device) -> str:

@@ -253,7 +253,9 @@ def train_independence(config: TrainIndependenceConfig) -> Path:
     data = read_picture_images(config, config.size, run.device)
     empty = _read_backgrounds(config)
     fingerprint = f'{data.fingerprint}, backgrounds {empty.fingerprint()}'
-    run.claim(fingerprint, begin=config.begin, stages=('gan', 'student'))
+    seen = ('size', 'view', 'context')
+    stages = {'gan': (*seen, 'provider', 'gan'), 'student': (*seen, 'student')}
+    run.claim(fingerprint, begin=config.begin, stages=stages)
     gan = _train_teacher(run, data, to_tensor(empty.images).to(run.device))
     teacher, shape = gan.provider.module, config.provider
     weights = {'unet': teacher.state_dict()}

@@ -9,7 +9,7 @@ backgrounds empty. No mask is read.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -331,7 +331,13 @@ def train_layered_gan(config: TrainLayeredGanConfig) -> Path:
     run = RunContext(config)
     data = read_picture_images(config, config.size, run.device)
     rounds = range(1, config.rounds + 1)
-    stages = [f'{name}-{round_}' for round_ in rounds for name in ('gan', 'unet')]
+    # The first round's generator has no U-Net to heed.
+    alone = tuple(f'gan.{name}' for name in asdict(config.gan) if name != 'gamma_bg')
+    layers = ('generator', 'perturbation', 'view', 'context')
+    stages: dict[str, tuple[str, ...]] = {}
+    for round_ in rounds:
+        stages[f'gan-{round_}'] = (*layers, *(alone if round_ == 1 else ('gan',)))
+        stages[f'unet-{round_}'] = ('unet',)
     run.claim(data.fingerprint, begin=config.begin, stages=stages)
     gan: LayeredGanStage | None = None
     unet: ForegroundStage | None = None

@@ -175,13 +175,18 @@ def test_a_run_takes_over_what_a_shorter_one_has_finished(pictures, layered_run,
     assert longer.training['steps'] == alone.training['steps']
     others = replace(whole, out=str(tmp_path / 'others'), begin=str(tmp_path / 'short'))
     for change, said in (
-        ({'seed': whole.seed + 1}, f'seed is {whole.seed} and here {whole.seed + 1}'),
-        ({'scenes': 55}, 'fingerprint is .* and here .*'),
+        ({'seed': whole.seed + 1}, f'seed was {whole.seed}, is {whole.seed + 1}'),
+        ({'scenes': 55}, 'fingerprint was .*, is .*'),
+        ({'gan': replace(whole.gan, gamma_mi=7.0)}, 'gan.gamma_mi was .*, is 7.0'),
+        ({'unet': replace(whole.unet, rate=0.5)}, 'unet.rate was .*, is 0.5'),
     ):
-        with pytest.raises(ConfigError, match=f'begin is .*, whose {said}: expected a run on the'):
+        with pytest.raises(ConfigError, match=f'begin is .*, whose {said} here: expected a run'):
             train_layered_gan(replace(others, **change))
         # The folder is not taken, and free for the right command.
         assert not Path(others.out).exists()
+    # What the first round's generator does not know of may be another.
+    heeding = replace(whole.gan, gamma_bg=0.0)
+    train_layered_gan(replace(others, gan=heeding, rounds=1))
     with pytest.raises(ConfigError, match='holds no stage of this training'):
         train_layered_gan(replace(whole, out=str(tmp_path / 'wrong'), begin=str(pictures[0])))
     assert all(
