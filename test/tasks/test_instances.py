@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from insegan_ros.data.scene import Scene
 from insegan_ros.data.shards import ShardDataset
+from insegan_ros.engine.checkpoint import Checkpoint
 from insegan_ros.errors import ConfigError, DatasetError
 from insegan_ros.frame import Frame, Instances
 from insegan_ros.segmenters.base import Segmenter
@@ -62,3 +65,14 @@ def test_a_card_tells_what_the_pose_encoder_reaches_beside_the_dense_network(ins
     )
     with pytest.raises(ConfigError, match='is not empty: expected a new folder'):
         make_card(InstancesTask(), insegan_run / 'checkpoint', tmp_path / 'card', limit=1)
+
+
+def test_a_pose_encoder_by_itself_has_a_card_too(insegan_run, tmp_path):
+    """It knows the bin of its training alone: of the larger ones, in layers, the card is silent."""
+    whole = Checkpoint.load(insegan_run / 'checkpoint')
+    weights = {name: value for name, value in whole.weights.items() if name != 'offsets'}
+    replace(whole, segmenter='insegan', weights=weights).save(tmp_path / 'model')
+    card = make_card(InstancesTask(), tmp_path / 'model', tmp_path / 'card', limit=1)
+    assert card['segmenter'] == 'insegan' and card['metrics']['scenes'] == 1
+    assert not any(name.startswith('deep') for name in card['metrics'])
+    assert 'layers' not in (tmp_path / 'card/README.md').read_text()
