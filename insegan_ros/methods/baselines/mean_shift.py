@@ -26,6 +26,9 @@ class MeanShiftSegmenter(ClassicalSegmenter):
         labels = np.zeros(small.shape, np.uint16)
         zoom = pixel_m * height.shape[1] / small.shape[1]
         found = points(small, (zoom, zoom))[foreground]
+        # A small part may be lost at this resolution, and a kernel needs a width.
+        if not len(found):
+            return labels
         share_m2 = len(found) * zoom**2 / self.instances
         model = MeanShift(bandwidth=BANDWIDTH * np.sqrt(share_m2 / np.pi), bin_seeding=True)
         labels[foreground] = model.fit_predict(found) + 1

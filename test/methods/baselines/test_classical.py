@@ -32,6 +32,14 @@ def test_an_empty_bin_has_no_instance(camera, method):
     assert len(load_segmenter(method).segment(box_scene(camera, []), FLOOR)) == 0
 
 
+@pytest.mark.parametrize('method', ready('instances'))
+def test_a_part_that_is_hardly_seen_at_the_working_resolution_is_no_error(camera, method):
+    """Low and a few pixels wide: of its height little is left when the picture shrinks."""
+    frame = box_scene(camera, [(51, 70, 57, 76)], height_m=0.007)
+    found = load_segmenter(method, instances=1).segment(frame, FLOOR)
+    assert len(found) <= 1
+
+
 def test_a_flat_sheet_is_seen_and_an_upright_flange_stays_whole(bracket):
     """Of an angle of 3 mm that lies on its foot, the foot is nine tenths of what is seen."""
     part = Part('bracket', bracket.copy().apply_translation(-bracket.center_mass), ())
