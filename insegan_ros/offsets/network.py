@@ -46,6 +46,11 @@ class OffsetNetConfig:
         if not 1 <= self.cell <= 4:
             raise ConfigError(f'cell is {self.cell}: expected 1 to 4')
 
+    @property
+    def stride(self) -> int:
+        """The number of px that the sides of an image must be multiples of."""
+        return 2 ** (self.levels - 1) * self.cell
+
 
 class OffsetNet(UNet):
     """U-Net. Output channels: foreground logit; dx, dy and, with height votes, dz in px (pixel +
@@ -65,7 +70,7 @@ class OffsetNet(UNet):
     @property
     def stride(self) -> int:
         """The number of px that the sides of an image must be multiples of."""
-        return super().stride * self.config.cell
+        return self.config.stride
 
     @property
     def device(self) -> torch.device:

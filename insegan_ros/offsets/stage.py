@@ -74,6 +74,20 @@ class OffsetTrainConfig:
                 f' {self.blur}: expected 0 or more, 1 or more, 0 or more, 0 to 1, in that order'
             )
 
+    def check_side(self, side_px: int) -> None:
+        """Raise ConfigError where the network cannot see height maps of so many px a side."""
+        if side_px % self.network.stride:
+            raise ConfigError(
+                f'offsets.network has {self.network.levels} levels and cells of'
+                f' {self.network.cell} px, for sides that are multiples of {self.network.stride}'
+                f' px: expected fewer, for height maps of {side_px} px'
+            )
+
+    def check_steps(self) -> None:
+        """Raise ConfigError where there is nothing to do."""
+        if not self.steps:
+            raise ConfigError('offsets.steps is 0: expected 1 or more')
+
 
 def offset_targets(batch: LabelledBatch, relief_px: float = 0.0) -> tuple[Tensor, Tensor]:
     """Foreground (B, H, W) float and the offset (B, 2, H, W) in px from every pixel to its

@@ -13,7 +13,7 @@ from insegan_ros.engine.checkpoint import Scales
 from insegan_ros.engine.inputs import read_height_images
 from insegan_ros.engine.loop import LoopConfig
 from insegan_ros.engine.run import RunContext
-from insegan_ros.heights import above_floor
+from insegan_ros.heights import IMAGE_SIZE, above_floor
 from insegan_ros.nn.composition import sizes
 from insegan_ros.offsets.labelled_images import LabelledImages
 from insegan_ros.offsets.stage import OffsetStage, OffsetTrainConfig
@@ -39,6 +39,10 @@ class TrainSupervisedConfig:
     """Device, precision, how often to save."""
     scenes: int = 0
     """How many scenes of the data to learn from, the first ones; 0 is all of them."""
+
+    def __post_init__(self) -> None:
+        self.offsets.check_steps()
+        self.offsets.check_side(IMAGE_SIZE)
 
 
 def train_supervised(config: TrainSupervisedConfig) -> Path:

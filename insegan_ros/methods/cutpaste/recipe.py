@@ -54,8 +54,8 @@ class TrainCutPasteConfig:
             raise ConfigError(
                 f'instances is {self.instances}: expected 1 to 50, or 0 where it is not known'
             )
-        if not self.offsets.steps:
-            raise ConfigError('offsets.steps is 0: expected 1 or more')
+        self.offsets.check_steps()
+        self.offsets.check_side(self.size)
 
 
 def train_cutpaste(config: TrainCutPasteConfig) -> Path:

@@ -17,6 +17,7 @@ from insegan_ros.engine.inputs import HeightImages, read_height_images
 from insegan_ros.engine.loop import LoopConfig
 from insegan_ros.engine.run import RunContext
 from insegan_ros.errors import CheckpointError, ConfigError, DatasetError
+from insegan_ros.heights import IMAGE_SIZE
 from insegan_ros.methods.insegan.generator import Generator
 from insegan_ros.methods.insegan.joint import JointStage
 from insegan_ros.methods.insegan.labels import InSeGANFactory
@@ -71,6 +72,8 @@ class TrainInseganConfig:
     def __post_init__(self) -> None:
         if self.scenes < 0:
             raise ConfigError(f'scenes is {self.scenes}: expected 0 (all) or more')
+        if self.offsets.steps or self.insegan.gan.rounds:
+            self.offsets.check_side(IMAGE_SIZE)
 
 
 def train_insegan(config: TrainInseganConfig) -> Path:

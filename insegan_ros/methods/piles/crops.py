@@ -46,7 +46,7 @@ def learn_from_crops(
         instances=0,
         workspace=recording.workspace,
         seed=seed,
-        size=crop_size(recording),
+        size=crop_size(recording, offsets.network.stride),
         offsets=offsets,
         loop=loop,
     )
@@ -61,9 +61,10 @@ def learn_from_crops(
     return recording.out / 'checkpoint'
 
 
-def crop_size(recording: Recording) -> int:
-    """The side in px, a multiple of 16, of height maps in which a part is some PART_PX wide, by
-    what lies alone in the first frames; the usual one where too little does."""
+def crop_size(recording: Recording, stride_px: int = 1) -> int:
+    """The side in px, a multiple of 16 and of the network's stride_px, of height maps in which a
+    part is some PART_PX wide, by what lies alone in the first frames; about the usual one where too
+    little does."""
     heights = [
         square_height_map(scene.frame, scene.require_workspace(), PROBE_PX)[0]
         for scene in islice(recording.scenes()[1], PROBED)
@@ -71,7 +72,8 @@ def crop_size(recording: Recording) -> int:
     usual = np.stack(heights) if heights else np.zeros((1, PROBE_PX, PROBE_PX), np.float32)
     highest = max(float(np.quantile(usual, 0.999)), PART_M)
     area_px = part_share(torch.from_numpy(signed(usual / highest))[:, None], 0)
-    if math.isnan(area_px):
-        return IMAGE_SIZE
-    size = 16 * math.ceil(PROBE_PX * PART_PX / math.sqrt(area_px) / 16)
-    return min(max(size, IMAGE_SIZE), LARGEST_PX)
+    wanted = float(IMAGE_SIZE)
+    if not math.isnan(area_px):
+        wanted = min(max(PROBE_PX * PART_PX / math.sqrt(area_px), IMAGE_SIZE), LARGEST_PX)
+    step = math.lcm(16, stride_px)
+    return step * math.ceil(wanted / step)

@@ -22,17 +22,21 @@ from insegan_sim.parts import Part
 
 # A part of which so much is seen shows its size; so many scenes show enough of them.
 WHOLE, SIZED_SCENES = 0.95, 60
-# Working pictures have sides that every network's stride divides.
+# Working pictures have sides of multiples of so many px, and of the network's stride.
 STRIDE = 32
 
 
 def read_piles(
-    folders: list[Path], parts: tuple[Part, ...], part_px: float, device: torch.device
+    folders: list[Path],
+    parts: tuple[Part, ...],
+    part_px: float,
+    device: torch.device,
+    stride_px: int = 1,
 ) -> tuple[HeightMaps, HeightImages, Scales]:
     """Height maps of piles with their truth, as images, and the scales that they are seen at, with
-    part_px px a part."""
+    part_px px a part. stride_px: the network's."""
     covered_m2 = float(np.mean([part.footprint_m2 for part in parts]))
-    size = working_size(folders[0], math.sqrt(covered_m2) / part_px)
+    size = working_size(folders[0], math.sqrt(covered_m2) / part_px, stride_px)
     maps = joined([read_height_maps(folder, size, truth=True) for folder in folders])
     data = HeightImages.of(maps, height_scale(maps.heights_m), device)
     area_m2, radius_m = part_size(folders[0])
@@ -41,11 +45,11 @@ def read_piles(
     return maps, data, scales
 
 
-def working_size(folder: Path, pixel_m: float) -> int:
-    """The side in px, a multiple of 32, of a square height map of a set's bins in which a pixel
-    covers some pixel_m."""
-    side_m = window_side_m(next(iter(ShardDataset(folder))))
-    return max(STRIDE * round(side_m / pixel_m / STRIDE), 2 * STRIDE)
+def working_size(folder: Path, pixel_m: float, stride_px: int = 1) -> int:
+    """The side in px, a multiple of 32 and of stride_px, of a square height map of a set's bins in
+    which a pixel covers some pixel_m."""
+    side_m, step = window_side_m(next(iter(ShardDataset(folder)))), math.lcm(STRIDE, stride_px)
+    return max(step * round(side_m / pixel_m / step), step, 2 * STRIDE)
 
 
 def part_size(folder: Path) -> tuple[float, float]:

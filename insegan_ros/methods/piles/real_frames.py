@@ -3,6 +3,7 @@ them becomes labels beside the piles'. Depth alone is read."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,10 +40,10 @@ def window_side_m(scene: Scene) -> float:
 
 
 def real_frames(
-    recording: Recording, scales: Scales, device: torch.device, multiple_px: int = 16
+    recording: Recording, scales: Scales, device: torch.device, stride_px: int = 1
 ) -> HeightImages | None:
-    """The recording's frames at the scales of the piles, their sides filled up with floor to a
-    multiple; None, said aloud, where they are too few or too large."""
+    """The recording's frames at the scales of the piles, their sides filled up with floor to
+    multiples of the network's stride_px; None, said aloud, where they are too few or too large."""
     size = round(window_side_m(next(recording.scenes()[1])) / scales.pixel_m)
     if size > LARGEST_PX:
         recording.speak(
@@ -57,7 +58,8 @@ def real_frames(
             ' more'
         )
         return None
-    rest = -size % multiple_px
+    # Those of usual networks are filled up alike.
+    rest = -size % math.lcm(16, stride_px)
     heights = np.pad(maps.heights_m, ((0, 0), (0, rest), (0, rest)))
     whole = HeightMaps(heights, scales.pixel_m, maps.part, maps.fingerprint)
     return HeightImages.of(whole, scales.height_m, device)

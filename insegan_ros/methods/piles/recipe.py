@@ -163,6 +163,7 @@ class TrainPilesConfig:
     def __post_init__(self) -> None:
         if not 6 <= self.part_px <= 128:
             raise ConfigError(f'part_px is {self.part_px:g}: expected 6 to 128')
+        self.offsets.check_steps()
         if self.offsets.self_training and not self.data:
             raise ConfigError(
                 f'offsets.self_training is {self.offsets.self_training} without data: expected 0,'
@@ -183,7 +184,8 @@ def train_piles(config: TrainPilesConfig) -> Path:
             raise
         return learn_from_crops(recording, refused, config.crops, config.loop, config.seed)
     folders, parts = _simulated(config, run, piles)
-    maps, data, scales = read_piles(folders, parts, config.part_px, run.device)
+    stride = config.offsets.network.stride
+    maps, data, scales = read_piles(folders, parts, config.part_px, run.device, stride)
     labels, centres = true_labels(maps, config.votes), true_centres(maps)
     run.say(
         f'{len(labels)} piles of up to {labels.max()} parts at {labels.shape[-1]} px; one part'
@@ -193,7 +195,9 @@ def train_piles(config: TrainPilesConfig) -> Path:
     run.seed('weights', 3)
     stage = OffsetStage(run.fabric, config.offsets, factory, data.relief_px, 0, start)
     weights, rounds = run.stage(stage).weights(), 0
-    if config.offsets.self_training and (frames := real_frames(recording, scales, run.device)):
+    if config.offsets.self_training and (
+        frames := real_frames(recording, scales, run.device, stride)
+    ):
         weights, rounds = self_train(
             run, config.offsets, factory, frames, scales, config.votes, weights
         )

@@ -136,6 +136,10 @@ def test_a_wrong_number_of_parts_is_said_before_the_training(tmp_path, capsys):
         ({'scenes': -1}, 'scenes is -1'),
         ({'instances': 51}, 'instances is 51: expected 1 to 50, or 0'),
         ({'offsets': OffsetTrainConfig(steps=0)}, 'offsets.steps is 0'),
+        (
+            {'size': 48, 'offsets': OffsetTrainConfig(OffsetNetConfig(levels=6))},
+            'multiples of 32 px: expected fewer, for height maps of 48 px',
+        ),
     ],
 )
 def test_values_that_cannot_be_are_refused(values, words):

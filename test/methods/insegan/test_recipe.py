@@ -34,6 +34,8 @@ from insegan_ros.methods.insegan.joint import JointStage
 from insegan_ros.methods.insegan.recipe import TrainInseganConfig, train_insegan
 from insegan_ros.methods.insegan.stages import EncoderConfig, GanConfig, InseganConfig
 from insegan_ros.offsets.isolated import CropFactory, find_isolated
+from insegan_ros.offsets.network import OffsetNetConfig
+from insegan_ros.offsets.stage import OffsetTrainConfig
 from insegan_ros.tasks.instances import draw_singles
 
 
@@ -136,6 +138,10 @@ def test_there_is_always_a_generator_and_a_number_of_parts():
         InseganConfig(0)
     with pytest.raises(ConfigError, match='gan.steps is 0.*insegan train cutpaste'):
         GanConfig(steps=0)
+    wide = OffsetTrainConfig(OffsetNetConfig(levels=6, cell=4))
+    with pytest.raises(ConfigError, match='multiples of 128 px: expected fewer'):
+        TrainInseganConfig(offsets=wide)
+    TrainInseganConfig(offsets=replace(wide, steps=0))
     with pytest.raises(ConfigError, match='scenes is -1'):
         TrainInseganConfig(scenes=-1)
     assert 'size' not in asdict(TrainInseganConfig()), 'it is the size of what is generated'

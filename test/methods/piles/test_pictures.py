@@ -35,6 +35,8 @@ def test_resolution_and_size_are_the_parts(piles):
         size = working_size(piles, wanted)
         maps, pixel_m = ShardDataset(piles).height_maps(size, 1)
         assert maps.shape[1] % 16 == 0 and pixel_m == pytest.approx(wanted, rel=0.15)
+    # A network of few and large cells, or of many levels, sees them too.
+    assert [working_size(piles, 0.001, stride) % stride for stride in (24, 64, 128)] == [0, 0, 0]
     area_m2, radius_m = part_size(piles)
     # Seen from above, the nearer the larger, it lies or stands.
     assert 0.5 * PART.footprint_m2 < area_m2 < 1.6 * PART.footprint_m2

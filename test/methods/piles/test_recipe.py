@@ -78,6 +78,8 @@ def test_what_cannot_be_is_said(tmp_path):
         PilesConfig(sensors=())
     with pytest.raises(ConfigError, match='part_px is 2: expected 6 to 128'):
         TrainPilesConfig(part_px=2)
+    with pytest.raises(ConfigError, match='offsets.steps is 0: expected 1 or more'):
+        TrainPilesConfig(offsets=OffsetTrainConfig(steps=0))
     with pytest.raises(ConfigError, match='self_training is 1 without data: expected 0'):
         TrainPilesConfig(offsets=OffsetTrainConfig(self_training=1))
 

@@ -170,6 +170,8 @@ def test_frames_are_brought_to_the_scales_of_the_piles(recording, tmp_path, monk
         for scene in ShardDataset(recording)
     ]
     assert covered.mean() == pytest.approx(np.mean(true), rel=0.15)
+    larger = real_frames(frames, scales, torch.device('cpu'), 96)
+    assert larger is not None and larger.images.shape[-1] % 96 == 0
     assert real_frames(frames, replace(scales, pixel_m=0.0005), torch.device('cpu')) is None
     assert 'px at this resolution, expected 384 or fewer' in said[0]
     monkeypatch.setattr('insegan_ros.methods.piles.real_frames.MIN_FRAMES', 33)
@@ -181,7 +183,7 @@ def test_frames_are_brought_to_the_scales_of_the_piles(recording, tmp_path, monk
 def test_crops_are_as_fine_as_their_part_needs(recording, tmp_path):
     frames, _ = told_of(recording, tmp_path)
     # A cylinder is wider than 12 px in a bin of three.
-    assert crop_size(frames) == 64
+    assert crop_size(frames) == 64 and crop_size(frames, 24) == 96
 
 
 def test_a_recording_of_nothing_is_no_recording(tmp_path):
