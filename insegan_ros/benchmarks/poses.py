@@ -114,7 +114,7 @@ def _rows_of(name: str, method: str, found: PoseErrors, title: str, small: bool)
             below, median = float((values < 0.1).mean()), float(np.median(values))
             rows.append(figure(judged, f'{metric} below .1 diameter', below, ''))
             rows.append(figure(judged, f'median {metric}', median, 'diameters'))
-    hidden = f'{len(found.whole)} parts of which a tenth to a half is hidden'
+    hidden = f'{len(found.whole)} parts of which a tenth to a half is hidden{title}'
     if found.whole:
         amodal, mask = np.mean(found.whole, 0)
         rows.append(figure(hidden, 'amodal IoU', float(amodal), ''))

@@ -37,4 +37,5 @@ def test_it_has_rows_for_true_masks_and_for_ours(monkeypatch):
     assert rows['piles-nut' + meshes[1], 'ADD-S below .1 diameter', True] > 0.6
     assert rows[WITHOUT_MESH, 'ADD-S below .1 diameter', False] > 0.8
     for method in (WITHOUT_MESH, 'piles-nut' + meshes[1]):
-        assert 0.5 < rows[method, 'amodal IoU', False] < 1
+        # In the two bins of five no part is hidden by a tenth to a half.
+        assert 0.5 < rows[method, 'amodal IoU', True] < 1
