@@ -16,8 +16,9 @@ from scipy.ndimage import gaussian_filter, maximum_filter
 
 from insegan_ros.limits import check_time
 
-# Peaks looked at in one picture, so that clutter cannot hold a node up.
-MAX_PEAKS = 300
+# Peaks looked at in one picture that are too light for a centre, so that clutter cannot hold a node
+# up; and centres found in one: a heap has hundreds.
+MAX_PEAKS, MAX_CENTRES = 300, 1000
 # Layers of the vote map's height.
 MAX_LAYERS = 64
 # Of more votes every second, third, ... is asked; cells of the vote map along each side, and in
@@ -84,7 +85,8 @@ def find_centres(
     rows, within_row = np.ascontiguousarray(places[:, 0]), tuple(range(1, len(grid)))
     highest = heat.max(within_row)
     centres: list[np.ndarray] = []
-    for _ in range(MAX_PEAKS):
+    light = 0
+    while light < MAX_PEAKS and len(centres) < MAX_CENTRES:
         check_time()
         if remaining.sum() < min_votes:
             break
@@ -97,6 +99,8 @@ def find_centres(
         # Where a damaged checkpoint asks for none, there may be none.
         if near.size and remaining[near].sum() >= min_votes:
             centres.append(np.average(targets[near], axis=0, weights=remaining[near] + 1e-9))
+        else:
+            light += 1
         remaining[near] = 0
         # Nothing else may stand within one radius of a peak, taken or too light.
         low = np.ceil(peak - reach / cell).clip(0).astype(int)

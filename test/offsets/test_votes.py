@@ -22,6 +22,14 @@ def disks(*centres, radius=8, shape=(48, 64)):
     return [np.hypot(x - cx, y - cy) < radius for cx, cy in centres]
 
 
+def test_every_object_of_a_heap_of_hundreds_is_found():
+    places = np.stack(np.meshgrid(np.arange(21), np.arange(20)), -1).reshape(-1, 2) * 12.0 + 8
+    targets = np.repeat(places, 30, 0) + np.random.default_rng(0).normal(0, 1, (12_600, 2))
+    found = find_centres(targets, np.ones(len(targets), np.float32), (250, 262), 5.0, 10.0)
+    assert len(found) == 420
+    assert np.abs(found[:, None] - places).max(2).min(0).max() < 1
+
+
 def test_two_touching_disks_are_two_instances():
     left, right = disks((20, 24), (35, 24))
     pixels = left | right
