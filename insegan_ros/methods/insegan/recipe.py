@@ -226,13 +226,20 @@ def _another_round(
 
 def _generator_of(config: TrainInseganConfig, data: HeightImages) -> Generator:
     """The generator of another checkpoint. Raises CheckpointError where it is of another part or
-    shape, or was trained at another scale."""
+    shape, was trained at another scale, or averages another number of instances."""
     other = Checkpoint.load(find_checkpoint(config.generator))
     shape = other.config.get('insegan', {}).get('generator')
     if other.part != data.maps.part or shape != asdict(config.insegan.generator):
         raise CheckpointError(
             f'{config.generator} was trained on {other.part}, with generator {shape}: expected'
             f' {data.maps.part}, {asdict(config.insegan.generator)}'
+        )
+    averaged, count = other.config['insegan'].get('instances'), config.insegan.instances
+    # In an average of more, each would be too low by as much.
+    if config.insegan.generator.composition == 'average' and averaged != count:
+        raise CheckpointError(
+            f'{config.generator} averages the features of {averaged} instances: expected'
+            f' insegan.instances {averaged}, not {count}'
         )
     scales, own = (other.scales.pixel_m, other.scales.height_m), (data.maps.pixel_m, data.height_m)
     if not np.allclose(scales, own, rtol=SAME_SCALE):

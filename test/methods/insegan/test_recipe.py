@@ -29,7 +29,7 @@ from insegan_ros.engine.checkpoint import Checkpoint
 from insegan_ros.engine.inputs import read_height_images
 from insegan_ros.engine.loop import make_fabric
 from insegan_ros.errors import CheckpointError, ConfigError, DatasetError
-from insegan_ros.methods.insegan.generator import GeneratorConfig
+from insegan_ros.methods.insegan.generator import Generator, GeneratorConfig
 from insegan_ros.methods.insegan.joint import JointStage
 from insegan_ros.methods.insegan.recipe import TrainInseganConfig, train_insegan
 from insegan_ros.methods.insegan.stages import EncoderConfig, GanConfig, InseganConfig
@@ -170,6 +170,25 @@ def test_a_generator_is_taken_over_and_one_of_another_shape_is_refused(
     with pytest.raises(CheckpointError, match='was trained on nut, with generator .*expected disk'):
         train_insegan(replace(other, data=heights_file(tmp_path / 'disks.h5', disks(20))))
     assert not (tmp_path / 'other').exists()
+
+
+def test_a_generator_of_averages_is_taken_over_for_as_many_instances_alone(
+    nut_data, insegan_run, tmp_path
+):
+    first = Checkpoint.load(insegan_run / 'checkpoint')
+    config = replace(small_insegan(nut_data, tmp_path / 'run'), generator=str(tmp_path / 'model'))
+    # Of patches every instance is rendered by itself, whatever their number.
+    first.save(tmp_path / 'model')
+    fewer = replace(config.insegan, instances=3)
+    train_insegan(replace(config, insegan=fewer, offsets=replace(DENSE, steps=0)))
+    average = GeneratorConfig(width=8, patch=32, composition='average', placement='volume')
+    shape = {**first.config['insegan'], 'generator': asdict(average)}
+    weights = {**first.weights, 'generator': Generator(average).state_dict()}
+    replace(first, config={**first.config, 'insegan': shape}, weights=weights).save(
+        tmp_path / 'model'
+    )
+    with pytest.raises(CheckpointError, match='averages the features of 5 instances: expected'):
+        train_insegan(replace(config, insegan=replace(fewer, generator=average)))
 
 
 def test_without_an_encoder_and_a_dense_network_the_generator_is_kept_alone(nut_data, tmp_path):
