@@ -59,21 +59,19 @@ class SquareSegmenter(Segmenter):
         workspace = resolve_workspace(workspace, frame)
         window = workspace.window(frame.intrinsics, TRAINING_MARGIN)
         height = workspace.height_map(frame, window=window)
-        small = resize_height(
-            height, pixel_size_m(workspace, frame.intrinsics) / self.scales.pixel_m
-        )
-        if max(small.shape) > IMAGE_SIZE + 2:
+        scale = pixel_size_m(workspace, frame.intrinsics) / self.scales.pixel_m
+        if round(scale * max(height.shape)) > IMAGE_SIZE + 2:
             side = IMAGE_SIZE * self.scales.pixel_m
+            rows_m, columns_m = (pixels * scale * self.scales.pixel_m for pixels in height.shape)
             raise InputError(
-                f"the bin's window is {small.shape[1] * self.scales.pixel_m:.2f} x"
-                f' {small.shape[0] * self.scales.pixel_m:.2f} m: this network was trained on'
+                f"the bin's window is {columns_m:.2f} x {rows_m:.2f} m: this network was trained on"
                 f" {side:.2f} x {side:.2f} m; set the workspace's bounds or use the dense segmenter"
             )
-        rows, columns = (min(side, IMAGE_SIZE) for side in small.shape)
+        # A bin that is a little larger is seen a little smaller, whole.
+        small = resize_height(height, min(scale, IMAGE_SIZE / max(height.shape)))
+        rows, columns = small.shape
         image = np.full((IMAGE_SIZE, IMAGE_SIZE), -1, np.float32)
-        image[:rows, :columns] = signed(
-            np.clip(small[:rows, :columns] / self.scales.height_m, 0, 1)
-        )
+        image[:rows, :columns] = signed(np.clip(small / self.scales.height_m, 0, 1))
         self._count(float((image > signed(self.min_height_m / self.scales.height_m)).sum()))
         division = self.divide(torch.from_numpy(image)[None, None].to(self.device))
         slots = nearest_resize(division.owner.cpu().numpy()[:rows, :columns], height.shape)

@@ -1,0 +1,51 @@
+"""What divides one square picture of the bin: where its answer is laid in the frame."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from insegan_ros.engine.checkpoint import Checkpoint, Scales
+from insegan_ros.errors import InputError
+from insegan_ros.frame import Frame, Intrinsics
+from insegan_ros.segmenters.square import Division, SquareSegmenter
+from insegan_ros.workspace import TRAINING_MARGIN, Workspace
+
+CAMERA = Intrinsics(615.0, 615.0, 319.5, 239.5, 640, 480)
+BIN = Workspace((0.0, 0.0, -1.0, 0.5), bounds=(-0.15, -0.15, 0.15, 0.15))
+SCALE_M = 0.05
+
+
+class HighAndLow(SquareSegmenter):
+    """One that divides its picture by height: what is high is the second instance."""
+
+    def divide(self, image: Tensor) -> Division:
+        return Division((image[0, 0] > 0.2).to(torch.int64))
+
+
+def seen_at(side_px: float) -> HighAndLow:
+    """The segmenter for a training in which this bin's window would have had so many px."""
+    left, _, right, _ = BIN.window(CAMERA, TRAINING_MARGIN)
+    pixel_m = (right - left) / side_px * 0.5 / 615
+    scales = Scales(pixel_m, SCALE_M, 50.0, 4.0)
+    return HighAndLow(Checkpoint('insegan', 'insegan', 'nut', scales, {}, {}), 'cpu')
+
+
+@pytest.mark.parametrize('side_px', [50.0, 64.0, 64.7, 66.2])
+def test_what_the_network_says_is_laid_where_it_saw_it(side_px):
+    left, top, right, bottom = BIN.window(CAMERA, TRAINING_MARGIN)
+    depth_m = np.full((480, 640), 0.5, np.float32)
+    depth_m[top + 10 : bottom - 10, left + 10 : right - 10] = 0.48
+    depth_m[top + 10 : bottom - 10, right - 100 : right - 10] = 0.455
+    found = seen_at(side_px).segment(Frame(depth_m, CAMERA), BIN)
+    row = found.labels[240]
+    border = int(np.flatnonzero(row == row[right - 50])[0])
+    # To within one of the network's own pixels.
+    assert abs(border - (right - 100)) < (right - left) / min(side_px, 64)
+
+
+def test_a_bin_that_is_much_larger_is_refused():
+    with pytest.raises(InputError, match='window is 0.34 x 0.34 m: this network was trained on'):
+        seen_at(70.0).segment(Frame(np.full((480, 640), 0.5, np.float32), CAMERA), BIN)
