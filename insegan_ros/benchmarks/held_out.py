@@ -62,6 +62,8 @@ def held_out(folder: Path, part: str, sensor: str, limit: int, max_scenes: int) 
             if index + 1 >= max_scenes or (index + 1 >= limit and sum(hard) >= limit):
                 break
     folder.mkdir(parents=True, exist_ok=True)
+    # What it says of the former scenes must not stand beside others, should this be stopped.
+    note.unlink(missing_ok=True)
     for path in folder.glob('scenes-*.h5'):
         path.unlink()
     write_whole(shard_path(folder, 0), pack_shard(scenes, ShardInfo(setup.classes, TEST_SEED, 0)))
