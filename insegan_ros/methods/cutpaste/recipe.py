@@ -25,7 +25,8 @@ class TrainCutPasteConfig:
 
     data: str = 'data/nut'
     """Folder of shards, a file of height maps, or a recording (rosbag2 folder, RealSense .bag).
-    Depth alone is read, never a label."""
+    Depth alone is read, never a mask or a pose; and where they say how many parts lie in each bin,
+    that number, if `instances` is another and not 0."""
     out: str = 'runs/nut'
     """Folder of the run: states, logs, and at the end the checkpoint."""
     instances: int = 5
