@@ -316,7 +316,9 @@ class ForegroundBenchmark:
                 training = self.data('training', cell.preset)
                 real = read_pictures(training, self.size, limit=2000)
                 out |= distances(checkpoint, real)
-                out['nmi'] = clustering(checkpoint, real)
+                # Numbers of a normal code are no clusters.
+                if self.config(cell).generator.prior == 'categorical':
+                    out['nmi'] = clustering(checkpoint, real)
         return out
 
     def train(self, cell: ForegroundCell) -> Path:
@@ -402,10 +404,11 @@ def as_rows(results: list[dict[str, Any]], machine: str, command: str) -> list[R
     judged, out = {cell.table: cell.judged for cell in cells()}, []
     for one in results:
         seed = SETS[judged.get(one['table'], 'test')][2]
+        containers = 'shelves' if 'shelf' in one['table'] else 'totes'
         common = {'seed': seed, 'machine': machine, 'command': command}
         protocol = (
-            f'{one["test"]} totes with unseen objects, {one["size"]} px, {one["pictures"]} training'
-            f' pictures{budget_suffix(one["budget"])}'
+            f'{one["test"]} {containers} with unseen objects, {one["size"]} px,'
+            f' {one["pictures"]} training pictures{budget_suffix(one["budget"])}'
         )
         for metric in FIGURES:
             if metric in one:

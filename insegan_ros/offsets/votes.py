@@ -139,7 +139,7 @@ def covering_centres(
 
 
 def _peaks(votes: np.ndarray, weights: np.ndarray, cell_px: float) -> np.ndarray:
-    """At most MAX_PEAKS places (K, D), cells of cell_px apart, around which votes (M, D) with
+    """At most MAX_CENTRES places (K, D), cells of cell_px apart, around which votes (M, D) with
     weights (M,) gather most; strongest first. Clutter that fills more than MAX_CELLS of them has
     larger ones."""
     reach, middle = MAX_SIDE / 2 * cell_px, np.median(votes, 0)
@@ -155,7 +155,7 @@ def _peaks(votes: np.ndarray, weights: np.ndarray, cell_px: float) -> np.ndarray
     np.add.at(heat, tuple(cells.T), weights)
     heat = gaussian_filter(heat, 1.0)
     peaks = np.argwhere((heat == maximum_filter(heat, 3)) & (heat > 1e-6))
-    order = np.argsort(-heat[tuple(peaks.T)], kind='stable')[:MAX_PEAKS]
+    order = np.argsort(-heat[tuple(peaks.T)], kind='stable')[:MAX_CENTRES]
     return np.asarray(peaks[order] * cell_px + low, np.float32)
 
 

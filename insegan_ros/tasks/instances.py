@@ -348,7 +348,8 @@ class InstancesTask(Task):
         values = card_values(
             checkpoint,
             checkpoint.part,
-            f'{training["data"]} of {_number(checkpoint)}simulated parts, fingerprint'
+            f'{training["data"]} of {_number(checkpoint)}'
+            f'{"" if self.part else "simulated "}parts, fingerprint'
             f' {training["fingerprint"]}; {labels_read(checkpoint)}',
             metrics,
             f'insegan card --model checkpoints/{name}{self.option}{_said(limit)} --out NEW_FOLDER',
@@ -466,8 +467,8 @@ def card_text(card: dict[str, Any], name: str, pictures: list[str]) -> str:
         '',
         *deep_table(metrics),
         (
-            f'Recompute: `{card["command"]}`. K-means is told the number of parts, the dense'
-            ' network is not.'
+            f'Recompute: `{card["command"]}`. K-means is told the number of parts'
+            + (', the dense network is not.' if card['segmenter'] == 'offsets' else '.')
         ),
         '',
     ]

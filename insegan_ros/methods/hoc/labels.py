@@ -88,7 +88,9 @@ class HocFactory:
         alone = self.masks[:, 0] > 0.5
         area, radius = sizes(alone)
         self.centres = centres(alone) - (config.size - 1) / 2
-        self.median_area, self.median_radius = float(area.median()), float(radius.median())
+        # Of collapsed masks, which are warned of, there is no size to divide by.
+        self.median_area = max(float(area.median()), 1.0)
+        self.median_radius = max(float(radius.median()), 1.0)
         self.warning = mask_warning(alone[:CHECKED].cpu().numpy())
 
     @property

@@ -282,8 +282,10 @@ class GanStage(Stage):
         """One step of D on real and generated images, one of G through the new D, with the same
         composites."""
         gan, device = self.config.gan, self.images.device
+        # A later round goes on with what the first one has balanced.
+        warm_up, noise = (gan.warm_up, gan.noise) if self.name == 'gan' else (0, 0.0)
         for group in (*self.optimiser_g.param_groups, *self.optimiser_d.param_groups):
-            group['lr'] = gan.rate * min(1, (index + 1) / max(gan.warm_up, 1))
+            group['lr'] = gan.rate * min(1, (index + 1) / max(warm_up, 1))
         world = self.fabric.world_size
         chosen = own_share(
             self.fabric, torch.randint(len(self.images), (world * gan.batch,), device=device)
@@ -292,7 +294,7 @@ class GanStage(Stage):
         real = torch.rot90(self.images[chosen], int(torch.randint(4, ())), (2, 3))
         z = self.sampler.sample_latents(world * gan.batch, self.config.instances, gan.candidates)
         scene: Scene = self.generator(own_share(self.fabric, z))
-        deviation = gan.noise * (1 - index / self.steps)
+        deviation = noise * (1 - index / self.steps)
         loss_d = self._loss_d(
             self.discriminator(self._noisy(real, deviation)),
             self.discriminator(self._noisy(scene.image.detach(), deviation)),
