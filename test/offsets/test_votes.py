@@ -30,7 +30,7 @@ def test_every_object_of_a_heap_of_hundreds_is_found():
     assert np.abs(found[:, None] - places).max(2).min(0).max() < 1
     found = covering_centres(targets, np.ones(len(targets)), 5.0, 10.0)
     assert abs(len(found) - 420) < 5, 'in a deep bin as well, by a third of the votes'
-    assert np.abs(found[:, None] - places).max(2).min(0).max() < 2
+    assert np.abs(found[:, None] - places).max(2).min(0).max() < 3
 
 
 def test_two_touching_disks_are_two_instances():
