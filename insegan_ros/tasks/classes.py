@@ -173,7 +173,8 @@ class ClassesTask(Task):
         `insegan benchmark weak` makes them."""
         run = model.parent
         ceiling = run.parent / 'supervised/checkpoint'
-        labels = sorted(run.glob('labels*.json'))
+        # The last round's, of ten or more too.
+        labels = sorted(run.glob('labels*.json'), key=lambda path: (len(path.name), path.name))
         whole = labels and (run / 'class_maps' / WEIGHTS).is_file() and ceiling.is_dir()
         if checkpoint.segmenter != 'masks' or not whole:
             raise ConfigError(
@@ -193,6 +194,12 @@ class ClassesTask(Task):
                 segmenter.size,
                 segmenter.modality,
             )
+            if set(segmenter.classes) != set(images.classes):
+                raise ConfigError(
+                    f'{model} knows {", ".join(segmenter.classes)}: expected the kinds of the'
+                    f' simulated bins on which a card is measured, {", ".join(images.classes)};'
+                    ' for others there is insegan evaluate'
+                )
             truth, found = truth_of(images, progress=False), detect_all(segmenter, images)
             others = compared(images, run, ceiling, segmenter.device)
             rows = found_rows(images, found, truth)

@@ -16,8 +16,10 @@ from tqdm import tqdm
 
 from insegan_ros.data.folders import LABELS
 from insegan_ros.data.images import read_picture
+from insegan_ros.data.photo_sets import PICTURES
 from insegan_ros.data.scene import seen_instances, visible_fractions
 from insegan_ros.data.shards import ShardDataset, is_shards
+from insegan_ros.data.whole_sets import NOTE
 from insegan_ros.drawing.overlay import overlay
 from insegan_ros.drawing.tiles import save_picture, tile_colour
 from insegan_ros.engine.checkpoint import Checkpoint
@@ -46,6 +48,7 @@ from insegan_ros.tasks.base import (
     figure_table,
     training_line,
 )
+from insegan_ros.texts import read_mapping
 from insegan_ros.workspace import Workspace
 from insegan_sim.camera import Jitter
 from insegan_sim.generate import SimulateConfig, simulate
@@ -319,13 +322,17 @@ class HeapsTask(Task):
     def card(self, checkpoint: Checkpoint, model: Path, limit: int) -> Card:
         """On simulated heaps of another seed than the one that was learnt from. Raises ConfigError
         for what was learnt from a picture of something else."""
-        modality, segmenter = checkpoint.config['modality'], load_segmenter(str(model))
-        if Path(checkpoint.config['image']).suffix:
+        learnt = Path(checkpoint.config['image'])
+        note = learnt / NOTE
+        # Simulated heaps say what lies in them, as long as they are there.
+        other = note.is_file() and read_mapping(note, DatasetError).get('part') != 'nut'
+        if other or learnt.suffix.lower() in PICTURES:
             raise ConfigError(
-                f'{model} was learnt from {Path(checkpoint.config["image"]).name}: expected one'
+                f'{model} was learnt from {learnt.name}: expected one'
                 ' learnt from a simulated heap of nuts, on which the card is measured; for others'
                 ' there is insegan evaluate'
             )
+        modality, segmenter = checkpoint.config['modality'], load_segmenter(str(model))
         with tempfile.TemporaryDirectory() as folder:
             made = make_heaps(min(limit, CARD_HEAPS), TEST, Path(folder) / 'heaps')
             heaps = list(simulated_heaps(made))

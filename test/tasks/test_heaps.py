@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 
-from insegan_ros.errors import DatasetError
+from insegan_ros.errors import ConfigError, DatasetError
 from insegan_ros.frame import IGNORE, Frame, Instances, Intrinsics
 from insegan_ros.segmenters.base import Segmenter
-from insegan_ros.tasks.heaps import Heap, divide_heap, draw_heaps, photographed_heaps, score_heaps
+from insegan_ros.tasks.heaps import (
+    Heap,
+    HeapsTask,
+    divide_heap,
+    draw_heaps,
+    photographed_heaps,
+    score_heaps,
+)
 from insegan_ros.workspace import Workspace
 
 
@@ -98,3 +106,13 @@ def test_photographs_come_with_their_labels(tmp_path):
         DatasetError, match='expected a picture, and label numbers of the same size'
     ):
         photographed_heaps(tmp_path)
+
+
+def test_a_card_of_other_heaps_than_nuts_is_refused(tmp_path):
+    fruit = tmp_path / 'fruit.2'
+    fruit.mkdir()
+    (fruit / 'dataset.yaml').write_text('part: plum\n')
+    for image in (fruit, tmp_path / 'heap.JPG'):
+        learnt = SimpleNamespace(config={'image': str(image), 'modality': 'colour'})
+        with pytest.raises(ConfigError, match=f'was learnt from {image.name}: expected one learnt'):
+            HeapsTask().card(learnt, tmp_path / 'model', 1)
