@@ -50,9 +50,9 @@ SETS = {
 # What of a method was chosen with masks, though it learns without: docs/foreground.md.
 CHOSEN = {
     'independence-foreground': (
-        '; the weight of the penalty on the area and both learning rates were chosen with the masks'
-        ' of simulated totes of another seed, and how much of a background a crop shows with those'
-        ' of 120 totes like the ones learnt from'
+        '; the penalty on the area (its weight, and the area it draws masks to) and both learning'
+        ' rates were chosen with the masks of simulated totes of another seed, and how much of a'
+        ' background a crop shows with those of 120 totes like the ones learnt from'
     )
 }
 
