@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from math import isclose
 
 import cv2
 import numpy as np
@@ -49,11 +50,15 @@ def lens_warning(camera: Intrinsics, coefficients: Sequence[float], model: str =
     )
 
 
-def pinhole(k: Sequence[float], p: Sequence[float]) -> tuple[tuple[float, ...], bool]:
+def pinhole(
+    k: Sequence[float], p: Sequence[float]
+) -> tuple[tuple[float, float, float, float], bool]:
     """fx, fy, cx, cy of a camera's rectified picture, and whether that differs from the raw one. k:
     its nine numbers of K, row by row; p: the twelve of P, none or zeros where it does not say."""
     raw = k[0], k[4], k[2], k[5]
     if len(p) != 12 or not (p[0] > 0 and p[5] > 0):
-        return tuple(map(float, raw)), False
+        return raw, False
     rectified = p[0], p[5], p[2], p[6]
-    return tuple(map(float, rectified)), not np.allclose(raw, rectified, rtol=1e-6)
+    # Every frame of a node asks, and NumPy would take ten times as long.
+    same = all(isclose(*pair, rel_tol=1e-6, abs_tol=1e-8) for pair in zip(raw, rectified))
+    return rectified, not same

@@ -36,8 +36,8 @@ def floor_under_the_middle(
             continue
         pieces = _flat_pieces(picture, floor)
         own = pieces[_middle_of(picture, 0.0)].max()
-        if own and _is_walled_in(picture, Workspace(floor), pieces == own):
-            piece = pieces == own
+        piece = pieces == own
+        if own and _is_walled_in(picture, Workspace(floor), piece):
             return (_fit_within(picture, piece) if given is None else given), piece
     middle = _middle_of(picture, 0.5)
     floor = _fit_within(picture, middle) if given is None else given
