@@ -41,9 +41,9 @@ LAST_TURNS = (12.0, 6.0, 3.0, 1.5)
 MIN_POINTS = 12
 # Instances that are registered at once: more take memory, not less time.
 BATCH = 16
-# A pose that explains less, beyond what it contradicts, is none: by hand, of 258 parts in piles (four
-# kinds, twelve a bin, a D435's noise, seed 4242) none below it was within a tenth of a diameter of
-# the true pose, and above .9 99 % were.
+# A pose that explains less, beyond what it contradicts, is none: by hand, of 258 parts in piles
+# (four kinds, twelve a bin, a D435's noise, seed 4242) none below it was within a tenth of a
+# diameter of the true pose, and above .9 99 % were.
 LEAST_SCORE = 0.2
 # Depths that differ by this share of the part's diameter agree.
 TOLERANCE = 0.03
