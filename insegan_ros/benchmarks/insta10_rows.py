@@ -54,17 +54,20 @@ PAPERS_LOSSES = {
     'paper: OT + i': {'bolt': 0.312, 'obj01': 0.360},
     'paper: OT': {'bolt': 0.303, 'obj01': 0.402},
 }
-# Rows of checkpoints that come with the package, and what they are called but for the part.
+# In place of the pose encoder: what the generator renders is searched; it teaches the product's
+# dense network.
+SEARCHED, DENSE = 'searched', 'with a dense network'
+# Rows of checkpoints that come with the package: what they are called but for the part, and another
+# way to run them than their own.
 SHIPPED = {
-    'shipped': 'cutpaste',
-    'shipped insegan-generator': 'insegan-generator',
-    'shipped piles': 'piles',
+    'shipped': ('cutpaste', ''),
+    'shipped insegan-generator': ('insegan-generator', ''),
+    f'shipped insegan-generator {SEARCHED}': ('insegan-generator', 'insegan-searched'),
+    'shipped piles': ('piles', ''),
 }
 BASELINES = 'point-template', 'slot-attention', 'iodine'
 # What may be trained longer than the other rows.
 LONG = *BASELINES, 'insegan-paper', 'insegan-paper-dense'
-# Of the paper's form: its generator teaches the product's dense network in place of an encoder.
-DENSE = 'with a dense network'
 SENSORS = {'methods': 'ideal', 'noisy': 'd435'}
 
 
@@ -213,8 +216,10 @@ def cells(budget: Insta10Budget) -> Iterator[Insta10Cell]:
                 yield Insta10Cell(table, method, part, model=method, sensor=sensor)
             if table == 'methods':
                 yield Insta10Cell(table, VORONOI, part)
-            for method, name in SHIPPED.items():
-                yield Insta10Cell(table, method, part, model=f'{name}-{part}', sensor=sensor)
+            for method, (name, way) in SHIPPED.items():
+                yield Insta10Cell(
+                    table, method, part, model=f'{name}-{part}', segmenter=way, sensor=sensor
+                )
     for table, sensor in SENSORS.items():
         for part in budget.parts:
             for seed in budget.seeds:
@@ -273,6 +278,9 @@ def trained_methods(table: str, budget: Insta10Budget) -> dict[str, Trained]:
         'insegan-paper': paper,
         'insegan-paper in poses': in_poses,
         'insegan-paper in poses refined': in_poses._replace(segmenter='insegan-refined'),
+        f'insegan-paper {SEARCHED}': paper._replace(
+            changes={'insegan.encoder.steps': 0}, segmenter='insegan-searched'
+        ),
         f'insegan-paper {DENSE}': Trained('insegan-paper-dense'),
     }
     longer = {

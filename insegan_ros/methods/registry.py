@@ -50,6 +50,7 @@ DENSE = {'offsets': 'offsets.segmenter:OffsetSegmenter'}
 POSE_ENCODER = {
     'insegan': 'methods.insegan.segmenter:InSeGANSegmenter',
     'insegan-refined': 'methods.insegan.segmenter:RefinedInSeGANSegmenter',
+    'insegan-searched': 'methods.insegan.search:SearchedInSeGANSegmenter',
     'insegan-views': 'methods.insegan.views:ViewSegmenter',
 }
 SLOTS = {'reconstruction': 'methods.baselines.reconstruction_segmenter:ReconstructionSegmenter'}

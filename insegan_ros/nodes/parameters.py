@@ -49,7 +49,8 @@ PARAMETERS = (
         Parameter.Type.STRING,
         '',
         "how to run the checkpoint; empty: the checkpoint's own way (offsets); insegan: the"
-        ' pose encoder; insegan-views: poses and hidden parts without a mesh',
+        ' pose encoder; insegan-searched: what the generator renders is searched, seconds an image;'
+        ' insegan-views: poses and hidden parts without a mesh',
     ),
     ParameterSpec('device', Parameter.Type.STRING, 'auto', 'auto, cpu, cuda or cuda:N'),
     ParameterSpec(

@@ -269,10 +269,11 @@ ALONE = (
     ('mssd_below_tenth', 'MSSD below .1 diameter'),
     ('median_mssd', 'median MSSD, diameters'),
 )
-# How a checkpoint with a pose encoder can be run besides its own segmenter.
-POSE_ENCODER = {
-    'insegan': 'the pose encoder',
-    'insegan-refined': 'the pose encoder, its codes refined',
+# How a checkpoint of InSeGAN can be run besides its own segmenter, and the network that this needs.
+OTHER_WAYS = {
+    'insegan': ('encoder', 'the pose encoder'),
+    'insegan-refined': ('encoder', 'the pose encoder, its codes refined'),
+    'insegan-searched': ('generator', 'the generator, whose renders are searched'),
 }
 
 
@@ -335,15 +336,14 @@ class InstancesTask(Task):
         # What divides a square picture knows the bin of its training alone, and refuses others.
         if not isinstance(segmenter, SquareSegmenter):
             metrics |= evaluate_deep(segmenter, part, max(limit // 5, 1))
-        for other in POSE_ENCODER if 'encoder' in checkpoint.weights else ():
-            if other != checkpoint.segmenter:
-                way = load_segmenter(str(model), other)
-                found = evaluate_simulated(way, part, limit).summary()
-                metrics |= {
-                    f'{other}_{key}': value
-                    for key, value in found.items()
-                    if not key.startswith(('kmeans_', 'scenes', 'looked_at'))
-                }
+        for other in other_ways(checkpoint):
+            way = load_segmenter(str(model), other)
+            found = evaluate_simulated(way, part, limit).summary()
+            metrics |= {
+                f'{other}_{key}': value
+                for key, value in found.items()
+                if not key.startswith(('kmeans_', 'scenes', 'looked_at'))
+            }
         training, name = checkpoint.training, shipped_name(checkpoint)
         values = card_values(
             checkpoint,
@@ -382,6 +382,21 @@ def _number(checkpoint: Checkpoint) -> str:
     config = checkpoint.config
     instances = config.get('instances', config.get('insegan', {}).get('instances'))
     return '' if instances is None else f'{instances} ' if instances else 'any number of '
+
+
+def other_ways(checkpoint: Checkpoint) -> list[str]:
+    """The segmenters that can run a checkpoint of InSeGAN besides its own; none of another
+    method's."""
+    if 'generator' not in checkpoint.weights:
+        return []
+    shape = checkpoint.settings(GeneratorConfig, 'insegan', 'generator')
+    return [
+        way
+        for way, (network, _) in OTHER_WAYS.items()
+        if network in checkpoint.weights
+        and way != checkpoint.segmenter
+        and (way != 'insegan-searched' or shape.renders_alone)
+    ]
 
 
 def draw_singles(checkpoint: Checkpoint, path: Path, count: int = 32, seed: int = 0) -> None:
@@ -428,7 +443,7 @@ def card_text(card: dict[str, Any], name: str, pictures: list[str]) -> str:
         'count_error': 'count error',
         **{
             f'{method}_honest_miou': f'honest mIoU of {title} (`--segmenter {method}`)'
-            for method, title in POSE_ENCODER.items()
+            for method, (_, title) in OTHER_WAYS.items()
         },
     }
 

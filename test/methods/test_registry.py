@@ -45,7 +45,7 @@ def test_an_unknown_segmenter_names_the_known_ones(small_checkpoint):
         (
             'insegan-generator-nut',
             'masks',
-            'offsets or insegan or insegan-refined or insegan-views',
+            'offsets or insegan or insegan-refined or insegan-searched or insegan-views',
         ),
         ('cutpaste-nut', 'insegan', 'offsets'),
         ('ccgr-mixed', 'insegan', 'masks'),

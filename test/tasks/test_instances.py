@@ -52,7 +52,7 @@ def test_a_card_tells_what_the_pose_encoder_reaches_beside_the_dense_network(ins
     assert card['segmenter'] == 'offsets' and metrics['scenes'] == metrics['scenes_hard'] == 1
     assert all(
         0 < metrics[f'{method}_honest_miou'] < metrics['kmeans_honest_miou']
-        for method in ('insegan', 'insegan-refined')
+        for method in ('insegan', 'insegan-refined', 'insegan-searched')
     )
     text = (tmp_path / 'card/README.md').read_text()
     assert (

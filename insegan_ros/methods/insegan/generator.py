@@ -65,6 +65,12 @@ class GeneratorConfig:
             )
 
     @property
+    def renders_alone(self) -> bool:
+        """Whether an instance rendered alone stands as high as among others. Of a 2-D generator of
+        averaged pictures it stands as many times too high as there are instances."""
+        return (self.shape, self.composition) != ('2d', 'average')
+
+    @property
     def side_px(self) -> int:
         """Side in px of what one instance is rendered on."""
         return self.patch if self.placement == 'patch' else IMAGE_SIZE

@@ -108,7 +108,9 @@ def train_insegan(config: TrainInseganConfig) -> Path:
     generator, weights = _train_generator(run, data, content, crops if enough else None, taken)
     sources = _sources(run, data, content, generator, crops) if config.offsets.steps else []
     scales = Scales.of_share(data.maps.pixel_m, data.height_m, content.share_px)
-    segmenter = 'insegan'
+    # Without an encoder, what the generator renders can still be searched.
+    alone = 'encoder' not in weights and generator.config.renders_alone
+    segmenter = 'insegan-searched' if alone else 'insegan'
     if sources:
         # Isolated crops know the part's size best.
         scales = replace(
@@ -136,8 +138,8 @@ def _sources(
     config, sources = run.config, list[InSeGANFactory | CropFactory]()
     enough = len(crops) >= MIN_CROPS
     if config.factory in ('both', 'generator') or not enough:
-        shape, insegan = generator.config, config.insegan
-        if (shape.shape, shape.composition) == ('2d', 'average'):
+        insegan = config.insegan
+        if not generator.config.renders_alone:
             run.say(
                 'what a 2-D generator of averaged pictures renders alone is as many times too high'
                 ' as there are instances: it teaches no dense network'

@@ -34,31 +34,18 @@ def owners(singles: Tensor) -> Tensor:
     return torch.from_numpy(fill_foreground(labels, everywhere).astype(np.int64) - 1)
 
 
-class InSeGANSegmenter(SquareSegmenter):
-    """The paper's segmenter: for every pixel the instance that is rendered highest, or nearest by
-    where none is rendered."""
+class GeneratorSegmenter(SquareSegmenter):
+    """What explains a picture by instances of a checkpoint's generator."""
 
     def __init__(
         self, checkpoint: Checkpoint, device: str = 'auto', min_height: float = 0.08
     ) -> None:
         super().__init__(checkpoint, device, min_height)
-        checkpoint.require('encoder')
-        config = checkpoint.config['insegan']
-        self.slots = config['instances']
+        checkpoint.require('generator')
         shape = checkpoint.settings(GeneratorConfig, 'insegan', 'generator')
         generator = checkpoint.restore('generator', lambda: Generator(shape))
-        encoder = checkpoint.restore(
-            'encoder',
-            lambda: PoseEncoder(
-                config['instances'],
-                generator.config.latent,
-                generator.feature_channels,
-                generator.feature_side,
-                config['encoder'].get('width', 64),
-            ),
-        )
         self.generator = generator.to(self.device).requires_grad_(False)
-        self.encoder = encoder.to(self.device).requires_grad_(False)
+        self.slots = checkpoint.config['insegan']['instances']
 
     def template_rotation(self, registration: MeshRegistration) -> np.ndarray | None:
         """The rotation (3, 3) from a mesh to the learnt template: how the template is turned is
@@ -68,6 +55,28 @@ class InSeGANSegmenter(SquareSegmenter):
         from insegan_ros.methods.insegan.template import template_from_object
 
         return template_from_object(self.generator, self.slots, self.scales, registration)
+
+
+class InSeGANSegmenter(GeneratorSegmenter):
+    """The paper's segmenter: for every pixel the instance that is rendered highest, or nearest by
+    where none is rendered."""
+
+    def __init__(
+        self, checkpoint: Checkpoint, device: str = 'auto', min_height: float = 0.08
+    ) -> None:
+        super().__init__(checkpoint, device, min_height)
+        checkpoint.require('encoder')
+        encoder = checkpoint.restore(
+            'encoder',
+            lambda: PoseEncoder(
+                self.slots,
+                self.generator.config.latent,
+                self.generator.feature_channels,
+                self.generator.feature_side,
+                checkpoint.config['insegan']['encoder'].get('width', 64),
+            ),
+        )
+        self.encoder = encoder.to(self.device).requires_grad_(False)
 
     @torch.no_grad()
     def divide(self, image: Tensor) -> Division:

@@ -14,7 +14,7 @@ from insegan_ros.frame import Frame, Intrinsics
 from insegan_ros.geometry.principal_axes import camera_from_picture
 from insegan_ros.geometry.registration import MeshRegistration
 from insegan_ros.methods.insegan.generator import Generator, GeneratorConfig
-from insegan_ros.methods.insegan.segmenter import InSeGANSegmenter
+from insegan_ros.methods.insegan.segmenter import GeneratorSegmenter, InSeGANSegmenter
 from insegan_ros.methods.insegan.template import template_from_object
 from insegan_ros.methods.posed import PosedSegmenter
 from insegan_ros.metrics.poses import mssd
@@ -100,7 +100,7 @@ class Oracle(InSeGANSegmenter):
     """The real segmenter, whose encoder is right."""
 
     def __init__(self, generator: Generator, z: torch.Tensor) -> None:
-        super(InSeGANSegmenter, self).__init__(
+        super(GeneratorSegmenter, self).__init__(
             Checkpoint('insegan', 'insegan', 'bolt', SCALES, {}, {}), device='cpu'
         )
         self.generator, self.z = generator, z
