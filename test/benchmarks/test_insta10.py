@@ -24,6 +24,7 @@ from insegan_ros.benchmarks.insta10_rows import (
 )
 from insegan_ros.benchmarks.insta10_runs import Insta10
 from insegan_ros.errors import ConfigError
+from insegan_ros.methods.insegan import search
 from insegan_ros.methods.registry import ready
 from insegan_sim.parts import PARTS
 
@@ -100,6 +101,7 @@ def test_the_small_budget_runs_every_method_and_goes_on_where_it_was(tmp_path, m
     # Fewer scenes, of a part that lies alone more often.
     small = replace(Insta10Budget.read('small'), parts=('cylinder',), scenes=100)
     monkeypatch.setattr(Insta10Budget, 'read', lambda name: small)
+    monkeypatch.setattr(search, 'CODES', 100)
     folder, only = tmp_path / 'run', {'cylinder', 'methods'}
     rows = run_insta10(folder, 'small', only)
     assert json.loads((folder / 'tables.json').read_text()) == rows

@@ -11,6 +11,7 @@ from insegan_ros.data.shards import ShardDataset
 from insegan_ros.engine.checkpoint import Checkpoint
 from insegan_ros.errors import ConfigError, DatasetError
 from insegan_ros.frame import Frame, Instances
+from insegan_ros.methods.insegan import search
 from insegan_ros.segmenters.base import Segmenter
 from insegan_ros.tasks.base import make_card
 from insegan_ros.tasks.instances import InstancesTask, evaluate
@@ -46,7 +47,10 @@ def test_an_evaluation_reports_precision_and_picks_and_passes_over_frames_withou
         evaluate(Truth(scenes), mixed[:1], progress=False)
 
 
-def test_a_card_tells_what_the_pose_encoder_reaches_beside_the_dense_network(insegan_run, tmp_path):
+def test_a_card_tells_what_the_pose_encoder_reaches_beside_the_dense_network(
+    insegan_run, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(search, 'CODES', 100)
     card = make_card(InstancesTask(), insegan_run / 'checkpoint', tmp_path / 'card', limit=1)
     metrics = card['metrics']
     assert card['segmenter'] == 'offsets' and metrics['scenes'] == metrics['scenes_hard'] == 1
@@ -67,8 +71,9 @@ def test_a_card_tells_what_the_pose_encoder_reaches_beside_the_dense_network(ins
         make_card(InstancesTask(), insegan_run / 'checkpoint', tmp_path / 'card', limit=1)
 
 
-def test_a_pose_encoder_by_itself_has_a_card_too(insegan_run, tmp_path):
+def test_a_pose_encoder_by_itself_has_a_card_too(insegan_run, tmp_path, monkeypatch):
     """It knows the bin of its training alone: of the larger ones, in layers, the card is silent."""
+    monkeypatch.setattr(search, 'CODES', 100)
     whole = Checkpoint.load(insegan_run / 'checkpoint')
     weights = {name: value for name, value in whole.weights.items() if name != 'offsets'}
     replace(whole, segmenter='insegan', weights=weights).save(tmp_path / 'model')

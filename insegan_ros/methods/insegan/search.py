@@ -112,7 +112,7 @@ class _Search:
         over the picture."""
         beside = self.bank.pictures(torch.tensor(others or [self.bank.empty])).amax(0)
         beside_small = _halved(beside[None])[0]
-        rough = (torch.maximum(self.small, beside_small) - self.seen_small).abs().mean((1, 2))
+        rough = torch.maximum(self.small, beside_small).sub_(self.seen_small).abs_().mean((1, 2))
         near = rough.topk(min(FINE, len(rough)), largest=False).indices
         pictures = self.bank.pictures(self.numbers[near])
         errors = (torch.maximum(pictures, beside) - self.seen).abs().mean((1, 2))
