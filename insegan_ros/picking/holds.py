@@ -201,9 +201,10 @@ class Holds:
         return self._points(own & (away <= cup**2), corner + first)[2]
 
     def _walls(self, point: np.ndarray) -> float:
-        """Distance in m of a point (3,) to the nearest of the bin's walls."""
+        """Distance in m of a point (3,) to the nearest of the bin's walls, infinite where nobody
+        says where they are."""
         if self.workspace.bounds is None:
-            return self.around_m
+            return np.inf
         return float(self.workspace.wall_distance(point))
 
     def _suction(

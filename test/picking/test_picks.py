@@ -23,7 +23,7 @@ from insegan_ros.picking.picks import (
     load_tooling,
     rank_picks,
 )
-from insegan_ros.picking.tool import NO_TOOLING, Tooling
+from insegan_ros.picking.tool import NO_TOOLING, BoxBody, Tooling
 from insegan_ros.workspace import Workspace
 from insegan_sim.scenes import bin_setup, scene_stream
 
@@ -153,6 +153,43 @@ def test_the_bins_wall_is_kept_away_from():
         rank_picks(Surface(frame, FLOOR), found)[0].possible
         and not rank_picks(Surface(frame, near), found)[0].possible
     )
+
+
+@pytest.mark.parametrize('config', [{'tool_radius_m': 0.03}, {'wall_m': 0.04}], ids=str)
+@pytest.mark.parametrize('gripper', ['suction', 'parallel'])
+def test_where_nobody_says_where_walls_are_there_are_none(gripper, config):
+    """They were taken to stand as far off as other things are looked for."""
+    frame, found = scene((60, 40, 100, 80, 0.04))
+    far = Workspace(FLOOR.floor, (-0.5, -0.5, 0.5, 0.5))
+    there, none = (
+        rank_picks(
+            Surface(frame, one), found, PickConfig(gripper=gripper, opening_m=0.2, **config)
+        )[0]
+        for one in (far, FLOOR)
+    )
+    assert there.possible and none.possible and none.clearance_m == there.clearance_m
+
+
+@pytest.mark.parametrize('gripper', ['suction', 'parallel'])
+def test_a_window_of_the_picture_gives_the_same_picks(gripper):
+    """The bin fills a part of the picture that does not begin in its corner."""
+    frame, found = scene((30, 45, 60, 60, 0.03), (66, 50, 80, 70, 0.05))
+    window = Workspace(FLOOR.floor, (-0.16, -0.1, 0.05, 0.1))
+    rows, columns = Surface(frame, window).inside
+    assert rows.start > 0 and columns.start > 0 and columns.stop < 130
+    # Reaches over the first box's neighbour, but not turned away from it.
+    body = BoxBody(np.array([[-0.004, -0.01, -0.03]]), np.array([[0.03, 0.01, -0.012]]))
+    config = PickConfig(gripper=gripper, tool_radius_m=0.008)
+    for tooling in (NO_TOOLING, Tooling(body)):
+        whole, some = (
+            rank_picks(Surface(frame, one), found, config, tooling=tooling)
+            for one in (FLOOR, window)
+        )
+        assert len(whole) == 2 and all(one.possible for one in whole)
+        for one, other in zip(whole, some):
+            assert np.allclose(one.pose, other.pose, atol=1e-6)
+            assert one.clearance_m == pytest.approx(other.clearance_m)
+            assert (one.label, one.possible) == (other.label, other.possible)
 
 
 def test_a_mask_of_two_parts_is_suspected():
