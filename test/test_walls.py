@@ -10,6 +10,7 @@ import pytest
 from tilted_bins import BIN, MOULDED, cylinders_at, tilted_camera
 
 from insegan_ros.data.scene import Scene
+from insegan_ros.walls import wall_readings
 from insegan_ros.workspace import Workspace
 
 NOISE_M = 0.001
@@ -91,6 +92,37 @@ def test_the_distance_to_moulded_walls_is_worked_out_by_hand():
         assert bin_.contains(point) == (bin_.wall_distance(point) >= 0)
     nowhere = np.full(3, np.nan)
     assert not bin_.contains(nowhere)
+
+
+@pytest.mark.parametrize('depth_m, thick_m', [(1.0, 0.0006), (0.5, 0.0003)])
+def test_a_wall_is_as_thick_as_its_readings_are_noisy(depth_m, thick_m):
+    """Upright walls 10 cm beside the axis of a camera a metre above the floor. At half the distance
+    the noise is a quarter, and the line of sight runs across them twice as much."""
+    bin_ = Workspace((0.0, 0.0, -1.0, 1.0), (-0.1, -0.1, 0.1, 0.1), wall_noise_m=0.002)
+    inwards = np.array([-0.003, 0.9 * thick_m, 1.1 * thick_m, 0.002, 0.004, 0.01])
+    x = np.concatenate([0.1 - inwards, [np.nan]])
+    points = np.stack([x, 0 * x, depth_m + 0 * x], -1)[None].astype(np.float32)
+    # One piece that reaches far into the bin: but for its end it is no wall's.
+    found = wall_readings(bin_, points, np.full((1, 7), 0.02, np.float32))
+    assert found.tolist() == [[True, True, False, False, False, False, False]]
+    # What reaches no farther than a strip is what is left of the wall.
+    assert wall_readings(bin_, points[:, :4], np.full((1, 4), 0.02, np.float32)).all()
+    low = wall_readings(bin_, points[:, :4], np.full((1, 4), 0.004, np.float32))
+    assert low.tolist() == [[True, True, False, False]], 'nothing stands there'
+
+
+@pytest.mark.parametrize('noise_m, wall', [(0.002, True), (0.0005, False)])
+def test_what_noise_lifts_off_a_wall_that_leans_is_the_walls(noise_m, wall):
+    """A reading of the wall, 5 cm up, that is 4 mm too near: it seems to lie 4 mm before it."""
+    bin_ = Workspace(
+        (0.0, 0.0, -1.0, 1.0), (-0.1, -0.1, 0.1, 0.1), 0.0, noise_m, wall_slope_deg=45.0
+    )
+    point = np.array([0.15, 0.0, 0.95]) * 0.946 / 0.95
+    assert bin_.wall_distance(point) == pytest.approx(0.0046, abs=1e-4)
+    # A part reaches from there to the middle.
+    points = np.stack([np.linspace(point[0], 0, 9), np.zeros(9), np.full(9, 0.946)], -1)[None]
+    found = wall_readings(bin_, points, bin_.height_of(points))
+    assert found[0, 0] == wall and not found[0, 1:].any()
 
 
 def test_parts_that_only_touched_a_wall_stand_alone():

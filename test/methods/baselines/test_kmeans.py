@@ -7,6 +7,7 @@ import pytest
 from box_scenes import FLOOR, box_scene
 
 from insegan_ros.errors import ConfigError
+from insegan_ros.geometry.clusters import cluster_heights, kmeans_instances
 from insegan_ros.methods.baselines.kmeans import KMeansSegmenter
 from insegan_ros.metrics.masks import honest_miou
 
@@ -38,3 +39,29 @@ def test_an_empty_bin_has_no_instance(camera):
 def test_kmeans_needs_a_number():
     with pytest.raises(ConfigError, match='instances is 0'):
         KMeansSegmenter(0)
+
+
+@pytest.mark.parametrize('tall', [False, True])
+def test_clusters_of_a_small_map_are_the_same_places_in_the_large_one(tall):
+    """A quarter as many columns, or rows, and as many of the others."""
+    large = np.zeros((40, 160), np.float32)
+    large[10:30, 10:50], large[10:30, 110:150] = 0.02, 0.03
+    small = large[:, ::4]
+    large, small = (large.T, small.T) if tall else (large, small)
+    labels = cluster_heights(large, small, 0.002, 2)
+    assert np.array_equal(labels > 0, large > 0) and labels.max() == 2
+    assert len({*labels[large == large.max()]}) == 1 == len({*labels[(0 < large) & (large < 0.03)]})
+
+
+@pytest.mark.parametrize('instances', [1, 2, 5])
+def test_told_how_many_parts_there_are_it_finds_so_many(camera, instances):
+    places = [(30 * at + 4, 20 * at + 4, 30 * at + 24, 20 * at + 19) for at in range(instances)]
+    frame = box_scene(camera, places)
+    found = kmeans_instances(frame, FLOOR, instances)
+    assert len(found) == instances and (found.scores == 0.5).all()
+    # But for the corners, which the filter rounds.
+    assert ((found.labels > 0) ^ (frame.depth_m < 0.48)).sum() == 4 * instances
+    assert {found.labels[top + 5, left + 5] for left, top, *_ in places} == {
+        *range(1, instances + 1)
+    }
+    assert len(kmeans_instances(box_scene(camera, []), FLOOR, instances)) == 0
