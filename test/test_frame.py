@@ -39,7 +39,7 @@ def test_rays_project_back_to_their_pixels(camera):
     rays = camera.rays()
     projected = rays @ camera.matrix.T
     assert np.allclose(projected[17, 91, :2], (91, 17), atol=1e-4)
-    assert (rays[..., 2] == 1).all()
+    assert (rays[..., 2] == 1).all() and projected[17, 91, 2] == 1
 
 
 def test_instances_need_a_score_each():
@@ -61,7 +61,7 @@ def test_instances_need_a_score_each():
         {'cx': float('nan')},
         {'cy': -1e6},
         {'width': 0},
-        {'height': -1},
+        {'height': 0},
     ],
     ids=str,
 )

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from box_scenes import CAMERA, box_scene
+from box_scenes import CAMERA, FLOOR, box_scene
 from tilted_bins import cylinders_at, tilted_camera
 
 from insegan_ros.errors import InputError
@@ -15,6 +15,8 @@ from insegan_ros.workspace import (
     MOST_MARGIN,
     Workspace,
     read_workspace,
+    resolve_workspace,
+    window_of,
     workspace_of,
     workspace_values,
     write_workspace,
@@ -54,7 +56,15 @@ def test_a_floor_behind_the_camera_is_refused():
         ((0, 0, -1, 1e-9), None, 'in metres'),
         ((0, 0, -1, 0.4), (-120, -80, 120, 80), 'in metres'),
         ((0, 0, -1, 0.4), (0, 0, 1e-9, 1e-9), 'are empty'),
+        ((0, 0, -1, 0.4), (0, -0.1, 0, 0.1), 'are empty'),
+        ((0, 0, -1, 0.4), (-0.1, 0.1, 0.1, -0.1), 'are empty'),
         ((1e300, 0, -1, 0.4), None, 'not a plane in front of the camera'),
+        ((0, 0, 1, 0.4), None, 'not a plane in front of the camera'),
+        ((0, 0, -1.1, 0.4), None, 'not a plane in front of the camera'),
+        ((0, 0, -1, float('nan')), None, 'expected finite numbers'),
+        ((0, 0, -1, 0.4), (float('nan'), 0, 1, 1), 'expected finite numbers'),
+        ((0, 0, -1), None, 'expected four numbers each'),
+        ((0, 0, -1, 0.4), (0, 0, 1), 'expected four numbers each'),
     ],
 )
 @pytest.mark.filterwarnings('error')
@@ -149,6 +159,45 @@ def test_the_window_of_a_tilted_camera_holds_what_stands_high_at_the_far_wall():
         assert near[0] >= left and near[1] >= top and near[2] <= right and near[3] <= bottom
 
 
+def test_a_window_reaches_from_the_first_pixel_of_the_bounds_to_the_last(camera):
+    """A millimetre is 0.4 px on the floor."""
+    straight = Workspace((0.0, 0.0, -1.0, 0.5), (-0.05125, -0.02125, 0.07625, 0.05125))
+    assert straight.window(camera, 0.0) == (59, 51, 111, 81)
+    # By a fifth of 51 and of 29 px, half at each end.
+    assert straight.window(camera, 0.2) == (54, 48, 116, 84)
+    assert straight.window(camera, 5.0) == (0, 0, 160, 120)
+    assert window_of(None, camera) == (0, 0, 160, 120) == window_of(FLOOR, camera)
+    assert window_of(straight, camera, 0.2) == straight.window(camera, 0.2)
+    assert window_of(straight, camera) == straight.window(camera)
+
+
+@pytest.mark.parametrize(
+    'bounds', [(0.3, 0, 0.4, 0.1), (-0.4, 0, -0.3, 0.1), (0, 0.3, 0.1, 0.4), (0, -0.4, 0.1, -0.3)]
+)
+def test_a_bin_beside_the_picture_is_refused(camera, bounds):
+    with pytest.raises(InputError, match='lie outside the 160x120 image'):
+        Workspace((0.0, 0.0, -1.0, 0.5), bounds).window(camera, 0.0)
+
+
+def test_where_nobody_says_where_the_floor_is_it_is_found_in_the_frame(camera):
+    frame = box_scene(camera, [(40, 40, 60, 60)])
+    found = resolve_workspace(None, frame)
+    assert np.allclose(found.floor, (0, 0, -1, 0.5), atol=1e-3) and found.bounds is None
+    assert resolve_workspace(FLOOR, frame) is FLOOR
+    with pytest.raises(InputError, match='has no bounds'):
+        found.wall_distance(np.zeros(3))
+
+
+@pytest.mark.parametrize('name', ['corner_radius_m', 'foot_radius_m', 'wall_slope_deg'])
+def test_each_of_them_makes_a_bin_moulded(name):
+    bin_ = Workspace((0.0, 0.0, -1.0, 0.5), (-0.1, -0.1, 0.2, 0.1))
+    assert not bin_.moulded and replace(bin_, **{name: 0.01}).moulded
+    # Without bounds radii may be any, and nothing is nearer to a wall.
+    assert replace(bin_, bounds=None, **{name: 30.0}).contains(np.array([[3.0, 0, 0.5]])).all()
+    points = np.array([[0.07, -0.05, 0.4], [0.07, 0.11, 0.4], [-0.11, 0.0, 0.4]])
+    assert bin_.wall_distance(points) == pytest.approx([0.05, -0.01, -0.01])
+
+
 def test_turn_and_walls_are_kept_in_files(tmp_path):
     whole = Workspace((0.0, -0.6, -0.8, 0.5), (-0.1, -0.1, 0.2, 0.1), 7.25, 0.0015)
     write_workspace(whole, tmp_path / 'bin.yaml')
@@ -160,7 +209,16 @@ def test_turn_and_walls_are_kept_in_files(tmp_path):
     assert workspace_of(workspace_values(moulded)) == moulded
     plain = Workspace((0.0, 0.0, -1.0, 0.5), (-0.1, -0.1, 0.2, 0.1))
     assert set(workspace_values(plain)) == {'floor', 'bounds'}
-    for turn, noise in ((200.0, 0.0), (0.0, -0.001), (float('nan'), 0.0)):
+    turned = replace(whole, bounds_turn_deg=180.0, wall_slope_deg=1.25)
+    write_workspace(turned, tmp_path / 'turned.yaml')
+    assert read_workspace(tmp_path / 'turned.yaml') == turned
+    for turn, noise in (
+        (200.0, 0.0),
+        (-200.0, 0.0),
+        (0.0, -0.001),
+        (0.0, 0.1),
+        (float('nan'), 0.0),
+    ):
         with pytest.raises(InputError, match='bounds_turn_deg is .* expected'):
             Workspace(plain.floor, plain.bounds, turn, noise)
     for shape in ((0.11, 0.0, 0.0), (0.0, -0.01, 0.0), (0.0, 0.0, 50.0), (float('nan'), 0.0, 0.0)):

@@ -17,8 +17,13 @@ from insegan_ros.camera.messages import (
     DEPTH_KINDS,
     colour_from_message,
     depth_from_message,
+    intrinsics_from_message,
+    labels_from_message,
+    lens_warning_of,
+    stamp_ns,
 )
 from insegan_ros.errors import InputError
+from insegan_ros.frame import Intrinsics
 
 rclpy = pytest.importorskip('rclpy')
 
@@ -65,7 +70,10 @@ def test_millimetres_and_metres_honour_step_and_endianness(pad, big):
     [
         ({'encoding': 'rgb8'}, 'encoding "rgb8": expected 16UC1'),
         ({'data': b'\0' * 7}, 'carries 7 bytes'),
-        ({'step': 2}, 'step 2'),
+        ({'data': b'\0' * 31}, 'carries 31 bytes'),
+        ({'step': 7}, 'step 7'),
+        ({'height': 0}, '4x0'),
+        ({'width': 0}, '0x4'),
     ],
 )
 def test_messages_that_cannot_be_depth_are_refused_in_words(change, words):
@@ -73,6 +81,39 @@ def test_messages_that_cannot_be_depth_are_refused_in_words(change, words):
     vars(broken).update(change)
     with pytest.raises(InputError, match=words):
         depth_from_message(broken)
+
+
+@pytest.mark.parametrize('pad, big', [(0, False), (6, False), (0, True), (10, True)])
+def test_labels_honour_step_and_endianness(pad, big):
+    labels = np.array([[0, 1, 258], [65535, 2, 3]], np.uint16)
+    found = labels_from_message(message(labels, 'mono16', pad, big))
+    assert found.dtype == np.uint16 and np.array_equal(found, labels)
+    with pytest.raises(InputError, match='label image has encoding "mono8": expected 16UC1'):
+        labels_from_message(message(labels, 'mono8'))
+
+
+def test_the_last_row_need_not_be_padded():
+    rows = message(np.array([[500, 501], [502, 503]], np.uint16), '16UC1', pad=4)
+    rows.data = rows.data[:-4]
+    assert depth_from_message(rows) == pytest.approx(np.array([[0.5, 0.501], [0.502, 0.503]]))
+
+
+@pytest.mark.parametrize('ros1', [False, True])
+def test_a_camera_info_of_either_ros_says_its_rectified_picture(ros1):
+    k, p = [600.0, 0, 320, 0, 601, 240, 0, 0, 1], [590.0, 0, 321, 0, 0, 592, 241, 0, 0, 0, 1, 0]
+    info = SimpleNamespace(width=640, height=480, distortion_model='plumb_bob')
+    for name, value in (('k', k), ('p', p), ('d', [-0.2, 0.05, 0, 0, 0])):
+        setattr(info, name.upper() if ros1 else name, value)
+    assert intrinsics_from_message(info) == Intrinsics(590.0, 592.0, 321.0, 241.0, 640, 480)
+    assert lens_warning_of(info) == ''
+    setattr(info, 'P' if ros1 else 'p', [600.0, 0, 320, 0, 0, 601, 240, 0, 0, 0, 1, 0])
+    assert intrinsics_from_message(info) == Intrinsics(600.0, 601.0, 320.0, 240.0, 640, 480)
+    assert "the camera's lens moves pixels by up to 31" in lens_warning_of(info)
+
+
+def test_a_stamp_is_its_seconds_and_nanoseconds():
+    header = SimpleNamespace(stamp=SimpleNamespace(sec=1_700_000_000, nanosec=123_456_789))
+    assert stamp_ns(header) == 1_700_000_000_123_456_789
 
 
 @pytest.mark.parametrize(

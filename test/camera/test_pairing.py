@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from insegan_ros.camera.pairing import Pairing
+from insegan_ros.camera.pairing import KEPT, Pairing
 
 rclpy = pytest.importorskip('rclpy')
 
@@ -32,6 +32,25 @@ def test_depth_meets_the_colour_of_its_moment_whichever_comes_first():
     # The nearest of several.
     pairing.colour(image(1066, 'c3'), 0.02), pairing.colour(image(1080, 'c4'), 0.02)
     assert names(pairing.depth(image(1069, 'd3'), 0.02)) == ('d3', 'c3')
+    assert names(pairing.depth(image(1078, 'd4'), 0.02)) == ('d4', 'c4')
+
+
+@pytest.mark.parametrize('apart_ms, meet', [(19, True), (20, True), (21, False)])
+@pytest.mark.parametrize('later', [False, True])
+def test_images_that_are_no_farther_apart_than_the_slop_are_of_one_moment(apart_ms, meet, later):
+    colour_ms = 2000 + (apart_ms if later else -apart_ms)
+    first, second = Pairing(), Pairing()
+    first.colour(image(colour_ms), 0.02), second.depth(image(2000), 0.02)
+    assert (first.depth(image(2000), 0.02) is not None) == meet
+    assert (second.colour(image(colour_ms), 0.02) is not None) == meet
+
+
+def test_a_few_colour_images_are_kept():
+    pairing = Pairing()
+    for number in range(KEPT + 1):
+        pairing.colour(image(1000 + 33 * number, f'c{number}'), 0.02)
+    assert pairing.depth(image(1000, 'd'), 0.02) is None
+    assert names(pairing.depth(image(1033, 'd'), 0.02)) == ('d', 'c1')
 
 
 def test_depth_without_colour_waits_and_a_clock_set_back_is_survived():

@@ -139,6 +139,28 @@ def test_the_body_meets_what_stands_in_its_way():
     assert not touches(cup, pose, np.tile([0.015, 0.0, 0.445], (3, 1)), 0.0)
 
 
+IN, OUT = 0.999, 1.001
+
+
+@pytest.mark.parametrize('side', [1, -1])
+def test_the_bodies_that_no_file_describes_are_as_large_as_they_are_said_to_be(side):
+    """A cup of 5 mm, which may sink in by two, and a tool of 2 cm from 1 to 6 cm above it; fingers
+    of 1 cm, 4 cm apart."""
+    cup, fingers = suction_body(0.005, 0.02), finger_body(0.04, 0.01)
+    for body, corner, middle in (
+        (cup, (0.005, 0.005, -0.002), (0.0, 0.0, -0.006)),
+        (cup, (0.02, 0.02, -0.01), (0.0, 0.0, -0.035)),
+        (cup, (0.02, 0.02, -0.06), (0.0, 0.0, -0.035)),
+        (fingers, (0.005, 0.03, 0.0), (0.0, 0.025, -0.03)),
+        (fingers, (0.005, 0.02, -0.06), (0.0, 0.025, -0.03)),
+    ):
+        corner, middle = np.array(corner) * (side, side, 1), np.array(middle) * (1, side, 1)
+        within = middle + IN * (corner - middle)
+        beyond = middle + np.where(np.eye(3), OUT, IN) * (corner - middle)
+        assert body.contains(within[None], 0.0).all()
+        assert not body.contains(beyond, 0.0).any()
+
+
 def test_walls_are_as_high_as_they_are_said_to_be():
     body = finger_body(0.04, 0.01)
     assert not hits_walls(body, at(0, 0, 0.48), BIN, 0.1, 0.0)
