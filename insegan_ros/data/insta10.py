@@ -84,7 +84,8 @@ def _read(folder: Path, name: str, picture: dict[str, Any], unit_m: float, part:
         ) from error
     except InputError as error:
         raise DatasetError(f'{folder / "camera.json"}: picture {name}: {error}') from error
-    return Scene(frame, instances_of(labels, (part,) * count, None, []), workspace, (part,))
+    truth = instances_of(labels, (part,) * count, None, [])
+    return Scene(frame, truth, workspace, (part,) if count else ())
 
 
 def write_insta10(

@@ -14,7 +14,8 @@ A shard `scenes-00003.h5` holds, for N scenes of up to n instances in (H, W) pic
     labels      (N, H, W) uint16, 0 = background, 65535 = not known
     classes     (N, n) int16, -1 beyond the count
     poses       (N, n, 4, 4) float32, camera-from-object
-    amodal      (N, n, H, ceil(W / 8)) uint8: whole masks, eight pixels per byte
+    amodal      (N, n, H, ceil(W / 8)) uint8: whole masks, eight pixels per byte; missing, or of a
+                scene all 0, where they are not known
     quality     (N, 2) float32, of the physics: speed of the fastest point in m/s, deepest
                 interpenetration in m
 
@@ -40,7 +41,7 @@ from insegan_ros.data.hdf5 import opened_hdf5, readable
 from insegan_ros.data.scene import Scene
 from insegan_ros.data.whole_sets import check_scenes
 from insegan_ros.errors import DatasetError
-from insegan_ros.frame import IGNORE, Frame, Instances, Intrinsics, metres
+from insegan_ros.frame import IGNORE, Frame, Instances, Intrinsics, highest_label, metres
 from insegan_ros.heights import square_height_map
 from insegan_ros.workspace import SCALARS, TRAINING_MARGIN, Workspace, four
 
@@ -152,14 +153,17 @@ def _truth_arrays(truths: Sequence[Instances], classes: tuple[str, ...]) -> dict
         'classes': kinds,
         'poses': poses,
     }
-    if truths[0].amodal is not None:
+    # An empty bin has all the whole masks that it can have, which says nothing of the others.
+    some = [truth for truth in truths if len(truth)] or truths
+    known = any(truth.amodal is not None for truth in some)
+    if known:
         out['amodal'] = np.zeros((count, slots, height, (width + 7) // 8), np.uint8)
     for index, truth in enumerate(truths):
         if truth.classes is not None:
             kinds[index, : len(truth)] = [classes.index(name) for name in truth.classes]
         if truth.poses is not None:
             poses[index, : len(truth)] = truth.poses
-        if truth.amodal is not None:
+        if known and truth.amodal is not None:
             out['amodal'][index, : len(truth)] = np.packbits(truth.amodal, axis=-1)
     return out
 
@@ -337,6 +341,9 @@ def _scene(file: h5py.File, index: int, classes: tuple[str, ...]) -> Scene:
             amodal = np.unpackbits(
                 file['amodal'][index][:count], axis=-1, count=labels.shape[1]
             ).astype(bool)
+            # No whole mask is empty of which something is seen: this scene's were not known.
+            if highest_label(labels) and not amodal.any():
+                amodal = None
         truth = Instances(
             labels,
             np.ones(count, np.float32),

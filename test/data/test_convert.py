@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import trimesh
+from box_scenes import CAMERA
 from pycocotools.coco import COCO
 
 from insegan_ros.data.coco import write_coco
@@ -16,8 +17,9 @@ from insegan_ros.data.convert import FORMATS, convert, open_dataset
 from insegan_ros.data.scene import Scene, visible_fractions
 from insegan_ros.data.shards import ShardDataset
 from insegan_ros.errors import ConfigError, DatasetError
-from insegan_ros.frame import Frame, Intrinsics
+from insegan_ros.frame import IGNORE, Frame, Instances, Intrinsics
 from insegan_ros.metrics.inspect import describe, inspect
+from insegan_ros.workspace import Workspace, workspace_values
 from insegan_sim.generate import SimulateConfig, simulate
 
 
@@ -54,6 +56,35 @@ def test_a_round_trip_loses_nothing(d435_data, tmp_path, to):
     convert(tmp_path / 'there', tmp_path / 'back', 'shards')
     assert_equal(scenes_of(d435_data), scenes_of(tmp_path / 'back'))
     assert ShardDataset(tmp_path / 'back').classes == ('nut', 'cone')
+
+
+@pytest.mark.parametrize('to', ['shards', 'bop', 'coco', 'insta10'])
+def test_a_round_trip_keeps_the_bins_shape_and_what_nobody_knows(tmp_path, to):
+    """Nothing hidden is known of the parts, two of four numbers are seen, and one bin is empty."""
+    bins = [
+        Workspace((0.0, -0.6, -0.8, 0.4), (-0.1, -0.1, 0.2, 0.1), 7.25, 0.0015, 0.03, 0.01, 3.5),
+        Workspace((0.0, 0.0, -1.0, 0.5)),
+    ]
+    poses = np.tile(np.eye(4, dtype=np.float32), (4, 1, 1))
+    poses[:, 2, 3] = 0.1, 0.2, 0.3, 0.4
+    scenes = []
+    for number, workspace in enumerate(bins):
+        labels = np.zeros((120, 160), np.uint16)
+        count = 4 * (1 - number)
+        if count:
+            labels[10:30, 10:50], labels[40:60, 20:30], labels[0:8] = 2, 4, IGNORE
+        frame = Frame(np.full(labels.shape, 0.5, np.float32), CAMERA)
+        truth = Instances(labels, np.ones(count, np.float32), ('nut',) * count, poses[:count])
+        scenes.append(Scene(frame, truth, workspace, ('nut',) * (count > 0)))
+    write_coco(scenes, ('nut',), tmp_path / 'first', None)
+    convert(tmp_path / 'first', tmp_path / 'there', to)
+    found = scenes_of(tmp_path / 'there')
+    assert_equal(scenes, found, skip=('poses', 'amodal') if to == 'insta10' else ('amodal',))
+    for one, own in zip(bins, found):
+        for name, value in workspace_values(one).items():
+            assert workspace_values(own.workspace)[name] == pytest.approx(value, abs=1e-12), name
+        assert len(workspace_values(own.workspace)) == len(workspace_values(one))
+    assert found[0].truth.amodal is None and len(found[1].truth) == 0
 
 
 def test_insta10_holds_depth_masks_and_clouds(nut_data, d435_data, tmp_path):

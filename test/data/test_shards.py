@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import h5py
 import numpy as np
 import pytest
@@ -88,6 +90,24 @@ def test_everything_in_a_scene_survives(tmp_path):
             assert np.array_equal(getattr(before.truth, name), getattr(after.truth, name))
 
 
+@pytest.mark.parametrize('order', [(3, 0, 2), (0, 3, 2), (0, 2, 3), (3, 2, 0), (2, 3, 0), (3,)])
+@pytest.mark.parametrize('known', [2, 9])
+def test_whole_masks_that_are_not_known_stay_unknown_beside_others(tmp_path, order, known):
+    """Of three parts, and of two unless they are `known`; an empty bin hides nothing."""
+    scenes = [hand_made(count) for count in order]
+    scenes = [
+        replace(one, truth=replace(one.truth, amodal=None))
+        if len(one.truth) not in (0, known)
+        else one
+        for one in scenes
+    ]
+    write_whole(tmp_path / 'scenes-00000.h5', pack_shard(scenes, ShardInfo(('a', 'b'), 0, 0)))
+    for before, after in zip(scenes, ShardDataset(tmp_path)):
+        if len(before.truth):
+            assert np.array_equal(before.truth.amodal, after.truth.amodal)
+        assert np.array_equal(before.truth.labels, after.truth.labels)
+
+
 @pytest.mark.parametrize(
     ('walls', 'columns'),
     [
@@ -97,8 +117,6 @@ def test_everything_in_a_scene_survives(tmp_path):
     ],
 )
 def test_bins_of_every_kind_survive(walls, columns, tmp_path):
-    from dataclasses import replace
-
     plain = hand_made(1)
     workspace = replace(plain.workspace, **walls)
     some = [replace(plain, workspace=one) for one in (workspace, None)]
@@ -126,8 +144,6 @@ def test_the_same_scenes_make_the_same_bytes():
 
 
 def test_scenes_that_cannot_share_a_shard_are_refused():
-    from dataclasses import replace
-
     with pytest.raises(DatasetError, match='cannot share a shard'):
         pack_shard([hand_made(2), replace(hand_made(2), truth=None)], ShardInfo(('a', 'b'), 0, 0))
     grey = hand_made(2)
@@ -142,8 +158,6 @@ def test_scenes_that_cannot_share_a_shard_are_refused():
 
 
 def test_image_level_labels_have_no_masks(tmp_path):
-    from dataclasses import replace
-
     write_whole(
         tmp_path / 'scenes-00000.h5',
         pack_shard([replace(hand_made(3), truth=None)], ShardInfo(('a', 'b'), 0, 0)),
