@@ -92,6 +92,13 @@ def test_poses_that_cannot_tell_are_refused():
         solve_hand_eye(*simulated('hand', axes=(0, 0, 1)), 'hand')
     with pytest.raises(InputError, match='the hand turned by'):
         solve_hand_eye(*simulated('hand', axes=(0.1, 0.1, 0.1)), 'hand')
+    # Four degrees about the others; and a hand that only moved, however it is turned.
+    with pytest.raises(InputError, match='about one axis alone'):
+        solve_hand_eye(*simulated('hand', axes=(1, 0.1, 0.1)), 'hand')
+    hands, targets = simulated('hand')
+    hands[:, :3, :3] = Rotation.from_euler('x', 100, degrees=True).as_matrix()
+    with pytest.raises(InputError, match='the hand turned by 0.0 degrees at most'):
+        solve_hand_eye(hands, targets, 'hand')
 
 
 def in_mm(hands: np.ndarray) -> np.ndarray:

@@ -155,6 +155,18 @@ def test_the_bins_wall_is_kept_away_from():
     )
 
 
+def test_the_floor_of_a_surface_is_the_bins_without_the_room_around_it():
+    frame, _ = scene((60, 40, 100, 80, 0.04))
+    frame.depth_m[:] += np.arange(120 * 160, dtype=np.float32).reshape(120, 160) * 1e-7
+    bin_ = Workspace(FLOOR.floor, (-0.1, -0.06, 0.05, 0.09))
+    surface = Surface(frame, bin_)
+    left, top, right, bottom = bin_.window(CAMERA, 0.0)
+    assert np.array_equal(surface.depth, frame.depth_m[surface.inside])
+    assert np.array_equal(surface.depth[surface.floor], frame.depth_m[top:bottom, left:right])
+    assert surface.depth.shape == surface.height.shape == surface.read.shape
+    assert surface.depth.size > 1.5 * (right - left) * (bottom - top)
+
+
 @pytest.mark.parametrize('config', [{'tool_radius_m': 0.03}, {'wall_m': 0.04}], ids=str)
 @pytest.mark.parametrize('gripper', ['suction', 'parallel'])
 def test_where_nobody_says_where_walls_are_there_are_none(gripper, config):
@@ -222,6 +234,15 @@ def test_the_bin_in_words():
         bin_state(Surface(frame, FLOOR), picks, PickConfig(full_height_m=0.03))
         is BinState.OVERFILLED
     )
+    assert bin_state(Surface(frame, FLOOR), picks, overfilled=True) is BinState.OVERFILLED
+    # What cannot be taken is there all the same, however small.
+    (none,) = (replace(one, possible=False) for one in picks)
+    assert bin_state(Surface(empty, FLOOR), [none]) is BinState.OCCUPIED_NOT_PICKABLE
+    # Two square centimetres, less a pixel all around: a pixel is 2.5 mm wide.
+    for side, state in ((8, BinState.OCCUPIED_NOT_PICKABLE), (7, BinState.EMPTY)):
+        small, _ = scene((60, 40, 60 + side, 40 + side, 0.006))
+        assert bin_state(Surface(small, FLOOR), []) is state
+    assert bin_state(Surface(small, FLOOR), [], min_height_m=0.01) is BinState.EMPTY
     # Noise of the camera is no part.
     noisy = Frame(
         (0.5 + np.random.default_rng(0).normal(0, 0.003, (120, 160))).astype(np.float32), CAMERA
@@ -281,6 +302,46 @@ def test_picks_are_ordered_as_one_asks():
     assert first.label == 2, "the middle is the bin's"
 
 
+@pytest.mark.parametrize('middle, first', [((-0.13, 0.0), 1), ((0.13, 0.0), 2), ((0.0, 0.12), 3)])
+def test_the_middle_is_that_of_the_bounds(middle, first):
+    frame, found = scene((24, 50, 44, 70, 0.02), (116, 50, 136, 70, 0.04), (70, 96, 90, 116, 0.03))
+    x, y = middle
+    bin_ = Workspace(FLOOR.floor, (x - 0.3, y - 0.3, x + 0.3, y + 0.3))
+    assert rank_picks(Surface(frame, bin_), found, PickConfig(order='middle'))[0].label == first
+
+
+def test_a_score_is_what_lies_free_high_and_sure():
+    """Each alone makes it smaller: half the height, a neighbour at a centimetre, a score of none,
+    something on it, a second part."""
+    frame, found = scene((60, 40, 100, 80, 0.04), (10, 90, 30, 110, 0.02))
+    high, low = rank_picks(Surface(frame, FLOOR), found, part_area_m2=1.0)
+    assert (high.label, low.label) == (1, 2)
+    assert high.score == pytest.approx(0.98) and low.score == pytest.approx(0.8 * 0.98)
+    unsure = replace(found, scores=np.array([0.0, 0.9], np.float32))
+    assert rank_picks(Surface(frame, FLOOR), unsure)[0].score == pytest.approx(0.8, rel=1e-4)
+    near, both = scene((60, 40, 100, 80, 0.04), (103, 40, 120, 80, 0.06))
+    config = PickConfig(tool_radius_m=0.005, cup_radius_m=0.06)
+    pick = next(one for one in rank_picks(Surface(near, FLOOR), both, config) if one.label == 1)
+    assert not pick.possible and pick.clearance_m > 0.02
+    assert pick.score == pytest.approx(0.98 * 0.1 * (0.6 + 0.4 * 0.04 / 0.06), rel=1e-4)
+    for doubles, share in (('last', 0.5), ('any', 1.0), ('never', 0.1 * 0.5)):
+        config = PickConfig(doubles=doubles)
+        two = rank_picks(Surface(frame, FLOOR), found, config, part_area_m2=1e-3)
+        assert next(one for one in two if one.label == 1).score == pytest.approx(0.98 * share)
+
+
+@pytest.mark.parametrize('room_px', [6, 7])
+def test_little_room_lowers_a_score(room_px):
+    """A small box with a wall beside it, so near that its cup has so many pixels to it."""
+    frame, found = scene((70, 50, 77, 57, 0.04))
+    frame.depth_m[:, 74 + room_px :] = 0.45
+    config = PickConfig(cup_radius_m=0.002, tool_radius_m=0.002)
+    (pick,) = rank_picks(Surface(frame, FLOOR), found, config)
+    assert pick.clearance_m == pytest.approx((room_px + 1) * 0.46 / 200, rel=0.01)
+    clear = 0.7 + 0.3 * min(pick.clearance_m / 0.02, 1)
+    assert pick.score == pytest.approx(pick.uncovered**4 * clear * 0.98, rel=1e-4)
+
+
 def test_two_parts_in_one_mask_are_behind_impossible_or_as_good():
     frame, found = scene((20, 20, 40, 40, 0.03), (60, 20, 80, 40, 0.03), (100, 20, 140, 40, 0.05))
     by = {
@@ -305,7 +366,8 @@ def test_a_second_part_between_the_fingers_is_seen():
     labels = single.labels.copy()
     labels[57:61, 76:84] = 2
     both = Instances(labels, np.array([0.9, 0.5], np.float32))
-    picks = rank_picks(Surface(alone, FLOOR), both, config)
+    # As large as it is: by its area alone it would not be two.
+    picks = rank_picks(Surface(alone, FLOOR), both, config, part_area_m2=600 * (0.47 / 200) ** 2)
     assert next(one for one in picks if one.label == 1).double
 
 
