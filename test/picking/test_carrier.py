@@ -7,7 +7,7 @@ import pytest
 from tilted_bins import BIN, DEPTH_CAMERA, cylinders_at, tilted_camera
 
 from insegan_ros.frame import Frame
-from insegan_ros.picking.carrier import Place, find_carrier
+from insegan_ros.picking.carrier import Place, _mean_height, find_carrier
 from insegan_ros.workspace import Workspace
 
 WALL_M, FLOOR_M = 0.1, 0.6
@@ -16,10 +16,16 @@ OPEN = Workspace((0.0, 0.0, -1.0, FLOOR_M), (-0.1, -0.08, 0.1, 0.08))
 
 
 def box_bin(
-    level_m: float = 0.0, share: float = 1.0, shift_m: float = 0.0, noise_m: float = 0.0
+    level_m: float = 0.0,
+    share: float = 1.0,
+    shift_m: float = 0.0,
+    noise_m: float = 0.0,
+    down_m: float = 0.0,
+    turn_deg: float = 0.0,
 ) -> Frame:
     """A bin as its heights: walls of WALL_M, and from the left so large a share of its inside is
-    filled to a level."""
+    filled to a level. Moved to the right and down, and turned from x towards y."""
+    cosine, sine = np.cos(np.radians(turn_deg)), np.sin(np.radians(turn_deg))
     rays = DEPTH_CAMERA.rays()
     depth = np.full(rays.shape[:2], np.inf)
     # The nearest of level planes that a ray meets where they are.
@@ -34,7 +40,8 @@ def box_bin(
         ),
     ):
         at = FLOOR_M - height
-        hit = where(rays[..., 0] * at - shift_m, rays[..., 1] * at)
+        x, y = rays[..., 0] * at - shift_m, rays[..., 1] * at - down_m
+        hit = where(cosine * x + sine * y, cosine * y - sine * x)
         depth = np.where(hit, np.minimum(depth, at), depth)
     noise = noise_m * np.random.default_rng(0).standard_normal(depth.shape)
     return Frame((depth + noise).astype(np.float32), DEPTH_CAMERA)
@@ -87,6 +94,49 @@ def test_the_pose_is_the_configured_one_until_the_bin_has_moved():
     assert moved.pose[:3, 3] == pytest.approx([0.012, 0, FLOOR_M], abs=8e-4)
     # It is as full as before, though it has left the bounds in part.
     assert moved.fill == pytest.approx(0.5, abs=0.02)
+
+
+@pytest.mark.parametrize('turn_deg', [3.0, -2.0])
+@pytest.mark.parametrize('middle', [(0.0, 0.0), (0.02, -0.01)])
+def test_a_bin_that_was_moved_and_turned_is_found_so(middle, turn_deg):
+    """Bounds whose middle is not the axis'; what lies in it lies at one of its ends."""
+    x, y = middle
+    bounds = x - 0.1, y - 0.08, x + 0.1, y + 0.08
+    frame = box_bin(0.08, 0.5, x + 0.012, 0.0, y - 0.008, turn_deg)
+    found = find_carrier(frame, Workspace(OPEN.floor, bounds))
+    assert found.place == Place.MOVED and found.fill == pytest.approx(0.4, abs=0.02)
+    assert found.pose[:3, 3] == pytest.approx([x + 0.012, y - 0.008, FLOOR_M], abs=1e-3)
+    cosine, sine = np.cos(np.radians(turn_deg)), np.sin(np.radians(turn_deg))
+    expected = np.array([[cosine, sine, 0], [sine, -cosine, 0], [0, 0, -1]])
+    assert found.pose[:3, :3] == pytest.approx(expected, abs=5e-3)
+    assert f'{turn_deg:.0f}' in found.said and found.said.startswith('moved: 14.')
+
+
+def test_of_a_bin_that_is_seen_in_part_it_is_said_which_way_it_is_not():
+    """Its left side is hidden by something high: along x it may have moved."""
+    frame = box_bin(0.05)
+    frame.depth_m[:, :230] = 0.4
+    found = find_carrier(frame, OPEN, WALL_M)
+    assert found.place == Place.NOT_SEEN and found.rim.seen.tolist() == [False, True]
+    assert found.said.startswith('along x not seen: ')
+
+
+def test_cells_that_are_far_from_any_reading_are_as_high_as_the_mean():
+    half = np.array([0.1, 0.08], np.float32)
+    rng = np.random.default_rng(0)
+    places = np.stack([rng.uniform(-0.1, 0.1, 60_000), rng.uniform(-0.08, 0.08, 60_000)])
+    heights = np.where(places[0] < -0.05, 0.04, 0.02)
+    whole = np.vstack([places, heights]).astype(np.float32)
+    assert _mean_height(whole, half) == pytest.approx(0.25 * 0.04 + 0.75 * 0.02, rel=0.01)
+    # The right half is not read: near its rim it is as high as what is beside it.
+    left = _mean_height(whole[:, places[0] < 0], half)
+    near = 0.5 * 0.03 + 0.5 * 0.03
+    assert left == pytest.approx(near, rel=0.1) and left < near
+    assert np.isnan(_mean_height(whole[:, places[0] < -0.05], half))
+    # Readings on the very rim are in the outermost cells; the floor's noise has no volume.
+    rim = np.array([[0.1, -0.1], [0.08, -0.08], [0.0, 0.0]], np.float32)
+    assert _mean_height(np.hstack([whole, rim]), half) > 0.02
+    assert _mean_height(whole * np.float32([[1], [1], [-1]]), half) == 0
 
 
 def test_under_a_tilted_camera_the_pose_is_the_bins():

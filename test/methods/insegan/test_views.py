@@ -10,12 +10,14 @@ import pytest
 import torch
 
 from insegan_ros.data.scene import visible_fractions
-from insegan_ros.engine.checkpoint import Checkpoint
+from insegan_ros.engine.checkpoint import Checkpoint, Scales
 from insegan_ros.errors import CheckpointError
+from insegan_ros.frame import Frame, Intrinsics
 from insegan_ros.methods.insegan.generator import Generator, GeneratorConfig
 from insegan_ros.methods.insegan.views import Views, ViewSegmenter, find_view, views_of
 from insegan_ros.methods.registry import find_checkpoint, load_segmenter
 from insegan_ros.metrics.poses import match
+from insegan_ros.workspace import Workspace
 from insegan_sim.scenes import bin_setup, scene_stream
 
 
@@ -65,6 +67,44 @@ def test_a_generator_without_single_parts_of_their_own_is_refused():
     config = {**checkpoint.config, 'insegan': {**checkpoint.config['insegan'], 'generator': shape}}
     with pytest.raises(CheckpointError, match='placement volume: expected patch'):
         ViewSegmenter(replace(checkpoint, config=config))
+
+
+class Divided:
+    """The dense network's answer where it is known: what stands higher than 5 cm lies across the
+    part."""
+
+    min_height_m = 0.004
+
+    def field(self, small_m: np.ndarray) -> None:
+        self.small_m = small_m
+
+    def instances(self, field: None, height_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        labels = np.where(height_m > 0.05, 1, np.where(height_m > 0.004, 2, 0)).astype(np.uint16)
+        return labels, np.array([0.9, 0.8], np.float32)
+
+
+@pytest.mark.parametrize('corner', [(40, 30), (91, 56)])
+def test_a_view_is_laid_in_the_frame_to_the_pixel(corner):
+    """An L at twice the views' resolution, a bar across its foot; a camera half a metre above."""
+    views, (x, y) = ells(), corner
+    segmenter = ViewSegmenter.__new__(ViewSegmenter)
+    segmenter.views, segmenter.device = views, torch.device('cpu')
+    segmenter.scales, segmenter.inference = Scales(2 * 0.5 / 200, 0.1, 50.0, 4.0), Divided()
+    segmenter.part = 'ell'
+    heights = np.zeros((120, 160), np.float32)
+    shown = np.kron(views.heights[2].numpy(), np.ones((2, 2)))
+    heights[y : y + 24, x : x + 24] = 0.1 * shown
+    whole = heights > 0
+    # Within the L's own outline, so that nothing else of the picture is cut out.
+    heights[y + 10 : y + 14, x + 14 : x + 22] = 0.08
+    frame = Frame(0.5 - heights, Intrinsics(200.0, 200.0, 79.5, 59.5, 160, 120))
+    found = segmenter.segment(frame, Workspace((0.0, 0.0, -1.0, 0.5)))
+    assert np.array_equal(found.amodal[1], whole)
+    assert found.amodal[1].sum() > found.masks()[1].sum()
+    # Its middle lies between four pixels, two tenths of the scale above the floor.
+    ray = np.array([(x + 11.5 - 79.5) / 200, (y + 11.5 - 59.5) / 200, 1.0])
+    assert found.poses[1, :3, 3] == pytest.approx(ray * (0.5 - 0.02), abs=1e-6)
+    assert found.poses[1, :3, :3] == pytest.approx(np.eye(3))
 
 
 @pytest.mark.slow
