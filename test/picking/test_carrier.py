@@ -112,13 +112,19 @@ def test_a_bin_that_was_moved_and_turned_is_found_so(middle, turn_deg):
     assert f'{turn_deg:.0f}' in found.said and found.said.startswith('moved: 14.')
 
 
-def test_of_a_bin_that_is_seen_in_part_it_is_said_which_way_it_is_not():
-    """Its left side is hidden by something high: along x it may have moved."""
+@pytest.mark.parametrize(
+    'hidden, way',
+    [(np.s_[:, :230], 'x'), (np.s_[:, 370:], 'x'), (np.s_[:145], 'y'), (np.s_[255:], 'y')],
+    ids=str,
+)
+def test_of_a_bin_that_is_seen_in_part_it_is_said_which_way_it_is_not(hidden, way):
+    """One of its sides is hidden by something high: across that one it may have moved."""
     frame = box_bin(0.05)
-    frame.depth_m[:, :230] = 0.4
+    frame.depth_m[hidden] = 0.4
     found = find_carrier(frame, OPEN, WALL_M)
-    assert found.place == Place.NOT_SEEN and found.rim.seen.tolist() == [False, True]
-    assert found.said.startswith('along x not seen: ')
+    assert found.place == Place.NOT_SEEN
+    assert found.rim.seen.tolist() == [way == 'y', way == 'x']
+    assert found.said.startswith(f'along {way} not seen: ')
 
 
 def test_cells_that_are_far_from_any_reading_are_as_high_as_the_mean():

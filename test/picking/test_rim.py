@@ -9,7 +9,7 @@ import pytest
 from tilted_bins import BIN, DEPTH_CAMERA, MOULDED, tilted_camera
 
 from insegan_ros.errors import InputError
-from insegan_ros.picking.rim import Rim, find_rim, places_of
+from insegan_ros.picking.rim import ENDS, SLOTS, Rim, _fit, find_rim, places_of
 from insegan_ros.workspace import Workspace
 from insegan_sim.camera import Camera
 from insegan_sim.parts import load_part
@@ -34,6 +34,27 @@ def rim_of(camera: Camera, workspace: Workspace, sensor: str = '', seed: int = 0
     return find_rim(
         places_of(frame.depth_m, workspace, camera.intrinsics), workspace, frame.intrinsics
     )
+
+
+@pytest.mark.parametrize('shift_m, turn_deg', [((0.01, -0.004), 2.0), ((-0.003, 0.0), -3.0)])
+def test_the_corner_that_moved_most_is_told(shift_m, turn_deg):
+    """Edges of every slot of a bin of 20 x 16 cm, all of them as far outside of its bounds."""
+    half, edges = np.array([0.1, 0.08]), []
+    for side, (x, y) in enumerate(((-1, 0), (0, -1), (1, 0), (0, 1))):
+        for slot in (np.arange(SLOTS) + 0.5) / SLOTS * 2 - 1:
+            along = slot * (1 - 2 * ENDS)
+            point = np.array([x or along, y or along]) * half
+            move = shift_m + np.radians(turn_deg) * np.array([-point[1], point[0]])
+            edges.append(np.dot((x, y), move) + (0.003, 0.007)[side % 2])
+    rim = _fit(np.arange(4 * SLOTS), np.array(edges), half, 0.05, 0.001)
+    assert rim.shift_m == pytest.approx(shift_m, abs=1e-9) and rim.complete and rim.moved
+    assert rim.turn_deg == pytest.approx(turn_deg, abs=1e-9) and rim.height_m == 0.05
+    corners = np.array([(x, y) for x in (-0.1, 0.1) for y in (-0.08, 0.08)])
+    turned = np.radians(turn_deg) * np.stack([-corners[:, 1], corners[:, 0]], 1)
+    moves = np.linalg.norm(shift_m + turned, axis=1)
+    assert rim.reach_m == pytest.approx(moves.max(), abs=1e-9) and np.ptp(moves) > 0.001
+    # No edge is surer than the pixels' grid: a pixel, and five standard deviations.
+    assert 0.001 < rim.limit_m < 0.002
 
 
 def test_places_are_those_of_the_workspace():
