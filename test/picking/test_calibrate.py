@@ -15,7 +15,14 @@ from tilted_bins import BIN, MOULDED, cylinders_at, tilted_camera
 
 from insegan_ros.errors import DatasetError, InputError
 from insegan_ros.frame import Frame, Intrinsics
-from insegan_ros.picking.calibrate import calibrate, spread, write_calibration
+from insegan_ros.picking.calibrate import (
+    Calibration,
+    _farthest,
+    _median,
+    calibrate,
+    spread,
+    write_calibration,
+)
 from insegan_ros.picking.floor_view import lay_out
 from insegan_ros.workspace import Workspace
 from insegan_sim.container import Container
@@ -212,6 +219,11 @@ def test_floor_and_bounds_by_hand_are_taken_and_checked():
     found = calibrate(frames, truth.floor, truth.bounds)[0]
     assert found.workspace.floor == truth.floor and found.workspace.bounds == truth.bounds
     assert 0.3 < found.free < 0.95 and found.residual_m < 0.002
+    # As high as the lowest wall, and without one at each side there is none.
+    assert found.wall_m == pytest.approx(BIN.height_m, abs=0.005)
+    x_min, y_min, x_max, y_max = truth.bounds
+    wide = calibrate(frames, truth.floor, (x_min, y_min, x_max + 0.05, y_max))[0]
+    assert wide.wall_m == 0 and len(wide.wall_residuals_m) < len(found.wall_residuals_m) == 4
     assert f'{100 * found.free:.0f} % of it free' in found.text()
     # So small may parts be: twenty pixels, and five times the noise.
     wide, high = found.smallest_m
@@ -240,7 +252,49 @@ def test_frames_are_spread_over_a_recording():
     frames = [Frame(np.full((1, 1), i + 1, np.float32), TINY) for i in range(57)]
     kept = [int(frame.depth_m[0, 0]) for frame in spread(frames, 5)]
     assert len(kept) <= 5 and kept[0] == 1 and kept[-1] > 40 and len(set(np.diff(kept))) == 1
-    assert len(spread(frames[:4], 5)) == 4
+    assert len(spread(frames[:4], 5)) == 4 and len(spread(frames[:5], 5)) == 5
+    for count in range(6, 57):
+        kept = [int(frame.depth_m[0, 0]) for frame in spread(frames[:count], 5)]
+        assert 3 <= len(kept) <= 5 and count - kept[-1] < kept[1] - kept[0]
+
+
+@pytest.mark.parametrize('count', [4, 5])
+def test_a_reading_is_the_median_of_those_there_are(count):
+    """None is where fewer than half of the pictures have one."""
+    depths = np.array([0.7, 0.4, 0.5, 0.6, 0.8])[:count, None, None] * np.ones((1, 1, 5))
+    depths[0, 0, 1], depths[:2, 0, 2], depths[:3, 0, 3], depths[:, 0, 4] = (np.nan,) * 4
+    found = _median(depths)[0]
+    expected = {4: [0.6, 0.5, 0.6, np.nan, np.nan], 5: [0.6, 0.6, 0.6, np.nan, np.nan]}[count]
+    assert found == pytest.approx(expected, nan_ok=True) and found.dtype == np.float32
+
+
+@pytest.mark.parametrize('count, free', [(10, 2), (15, 2), (20, 3), (30, 4)])
+def test_what_is_seen_farthest_in_more_than_a_tenth_of_the_pictures_is_the_floor(count, free):
+    """Its readings' mean, whatever lies on it in the others; fewer readings are none."""
+    depths = np.full((count, 1, 3), 0.45)
+    depths[:free, 0, 0] = 0.5 + 0.002 * np.linspace(-1, 1, free)
+    depths[: free - 1, 0, 1] = 0.5
+    depths[-(-count // 10) - 1 :, 0, 2] = np.nan
+    found = _farthest(depths)[0]
+    assert found[0] == pytest.approx(np.mean(depths[:free, 0, 0]))
+    assert found[1] == pytest.approx(0.45) and np.isnan(found[2])
+
+
+def test_a_calibration_says_what_was_found():
+    """A floor tilted by asin .6, walls that lean; and nothing but a floor."""
+    bin_ = Workspace((0.0, -0.6, -0.8, 0.4), (-0.1, -0.1, 0.2, 0.1), 7.25, 0.0015, 0.03, 0.01, 3.5)
+    found = Calibration(bin_, 0.05, 0.0015, 12, 0.0012, (0.0004, 0.0021, 0.0011), 0.834, 0.002)
+    assert found.text() == (
+        '12 pictures: floor at 0.500 m, tilted 36.9 degrees, noise 1.5 mm, residual 1.2 mm; inside'
+        ' 300 x 200 mm, turned 7.2 degrees, 83 % of it free; walls of 50 mm, 3 of four sides are'
+        ' walls, 2.1 mm off at most, round by 30 mm at the corners and 10 mm at the foot, and lean'
+        ' outwards by 3.5 degrees; a pixel is 2.00 mm there: parts should be 40 mm wide (20 px) and'
+        ' 7.5 mm high or more'
+    )
+    plain = Workspace((0.0, 0.0, -1.0, 0.5), (-0.1, -0.1, 0.1, 0.1))
+    text = Calibration(plain, 0.0, 0.0001, 1, pixel_m=0.001).text()
+    assert '200 x 200 mm, 100 % of it free; no walls were seen; a pixel is 1.00 mm' in text
+    assert text.endswith('20 mm wide (20 px) and 1.5 mm high or more')
 
 
 @pytest.mark.parametrize('tilt', [(0.0, 0.0, 0.0), (20.0, 0.0, 0.0), (-15.0, 10.0, 8.0)])
