@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import trimesh
 
-from insegan_ros.metrics.poses import TruePart, add_s, frame_between, match, mssd
+from insegan_ros.frame import Instances
+from insegan_ros.metrics.poses import TruePart, add_s, errors_of, frame_between, match, mssd
 
 
 def turn(axis: int, degrees: float, shift: tuple[float, float, float] = (0, 0, 0)) -> np.ndarray:
@@ -27,6 +28,40 @@ def test_measures_know_symmetries_and_lengths():
     )
     assert mssd(np.eye(4), turn(2, 0, (0, 0, 0.03)), points, symmetries) == pytest.approx(0.03)
     assert add_s(np.eye(4), half, points) < 1e-9 and add_s(np.eye(4), quarter, points) > 0.02
+
+
+def test_errors_are_in_diameters_and_without_symmetries_one_is_not_known():
+    """Every point has moved by a centimetre, and its own is the nearest."""
+    points = np.array([[0.1, 0, 0], [-0.1, 0, 0], [0, 0.1, 0], [0, -0.1, 0]])
+    moved = turn(0, 0, (0.006, 0, 0.008))
+    assert add_s(np.eye(4), moved, points) == pytest.approx(0.01)
+    known = TruePart(points, 0.2, np.eye(3)[None])
+    assert known.error(np.eye(4), moved) == pytest.approx((0.05, 0.05))
+    assert TruePart(points, 0.2).error(np.eye(4), moved) == pytest.approx(
+        (0.05, np.nan), nan_ok=True
+    )
+
+
+def test_parts_that_are_found_and_seen_are_judged():
+    labels = np.zeros((8, 20), np.uint16)
+    labels[:, 0:4], labels[:, 5:9], labels[:, 10:14], labels[0:4, 15:19] = 1, 2, 3, 4
+    amodal = np.stack([labels == number for number in range(1, 5)])
+    # Of the second a half is seen, of the third less; of the fourth half is found, and no more.
+    amodal[1, :, 16:20], amodal[2, :, 0:5] = True, True
+    found = np.where(labels == 4, 0, labels).astype(np.uint16)
+    found[0:2, 15:19] = 4
+    poses = np.tile(np.eye(4, dtype=np.float32), (4, 1, 1))
+    off = poses.copy()
+    off[:, 2, 3] = 0.01, 0.02, 0.03, 0.04
+    points = np.array([[0.1, 0, 0], [-0.1, 0, 0], [0, 0.1, 0], [0, -0.1, 0]])
+    part, scores = TruePart(points, 0.2, np.eye(3)[None]), np.ones(4, np.float32)
+    truth = Instances(labels, scores, poses=poses, amodal=amodal)
+    answer = Instances(found, scores, poses=off)
+    assert np.allclose(errors_of(truth, answer, part), [(0.05, 0.05), (0.1, 0.1), (0.2, 0.2)])
+    whole = Instances(labels, scores, poses=poses)
+    assert len(errors_of(whole, answer, part)) == 4, 'nobody says what is hidden'
+    assert errors_of(Instances(labels, scores), answer, part) == []
+    assert errors_of(truth, Instances(found, scores), part) == []
 
 
 def test_pairs_are_one_to_one_and_overlap():
