@@ -9,7 +9,7 @@ import pytest
 from mask_pictures import one_picture, square
 
 from insegan_ros.data.mask_sets import Mask, MaskSet
-from insegan_ros.metrics.average_precision import class_average_precision
+from insegan_ros.metrics.average_precision import class_average_precision, precision_by_class
 from insegan_ros.metrics.classes import Confusion, score_masks, semantic_of
 
 
@@ -43,6 +43,46 @@ def test_average_precision_goes_by_class():
     assert class_average_precision(truth, one_picture())['ap50'] == 0.0 and np.isnan(
         class_average_precision(one_picture(), truth)['ap50']
     )
+
+
+def test_every_class_that_there_is_truth_of_has_its_own_precision():
+    """Of the first both are found, of the second none; a third is found and nowhere in the
+    truth."""
+    classes = ('bolt', 'cone', 'nut')
+    truth = MaskSet(
+        classes,
+        ((60, 80),),
+        ((*(Mask.of(0, 1, square(x, 5)) for x in (5, 30)), Mask.of(1, 1, square(5, 30))),),
+    )
+    found = MaskSet(
+        classes,
+        ((60, 80),),
+        (
+            (
+                Mask.of(0, 0.9, square(5, 5)),
+                Mask.of(0, 0.3, square(35, 5)),
+                Mask.of(2, 0.5, square(5, 30)),
+            ),
+        ),
+    )
+    own = precision_by_class(truth, found)
+    # Shifted by a quarter: IoU .6.
+    assert own == {
+        'bolt': {'ap25': 1.0, 'ap50': 1.0, 'ap75': 0.505},
+        'cone': dict.fromkeys(own['cone'], 0.0),
+    }
+    assert list(own['cone']) == ['ap25', 'ap50', 'ap75']
+    assert class_average_precision(truth, found)['ap75'] == pytest.approx(0.505 / 2, abs=1e-3)
+    nothing = replace(found, masks=((),))
+    assert precision_by_class(truth, nothing, (0.5,)) == {
+        'bolt': {'ap50': 0.0},
+        'cone': {'ap50': 0.0},
+    }
+    assert precision_by_class(nothing, found) == {}
+    # Half of a class's truth lies in another picture, in which nothing was found.
+    more = MaskSet(classes, ((60, 80),) * 2, (truth.masks[0], (Mask.of(1, 1, square(5, 5)),)))
+    both = MaskSet(classes, ((60, 80),) * 2, ((*truth.masks[0],), ()))
+    assert precision_by_class(more, both)['cone']['ap50'] == pytest.approx(0.505, abs=1e-3)
 
 
 def test_semantic_miou_counts_background_and_what_is_on_top():

@@ -13,6 +13,7 @@ from insegan_ros.errors import InputError
 from insegan_ros.frame import Frame
 from insegan_ros.methods.registry import load_segmenter
 from insegan_ros.metrics.masks import honest_miou
+from insegan_ros.offsets.segmenter import MAX_WORKING_PX, RIM_PX, crop_to_parts
 from insegan_ros.workspace import Workspace
 from insegan_sim.camera import Camera
 from insegan_sim.scenes import bin_setup, photograph, scene_stream
@@ -86,6 +87,34 @@ def test_a_floor_that_is_not_given_is_fitted(nut_scenes):
     masked[crop] = frame.depth_m[crop]
     found = load_segmenter('cutpaste-nut').segment(Frame(masked, frame.intrinsics))
     assert honest_miou(truth.labels, found.labels) > 0.5
+
+
+@pytest.mark.parametrize('rim, expected', [(0, (23, 44, 27, 46)), (3, (20, 41, 30, 49))])
+def test_the_window_is_cut_to_what_stands_above_the_floor(rim, expected):
+    """In a window that begins at (10, 40) of the picture; what is as high as the floor is floor."""
+    window, height = (10, 40, 50, 70), np.zeros((30, 40), np.float32)
+    height[4:6, 13:17], height[20, 30] = 0.02, 0.005
+    found, cut = crop_to_parts(window, height, 0.005, rim)
+    assert found == expected
+    left, top, right, bottom = found
+    assert np.array_equal(cut, height[top - 40 : bottom - 40, left - 10 : right - 10])
+    # No farther than the window reaches.
+    height[0, 0] = height[29, 39] = 0.02
+    assert crop_to_parts(window, height, 0.005, rim)[0] == window
+    assert crop_to_parts(window, height, 0.02, rim)[1].size == 0
+
+
+def test_the_network_sees_the_trainings_metres_a_pixel_and_some_floor_around(camera):
+    """A camera of 2.5 mm a pixel, a training of 5 mm."""
+    segmenter, rim_px = load_segmenter('cutpaste-nut'), RIM_PX
+    segmenter.scales = replace(segmenter.scales, pixel_m=0.005)
+    frame = box_scene(camera, [(60, 40, 100, 60)])
+    window, height, small = segmenter._seen(frame, FLOOR)
+    assert window == (60 - 2 * rim_px, 40 - 2 * rim_px, 100 + 2 * rim_px, 60 + 2 * rim_px)
+    assert height.shape == (44, 64) and small.shape == (22, 32)
+    assert (small[rim_px:-rim_px, rim_px:-rim_px] > 0.039).all() and (small > 0).sum() == 10 * 20
+    segmenter.scales = replace(segmenter.scales, pixel_m=1e-5)
+    assert max(segmenter._seen(frame, FLOOR)[2].shape) == MAX_WORKING_PX
 
 
 def test_depth_without_any_reading_is_refused_or_empty(camera):
