@@ -265,6 +265,10 @@ def test_what_cannot_be_converted_is_said(d435_data, nut_data, tmp_path):
     with pytest.raises(DatasetError, match='no poses or classes: BOP needs them'):
         convert(tmp_path / 'insta', tmp_path / 'x', 'bop')
     assert not (tmp_path / 'x').exists() and (tmp_path / 'full/mine').read_text() == 'x'
+    nameless = Instances(np.ones((120, 160), np.uint16), np.ones(1, np.float32))
+    scene = Scene(Frame(np.full((120, 160), 0.5, np.float32), CAMERA), nameless, None)
+    with pytest.raises(DatasetError, match='have no classes: COCO needs a category'):
+        write_coco([scene], ('nut',), tmp_path / 'coco', None)
 
 
 def test_pictures_of_two_sizes_are_no_set_of_shards(tmp_path, monkeypatch):

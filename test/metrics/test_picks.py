@@ -7,7 +7,7 @@ import pytest
 from box_scenes import box_masks
 
 from insegan_ros.data.scene import Scene
-from insegan_ros.frame import Frame, Instances, Intrinsics
+from insegan_ros.frame import IGNORE, Frame, Instances, Intrinsics
 from insegan_ros.metrics.picks import first_pick_is_free, free_parts
 from insegan_ros.picking.picks import Surface
 from insegan_ros.workspace import Workspace
@@ -39,3 +39,28 @@ def test_a_covered_part_is_not_free_and_picking_it_first_is_noticed(amodal):
         FLOOR,
     )
     assert first_pick_is_free(alone, alone.truth) is None, 'nothing is free here'
+
+
+def test_what_is_hidden_is_known_where_masks_are_whole_and_numbers_that_nobody_sees_are_not_free():
+    """Two boxes side by side: by their borders both are free; by its whole mask the first is seen
+    by nine tenths alone. The third lies below, and the fourth is seen whole."""
+    depth, labels = np.full((120, 160), 0.5, np.float32), np.zeros((120, 160), np.uint16)
+    labels[40:60, 20:38], labels[40:60, 60:80], labels[40:60, 100:120] = 1, 2, 4
+    labels[:4] = IGNORE
+    depth[(labels > 0) & (labels < 5)] = 0.47
+    whole = labels == np.arange(1, 5)[:, None, None]
+    whole[0, 40:60, 38:40] = True
+    scores = np.ones(4, np.float32)
+    plain, known = (
+        Scene(Frame(depth, CAMERA), Instances(labels, scores, amodal=one), FLOOR)
+        for one in (None, whole)
+    )
+    assert free_parts(plain, Surface(plain.frame, FLOOR)).tolist() == [True, True, False, True]
+    assert free_parts(known, Surface(known.frame, FLOOR)).tolist() == [False, True, False, True]
+    # Of a mask that lies mostly on the floor, and on what nobody knows, the part under it counts.
+    for left, free in ((10, False), (50, True)):
+        wide = box_masks((left, 42, left + 15, 58))
+        wide.labels[0:2] = 1
+        assert first_pick_is_free(known, wide) is free
+    beside = box_masks((140, 42, 155, 58))
+    assert first_pick_is_free(known, beside) is False, 'there is no part under it'
