@@ -12,6 +12,7 @@ import trimesh
 from box_scenes import CAMERA
 from pycocotools.coco import COCO
 
+from insegan_ros.data.bop import _box, _numbers
 from insegan_ros.data.coco import write_coco
 from insegan_ros.data.convert import FORMATS, convert, open_dataset
 from insegan_ros.data.scene import Scene, visible_fractions
@@ -232,6 +233,31 @@ def test_objects_of_bop_keep_their_numbers(nut_data, tmp_path):
     (note,) = tmp_path.glob('two/train/*/scene_gt.json')
     images = json.loads(note.read_text()).values()
     assert {one['obj_id'] for image in images for one in image} == {5}
+
+
+@pytest.mark.parametrize('a_scene', [1, 2, 3, 5, 6])
+def test_many_images_are_several_scenes_of_bop(d435_data, tmp_path, monkeypatch, a_scene):
+    monkeypatch.setattr('insegan_ros.data.bop.IMAGES_A_SCENE', a_scene)
+    convert(d435_data, tmp_path / 'bop', 'bop')
+    folders = sorted(one.name for one in (tmp_path / 'bop/train').iterdir())
+    assert folders == [f'{number:06d}' for number in range(-(-5 // a_scene))]
+    assert_equal(scenes_of(d435_data), scenes_of(tmp_path / 'bop'))
+
+
+def test_classes_that_models_do_not_have_get_numbers_that_are_free(tmp_path):
+    (tmp_path / 'models').mkdir()
+    info = {'5': {'name': 'nut'}, '9': {'name': 'cone'}}
+    (tmp_path / 'models/models_info.json').write_text(json.dumps(info))
+    numbers = _numbers(('bolt', 'nut', 'ring'), tmp_path / 'models')
+    assert numbers == {'bolt': 10, 'nut': 5, 'ring': 11}
+    assert _numbers(('bolt', 'nut'), None) == {'bolt': 1, 'nut': 2}
+
+
+def test_a_part_out_of_sight_has_the_box_that_bop_has_for_it():
+    mask = np.zeros((6, 9), bool)
+    assert _box(mask) == [-1, -1, -1, -1]
+    mask[2:4, 3:8] = True
+    assert _box(mask) == [3, 2, 5, 2]
 
 
 def test_image_level_sets_convert_too(tmp_path):

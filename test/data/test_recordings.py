@@ -11,17 +11,28 @@ import cv2
 import numpy as np
 import pytest
 import yaml
+from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
-from insegan_ros.data.recording_writer import INFO_TOPIC, RecordingWriter
+from insegan_ros.camera.messages import colour_from_message, labels_from_message
+from insegan_ros.data.recording_writer import (
+    COLOUR_TOPIC,
+    INFO_TOPIC,
+    OVERLAY_TOPIC,
+    TRUTH_TOPIC,
+    RecordingWriter,
+    write_recording,
+)
 from insegan_ros.data.recordings import (
     LabelsAhead,
     is_recording,
     read_colour_image,
     read_depth_image,
     read_frames,
+    read_recording,
 )
+from insegan_ros.data.scene import Scene
 from insegan_ros.errors import DatasetError, InputError
 from insegan_ros.frame import Frame, Intrinsics
 from insegan_ros.workspace import Workspace
@@ -138,10 +149,66 @@ def recorded(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.parametrize('share', [0.3, 0.6])
+def test_a_flipped_byte_of_messages_is_noticed(recorded, tmp_path, share):
+    """Three frames of noise are nearly all of the file, and what says where they lie its end."""
+    bag = shutil.copytree(recorded, tmp_path / 'bag')
+    content = bytearray((bag / 'bag.mcap').read_bytes())
+    content[int(share * len(content))] ^= 1
+    (bag / 'bag.mcap').write_bytes(content)
+    with pytest.raises(DatasetError, match='bag'):
+        list(read_frames(bag))
+    # The summary's last record, before a footer of 29 bytes and the mark of 8.
+    content = bytearray((recorded / 'bag.mcap').read_bytes())
+    content[-45] ^= 1
+    (bag / 'bag.mcap').write_bytes(content)
+    with pytest.raises(DatasetError, match='damaged, the checksum of its summary does not match'):
+        list(read_frames(bag))
+
+
+def test_a_frames_stamp_name_labels_and_pictures_are_kept(tmp_path):
+    """Each on a topic of realsense-ros; of a camera that is not square, with pixels that are not
+    either."""
+    camera, stamp = Intrinsics(60.5, 61.5, 31.25, 22.75, 64, 48), 1_700_000_000_123_456_789
+    rng = np.random.default_rng(0)
+    colour, picture = rng.integers(0, 256, (2, 48, 64, 3), np.uint8)
+    labels = rng.integers(0, 65536, (48, 64)).astype(np.uint16)
+    frame = Frame(np.full((48, 64), 0.5, np.float32), camera, colour, stamp, 'my_camera')
+    with RecordingWriter(tmp_path / 'bag') as writer:
+        writer.add(frame, labels, picture=picture)
+        assert writer.count == 1
+    (read,) = read_frames(tmp_path / 'bag', colour=True)
+    assert (read.stamp_ns, read.frame_id, read.intrinsics) == (stamp, 'my_camera', camera)
+    assert np.array_equal(read.colour, colour) and np.allclose(read.depth_m, 0.5)
+    with AnyReader([tmp_path / 'bag']) as reader:
+        found = {
+            one.topic: (at, reader.deserialize(raw, one.msgtype))
+            for one, at, raw in reader.messages()
+        }
+    assert {at for at, _ in found.values()} == {stamp}
+    assert np.array_equal(colour_from_message(found[OVERLAY_TOPIC][1]), picture)
+    assert np.array_equal(colour_from_message(found[COLOUR_TOPIC][1]), colour)
+    assert np.array_equal(labels_from_message(found[TRUTH_TOPIC][1]), labels)
+    assert len(found) == 5
+
+
+def test_a_recording_has_one_bin(tmp_path):
+    camera = Intrinsics(60.0, 60.0, 31.5, 23.5, 64, 48)
+    frame = Frame(np.full((48, 64), 0.5, np.float32), camera)
+    bins = [Workspace((0.0, 0.0, -1.0, 0.5)), Workspace((0.0, 0.0, -1.0, 0.6))]
+    scenes = [Scene(frame, None, one) for one in (*bins[:1], *bins)]
+    with pytest.raises(DatasetError, match='the scenes have different floors or bounds'):
+        write_recording(scenes, (), tmp_path / 'bag', None)
+    assert not list((tmp_path / 'bag').iterdir())
+    write_recording(scenes[:2], (), tmp_path / 'bag', None)
+    assert [scene.workspace for scene in read_recording(tmp_path / 'bag')[1]] == bins[:1] * 2
+    (tmp_path / 'file').touch()
+    with pytest.raises(DatasetError, match='file is not empty: expected a new folder'):
+        RecordingWriter(tmp_path / 'file')
+
+
 @pytest.mark.slow
 def test_a_flipped_byte_never_changes_a_recording_without_a_word(recorded, tmp_path):
-    from insegan_ros.data.recordings import read_recording
-
     def scenes(folder):
         return [
             (
@@ -261,7 +328,6 @@ def test_depth_images_are_millimetres(tmp_path):
 
 def test_scenes_become_a_recording_and_come_back_with_labels_and_bin(tmp_path, nut_data):
     from insegan_ros.data.convert import convert, open_dataset
-    from insegan_ros.data.recordings import read_recording
     from insegan_ros.data.shards import ShardDataset
 
     assert convert(nut_data, tmp_path / 'bag', 'recording') == 6

@@ -10,6 +10,7 @@ import pytest
 
 from insegan_ros.frame import Frame, Intrinsics
 from insegan_ros.methods.baselines.heaps import WatershedSegmenter
+from insegan_ros.segmenters.heap import without_the_bin
 from insegan_ros.workspace import Workspace
 
 # Columns of the middles of discs in px: two parts, a mark on the floor, something beyond the wall.
@@ -59,3 +60,20 @@ def test_what_has_no_depth_is_kept():
     blind = replace(frame, depth_m=np.full_like(frame.depth_m, np.nan))
     # The last is cut by the window's border.
     assert columns(blind, workspace) == pytest.approx(sorted((*PARTS, MARK, BEYOND)), abs=5)
+
+
+def test_what_lies_on_the_floor_by_half_is_no_object():
+    depth, labels = np.full((20, 30), 0.58, np.float32), np.zeros((10, 20), np.uint16)
+    labels[1], labels[3], labels[5], labels[7] = 1, 2, 3, 4
+    window = (4, 6, 24, 16)
+    inside = depth[6:16, 4:24]
+    inside[1, :9], inside[3, :10], inside[5] = 0.6, 0.6, np.nan
+    # Of ten readings six are the floor's.
+    inside[7, :6], inside[7, 10:] = 0.6, np.nan
+    frame = Frame(depth, Intrinsics(30.0, 30.0, 14.5, 9.5, 30, 20))
+    found, scores = without_the_bin(
+        frame, Workspace((0.0, 0.0, -1.0, 0.6)), window, labels, np.array([0.4, 0.3, 0.2, 0.1])
+    )
+    assert scores.tolist() == [0.4, 0.2]
+    assert found[1].tolist() == [0] * 9 + [1] * 11 and (found[5] == 2).all()
+    assert np.count_nonzero(found) == 31
