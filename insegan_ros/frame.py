@@ -26,6 +26,10 @@ def _check(condition: bool, message: str) -> None:
         raise InputError(message)
 
 
+def _size(image: np.ndarray | None) -> str:
+    return 'none' if image is None else f'{image.shape[1]}x{image.shape[0]}'
+
+
 @dataclass(frozen=True)
 class Intrinsics:
     """A pinhole camera without distortion: focal lengths fx, fy, principal point cx, cy, image
@@ -122,6 +126,11 @@ class Frame:
                 and self.colour.shape[2] == 3
             ),
             'colour is not (H, W, 3) uint8 RGB',
+        )
+        _check(
+            self.colour is None or self.colour.shape[:2] == depth.shape,
+            f'colour is {_size(self.colour)} but depth {_size(depth)}: expected colour in the view'
+            ' of depth, pixel by pixel',
         )
 
     def points(self) -> np.ndarray:

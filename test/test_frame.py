@@ -86,6 +86,10 @@ def test_colour_is_three_channels_of_bytes(camera, colour):
     assert Frame(depth, camera, np.zeros((120, 160, 3), np.uint8)).colour is not None
     with pytest.raises(InputError, match='expected float32 metres of shape'):
         Frame(depth[..., None], camera)
+    # A sensor's own colour is larger, and seen from elsewhere.
+    for shape in ((240, 320, 3), (160, 120, 3)):
+        with pytest.raises(InputError, match='but depth 160x120: expected colour in the view of'):
+            Frame(depth, camera, np.zeros(shape, np.uint8))
 
 
 def test_points_are_as_far_along_their_rays_as_depth_says(camera):

@@ -336,6 +336,18 @@ def test_damaged_annotations_are_named(d435_data, tmp_path, change, words):
         damaged_coco(d435_data, tmp_path / 'coco', change)
 
 
+@pytest.mark.parametrize(
+    'form, picture', [('coco', 'colour/000000'), ('bop', 'train/000000/rgb/000000')]
+)
+def test_colour_of_another_size_than_depth_is_named(d435_data, tmp_path, form, picture):
+    """As a sensor has it before the two are aligned: masks would lie elsewhere in it."""
+    convert(d435_data, tmp_path / 'set', form)
+    path = tmp_path / 'set' / f'{picture}.png'
+    cv2.imwrite(str(path), cv2.resize(cv2.imread(str(path)), (160, 128)))
+    with pytest.raises(DatasetError, match='image 0: colour is 160x128 but depth 80x64: expected'):
+        scenes_of(tmp_path / 'set')
+
+
 def test_a_damaged_workspace_is_named_with_its_file(nut_data, tmp_path):
     convert(nut_data, tmp_path / 'insta', 'insta10')
     path = tmp_path / 'insta/camera.json'

@@ -94,6 +94,16 @@ def test_parts_that_touch_are_parted_where_their_votes_are(zoom, cover):
     assert divided[12, 8] != divided[12, 16] and divided[20, 20] == 0 == divided[4, 25]
 
 
+@pytest.mark.parametrize('cover', [False, True])
+def test_centres_nearer_than_the_radius_are_two_where_they_are_to_cover_the_votes(cover):
+    answer = votes_for(
+        [(slice(8, 16), slice(4, 12), 10.5, 11.5), (slice(8, 16), slice(12, 20), 13.5, 11.5)]
+    )
+    height = 0.05 * (answer[0] > 0)
+    inference = HeightInference(Known(answer), SCALES, VoteRule(cover=cover))
+    assert len(inference.instances(inference.field(height), height)[1]) == 1 + cover
+
+
 @pytest.mark.parametrize('height_votes', [False, True])
 def test_parts_on_one_another_differ_in_the_height_that_they_vote_for(height_votes):
     """A box of 4 px on the middle of a larger one, their centres one above the other."""

@@ -57,6 +57,7 @@ class Turned(HighAndLow):
     """It also knows what is hidden, a band across each, and how each is turned."""
 
     def divide(self, image: Tensor) -> Division:
+        self.shown = image[0, 0].numpy()
         amodal = torch.zeros(2, 64, 64, dtype=torch.bool)
         amodal[0, 20:30], amodal[1, :, 40:44] = True, True
         turned = torch.from_numpy(
@@ -86,3 +87,23 @@ def test_hidden_parts_and_turns_are_those_of_the_instance_that_is_seen(floor):
     assert found.poses[0, :3, :3] == pytest.approx(camera_from_picture(own, floor[:3])[0])
     seen = (CAMERA.rays() * depth_m[..., None])[found.labels == 1]
     assert found.poses[0, :3, 3] == pytest.approx(seen.mean(0), abs=1e-3)
+
+
+def test_the_network_sees_heights_in_its_scale_and_floor_beside_a_bin_that_is_not_square():
+    """What stands higher than the scale is cut to it."""
+    wide = Workspace(BIN.floor, (-0.15, -0.06, 0.15, 0.06))
+    left, top, right, bottom = wide.window(CAMERA, TRAINING_MARGIN)
+    depth_m = np.full((480, 640), 0.5, np.float32)
+    depth_m[top + 20 : top + 60, left + 20 : left + 80] = 0.5 - SCALE_M / 2
+    depth_m[top + 20 : top + 60, left + 100 : left + 160] = 0.4
+    scales = Scales((right - left) / 64 * 0.5 / 615, SCALE_M, 50.0, 4.0)
+    segmenter = Turned(Checkpoint('insegan', 'insegan', 'nut', scales, {}, {}), 'cpu')
+    found = segmenter.segment(Frame(depth_m, CAMERA), wide)
+    cell = (right - left) / 64
+    rows = round((bottom - top) / cell)
+    assert (segmenter.shown[rows:] == -1).all() and segmenter.shown.shape == (64, 64)
+    low, high = (segmenter.shown[round(40 / cell), round(at / cell)] for at in (50, 130))
+    assert low == pytest.approx(0, abs=1e-5) and high == segmenter.shown.max() == 1
+    assert len(found) == 1 and found.scores.tolist() == [0.5]
+    empty = segmenter.segment(Frame(np.full_like(depth_m, 0.5), CAMERA), wide)
+    assert len(empty) == 0 and empty.amodal.shape == (0, 480, 640)

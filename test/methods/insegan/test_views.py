@@ -14,7 +14,15 @@ from insegan_ros.engine.checkpoint import Checkpoint, Scales
 from insegan_ros.errors import CheckpointError
 from insegan_ros.frame import Frame, Intrinsics
 from insegan_ros.methods.insegan.generator import Generator, GeneratorConfig
-from insegan_ros.methods.insegan.views import Views, ViewSegmenter, find_view, views_of
+from insegan_ros.methods.insegan.views import (
+    AGAIN,
+    Views,
+    ViewSegmenter,
+    _cropped,
+    _errors,
+    find_view,
+    views_of,
+)
 from insegan_ros.methods.registry import find_checkpoint, load_segmenter
 from insegan_ros.metrics.poses import match
 from insegan_ros.workspace import Workspace
@@ -50,6 +58,49 @@ def test_an_instance_at_the_rim_is_found():
     picture[:7, :12] = views.heights[1][5:]
     found = find_view(views, picture, picture > 0, picture == 0)
     assert (found.view, found.corner) == (1, (0, -5))
+
+
+def test_an_error_is_what_is_left_where_the_instance_and_the_floor_are_seen():
+    """Against sums over pixels, for the raise that leaves least; what is hidden counts nothing."""
+    rng = np.random.default_rng(0)
+    views = rng.uniform(0.1, 1, (3, 4, 4)) * (rng.random((3, 4, 4)) < 0.6)
+    own, bare = rng.random((6, 6)) < 0.5, rng.random((6, 6)) < 0.5
+    bare &= ~own
+    heights = rng.uniform(0, 1, (6, 6)) * own
+    seen = torch.from_numpy(np.stack([heights, own, bare])).float()
+    error, raised = _errors(torch.from_numpy(views).float(), seen)
+    assert error.shape == raised.shape == (3, 9)
+    for number, view in enumerate(views):
+        for place in range(9):
+            window = np.s_[place // 3 : place // 3 + 4, place % 3 : place % 3 + 4]
+            target, there, floor = heights[window], own[window], bare[window]
+            both = there & (view > 0)
+            best = (target - view)[both].mean() if both.any() else 0
+            left = ((view + best - target)[both] ** 2).sum() + (view[floor] ** 2).sum()
+            left += (target[there & ~both] ** 2).sum() - (target**2).sum()
+            assert float(error[number, place]) == pytest.approx(left, abs=1e-5)
+            assert float(raised[number, place]) == pytest.approx(best, abs=1e-5)
+
+
+@pytest.mark.parametrize('place', [0, 50])
+def test_one_view_of_many_is_found(place):
+    """More than are compared at full resolution; all of one outline, which does not tell them."""
+    views = ells()
+    torch.manual_seed(0)
+    others = (views.heights[:1] > 0) * torch.rand(60, 12, 12)
+    heights = torch.cat([others[:place], views.heights[2:3], others[place:]])
+    picture = torch.zeros(40, 40)
+    picture[9:21, 14:26] = views.heights[2]
+    many = Views(heights, torch.eye(3).repeat(61, 1, 1), torch.full((61,), 0.2))
+    found = find_view(many, picture, picture > 0, picture == 0)
+    assert (found.view, found.corner) == (place, (14, 9)) and AGAIN < 61
+
+
+@pytest.mark.parametrize('last, rim', [(5, 2), (6, 1), (7, 0)])
+def test_what_no_view_reaches_is_cut_off_alike_all_around(last, rim):
+    heights = torch.zeros(2, 8, 8)
+    heights[0, 3:5, 2:4], heights[1, 4 : last + 1, 3] = 0.5, 0.5
+    assert torch.equal(_cropped(heights), heights[:, rim : 8 - rim, rim : 8 - rim])
 
 
 def test_a_generator_that_shows_nothing_is_refused():
