@@ -8,12 +8,14 @@ from itertools import islice
 import numpy as np
 import pytest
 import trimesh
+from scipy.spatial.transform import Rotation
 
 from insegan_ros.data.scene import visible_fractions
+from insegan_ros.engine.checkpoint import Scales
 from insegan_ros.errors import ConfigError, InputError
 from insegan_ros.frame import Frame, Instances, Intrinsics
-from insegan_ros.geometry.registration import MeshRegistration
-from insegan_ros.methods.posed import PosedSegmenter
+from insegan_ros.geometry.registration import MeshRegistration, Registered
+from insegan_ros.methods.posed import SURE, PosedSegmenter
 from insegan_ros.methods.registry import load_segmenter
 from insegan_ros.metrics.masks import foreground_iou
 from insegan_ros.metrics.poses import TruePart, frame_between, match
@@ -114,3 +116,77 @@ def test_a_mesh_may_lie_in_ones_home(tmp_path, monkeypatch):
     monkeypatch.setenv('HOME', str(tmp_path))
     load_part('nut').mesh.export(tmp_path / 'nut.ply')
     assert load_segmenter('kmeans', mesh='~/nut.ply').mesh.path == tmp_path / 'nut.ply'
+
+
+class Decoded(Guess):
+    """Three parts in strips, and how each is turned."""
+
+    turns = Rotation.from_rotvec([[0, 0, 0.1], [0, 0, 0.2], [0, 0, 0.3]]).as_matrix()
+    template = Rotation.from_euler('x', 40, degrees=True).as_matrix()
+
+    def segment(self, frame, workspace=None):
+        labels = np.zeros((12, 12), np.uint16)
+        labels[1:3], labels[5:7], labels[9:11] = 1, 2, 3
+        poses = np.tile(np.eye(4, dtype=np.float32), (3, 1, 1))
+        poses[:, :3, :3] = self.turns
+        return Instances(labels, np.ones(3, np.float32), poses=poses)
+
+    def template_rotation(self, registration):
+        return self.template
+
+
+class Told:
+    """A registration whose answers are given; it keeps what it was asked."""
+
+    diameter, mesh = 0.1, trimesh.creation.box((0.1, 0.1, 0.1))
+
+    def __init__(self, *answers):
+        self.answers, self.asked = list(answers), []
+
+    def register_all(self, frame, masks, likely=None, search=True):
+        self.asked.append((masks, likely, search))
+        return self.answers.pop(0)
+
+    def silhouette(self, pose, camera):
+        shown = np.zeros((12, 12), bool)
+        shown[:, int(pose[0, 3])] = True
+        return shown
+
+
+def registered(score: float, column: int) -> Registered:
+    pose = np.eye(4)
+    pose[0, 3] = column
+    return Registered(pose, score)
+
+
+def test_what_was_decoded_is_begun_with_and_what_is_unsure_is_searched_for():
+    told = Told([None, registered(SURE, 4), registered(SURE - 0.01, 5)], [registered(0.3, 6), None])
+    frame = Frame(np.full((12, 12), 0.5, np.float32), Intrinsics(9.0, 9.0, 5.5, 5.5, 12, 12))
+    found = PosedSegmenter(Decoded(), told).segment(frame)
+    (masks, likely, search), (again, again_likely, _) = told.asked
+    assert not search and len(masks) == 3 and [mask[1, 0] for mask in again] == [True, False]
+    expected = Decoded.turns @ Decoded.template
+    assert np.allclose(np.array(likely)[:, 0], expected)
+    assert np.allclose(np.array(again_likely)[:, 0], expected[[0, 2]])
+    # The last is found neither way: it keeps what it had.
+    assert found.registered.tolist() == [True, True, False]
+    assert found.poses[:2, 0, 3].tolist() == [6, 4]
+    assert np.allclose(found.poses[2, :3, :3], Decoded.turns[2])
+    assert found.amodal[0].sum() == 2 * 12 + 10 and found.amodal[0, :, 6].all()
+    assert np.array_equal(found.amodal[2], found.labels == 3)
+
+
+@pytest.mark.parametrize('share, fits', [(0.11, True), (9.0, True), (0.09, False), (11.0, False)])
+def test_a_mesh_is_about_as_large_as_the_parts(share, fits):
+    """Parts that cover as much as a disc of 2 cm."""
+    inner, told = Decoded(), Told()
+    inner.scales = Scales(0.001, 0.1, np.pi * 10**2, 5.0)
+    told.diameter = 0.02 * share
+    if fits:
+        assert PosedSegmenter(inner, told).mesh is None
+    else:
+        with pytest.raises(InputError, match='the parts that the model knows 0.02 m: expected met'):
+            PosedSegmenter(inner, told)
+    told.diameter = 5.1
+    with pytest.raises(InputError, match='the mesh is 5.1 m across: expected metres'):
+        PosedSegmenter(Decoded(), told)
