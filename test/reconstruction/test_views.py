@@ -23,6 +23,40 @@ def test_a_view_bounds_the_part_that_it_shows():
     assert view.bound(torch.tensor([[0.0, 0.0, -0.01]])).item() < -0.005
 
 
+def test_a_pixel_of_the_outline_is_half_a_pixel_within_it():
+    (scene,) = lone_scenes(stepped_block(), rests((0, 0, 0)), 1)
+    (view,) = lone_views([scene], 0.0015)
+    left, top = view.corner
+    tall, wide = view.mask.shape
+    raised = scene.require_workspace().height_of(scene.frame.points()) > 0.0015
+    assert np.array_equal(view.mask, raised[top : top + tall, left : left + wide])
+    outline = view.picture[0].numpy()
+    assert outline[view.mask].max() == -0.5 and outline[~view.mask].min() == 0.5
+    depth = scene.frame.depth_m[top : top + tall, left : left + wide]
+    assert np.allclose(view.depth_m[view.mask], depth[view.mask])
+    # Beside the part and above it, what is outside of the outline is as far as that.
+    edge, high = float(view.points[:, 0].max()), float(view.points[:, 2].max())
+    (beside,) = view.bound(torch.tensor([[edge + 0.01, 0.0, high + 0.03]])).tolist()
+    assert 0.005 < beside < 0.02
+
+
+@pytest.mark.parametrize('side', range(4))
+@pytest.mark.parametrize('room, there', [(2, True), (1, False), (0, False)])
+def test_a_part_at_the_pictures_border_is_left_out(side, room, there):
+    """The picture is cut so that so many pixels are left beside the part."""
+    (scene,) = lone_scenes(stepped_block(), rests((0, 0, 0)), 1)
+    workspace, k = scene.require_workspace(), scene.frame.intrinsics
+    (view,) = lone_views([scene], 0.0015)
+    columns, rows = np.argwhere(view.mask.T).T + np.array(view.corner)[:, None]
+    box = [0, 0, k.width, k.height]
+    at = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)[side]
+    box[side] = int(at) + (room if side > 1 else -room)
+    left, top, right, bottom = box
+    camera = Intrinsics(k.fx, k.fy, k.cx - left, k.cy - top, right - left, bottom - top)
+    cut = Frame(scene.frame.depth_m[top:bottom, left:right].copy(), camera)
+    assert len(list(lone_views([Scene(cut, None, workspace)], 0.0015))) == there
+
+
 def test_a_part_that_did_not_move_is_no_new_view():
     scenes = lone_scenes(stepped_block(), rests((0, 0, 0)), 2)
     assert len(list(lone_views([scenes[0], scenes[0], scenes[1]], 0.0015))) == 2
