@@ -56,6 +56,8 @@ def test_views_are_laid_all_around_the_axis():
         assert torch.allclose(placed.turn @ axis.point + placed.shift, axis.point, atol=1e-6)
     angles = sorted(float(torch.atan2(p.turn[1, 0], p.turn[0, 0])) for p in every[2:])
     assert np.diff(angles).max() < 0.2 and angles[0] < -2.9 and angles[-1] > 2.9
+    # Those of one view lie between those of the other, but about the views themselves.
+    assert np.allclose(np.sort(np.diff(angles))[:-1], 2 * np.pi / 96, atol=1e-4)
 
 
 @pytest.mark.slow
