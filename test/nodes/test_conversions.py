@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
 from insegan_ros.camera.messages import (
     intrinsics_from_message,
@@ -27,7 +28,9 @@ from insegan_ros.nodes.conversions import (  # noqa: E402
     camera_info_message,
     depth_message,
     frame_from_messages,
+    header_of,
     image_message,
+    pose_array_message,
 )
 
 SIZES = st.integers(1, 40)
@@ -106,3 +109,39 @@ def test_a_rectified_pictures_camera_is_its_p():
     info.p = np.zeros(12)
     assert intrinsics_from_message(info) == CAMERA
     assert lens_warning_of(camera_info_message(CAMERA, Header())) == ''
+
+
+def test_poses_and_cameras_as_messages():
+    header = Header(frame_id='optical')
+    header.stamp.sec = 3
+    info = camera_info_message(Intrinsics(300.0, 310.0, 20.0, 15.0, 40, 30), header)
+    assert info.header == header and (info.width, info.height) == (40, 30)
+    assert info.k.tolist() == [300, 0, 20, 0, 310, 15, 0, 0, 1]
+    assert info.p.tolist() == [300, 0, 20, 0, 0, 310, 15, 0, 0, 0, 1, 0]
+    assert info.r.tolist() == np.eye(3).ravel().tolist() and list(info.d) == [0.0] * 5
+    poses = np.tile(np.eye(4), (2, 1, 1))
+    poses[:, :3, 3] = (1, 2, 3), (4, 5, 6)
+    turn = Rotation.from_euler('xyz', (20, -40, 70), degrees=True)
+    poses[1, :3, :3] = turn.as_matrix()
+    message = pose_array_message(poses, header)
+    assert message.header == header
+    for pose, place, quaternion in zip(
+        message.poses, ((1, 2, 3), (4, 5, 6)), ((0, 0, 0, 1), turn.as_quat())
+    ):
+        assert (pose.position.x, pose.position.y, pose.position.z) == place
+        q = pose.orientation
+        assert [q.x, q.y, q.z, q.w] == pytest.approx(quaternion)
+    assert len(pose_array_message(np.zeros((0, 4, 4)), header).poses) == 0
+
+
+def test_a_frame_is_its_depths_messages_with_colour_in_its_view():
+    header = Header(frame_id='optical')
+    header.stamp.sec, header.stamp.nanosec = 1_700_000_000, 123_456_789
+    depth = image_message(np.full((20, 30), 500, np.uint16), '16UC1', header)
+    camera = Intrinsics(300.0, 310.0, 15.0, 10.0, 30, 20)
+    info = camera_info_message(camera, header)
+    picture = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    frame = frame_from_messages(depth, info, image_message(picture, 'rgb8', Header()))
+    assert np.array_equal(frame.colour, picture) and frame.intrinsics == camera
+    assert (frame.stamp_ns, frame.frame_id) == (1_700_000_000_123_456_789, 'optical')
+    assert header_of(frame) == header and depth_message(frame) == depth

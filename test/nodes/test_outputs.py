@@ -227,6 +227,21 @@ def test_the_overlay_lies_on_colour_where_there_is_some():
     assert tuple(picture[5, 5]) == (200, 100, 0) and tuple(picture[50, 45]) != (200, 100, 0)
 
 
+def test_the_first_pick_is_a_cross_where_it_is_known_anyway():
+    shown, plain = result(), np.frombuffer(made(result(), 'overlay').data, np.uint8)
+    first = shown.picks[0]
+    crossed = np.frombuffer(made(shown, 'overlay').data, np.uint8).reshape(120, 160, 3)
+    rows, columns = np.nonzero((crossed != plain.reshape(120, 160, 3)).any(-1))
+    u, v = first.pose[:2, 3] / first.pose[2, 3] * 200 + (79.5, 59.5)
+    assert (columns.mean(), rows.mean()) == pytest.approx((u, v), abs=1)
+    assert columns.max() - columns.min() == pytest.approx(20, abs=4)
+    assert tuple(crossed[round(v), round(u)]) == (255, 255, 255)
+    # What cannot be taken has none.
+    covered = replace(result(), picking=PickConfig(cup_radius_m=0.5))
+    assert not covered.picks[0].possible
+    assert np.array_equal(np.frombuffer(made(covered, 'overlay').data, np.uint8), plain)
+
+
 class Base:
     """A robot's base, from which the camera is seen a metre up, looking down."""
 
@@ -254,6 +269,7 @@ def rows_of(one: Result) -> np.ndarray:
     message = made(one, 'pick_table')
     assert [field.name for field in message.fields] == list(ROW.names)
     assert (message.width, message.point_step) == (len(message.data) // 64, 64)
+    assert message.header == one.placed[1]
     return np.frombuffer(message.data, ROW)
 
 

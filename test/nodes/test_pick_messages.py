@@ -16,7 +16,13 @@ from insegan_ros.nodes.pick_messages import ROW, table_message, table_rows
 def test_a_table_is_read_as_it_was_written():
     rows = np.zeros(3, ROW)
     rows['x'], rows['label'] = [0.1, 0.2, 0.3], [7, 4, 1]
-    again = table_rows(table_message(rows, Header()))
+    message = table_message(rows, Header(frame_id='base'))
+    assert message.header.frame_id == 'base' and message.row_step == len(message.data) == 3 * 64
+    again = table_rows(message)
+    # Of another machine, whose bytes are turned.
+    swapped = table_message(rows, Header())
+    swapped.is_bigendian, swapped.data = True, rows.astype(ROW.newbyteorder('>')).tobytes()
+    assert (table_rows(swapped) == rows).all()
     assert again.dtype.names == ROW.names and (again == rows).all()
     assert len(table_rows(table_message(rows[:0], Header()))) == 0
 

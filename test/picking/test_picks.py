@@ -217,6 +217,12 @@ def test_a_mask_of_two_parts_is_suspected():
         for pick in rank_picks(Surface(frame, FLOOR), found, part_area_m2=1.0)
         if pick.double
     } == set()
+    # Of the masks, those that have readings are compared.
+    labels = np.where(found.labels == 4, 3, found.labels).astype(np.uint16)
+    labels[:1, :4] = 4, 5, 6, 7
+    frame.depth_m[0] = np.nan
+    seen = Instances(labels, np.full(7, 0.9, np.float32))
+    assert {pick.label for pick in rank_picks(Surface(frame, FLOOR), seen) if pick.double} == {3}
 
 
 def test_the_bin_in_words():
@@ -242,6 +248,10 @@ def test_the_bin_in_words():
     for side, state in ((8, BinState.OCCUPIED_NOT_PICKABLE), (7, BinState.EMPTY)):
         small, _ = scene((60, 40, 60 + side, 40 + side, 0.006))
         assert bin_state(Surface(small, FLOOR), []) is state
+    for wide, tall in ((9, 6), (6, 9)):
+        small, _ = scene((60, 40, 60 + wide, 40 + tall, 0.006))
+        assert bin_state(Surface(small, FLOOR), []) is BinState.EMPTY
+    small, _ = scene((60, 40, 80, 60, 0.006))
     assert bin_state(Surface(small, FLOOR), [], min_height_m=0.01) is BinState.EMPTY
     # Noise of the camera is no part.
     noisy = Frame(
@@ -351,6 +361,7 @@ def test_two_parts_in_one_mask_are_behind_impossible_or_as_good():
         for doubles in ('last', 'never', 'any')
     }
     assert by['any'][0].label == 3 and by['last'][-1].label == 3 and by['last'][-1].possible
+    assert [one.possible for one in by['never']] == [True, True, False]
     never = by['never'][-1]
     assert (never.label, never.possible, never.blocked) == (3, False, Blocked.TWO_PARTS)
 

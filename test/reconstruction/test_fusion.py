@@ -9,7 +9,9 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from insegan_ros.reconstruction.fusion import Placed, fuse, seen_points
+from insegan_ros.errors import InputError
+from insegan_ros.reconstruction.fields import lattice, make_shape
+from insegan_ros.reconstruction.fusion import Placed, fuse, seen_points, surface
 
 BAND = 0.01
 
@@ -74,3 +76,31 @@ def test_views_are_asked_in_their_own_frames_and_their_points_lie_in_the_parts()
     assert len(found) == 100 and not torch.allclose(found[:50], nodes)
     nearest = torch.cdist(found, nodes).amin(1)
     assert np.allclose(nearest, 0, atol=1e-4)
+
+
+def test_the_surface_lies_where_the_views_leave_a_body(monkeypatch):
+    """A box of 60 x 40 x 20 mm that is not in the middle, and a crumb beside it."""
+    sides, middle = torch.tensor([0.03, 0.02, 0.01]), torch.tensor([0.006, -0.004, 0.003])
+
+    monkeypatch.setattr('insegan_ros.reconstruction.fusion.FINE', 56)
+
+    def distance(nodes: torch.Tensor) -> torch.Tensor:
+        excess = (nodes - middle).abs() - sides
+        box = excess.clamp(min=0).norm(dim=1) + excess.amax(1).clamp(max=0)
+        return torch.minimum(box, (nodes - torch.tensor([0.0, 0.0, -0.03])).norm(dim=1) - 0.004)
+
+    half_m = 0.05
+    nodes = lattice(half_m)
+    near = nodes[distance(nodes).abs() < 0.0005]
+    coarse = make_shape(distance(nodes), near, half_m)
+    view = SimpleNamespace(bound=distance, points=near)
+    found = surface([Placed(view, torch.eye(3), torch.zeros(3), 0)] * 3, coarse)
+    assert found.is_watertight and found.body_count == 1
+    low, high = found.bounds
+    assert low == pytest.approx((middle - sides).numpy(), abs=0.0015)
+    assert high == pytest.approx((middle + sides).numpy(), abs=0.0015)
+    assert found.volume == pytest.approx(0.06 * 0.04 * 0.02, rel=0.05)
+    nothing = SimpleNamespace(bound=lambda some: torch.ones(len(some)), points=near)
+    empty = make_shape(torch.ones(len(nodes)), near, half_m)
+    with pytest.raises(InputError, match='the views leave no body'):
+        surface([Placed(nothing, torch.eye(3), torch.zeros(3), 0)], empty)
