@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
+from insegan_ros.errors import InputError
 from insegan_ros.frame import Frame, Instances, Intrinsics
 from insegan_ros.geometry.principal_axes import poses_from_points
 from insegan_ros.segmenters.base import MeshFile
@@ -399,12 +400,18 @@ def test_without_bounds_or_readings_nothing_is_said_of_the_bin():
         for name in ('load_carrier', 'bin_place', 'fill_level'):
             (output,) = (one for one in outputs(None) if one.name == name)
             assert output.make(shown) is None
+        assert '; the bin is' not in shown.summary and shown.carrier is None
+    assert result(workspace=None).summary == '0 instances, bin no_reading'
+    assert replace(result(), workspace=anywhere).summary == '2 instances, bin pickable'
+    with pytest.raises(InputError, match='no depth readings'):
+        _ = result(workspace=None).surface
     # Bounds without walls.
     assert made(result(), 'bin_place').data == 'not_seen'
     assert np.isnan(made(result(), 'fill_level').data)
 
 
 def test_tracks_tie_labels_to_numbers_that_stay():
+    assert result().tracks.tolist() == [1, 2], 'nothing is known of the frames before'
     tracker, first = Tracker(), result()
     rows = np.frombuffer(made(replace(first, tracker=tracker), 'tracks').data, TRACK)
     assert rows['label'].tolist() == [1, 2] and rows['track'].tolist() == [1, 2]
