@@ -198,7 +198,13 @@ def test_markers_point_into_the_parts_and_frame_the_bin():
         assert contact.z == pytest.approx(depth, abs=2e-3) and start.z == pytest.approx(
             depth - 0.04, abs=2e-3
         )
-    assert [one.text for one in markers if one.type == Marker.TEXT_VIEW_FACING] == ['1', '2']
+        assert (start.x, start.y) == pytest.approx((contact.x, contact.y), abs=1e-3)
+    texts = [one for one in markers if one.type == Marker.TEXT_VIEW_FACING]
+    assert [one.text for one in texts] == ['1', '2']
+    for text, arrow in zip(texts, arrows):
+        # A centimetre behind the arrow.
+        start, place = arrow.points[0], text.pose.position
+        assert (place.x, place.y, place.z) == pytest.approx((start.x, start.y, start.z - 0.01))
     (line,) = (one for one in markers if one.type == Marker.LINE_STRIP)
     assert [(p.x, p.y, p.z) for p in line.points] == [
         (-0.15, -0.12, 0.5),
@@ -208,6 +214,19 @@ def test_markers_point_into_the_parts_and_frame_the_bin():
         (-0.15, -0.12, 0.5),
     ]
     assert len(made(result(workspace=None), 'markers').markers) == 1
+
+
+def test_picks_that_cannot_be_taken_are_red_and_have_no_rank():
+    shown = result()
+    shown.picks[1] = replace(shown.picks[1], possible=False)
+    markers = made(shown, 'markers').markers
+    colours = [
+        tuple(round(value, 2) for value in (one.color.r, one.color.g, one.color.b, one.color.a))
+        for one in markers
+        if one.ns == 'picks'
+    ]
+    assert colours == [(0.1, 0.9, 0.2, 1.0), (0.9, 0.2, 0.2, 1.0)]
+    assert [(one.id, one.text) for one in markers if one.ns == 'ranks'] == [(2, '1')]
 
 
 def test_a_mesh_is_shown_where_each_part_lies():
