@@ -176,3 +176,47 @@ def test_an_emptying_bins_composites_hold_any_number():
         for varying in (False, True)
     )
     assert (varying < 5).float().mean() > 0.4 > 0.3 > (usual < 5).float().mean()
+
+
+@pytest.mark.parametrize('degrees', [0, 50, 90, 180, 250])
+def test_a_part_leans_on_what_lies_below_and_its_other_side_stays_on_the_floor(degrees):
+    """A disc, and half of it on something that is half as high as the scale."""
+    torch.manual_seed(0)
+    size, direction = 64, np.radians(degrees)
+    factory = CropFactory(torch.full((1, 1, 16, 16), 1.0), 3, size)
+    along = factory.x * np.cos(direction) + factory.y * np.sin(direction)
+    disc = torch.hypot(factory.x, factory.y) < 0.5
+    batch = 200
+    height = 0.3 * disc.float().repeat(batch, 1, 1)
+    top = torch.where(along > 0.1, 0.5, 0.0).repeat(batch, 1, 1)
+    laid = factory._laid_on(height, height > 0.2, top, torch.zeros(batch, 2))
+    lift = (laid - height)[:, disc]
+    assert (laid[:, ~disc] == 0).all() and lift.min() >= 0
+    # Raised by four tenths of what lies there to twice as much, and half as much more at its end.
+    assert 0.2 <= lift.amax(1).min() and 1.0 < lift.amax(1).max() <= 2 * 0.5 * 1.6
+    flat = lift.amin(1) > 0.1
+    assert 0.2 < flat.float().mean() < 0.4 and (lift[flat].std(1) < 1e-6).all()
+    leaning, way = lift[~flat], along[disc]
+    assert (leaning[:, way < -0.45] < 0.06 * leaning.amax(1, keepdim=True)).all()
+    for one in leaning[:5]:
+        assert np.corrcoef(one, way)[0, 1] > 0.99
+    # What lies on nothing stays as it is, and a few pixels hold nothing up.
+    alone = factory._laid_on(height, height > 0.2, torch.zeros_like(top), torch.zeros(batch, 2))
+    assert torch.equal(alone, height)
+    speck = torch.zeros_like(top)
+    speck[:, 32, 32:35] = 0.5
+    assert torch.equal(factory._laid_on(height, height > 0.2, speck, torch.zeros(batch, 2)), height)
+
+
+def test_a_patch_is_shifted_and_grown_as_it_is_said():
+    axis = (torch.arange(32) + 0.5) / 32 * 2 - 1
+    disc = torch.hypot(axis[:, None], axis[None]) < 0.5
+    patches = torch.where(disc, 0.5, -1.0).repeat(3, 1, 1, 1)
+    shift, grown = torch.tensor([[0.0, 0.0], [0.5, -0.25], [-0.25, 0.0]]), torch.tensor([1, 1, 1.5])
+    found = turned(patches, 64, shift, torch.zeros(3), grown)[:, 0] > -0.25
+    area = found.sum((1, 2)) / disc.sum()
+    assert area.tolist() == pytest.approx([1, 1, 2.25], rel=0.05)
+    for mask, (x, y) in zip(found, shift):
+        rows, columns = torch.nonzero(mask).float().T
+        assert float(columns.mean()) == pytest.approx(31.5 + 32 * float(x), abs=0.3)
+        assert float(rows.mean()) == pytest.approx(31.5 + 32 * float(y), abs=0.3)
