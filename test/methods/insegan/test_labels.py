@@ -40,3 +40,34 @@ def test_a_generator_that_has_collapsed_is_named():
 
     with pytest.raises(ConfigError, match='it has collapsed'):
         InSeGANFactory(Empty(), 3)
+
+
+@pytest.mark.parametrize(
+    'pieces, good',
+    [
+        ([(10, 10)], True),
+        ([(5, 5)], False),
+        ([(2, 13)], True),
+        ([(13, 23)], True),
+        ([(15, 20)], False),
+        # A fifth may hang apart, no more; what touches by a corner is one piece.
+        ([(9, 9), (1, 19)], True),
+        ([(8, 10), (1, 20)], False),
+        ([(1, 20), (8, 10)], False),
+        ([], False),
+    ],
+)
+def test_a_render_is_a_part_where_it_is_of_its_size_and_of_one_piece(pieces, good):
+    """A part covers 100 px: a quarter of it to three times as much."""
+    factory = InSeGANFactory.__new__(InSeGANFactory)
+    factory.median_area = 100.0
+    mask, row = torch.zeros(40, 40, dtype=torch.bool), 2
+    for tall, wide in pieces:
+        mask[row : row + tall, 2 : 2 + wide] = True
+        row += tall + 2
+    found = factory._well_formed(mask.repeat(2, 3, 1, 1))
+    assert found.shape == (2, 3) and (found == good).all()
+    if len(pieces) == 2 and not good:
+        corner = torch.zeros(40, 40, dtype=torch.bool)
+        corner[2:10, 2:12], corner[10, 12:32] = True, True
+        assert bool(factory._well_formed(corner[None, None]))
