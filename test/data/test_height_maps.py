@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from recorded_piles import write_piles
 
-from insegan_ros.data.height_maps import read_height_maps, write_height_maps
+from insegan_ros.data.height_maps import HeightMaps, joined, read_height_maps, write_height_maps
 from insegan_ros.data.shards import ShardDataset, ShardInfo, pack_shard, shard_path
 from insegan_ros.errors import DatasetError
 from insegan_ros.files import write_whole
@@ -76,7 +76,9 @@ def test_training_reads_the_different_pictures_of_a_recording(tmp_path, capsys):
     noise = np.random.default_rng(0).normal(0, 5e-4, (48, 64))
     arm = pile((10, 10))
     arm[:, 30:40] = 0.2
-    blind = np.full((48, 64), np.nan)
+    # Less than half of it is read, and of the last more.
+    blind, last = pile((10, 10)), pile((20, 30))
+    blind[:, 28:], last[:, 44:] = np.nan, np.nan
     piles = [
         pile((10, 10), (30, 20)),
         pile((10, 10), (30, 20)) + noise,
@@ -84,7 +86,7 @@ def test_training_reads_the_different_pictures_of_a_recording(tmp_path, capsys):
         arm,
         floor,
         blind,
-        pile((20, 30)),
+        last,
     ]
     workspace = Workspace((0.0, 0.0, -1.0, 0.5), (-0.24, -0.18, 0.24, 0.18))
     write_piles(tmp_path / 'bag', piles, workspace)
@@ -120,3 +122,26 @@ def test_counts_of_parts_travel_with_the_maps(tmp_path):
     assert maps.chosen(np.array([False, True, True, False])).counts.tolist() == expected[1:3]
     write_height_maps(folder, tmp_path / 'maps.h5', 32)
     assert read_height_maps(tmp_path / 'maps.h5', 32).counts.tolist() == expected
+
+
+def test_sets_are_joined_and_what_all_of_them_know_is_kept():
+    """Of two and of three parts at most, a metre a pixel on average."""
+
+    def maps(number: int, slots: int, known: bool = True) -> HeightMaps:
+        return HeightMaps(
+            np.full((number, 4, 4), slots / 100, np.float32),
+            0.9 + 0.2 * (slots == 3),
+            'nut',
+            f'print {slots}',
+            np.full((number, 4, 4), slots, np.uint16) if known else None,
+            np.full((number, slots, 2), 1.5, np.float32) if known else None,
+        )
+
+    both = joined([maps(2, 2), maps(1, 3)])
+    assert both.heights_m[:, 0, 0] == pytest.approx([0.02, 0.02, 0.03])
+    assert both.pixel_m == pytest.approx(1.0) and both.part == 'nut'
+    assert both.labels[:, 0, 0].tolist() == [2, 2, 3] and both.centres.shape == (3, 3, 2)
+    assert both.centres[0].tolist() == [[1.5, 1.5], [1.5, 1.5], [0, 0]]
+    assert both.fingerprint != joined([maps(1, 3), maps(2, 2)]).fingerprint
+    some = joined([maps(2, 2), maps(1, 3, known=False)])
+    assert some.labels is some.centres is None and len(some.heights_m) == 3
