@@ -6,7 +6,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from insegan_ros.data.run_lengths import check_run_lengths, decode, encode, picture_shape
+from insegan_ros.data.run_lengths import (
+    check_count,
+    check_run_lengths,
+    decode,
+    encode,
+    picture_shape,
+)
 from insegan_ros.errors import DatasetError
 
 SHAPE = (40, 50)
@@ -91,8 +97,43 @@ def test_a_mask_of_another_size_says_so():
     check_run_lengths(encode(np.ones(SHAPE, bool)), SHAPE)
 
 
-@pytest.mark.parametrize('size', [(-4, 5), (0, 5), (10**6, 10**6)])
-def test_a_picture_has_a_size(size):
-    assert picture_shape(480, 640) == (480, 640)
-    with pytest.raises(ValueError, match='expected the size of a picture'):
-        picture_shape(*size)
+@pytest.mark.parametrize('text', ['', '/4', 'd0/', 'p4', 'd0P', 'PPPPPPPP0', 'd1', 'c0'])
+def test_compressed_text_that_is_none_is_refused_before_it_is_unpacked(text):
+    """Twenty pixels are a run of 20: 20 is d0 in fives of bits, the sixth for more."""
+    assert not decode({'size': [4, 5], 'counts': 'd0'}, (4, 5)).any()
+    with pytest.raises(DatasetError, match='a mask cannot be read'):
+        decode({'size': [4, 5], 'counts': text}, (4, 5))
+
+
+@pytest.mark.parametrize(
+    'corners, fine',
+    [
+        ([0, 0, 3, 0, 3, 3], True),
+        ([0, 0, 3, 3], False),
+        ([0, 0, 10, 0, 0, 8], True),
+        ([0, 0, 10.1, 0, 0, 8], False),
+        ([0, 0, 5, 0, 0, 8.1], False),
+        ([-5, 0, 5, 0, 0, -4], True),
+        ([-5.1, 0, 5, 0, 0, 4], False),
+        ([0, 0, 5, 0, 0, -4.1], False),
+        ([0, 0, float('nan'), 0, 0, 4], False),
+    ],
+)
+def test_polygons_reach_no_farther_than_a_picture_around_it(corners, fine):
+    """A picture of 5 x 4 px, and as much again beyond each side."""
+    if fine:
+        assert decode([corners], (4, 5)).shape == (4, 5)
+    else:
+        with pytest.raises(DatasetError, match='a mask cannot be read'):
+            decode([corners], (4, 5))
+
+
+def test_sizes_that_no_picture_has_are_refused():
+    assert picture_shape('4', 5.0) == (4, 5) and picture_shape(1, 1) == (1, 1)
+    assert picture_shape(2**15, 2**15) == (2**15, 2**15)
+    for height, width in ((0, 5), (5, 0), (-4, 5), (2**15, 2**15 + 1)):
+        with pytest.raises(ValueError, match='expected the size of a picture'):
+            picture_shape(height, width)
+    check_count(2, (2**15, 2**14))
+    with pytest.raises(ValueError, match='3 masks of 16384x32768 px are more than any picture has'):
+        check_count(3, (2**15, 2**14))
