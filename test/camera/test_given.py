@@ -51,6 +51,10 @@ def test_the_usual_depth_and_colour_cameras_differ():
         assert usual_depth_camera(height, width).fx == pytest.approx(focal, rel=2e-3)
     assert usual_depth_camera(480, 848).fx == pytest.approx(422, abs=2)
     assert usual_depth_camera(480, 640).fx == pytest.approx(383, abs=3)
+    # The axis goes through the middle, between two pixels.
+    for camera in (usual_depth_camera(480, 848), usual_colour_camera(480, 848)):
+        assert (camera.cx, camera.cy, camera.width, camera.height) == (423.5, 239.5, 848, 480)
+        assert camera.fx == camera.fy
     assert usual_colour_camera(480, 640).fx == 615.0
     assert usual_colour_camera(720, 1280).fx == pytest.approx(921, abs=3)
 
@@ -106,11 +110,23 @@ def test_a_lens_that_distorts_is_said(tmp_path):
     assert moved == pytest.approx(31.5, abs=0.5) and 'expected rectified pictures' in str(said[0])
 
 
+def test_a_lens_is_said_of_a_camera_that_is_given_by_its_numbers_too(tmp_path):
+    file = tmp_path / 'camera.yaml'
+    file.write_text('fx: 600\nfy: 601\ncx: 320\ncy: 240\nD: [-0.2, 0.05, 0, 0, 0]\n')
+    with pytest.warns(InseganWarning, match=r"the camera's lens moves pixels by up to 31\."):
+        given_camera(str(file)).intrinsics(480, 640)
+
+
 def test_a_lens_that_hardly_distorts_is_not_said():
     camera = Intrinsics(600.0, 600.0, 320.0, 240.0, 640, 480)
     assert lens_warning(camera, (0.0,) * 5) == '' == lens_warning(camera, ())
     assert 0 < lens_shift_px(camera, (0.002, 0.0, 0.0, 0.0, 0.0)) < 1
     assert lens_warning(camera, (0.002, 0.0, 0.0, 0.0, 0.0)) == ''
     assert lens_shift_px(camera, (0.1, 0.0, 0.0, 0.0), 'equidistant') > 10
+    # Four numbers are a fisheye's or plumb bob's; five are no fisheye's.
+    plumb = lens_shift_px(camera, (0.1, 0.0, 0.0, 0.0))
+    assert plumb == pytest.approx(400 * 0.1 * (320**2 + 240**2) / 600**2, rel=1e-3)
+    assert lens_shift_px(camera, (0.1, 0.0, 0.0, 0.0, 0.0), 'equidistant') == plumb
+    assert lens_shift_px(camera, (0.1, 0.0, 0.0, 0.0), 'equidistant') != plumb
     # A model that nobody here knows is not guessed at.
     assert lens_shift_px(camera, (0.1,) * 6, 'thin_prism') == 0
