@@ -23,7 +23,7 @@ from insegan_ros.segmenters.square import Division
 
 # So many codes are drawn; each is rendered once, and stands for itself after quarter turns, which
 # leave the bin as it is, and LIFTS, shares of the height scale: a part may lie on others.
-CODES, TURNS, LIFTS = 4000, 4, (0.0, 0.15)
+CODES, TURNS, LIFTS = 4000, 4, (0.0, 0.15, 0.3, 0.45)
 # All of an instance that stands as high as this share is lifted, its edge less.
 EDGE = 0.1
 # Of all candidates one in so many is tried on a picture, those of which least stands above what is
@@ -60,9 +60,9 @@ class Bank:
             self.rotations = torch.cat([turns, torch.eye(3, device=z.device)[None]])
         count = len(self.heights) * TURNS * len(LIFTS)
         self.small = torch.cat(
-            [_halved(self.pictures(some)) for some in torch.arange(count).split(1024)]
+            [_halved(self.pictures(some)).half() for some in torch.arange(count).split(1024)]
         )
-        self.mass = self.small.sum((1, 2))
+        self.mass = self.small.float().sum((1, 2))
         # What an instance by itself adds to a picture's mean height.
         self.usual = float(self.heights[:codes].float().mean())
 
@@ -103,9 +103,15 @@ class _Search:
     def __init__(self, bank: Bank, seen: Tensor) -> None:
         self.bank, self.seen, self.seen_small = bank, seen, _halved(seen[None])[0]
         # Whatever hides it, an instance never stands higher than what is seen.
-        above = (bank.small - self.seen_small).relu().sum((1, 2)) / bank.mass.clamp(min=1e-6)
+        above = torch.cat(
+            [
+                (some.float() - self.seen_small).relu_().sum((1, 2))
+                for some in bank.small.split(8192)
+            ]
+        )
+        above /= bank.mass.clamp(min=1e-6)
         self.numbers = above.topk(max(len(above) // ONE_IN, 1), largest=False).indices
-        self.small = bank.small[self.numbers]
+        self.small = bank.small[self.numbers].float()
 
     def best(self, others: list[int]) -> tuple[int, float]:
         """The candidate that explains most beside the others, and the error that is left, a mean

@@ -29,8 +29,8 @@ def bars(count: int = 40) -> Bank:
     bank.heights, bank.empty = heights.half(), count
     bank.rotations = torch.eye(3).expand(count + 1, 3, 3)
     numbers = torch.arange((count + 1) * TURNS * len(search.LIFTS))
-    bank.small = search._halved(bank.pictures(numbers))
-    bank.mass = bank.small.sum((1, 2))
+    bank.small = search._halved(bank.pictures(numbers)).half()
+    bank.mass = bank.small.float().sum((1, 2))
     bank.usual = float(heights[:count].mean())
     return bank
 
