@@ -60,13 +60,16 @@ class HocSegmenter(HeapSegmenter):
     def divide(self, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """picture (H, W, C) float32 in [-1, 1] -> labels (H, W) uint16, 0 = background, and scores
         (N,) float32."""
+        labels = np.zeros(picture.shape[:2], np.uint16)
+        if self.zoom * min(labels.shape) <= 0.5:
+            # Nothing is left of a strip so thin, at the network's scale.
+            return labels, np.zeros(0, np.float32)
         interpolation = cv2.INTER_AREA if self.zoom < 1 else cv2.INTER_LINEAR
         small = cv2.resize(picture, None, fx=self.zoom, fy=self.zoom, interpolation=interpolation)
         field = predict_field(self.network, small.reshape(*small.shape[:2], -1))
         pixels = field[..., 0] > 0.5
         votes, errors = field[pixels][:, 1:3], field[pixels][:, -1]
         centres = agreed_centres(votes, errors, field.shape[:2], self.scales, self.rule)
-        labels = np.zeros(picture.shape[:2], np.uint16)
         if not len(centres):
             return labels, np.zeros(0, np.float32)
         # Votes are positions and change little from pixel to pixel, so the field can be

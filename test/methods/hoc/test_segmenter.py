@@ -41,3 +41,11 @@ def test_the_rule_is_the_checkpoints_own_unless_another_is_asked_for():
     earlier = replace(shipped, config={k: v for k, v in shipped.config.items() if k != 'votes'})
     assert HocSegmenter(earlier).rule == USUAL != own
     assert HocSegmenter(shipped, rule=USUAL).rule == USUAL
+
+
+def test_nothing_is_found_in_a_strip_thinner_than_the_networks_pixel():
+    segmenter = HocSegmenter(Checkpoint.load(find_checkpoint('hoc-nut')))
+    assert segmenter.zoom < 0.5
+    for shape in ((1, 640), (480, 1), (1, 1)):
+        labels, scores = segmenter.divide(np.zeros((*shape, 1), np.float32))
+        assert labels.shape == shape and not labels.any() and not len(scores)
