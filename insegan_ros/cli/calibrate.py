@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from jsonargparse import ArgumentParser, Namespace
 
 from insegan_ros.cli import hand_eye
-from insegan_ros.cli.options import add_intrinsics_argument
+from insegan_ros.cli.options import add_bin_arguments, add_intrinsics_argument, four_numbers
 from insegan_ros.cli.ros import needs_ros
 from insegan_ros.errors import ConfigError
 
@@ -48,19 +48,7 @@ def add_arguments(parser: ArgumentParser, what: str = '') -> None:
             'the bin is not empty: its floor is what is seen farthest in many pictures of its use'
         ),
     )
-    parser.add_argument(
-        '--floor',
-        type=list[float] | None,
-        default=None,
-        help="the floor's plane a, b, c, d in the optical frame, given by hand; it is then only"
-        ' checked',
-    )
-    parser.add_argument(
-        '--bounds',
-        type=list[float] | None,
-        default=None,
-        help="the bin's x_min, y_min, x_max, y_max in m on the floor, given by hand",
-    )
+    add_bin_arguments(parser, 'given by hand; it is then only checked', 'given by hand')
     parser.add_argument(
         '--out',
         type=str,
@@ -85,13 +73,14 @@ def run(arguments: Namespace) -> None:
         check_calibration_path,
         write_calibration,
     )
-    from insegan_ros.workspace import four
 
     if bool(arguments.input) == bool(arguments.topic):
         raise ConfigError(
             'calibrate needs a recording or picture of the empty bin, or --topic: expected one of'
             ' them'
         )
+    floor = four_numbers('--floor', arguments.floor)
+    bounds = four_numbers('--bounds', arguments.bounds)
     check_calibration_path(Path(arguments.out))
     if arguments.topic:
         with needs_ros():
@@ -99,7 +88,6 @@ def run(arguments: Namespace) -> None:
         frames: Iterable[Frame] = live_frames(arguments.topic, FRAMES)
     else:
         frames = frames_of(Path(arguments.input), given_camera(arguments.intrinsics))
-    floor, bounds = (four(some) if some else None for some in (arguments.floor, arguments.bounds))
     found, picture = calibrate(frames, floor, bounds, arguments.in_use)
     drawn = write_calibration(found, picture, Path(arguments.out))
     print(f'{found.text()}\n{arguments.out} and {drawn}')

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser, Namespace
 
-from insegan_ros.errors import ConfigError, InseganWarning
+from insegan_ros.errors import ConfigError, InputError, InseganWarning
 
 if TYPE_CHECKING:
     from insegan_ros.segmenters.base import Segmenter
@@ -80,6 +80,39 @@ def add_intrinsics_argument(parser: ArgumentParser) -> None:
     )
 
 
+def add_bin_arguments(parser: ArgumentParser, floor: str, bounds: str) -> None:
+    """Add the options that say where the bin is by hand; floor and bounds: the rest of their
+    help."""
+    parser.add_argument(
+        '--floor',
+        type=str,
+        default='',
+        help=f"the floor's plane a,b,c,d in the optical frame, {floor}",
+    )
+    parser.add_argument(
+        '--bounds',
+        type=str,
+        default='',
+        help=f"the bin's x_min,y_min,x_max,y_max in m on the floor, {bounds}",
+    )
+
+
+def four_numbers(option: str, text: str) -> tuple[float, float, float, float] | None:
+    """The value of an option that four numbers belong to, as 0,0,-1,0.6 or [0, 0, -1, 0.6]; None
+    where it is not given. Raises ConfigError."""
+    from insegan_ros.errors import MALFORMED
+    from insegan_ros.workspace import four
+
+    if not text:
+        return None
+    try:
+        return four(float(word) for word in text.strip('[] ').split(','))
+    except (InputError, *MALFORMED) as error:
+        raise ConfigError(
+            f'{option} is {text}: expected four numbers such as 0,0,-1,0.6'
+        ) from error
+
+
 def chosen_segmenter(arguments: Namespace) -> Segmenter:
     """The method that the options of `add_model_arguments` name."""
     from insegan_ros.methods.registry import load_segmenter
@@ -98,16 +131,18 @@ def chosen_segmenter(arguments: Namespace) -> Segmenter:
 def chosen_workspace(arguments: Namespace) -> Workspace | None:
     """The bin that --workspace, or --floor and --bounds name; None where none is given. Raises
     ConfigError for a wrong combination, InputError for a bin that cannot be."""
-    from insegan_ros.workspace import Workspace, four, read_workspace
+    from insegan_ros.workspace import Workspace, read_workspace
 
-    floor, bounds = arguments.get('floor'), arguments.get('bounds')
+    floor, bounds = (
+        four_numbers(f'--{name}', arguments.get(name, '')) for name in ('floor', 'bounds')
+    )
     if bounds and not floor:
         raise ConfigError('--bounds is given without --floor: expected both')
     if floor and arguments.workspace:
         raise ConfigError('--floor and --workspace are given: expected one of them')
     if arguments.workspace:
         return read_workspace(Path(arguments.workspace))
-    return Workspace(four(floor), four(bounds) if bounds else None) if floor else None
+    return Workspace(floor, bounds) if floor else None
 
 
 def mind_part(segmenter: Segmenter, data: Path, model: str) -> None:

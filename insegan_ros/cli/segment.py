@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from insegan_ros.camera.given import GivenCamera, given_camera
 from insegan_ros.cli.options import (
+    add_bin_arguments,
     add_intrinsics_argument,
     add_model_arguments,
     chosen_segmenter,
@@ -144,18 +145,7 @@ def add_arguments(parser: ArgumentParser) -> None:
             ' workspace.yaml if left out'
         ),
     )
-    parser.add_argument(
-        '--floor',
-        type=list[float] | None,
-        default=None,
-        help="the floor's plane a, b, c, d in the optical frame; fitted to every frame if left out",
-    )
-    parser.add_argument(
-        '--bounds',
-        type=list[float] | None,
-        default=None,
-        help="the bin's x_min, y_min, x_max, y_max in m; needs --floor",
-    )
+    add_bin_arguments(parser, 'fitted to every frame if left out', 'needs --floor')
 
 
 def run(arguments: Namespace) -> None:

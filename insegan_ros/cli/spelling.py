@@ -1,13 +1,17 @@
-"""Options as a user writes them: with - or _ between words, and a mesh's scale by either name."""
+"""Options as a user writes them: with - or _ between words, a mesh's scale by either name, and
+numbers that begin with a minus."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 
 from jsonargparse import ArgumentParser
 
 # The commands about one mesh say scale, those that also have other scales say whose.
 SAME = {'--mesh-scale': '--scale', '--scale': '--mesh-scale'}
+# Several numbers of which the first is negative: the parser would take them for an option.
+NEGATIVE = re.compile(r'-[\d.][^,]*,')
 
 
 def known_spelling(words: Sequence[str], known: Collection[str]) -> list[str]:
@@ -15,8 +19,16 @@ def known_spelling(words: Sequence[str], known: Collection[str]) -> list[str]:
 
     >>> known_spelling(['--bin-width=0.3', '--mesh_scale', '0.001'], {'--bin_width', '--scale'})
     ['--bin_width=0.3', '--scale', '0.001']
+    >>> known_spelling(['--bounds', '-0.1,-0.1,0.1,0.1'], {'--bounds'})
+    ['--bounds=-0.1,-0.1,0.1,0.1']
     """
-    return [_known(word, known) for word in words]
+    spelt: list[str] = []
+    for word in words:
+        if spelt and spelt[-1] in known and NEGATIVE.match(word):
+            spelt[-1] += f'={word}'
+        else:
+            spelt.append(_known(word, known))
+    return spelt
 
 
 def _known(word: str, known: Collection[str]) -> str:

@@ -43,7 +43,8 @@ def test_clouds_of_a_camera_that_is_given_are_calibrated(tmp_path, capsys):
     found = read_workspace(out)
     assert np.allclose(found.bounds, camera.workspace.bounds, atol=0.004)
     assert found.wall_noise_m > 0.0003
-    by_hand = ['--floor', list(camera.workspace.floor), '--bounds', [-0.1, -0.08, 0.1, 0.08]]
+    floor = ','.join(f'{value:.6f}' for value in camera.workspace.floor)
+    by_hand = ['--floor', floor, '--bounds', '-0.1,-0.08,0.1,0.08']
     again = tmp_path / 'again.yaml'
     assert (
         command('calibrate', tmp_path / 'clouds', '--intrinsics', numbers, *by_hand, '--out', again)

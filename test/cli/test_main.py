@@ -71,6 +71,9 @@ def test_all_but_the_nodes_imports_without_ros():
         (f'segment x.png --model {"x" * 300}', 'cannot be accessed (File name too long)'),
         ('segment x.png --model ~nosuchuser/x', 'no checkpoint or method "~nosuchuser/x"'),
         ('segment x --model kmeans --bounds [0,0,1,1]', '--bounds is given without --floor'),
+        ('segment x --model kmeans --bounds -1,-1,1,1', '--bounds is given without --floor'),
+        ('segment x --model kmeans --floor 0,0,-1', '--floor is 0,0,-1: expected four numbers'),
+        ('calibrate x --floor 0,0,-1,a --out y.yaml', '--floor is 0,0,-1,a: expected four numbers'),
         (
             'segment x --model kmeans --floor [0,0,-1,0.5] --workspace y.yaml',
             '--floor and --workspace are given: expected one of them',

@@ -19,6 +19,14 @@ from insegan_ros.cli.spelling import known_spelling, options_of
         ('segment x --scale 0.001', 'segment x --mesh-scale 0.001'),
         ('demo --timeout-s 3 --nothing-known', 'demo --timeout_s 3 --nothing-known'),
         ('train piles --piles.max-parts=9', 'train piles --piles.max-parts=9'),
+        (
+            'segment x --floor -0.1,0,-1,0.6 --instances -1',
+            'segment x --floor=-0.1,0,-1,0.6 --instances -1',
+        ),
+        (
+            'segment x --floor=0,0,-1,0.6 --bounds -.1,-1e-1,.1,.1',
+            'segment x --floor=0,0,-1,0.6 --bounds=-.1,-1e-1,.1,.1',
+        ),
     ],
 )
 def test_hyphens_and_underscores_are_the_same(line, expected):
