@@ -48,7 +48,7 @@ def add_arguments(parser: ArgumentParser, what: str = '') -> None:
             'the bin is not empty: its floor is what is seen farthest in many pictures of its use'
         ),
     )
-    add_bin_arguments(parser, 'given by hand; it is then only checked', 'given by hand')
+    add_bin_arguments(parser, 'given by hand', 'given by hand')
     parser.add_argument(
         '--out',
         type=str,

@@ -49,6 +49,9 @@ def floor_under_the_middle(
         raise InputError(
             'no flat ground in the middle of the image: expected the camera to look into the'
             f' empty bin; {IN_USE}'
+            if given is None
+            else 'nothing in the middle of the image lies on the floor that is given: expected the'
+            " bin's, or --bounds too, which are then taken as they are"
         )
     areas = np.bincount(in_middle[in_middle > 0])
     chosen = areas > 0.02 * areas.sum() if in_use else np.arange(len(areas)) == areas.argmax()

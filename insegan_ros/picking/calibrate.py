@@ -88,6 +88,10 @@ class Calibration:
                 f'round by {corner:.0f} mm at the corners and {foot:.0f} mm at the foot, and lean'
                 f' outwards by {self.workspace.wall_slope_deg:.1f} degrees'
             )
+        doubt = (
+            '; nothing within the bounds is seen at the height of the floor: where parts do not'
+            ' hide it, --floor or --bounds is wrong'
+        )
         return (
             f'{self.frames} pictures: floor at {self.workspace.floor_distance_m:.3f} m, tilted'
             f' {tilt:.1f} degrees, noise {1000 * self.noise_m:.1f} mm, residual'
@@ -96,6 +100,7 @@ class Calibration:
             f' {100 * self.free:.0f} % of it free; {", ".join(walls) or "no walls were seen"};'
             f' a pixel is {1000 * self.pixel_m:.2f} mm there: parts should be'
             f' {1000 * wide:.0f} mm wide ({SMALLEST_PX} px) and {1000 * high:.1f} mm high or more'
+            f'{"" if self.free else doubt}'
         )
 
 
@@ -118,16 +123,16 @@ def calibrate(
     empty; or in use, from pictures in which its floor is free here and there. And those pictures as
     one: their median, or what is seen farthest.
 
-    floor, bounds: given by hand, and only checked. Raises InputError where there is no picture, too
-    few readings, no floor in the middle, or, unless in use, something in the bin.
+    floor, bounds: given by hand and taken as they are. Raises InputError where there is no picture,
+    too few readings, no floor in the middle, or, unless in use, something in the bin.
     """
     some = spread(frames, FRAMES_IN_USE) if in_use else list(islice(frames, FRAMES))
     picture = _as_one(some, in_use)
-    plane, piece = floor_under_the_middle(picture, floor, in_use)
     if bounds is None:
-        found = _find_bin(picture, plane, piece, in_use)
+        found = _find_bin(picture, *floor_under_the_middle(picture, floor, in_use), in_use)
     else:
-        given = Workspace(plane, bounds)
+        # Where both are given, parts may hide all of the floor.
+        given = Workspace(floor or floor_under_the_middle(picture, None, in_use)[0], bounds)
         walls = tuple(find_wall(picture, given, side) for side in range(4))
         found = _Found(given, min(wall.top_m if wall else 0.0 for wall in walls), walls)
     workspace = found.workspace if bounds else _drawn_in(found, picture, in_use)

@@ -225,11 +225,25 @@ def test_floor_and_bounds_by_hand_are_taken_and_checked():
     wide = calibrate(frames, truth.floor, (x_min, y_min, x_max + 0.05, y_max))[0]
     assert wide.wall_m == 0 and len(wide.wall_residuals_m) < len(found.wall_residuals_m) == 4
     assert f'{100 * found.free:.0f} % of it free' in found.text()
+    assert 'is wrong' not in found.text()
     # So small may parts be: twenty pixels, and five times the noise.
     wide, high = found.smallest_m
     assert wide == pytest.approx(20 * found.workspace.floor_distance_m / frames[0].intrinsics.fx)
     assert high == max(5 * found.noise_m, 0.0015)
     assert f'parts should be {1000 * wide:.0f} mm wide (20 px)' in found.text()
+
+
+def test_a_floor_by_hand_that_nothing_lies_on_is_taken_with_bounds_and_said_to_be_so():
+    frames, truth = pictures_of((20.0, 0.0, 0.0), count=1)
+    # Parts may hide all of the floor, or it is the wrong one.
+    deep = (*truth.floor[:3], truth.floor[3] + 0.1)
+    found = calibrate(frames, deep, truth.bounds)[0]
+    assert found.workspace.floor == deep and found.workspace.bounds == truth.bounds
+    assert found.free == 0 and '--floor or --bounds is wrong' in found.text()
+    with pytest.raises(InputError, match=r'lies on the floor that is given: .* or --bounds too'):
+        calibrate(frames, deep)
+    aside = calibrate(frames, truth.floor, (2.0, 2.0, 2.2, 2.2))[0]
+    assert aside.free == 0 and '--floor or --bounds is wrong' in aside.text()
 
 
 def test_a_cloud_that_was_cropped_to_the_bin_is_enough():
