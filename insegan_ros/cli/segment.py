@@ -3,8 +3,11 @@ JSON."""
 
 from __future__ import annotations
 
+import re
+import shutil
 from contextlib import nullcontext
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +30,15 @@ from insegan_ros.data.recording_writer import INSTANCES_TOPIC, RecordingWriter
 from insegan_ros.data.recordings import is_recording
 from insegan_ros.drawing.overlay import overlay
 from insegan_ros.errors import DatasetError, InputError
-from insegan_ros.files import make_folder, write_json, write_png
+from insegan_ros.files import hold_folder, write_json, write_png
 from insegan_ros.frame import Frame, Instances
 from insegan_ros.segmenters.base import Segmenter
 from insegan_ros.workspace import Workspace
+
+# There when a run has finished, and until then.
+RESULTS, UNFINISHED = 'results.json', 'unfinished.json'
+# What masks and overlays are called.
+NUMBERED = re.compile(rf'\d{{6,}}({LABELS}|_overlay\.png)')
 
 
 def segment_input(
@@ -45,19 +53,21 @@ def segment_input(
     also `recording`, a rosbag2 folder with its depth, the labels and the overlay.
 
     Returns the number of frames and of those that could not be used; the reason of each stands in
-    results.json. Raises DatasetError where `out` holds results already: nothing is written over;
-    InputError where no frame at all could be used; DatasetError where something cannot be
-    written, and then there is no results.json.
+    results.json. What a run that was stopped left in `out` is made anew. Raises DatasetError where
+    `out` holds other results, or masks of anything else: nothing is written over; where another
+    process writes into it; or where something cannot be written, and then there is no results.json.
+    Raises InputError where no frame at all could be used.
     """
-    results = out / 'results.json'
-    if results.exists():
-        raise DatasetError(f'{out} already holds results: expected another --out')
+    check_results_folder(out)
     by_colour, rows = segmenter.needs_colour, []
     items = items_of(source, by_colour, camera)
-    with RecordingWriter(out / 'recording') if is_recording(source) else nullcontext() as recording:
-        for index, item in enumerate(tqdm(items, desc='segment', unit='frame')):
-            if index == 0:
-                make_folder(out)
+    first = next(items, None)
+    if first is None:
+        raise DatasetError(f'{source} holds no depth frames')
+    _lock = hold_folder(out, DatasetError)
+    recorded = begin_results(out, is_recording(source))
+    with RecordingWriter(recorded) if recorded else nullcontext() as recording:
+        for index, item in enumerate(tqdm(chain([first], items), desc='segment', unit='frame')):
             name = {'file': item.name} if item.name else {}
             if item.frame is None:
                 rows.append({'frame': index, **name, 'instances': [], 'error': item.error})
@@ -74,13 +84,47 @@ def segment_input(
             if recording is not None:
                 recording.add(frame, found.labels, INSTANCES_TOPIC, picture)
             rows.append({**_row(index, frame, found, error), **name})
-        if not rows:
-            raise DatasetError(f'{source} holds no depth frames')
-    write_json(results, rows)
+    write_json(out / RESULTS, rows)
+    (out / UNFINISHED).unlink(missing_ok=True)
     refused = [row['error'] for row in rows if 'error' in row]
     if len(refused) == len(rows):
         raise InputError(f'none of {len(rows)} frames could be used: {refused[0]}')
     return len(rows), len(refused)
+
+
+def check_results_folder(out: Path) -> None:
+    """Raise DatasetError where a folder holds results, or masks, overlays or a recording of which
+    nothing says that they are of a run that was stopped: they may be drawn by hand."""
+    if (out / RESULTS).exists():
+        raise DatasetError(f'{out} already holds results: expected another --out')
+    kept = [] if (out / UNFINISHED).exists() else _numbered(out)
+    if kept:
+        raise DatasetError(
+            f'{out} already holds {kept[0].name}, which would be written over: expected another'
+            ' --out'
+        )
+
+
+def begin_results(out: Path, with_recording: bool) -> Path | None:
+    """Remove from `out` what a run that was stopped left there, and say in it that this one has not
+    finished; the folder for its recording, if it makes one. Raises DatasetError where something
+    must not be written over."""
+    check_results_folder(out)
+    recorded, mark = out / 'recording', out / UNFINISHED
+    if mark.exists():
+        for path in _numbered(out):
+            path.unlink()
+        # The recording is the stopped run's own where its mark says so.
+        if 'recording' in mark.read_text():
+            shutil.rmtree(recorded, ignore_errors=True)
+    if with_recording and recorded.exists() and any(recorded.iterdir()):
+        raise DatasetError(f'{recorded} is not empty: expected another --out')
+    write_json(mark, {'unfinished': ['masks', *(['recording'] if with_recording else [])]})
+    return recorded if with_recording else None
+
+
+def _numbered(out: Path) -> list[Path]:
+    return [path for path in sorted(out.glob('*.png')) if NUMBERED.fullmatch(path.name)]
 
 
 def _row(index: int, frame: Frame, found: Instances, error: str | None) -> dict[str, object]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -16,6 +18,7 @@ from shell import command
 from insegan_ros.cli.segment import segment_input
 from insegan_ros.data.convert import convert
 from insegan_ros.data.recordings import read_frames
+from insegan_ros.errors import DatasetError
 from insegan_ros.methods.baselines.kmeans import KMeansSegmenter
 from insegan_ros.workspace import Workspace, write_workspace
 from insegan_sim.generate import SimulateConfig, simulate
@@ -44,6 +47,93 @@ def test_segment_writes_masks_and_never_over_them(tmp_path, capsys):
     capsys.readouterr()
     assert command(*arguments) == 2
     assert 'already holds results: expected another --out' in capsys.readouterr().err
+
+
+def test_masks_drawn_by_hand_are_never_written_over(tmp_path, two_kinds, capsys):
+    convert(two_kinds, tmp_path / 'drawn', 'pictures')
+    before = (tmp_path / 'drawn/000001_labels.png').read_bytes()
+    assert (
+        command('segment', tmp_path / 'drawn', '--model', 'kmeans', '--out', tmp_path / 'drawn')
+        == 2
+    )
+    assert 'already holds 000000_labels.png' in capsys.readouterr().err
+    assert (tmp_path / 'drawn/000001_labels.png').read_bytes() == before
+    assert not (tmp_path / 'drawn/unfinished.json').exists()
+
+
+class Stopped(KMeansSegmenter):
+    """Ctrl-C at the second frame, or what another process does then."""
+
+    frames, then = 0, staticmethod(lambda: None)
+
+    def segment(self, frame, workspace=None):
+        self.frames += 1
+        if self.frames == 2:
+            self.then()
+            raise KeyboardInterrupt
+        return super().segment(frame, workspace)
+
+
+def test_what_a_stopped_run_left_is_not_mixed_with_the_next(tmp_path):
+    height = np.zeros((48, 64), np.float32)
+    height[8:20, 8:20] = 0.04
+    workspace = Workspace((0.0, 0.0, -1.0, 0.5), (-0.24, -0.18, 0.24, 0.18))
+    for name, count in (('long', 3), ('short', 1)):
+        write_piles(tmp_path / name, [height] * count, workspace)
+    out = tmp_path / 'out'
+    with pytest.raises(KeyboardInterrupt):
+        segment_input(tmp_path / 'long', Stopped(1), out, workspace)
+    assert (out / '000000_labels.png').exists() and (out / 'unfinished.json').exists()
+    # As a stopped run of something longer leaves it.
+    (out / '000001_overlay.png').write_bytes(b'')
+    (out / 'recording/recording.mcap').write_bytes(b'half')
+    (out / 'notes.png').write_bytes(b'')
+    assert segment_input(tmp_path / 'short', KMeansSegmenter(1), out, workspace) == (1, 0)
+    assert sorted(path.name for path in out.iterdir()) == [
+        '000000_labels.png',
+        '000000_overlay.png',
+        'notes.png',
+        'recording',
+        'results.json',
+    ]
+    assert len(list(read_frames(out / 'recording'))) == 1
+
+
+def test_a_recording_beside_masks_is_kept_where_it_is_not_a_stopped_runs_own(tmp_path):
+    height = np.zeros((48, 64), np.float32)
+    height[8:20, 8:20] = 0.04
+    write_piles(tmp_path / 'recording', [height], None)
+    depth = np.full((48, 64), 500, np.uint16)
+    cv2.imwrite(str(tmp_path / 'depth.png'), depth)
+    with pytest.raises(DatasetError, match='recording is not empty: expected another --out'):
+        segment_input(tmp_path / 'recording', KMeansSegmenter(1), tmp_path)
+    (tmp_path / 'unfinished.json').write_text('{"unfinished": ["masks"]}')
+    segment_input(tmp_path / 'depth.png', KMeansSegmenter(1), tmp_path)
+    assert len(list(read_frames(tmp_path / 'recording'))) == 1
+
+
+def test_two_runs_at_once_do_not_write_into_one_folder(tmp_path):
+    height = np.zeros((48, 64), np.float32)
+    height[8:20, 8:20] = 0.04
+    write_piles(tmp_path / 'bag', [height] * 2, None)
+    out = tmp_path / 'out'
+    other = f"""
+from pathlib import Path
+from insegan_ros.cli.segment import segment_input
+from insegan_ros.methods.baselines.kmeans import KMeansSegmenter
+segment_input(Path({str(tmp_path / 'bag')!r}), KMeansSegmenter(1), Path({str(out)!r}))
+"""
+    said = []
+
+    class Meanwhile(Stopped):
+        @staticmethod
+        def then():
+            run = subprocess.run([sys.executable, '-c', other], capture_output=True, text=True)
+            said.append(run.stderr)
+
+    with pytest.raises(KeyboardInterrupt):
+        segment_input(tmp_path / 'bag', Meanwhile(1), out)
+    assert 'is being written by another process' in said[0]
 
 
 def test_a_full_disk_is_one_line_and_leaves_no_results(tmp_path, request, capsys):
