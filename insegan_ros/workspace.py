@@ -3,15 +3,17 @@ alike."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
 
-from insegan_ros.errors import MALFORMED, InputError
+from insegan_ros.errors import MALFORMED, InputError, InseganWarning
 from insegan_ros.files import write_whole
 from insegan_ros.floors import fit_floor
 from insegan_ros.frame import Frame, Intrinsics
@@ -340,8 +342,9 @@ def write_workspace(workspace: Workspace, path: Path, comment: str = '') -> None
 
 
 def read_workspace(path: Path) -> Workspace:
-    """The workspace in a parameter file, as `insegan calibrate` writes it. Raises InputError where
-    it cannot be read.
+    """The workspace in a parameter file, as `insegan calibrate` writes it. Says so where a name is
+    nearly, but not quite, one of its own; the file may hold other parameters of the node. Raises
+    InputError where it cannot be read.
 
     >>> write_workspace(Workspace((0.0, 0.0, -1.0, 0.5)), Path('bin.yaml'))
     >>> read_workspace(Path('bin.yaml'))
@@ -351,12 +354,21 @@ def read_workspace(path: Path) -> Workspace:
     content = read_mapping(path, InputError)
     try:
         values = next(iter(content.values()))['ros__parameters']
-        return workspace_of(values)
+        workspace = workspace_of(values)
     except (StopIteration, *MALFORMED) as error:
         raise InputError(
             f'{path} holds no readable floor and bounds: expected a YAML file of `insegan'
             ' calibrate`'
         ) from error
+    names = ('floor', 'bounds', *SCALARS)
+    for name in values:
+        if name not in names and (near := get_close_matches(str(name), names, 1, 0.8)):
+            warnings.warn(
+                f'{path} holds {name}, which is not used: did you mean {near[0]}?',
+                InseganWarning,
+                stacklevel=2,
+            )
+    return workspace
 
 
 def fill_shadows(depth_m: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from box_scenes import CAMERA, FLOOR, box_scene
 from tilted_bins import cylinders_at, tilted_camera
 
-from insegan_ros.errors import InputError
+from insegan_ros.errors import InputError, InseganWarning
 from insegan_ros.frame import Frame, Intrinsics
 from insegan_ros.workspace import (
     MOST_MARGIN,
@@ -224,6 +225,19 @@ def test_turn_and_walls_are_kept_in_files(tmp_path):
     for shape in ((0.11, 0.0, 0.0), (0.0, -0.01, 0.0), (0.0, 0.0, 50.0), (float('nan'), 0.0, 0.0)):
         with pytest.raises(InputError, match='corner_radius_m is .* half the width of the bounds'):
             Workspace(plain.floor, plain.bounds, 0.0, 0.0, *shape)
+
+
+def test_a_misspelt_name_in_a_file_is_told(tmp_path):
+    content = '/**:\n  ros__parameters:\n    floor: [0.0, 0.0, -1.0, 0.5]\n    {}\n'
+    path = tmp_path / 'bin.yaml'
+    path.write_text(content.format('bound: [-0.1, -0.1, 0.1, 0.1]'))
+    with pytest.warns(InseganWarning, match='holds bound, which is not used: .* bounds'):
+        assert read_workspace(path).bounds is None
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        for other in ('instances: 5', 'picks.wall_height_m: 0.06', 'wall_noise_m: 0.001'):
+            path.write_text(content.format(other))
+            read_workspace(path)
 
 
 def test_what_stands_high_at_the_rim_is_in_view():
