@@ -255,7 +255,8 @@ def _write_image(
         return
     if truth.poses is None or truth.classes is None:
         raise DatasetError(
-            'the scenes have no poses or classes: BOP needs them; convert to coco instead'
+            'the scenes have no poses or classes: BOP needs them; convert to'
+            f' {"pictures or shards" if truth.classes is None else "coco"} instead'
         )
     if (ignored := truth.labels == IGNORE).any():
         write_png(folder / f'mask_ignore/{number:06d}.png', ignored.astype(np.uint8) * 255)

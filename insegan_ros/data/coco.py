@@ -156,7 +156,10 @@ def _write_image(scene: Scene, out: Path, index: int) -> dict[str, Any]:
 def _annotations(truth: Instances, classes: tuple[str, ...]) -> Iterator[dict[str, Any]]:
     """What annotations.json says of each instance, without numbers."""
     if truth.classes is None:
-        raise DatasetError('the scenes have no classes: COCO needs a category for every instance')
+        raise DatasetError(
+            'the scenes have no classes: COCO needs a category for every instance; convert to'
+            ' pictures or shards instead'
+        )
     for i, (mask, name) in enumerate(zip(truth.masks(), truth.classes)):
         packed = encode(mask)
         box = rle.toBbox({**packed, 'counts': packed['counts'].encode()})

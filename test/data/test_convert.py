@@ -288,8 +288,12 @@ def test_what_cannot_be_converted_is_said(d435_data, nut_data, tmp_path):
     with pytest.raises(DatasetError, match='holds no data set of a known format'):
         convert(tmp_path / 'full', tmp_path / 'x', 'coco')
     convert(nut_data, tmp_path / 'insta', 'insta10')
-    with pytest.raises(DatasetError, match='no poses or classes: BOP needs them'):
+    with pytest.raises(DatasetError, match='no poses or classes: BOP needs them; .* coco instead'):
         convert(tmp_path / 'insta', tmp_path / 'x', 'bop')
+    convert(nut_data, tmp_path / 'drawn', 'pictures')
+    for to in ('bop', 'coco'):
+        with pytest.raises(DatasetError, match='no .*classes.*; convert to pictures or shards'):
+            convert(tmp_path / 'drawn', tmp_path / 'x', to)
     assert not (tmp_path / 'x').exists() and (tmp_path / 'full/mine').read_text() == 'x'
     nameless = Instances(np.ones((120, 160), np.uint16), np.ones(1, np.float32))
     scene = Scene(Frame(np.full((120, 160), 0.5, np.float32), CAMERA), nameless, None)
