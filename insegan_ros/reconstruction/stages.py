@@ -16,7 +16,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from insegan_ros.errors import DatasetError
-from insegan_ros.files import write_whole
+from insegan_ros.files import FolderLock, hold_folder, write_whole
 from insegan_ros.frame import Intrinsics
 from insegan_ros.reconstruction.clusters import Cluster, cluster_of
 from insegan_ros.reconstruction.fields import Shape
@@ -44,6 +44,7 @@ class Stages:
 
     def __init__(self, folder: Path | None, identity: Mapping[str, Any]) -> None:
         self.folder = folder
+        self.lock: FolderLock | None = None
         self.identity = json.dumps({'form': FORM, **identity}, sort_keys=True)
 
     def keep(
@@ -54,13 +55,19 @@ class Stages:
         unpack: Callable[[Packed], Kept],
     ) -> Kept:
         """What a stage found before, or what it finds now, which is then kept. Raises DatasetError
-        for a file of other data or options, or one that cannot be read."""
+        for a file of other data or options, or one that cannot be read, and where another process
+        keeps its own there."""
         if self.folder is None:
             return make()
         path = self.folder / f'{name}.safetensors'
+        if not path.exists():
+            found = make()
+            # Not before something is to be kept: what is refused at once leaves no folder.
+            self.lock = hold_folder(self.folder, DatasetError)
+        # Another process may have been faster.
         if path.exists():
+            self.lock = hold_folder(self.folder, DatasetError)
             return unpack(self._read(path))
-        found = make()
         packed = pack(found)
         notes = {'identity': self.identity, 'rest': json.dumps(packed.rest)}
         tensors = {key: one.contiguous().clone() for key, one in packed.tensors.items()}

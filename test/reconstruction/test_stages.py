@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from lone_parts import lone_scenes, rests, stepped_block
@@ -26,6 +31,51 @@ from insegan_ros.reconstruction.stages import (
 
 def never() -> None:
     raise AssertionError('the stage was there')
+
+
+def packed(value: str) -> Packed:
+    return Packed({'x': torch.zeros(1)}, value)
+
+
+def test_two_reconstructions_at_once_are_not_mixed(tmp_path):
+    """Both begin while the folder is empty; the second finds what it would keep to be another's,
+    while that runs and after it has ended."""
+    folder = tmp_path / 'stages'
+    other = f"""
+from pathlib import Path
+from test_stages import Stages, packed
+stages = Stages(Path({str(folder)!r}), {{'seed': 1}})
+stages.keep('views', lambda: 'other', packed, lambda one: one.rest)
+print('kept', flush=True)
+input()
+"""
+    process = subprocess.Popen(
+        [sys.executable, '-c', other],
+        cwd=Path(__file__).parent,
+        env={**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+    def overtaken() -> str:
+        assert process.stdout.readline() == 'kept\n'
+        return 'mine'
+
+    mine = Stages(folder, {'seed': 2})
+    with pytest.raises(DatasetError, match='is being written by another process'):
+        mine.keep('views', overtaken, packed, lambda one: one.rest)
+    process.communicate('\n', timeout=60)
+    with pytest.raises(DatasetError, match='was begun with other data'):
+        mine.keep('views', never, packed, lambda one: one.rest)
+    late = Stages(tmp_path / 'late', {'seed': 2})
+
+    def ended() -> str:
+        Stages(tmp_path / 'late', {'seed': 1}).keep('views', lambda: 'other', packed, never)
+        return 'mine'
+
+    with pytest.raises(DatasetError, match='was begun with other data'):
+        late.keep('views', ended, packed, lambda one: one.rest)
 
 
 def test_views_poses_and_links_come_back_as_they_were(tmp_path):
