@@ -12,7 +12,7 @@ from insegan_ros.drawing.panels import titled
 from insegan_ros.frame import Frame
 from insegan_ros.workspace import Workspace
 from insegan_sim.sensor import Sensor
-from insegan_sim.sensor_fit import MIN_FRAMES, SensorFit, fit_sensor, middle_of
+from insegan_sim.sensor_fit import MIN_FRAMES, SensorFit, fit_sensor, middle_of, still_runs
 
 # Heights that the pictures show, in m: all that stands, and the grain of the floor.
 STANDING_M, GRAIN_M = (-0.01, 0.08), (-0.004, 0.004)
@@ -28,11 +28,13 @@ def beside_models(
     floor, and the floor's grain, without a reading red; and what is measured in the frames of each,
     as fit_sensor has it.
 
-    Models see the scene as the median of the frames shows it, its edges, edge_px wide, made sharp
-    again and its floor flat. Raises InputError where fit_sensor does.
+    Models see the scene as the median of the longest run of frames in which nothing moves shows it,
+    its edges, edge_px wide, made sharp again and its floor flat. Raises InputError where fit_sensor
+    does.
     """
-    first = frames[0]
-    depth = sharpened(middle_of(frames), edge_px)
+    still = max(still_runs(frames, workspace), key=len)
+    first = still[0]
+    depth = sharpened(middle_of(still), edge_px)
     floor = np.abs(workspace.height_of(first.intrinsics.points(depth))) < GRAIN_M[1]
     depth = np.where(floor, workspace.floor_depth(first.intrinsics), depth)
     scene = Frame(depth.astype(np.float32), first.intrinsics)
@@ -44,7 +46,8 @@ def beside_models(
     columns, figures = [], {}
     for name, some in shown.items():
         figures[name] = fit_sensor(some, workspace)
-        points = first.intrinsics.points(some[0].depth_m)
+        pictured = first if name == 'recorded' else some[0]
+        points = first.intrinsics.points(pictured.depth_m)
         height = workspace.height_of(points)[top:bottom, left:right]
         texts = f'{name}: {figures[name].short()}', 'the floor, 4 mm up and down'
         panels = (_shaded(height, *span) for span in (STANDING_M, GRAIN_M))

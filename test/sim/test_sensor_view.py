@@ -47,3 +47,19 @@ def test_models_are_shown_the_scene_that_was_recorded():
     assert columns[0].shape[1] >= PANEL_PX
     red = [(column == HOLE).all(-1).mean() for column in columns]
     assert red[0] > 0.01 and red[1] == pytest.approx(red[0], rel=0.5)
+
+
+def test_where_every_frame_shows_another_pile_models_are_shown_one_of_them():
+    """The median of different piles is a pile that nobody recorded."""
+    workspace = tilted_camera((0.0, 0.0, 0.0)).workspace
+    frames = []
+    for number in range(8):
+        depth = np.full((400, 600), 0.5, np.float32)
+        left = 150 + 25 * number
+        depth[130:310, left : left + 60] = 0.47
+        frames.append(Frame(depth, DEPTH_CAMERA))
+    picture, figures = beside_models(frames, workspace, {'as measured': load_sensor('ideal')}, 1.0)
+    # An ideal camera sees what was recorded, pixel by pixel, below the titles.
+    recorded, measured = np.split(picture, 2, axis=1)
+    assert figures['as measured'].edges > 100
+    assert (recorded != measured)[40:].mean() < 0.01
