@@ -207,6 +207,11 @@ def _check_files(path: Path) -> None:
                 f' end: expected a whole recording; where it was killed, `ros2 bag reindex {path}`'
                 ' makes it'
             )
+        if not note.exists():
+            raise DatasetError(
+                f'{path} is no recording: expected a RealSense .bag, or a rosbag2 folder with its'
+                ' metadata.yaml'
+            )
         content = read_mapping(note, DatasetError)
         try:
             names = content['rosbag2_bagfile_information']['relative_file_paths']

@@ -290,6 +290,8 @@ def test_what_a_killed_recorder_leaves_is_named(recorded, tmp_path):
         list(read_frames(bag))
     (bag / '0.png').touch()
     assert not is_recording(bag), 'pictures with a file beside them'
+    with pytest.raises(DatasetError, match='bag is no recording: expected a RealSense .bag, or'):
+        list(read_frames(bag))
 
 
 def test_metadata_that_are_no_yaml_are_one_line(recorded, tmp_path):
