@@ -26,7 +26,7 @@ from insegan_ros.data.recording_writer import write_recording
 from insegan_ros.data.recordings import is_recording, read_recording
 from insegan_ros.data.scene import Scene
 from insegan_ros.data.shards import ShardDataset, ShardInfo, is_shards, pack_shard, shard_path
-from insegan_ros.data.whole_sets import all_scenes, check_scenes, state_scenes
+from insegan_ros.data.whole_sets import all_scenes, check_scenes, state_scenes, stated_form
 from insegan_ros.errors import DatasetError, unknown
 from insegan_ros.files import lost, make_folder, write_whole
 from insegan_ros.workspace import Workspace
@@ -103,9 +103,15 @@ def open_dataset(
         if form.found is not None and form.read is not None and form.found(folder):
             classes, scenes = form.read(folder)
             return classes, all_scenes(folder, scenes)
+    readable = ', '.join(name for name, form in FORMATS.items() if form.read)
+    stated = FORMATS.get(str(stated_form(folder)))
+    if stated is not None and stated.read is None:
+        raise DatasetError(
+            f'{folder} is of the format {stated_form(folder)}, which is written only: expected one'
+            f' of {readable}'
+        )
     # Of a simulation that was stopped before its first scenes, say, there is the note alone.
     check_scenes(folder, 0)
-    readable = ', '.join(name for name, form in FORMATS.items() if form.read)
     raise DatasetError(f'{folder} holds no data set of a known format: expected one of {readable}')
 
 

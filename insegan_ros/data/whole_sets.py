@@ -22,6 +22,12 @@ def state_scenes(folder: Path, count: int, form: str) -> None:
     write_whole(folder / NOTE, yaml.safe_dump(content, sort_keys=False).encode())
 
 
+def stated_form(folder: Path) -> str | None:
+    """The format that a set states, or None. Raises DatasetError where its note cannot be read."""
+    note = folder / NOTE
+    return read_mapping(note, DatasetError).get('format') if note.is_file() else None
+
+
 def check_scenes(folder: Path, count: int) -> None:
     """Raise DatasetError where a set states that it has more scenes than were found, or its note
     cannot be read. A set that states nothing has what it has."""

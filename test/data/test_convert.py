@@ -290,6 +290,9 @@ def test_what_cannot_be_converted_is_said(d435_data, nut_data, tmp_path):
     convert(nut_data, tmp_path / 'insta', 'insta10')
     with pytest.raises(DatasetError, match='no poses or classes: BOP needs them; .* coco instead'):
         convert(tmp_path / 'insta', tmp_path / 'x', 'bop')
+    convert(nut_data, tmp_path / 'clouds', 'clouds')
+    with pytest.raises(DatasetError, match='of the format clouds, which is written only'):
+        convert(tmp_path / 'clouds', tmp_path / 'x', 'shards')
     convert(nut_data, tmp_path / 'drawn', 'pictures')
     for to in ('bop', 'coco'):
         with pytest.raises(DatasetError, match='no .*classes.*; convert to pictures or shards'):
