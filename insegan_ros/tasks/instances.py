@@ -3,6 +3,7 @@ scenes."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -20,7 +21,7 @@ from insegan_ros.data.scene import Scene
 from insegan_ros.drawing.panels import compared
 from insegan_ros.drawing.tiles import tile
 from insegan_ros.engine.checkpoint import Checkpoint
-from insegan_ros.errors import DatasetError
+from insegan_ros.errors import DatasetError, InseganWarning
 from insegan_ros.files import write_png
 from insegan_ros.frame import Instances, highest_label
 from insegan_ros.geometry.clusters import kmeans_instances
@@ -123,16 +124,17 @@ def evaluate(
     """Score a segmenter on the first `limit` scenes and on the first `limit` on which K-means
     fails, K-means beside it.
 
-    Scenes without labels are passed over. Each is given a scene's own floor and bounds, K-means the
-    true number of parts as well. With a mesh (PosedSegmenter) poses are scored where true ones are
-    known. models: the data's own; a single one says in which frame the true poses are, else they
-    are taken for poses of the mesh. Raises DatasetError for a scene without a visible part,
+    Scenes without labels are passed over, and so are those without a visible part, such as a bin in
+    use that has become empty; how many is said. Each is given a scene's own floor and bounds,
+    K-means the true number of parts as well. With a mesh (PosedSegmenter) poses are scored where
+    true ones are known. models: the data's own; a single one says in which frame the true poses
+    are, else they are taken for poses of the mesh. Raises DatasetError where no scene is left,
     InputError for one without masks, or for a mesh of another part than the data's.
     """
     part = _true_part(segmenter, models)
     results: list[SceneResult] = []
     pairs: dict[str, list[tuple[Instances, Instances]]] = {'': [], '_hard': []}
-    hard_found, labelled = 0, 0
+    hard_found, labelled, empty = 0, 0, 0
     with tqdm(total=2 * limit, desc='evaluate', unit='scene', disable=not progress) as bar:
         for index, scene in enumerate(scenes):
             if scene.truth is None and not scene.present:
@@ -140,7 +142,8 @@ def evaluate(
                 continue
             frame, truth = scene.frame, scene.labelled()
             if not highest_label(truth.labels):
-                raise DatasetError(f'scene {index} has no visible part: expected labelled scenes')
+                empty += 1
+                continue
             theirs = score(truth, kmeans_instances(frame, scene.workspace, len(truth)))
             random = labelled < limit
             hard = theirs.paper_miou < KMEANS_FAILS_BELOW and hard_found < limit
@@ -168,7 +171,16 @@ def evaluate(
             if labelled >= limit and hard_found >= limit:
                 break
     if not results:
-        raise DatasetError('there are no labelled scenes: expected at least one')
+        raise DatasetError(
+            'there are no labelled scenes: expected at least one with a visible part'
+        )
+    if empty:
+        warnings.warn(
+            f'{empty} scenes without a visible part are passed over: there is nothing to compare'
+            ' with',
+            InseganWarning,
+            stacklevel=2,
+        )
     return Evaluation(
         results,
         labelled,

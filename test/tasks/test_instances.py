@@ -9,7 +9,7 @@ import pytest
 from insegan_ros.data.scene import Scene
 from insegan_ros.data.shards import ShardDataset
 from insegan_ros.engine.checkpoint import Checkpoint
-from insegan_ros.errors import ConfigError, DatasetError
+from insegan_ros.errors import ConfigError, DatasetError, InseganWarning
 from insegan_ros.frame import Frame, Instances
 from insegan_ros.methods.insegan import search
 from insegan_ros.segmenters.base import Segmenter
@@ -45,6 +45,16 @@ def test_an_evaluation_reports_precision_and_picks_and_passes_over_frames_withou
     assert (late['scenes'], late['looked_at']) == (2, 6)
     with pytest.raises(DatasetError, match='no labelled scenes'):
         evaluate(Truth(scenes), mixed[:1], progress=False)
+
+
+def test_a_bin_that_has_become_empty_does_not_end_an_evaluation(nut_data):
+    scenes = list(ShardDataset(nut_data))
+    empty = replace(scenes[0], truth=Instances.none(scenes[0].frame.depth_m.shape))
+    with pytest.warns(InseganWarning, match='^1 scenes without a visible part are passed over'):
+        found = evaluate(Truth(scenes), [scenes[0], empty, scenes[1]], progress=False).summary()
+    assert found['scenes'] == 2 and found['honest_miou'] == 1
+    with pytest.raises(DatasetError, match='no labelled scenes'):
+        evaluate(Truth(scenes), [empty], progress=False)
 
 
 def test_a_card_tells_what_the_pose_encoder_reaches_beside_the_dense_network(
