@@ -35,7 +35,7 @@ from insegan_ros.frame import Frame, Instances
 from insegan_ros.segmenters.base import Segmenter
 from insegan_ros.workspace import Workspace
 
-# There when a run has finished, and until then.
+# There when a run has gone through all frames, and until it has, or where none could be used.
 RESULTS, UNFINISHED = 'results.json', 'unfinished.json'
 # What masks and overlays are called.
 NUMBERED = re.compile(rf'\d{{6,}}({LABELS}|_overlay\.png)')
@@ -53,9 +53,10 @@ def segment_input(
     also `recording`, a rosbag2 folder with its depth, the labels and the overlay.
 
     Returns the number of frames and of those that could not be used; the reason of each stands in
-    results.json. What a run that was stopped left in `out` is made anew. Raises DatasetError where
-    `out` holds other results, or masks of anything else: nothing is written over; where another
-    process writes into it; or where something cannot be written, and then there is no results.json.
+    results.json. What a run left in `out` that was stopped, or could use no frame, is made anew.
+    Raises DatasetError where `out` holds other results, or masks of anything else: nothing is
+    written over; where another process writes into it; or where something cannot be written, and
+    then there is no results.json.
     Raises InputError where no frame at all could be used.
     """
     check_results_folder(out)
@@ -85,20 +86,22 @@ def segment_input(
                 recording.add(frame, found.labels, INSTANCES_TOPIC, picture)
             rows.append({**_row(index, frame, found, error), **name})
     write_json(out / RESULTS, rows)
-    (out / UNFINISHED).unlink(missing_ok=True)
     refused = [row['error'] for row in rows if 'error' in row]
     if len(refused) == len(rows):
+        # The mark stays: the same command is given again, corrected.
         raise InputError(f'none of {len(rows)} frames could be used: {refused[0]}')
+    (out / UNFINISHED).unlink(missing_ok=True)
     return len(rows), len(refused)
 
 
 def check_results_folder(out: Path) -> None:
     """Raise DatasetError where a folder holds results, or masks, overlays or a recording of which
     nothing says that they are of a run that was stopped: they may be drawn by hand."""
+    if (out / UNFINISHED).exists():
+        return
     if (out / RESULTS).exists():
         raise DatasetError(f'{out} already holds results: expected another --out')
-    kept = [] if (out / UNFINISHED).exists() else _numbered(out)
-    if kept:
+    if kept := _numbered(out):
         raise DatasetError(
             f'{out} already holds {kept[0].name}, which would be written over: expected another'
             ' --out'

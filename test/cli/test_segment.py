@@ -308,3 +308,8 @@ def test_segment_takes_the_recordings_own_bin_and_says_what_could_not_be_used(tm
         and 'lie outside the 64x48 image' in error
         and (tmp_path / 'none/results.json').exists()
     )
+    # The same command, corrected, takes that folder; what it finds is not written over.
+    assert command(*segment, tmp_path / 'none') == 0
+    assert json.loads((tmp_path / 'none/results.json').read_text())[0]['instances']
+    assert not (tmp_path / 'none/unfinished.json').exists()
+    assert command(*segment, tmp_path / 'none') == 2
