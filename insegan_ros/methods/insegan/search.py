@@ -39,7 +39,8 @@ AROUND_PX, ABSENT = 7, 0.5
 class Bank:
     """Candidates: instances of the generator, rendered alone on (S, S), and one that is empty.
 
-    Numbers of candidates are (lift * TURNS + turn) * codes + code.
+    The empty one is the last of the codes. A candidate's number is its code, plus (codes + 1) for
+    every quarter turn, plus TURNS * (codes + 1) for every lift.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class Bank:
         self.small = torch.cat(
             [_halved(self.pictures(some)).half() for some in torch.arange(count).split(1024)]
         )
-        self.mass = self.small.float().sum((1, 2))
+        self.mass = self.small.sum((1, 2), dtype=torch.float32)
         # What an instance by itself adds to a picture's mean height.
         self.usual = float(self.heights[:codes].float().mean())
 
