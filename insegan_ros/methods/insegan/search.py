@@ -8,17 +8,15 @@ pixel, as parts hide one another in a bin.
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from insegan_ros.engine.checkpoint import Checkpoint
 from insegan_ros.errors import CheckpointError
-from insegan_ros.geometry.label_images import fill_foreground
 from insegan_ros.heights import FOREGROUND_SHARE, IMAGE_SIZE, unsigned
 from insegan_ros.methods.insegan.generator import Generator
-from insegan_ros.methods.insegan.segmenter import GeneratorSegmenter
+from insegan_ros.methods.insegan.segmenter import GeneratorSegmenter, nearest_owners
 from insegan_ros.segmenters.square import Division
 
 # So many codes are drawn; each is rendered once, and stands for itself after quarter turns, which
@@ -43,9 +41,7 @@ class Bank:
     every quarter turn, plus TURNS * (codes + 1) for every lift.
     """
 
-    def __init__(
-        self, generator: Generator, instances: int, codes: int = CODES, seed: int = 0
-    ) -> None:
+    def __init__(self, generator: Generator, instances: int, codes: int, seed: int = 0) -> None:
         draw = torch.Generator().manual_seed(seed)
         z = torch.randn(codes, 1, generator.config.latent, generator=draw).to(generator.device)
         heights = [
@@ -157,9 +153,7 @@ def owners_by_error(heights: Tensor, seen: Tensor) -> Tensor:
     error = torch.where(absent, error.clamp(min=ABSENT), error)
     around = avg_pool2d(error[:, None], AROUND_PX, 1, AROUND_PX // 2, count_include_pad=False)[:, 0]
     least, owner = around.min(0)
-    labels = torch.where(least < ABSENT, owner + 1, 0).cpu().numpy()
-    everywhere = np.ones(labels.shape, bool)
-    return torch.from_numpy(fill_foreground(labels, everywhere).astype(np.int64) - 1)
+    return nearest_owners(torch.where(least < ABSENT, owner + 1, 0))
 
 
 class SearchedInSeGANSegmenter(GeneratorSegmenter):
@@ -168,11 +162,7 @@ class SearchedInSeGANSegmenter(GeneratorSegmenter):
     found as such."""
 
     def __init__(
-        self,
-        checkpoint: Checkpoint,
-        device: str = 'auto',
-        min_height: float = 0.08,
-        codes: int | None = None,
+        self, checkpoint: Checkpoint, device: str = 'auto', min_height: float = 0.08
     ) -> None:
         super().__init__(checkpoint, device, min_height)
         if not self.generator.config.renders_alone:
@@ -181,7 +171,7 @@ class SearchedInSeGANSegmenter(GeneratorSegmenter):
                 ' high as there are instances: expected one of shape 3d, or segmenter insegan'
             )
         with torch.no_grad():
-            self.bank = Bank(self.generator, self.slots, codes or CODES)
+            self.bank = Bank(self.generator, self.slots, CODES)
 
     @torch.no_grad()
     def divide(self, image: Tensor) -> Division:

@@ -29,9 +29,15 @@ def owners(singles: Tensor) -> Tensor:
     What the floor is rendered at says nothing of who is nearest, though one instance's is always
     the highest.
     """
-    labels = compose(singles[None])[1][0].cpu().numpy()
+    return nearest_owners(compose(singles[None])[1][0])
+
+
+def nearest_owners(labels: Tensor) -> Tensor:
+    """Owners (S, S) int64 of all pixels from labels (S, S), 0 = none, i = instance i - 1: where
+    there is none, the nearest; -1 everywhere where there is none at all."""
     everywhere = np.ones(labels.shape, bool)
-    return torch.from_numpy(fill_foreground(labels, everywhere).astype(np.int64) - 1)
+    filled = fill_foreground(labels.cpu().numpy(), everywhere)
+    return torch.from_numpy(filled.astype(np.int64) - 1)
 
 
 class GeneratorSegmenter(SquareSegmenter):
