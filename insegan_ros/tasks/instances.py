@@ -429,14 +429,18 @@ def draw_singles(checkpoint: Checkpoint, path: Path, count: int = 32, seed: int 
 
 
 def labels_read(checkpoint: Checkpoint) -> str:
-    """What of labels went into a checkpoint: into its training, and into the rule by which votes
-    are a part, which all dense networks share unless their configuration has one of its own."""
+    """What of labels went into a checkpoint: into its training, and into what its segmenter
+    is set to: the rule by which votes are a part, which all dense networks share unless their
+    configuration has one of its own, or the search."""
     supervised = checkpoint.method == 'supervised'
     read = 'true labels were read' if supervised else 'no label was read in training'
+    settings = {
+        'offsets': 'the thresholds that turn votes into parts',
+        'insegan-searched': 'the settings of the search',
+    }.get(checkpoint.segmenter)
     chosen = (
-        '; the thresholds that turn votes into parts were chosen with the labels of simulated bins'
-        ' of another seed'
-        if checkpoint.segmenter == 'offsets'
+        f'; {settings} were chosen with the labels of simulated bins of another seed'
+        if settings
         else ''
     )
     return (checkpoint.training.get('labels_read') or read) + chosen
